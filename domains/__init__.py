@@ -1,0 +1,1 @@
+"""What a domain and an episode are, and where each built-in domain comes from."""

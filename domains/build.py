@@ -1,0 +1,110 @@
+"""Write a source to ``data/<name>/``: ``domain.yaml`` and parquet shards, the same bytes every time."""
+
+import io
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from domains.domain import EXAMPLE_COLUMN
+from domains.errors import UserError
+from domains.fetch import Fetch
+from domains.source import Source, SplitRule
+
+
+def build(source: Source, fetch: Fetch, data: Path) -> Path:
+    """Build one domain folder whole or not at all, and return its path.
+
+    Raises:
+        UserError: a download failed, the disk is full, or the source gave no usable examples.
+    """
+    frame = drop_duplicates(source.read(fetch), EXAMPLE_COLUMN[source.family])
+    if "split" not in frame:
+        frame = divide(frame, source)
+    labels = source.labels or tuple(sorted(frame["label"].dropna().unique()))
+    target = data / source.name
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=data, prefix=".building-") as folder:
+            made = Path(folder) / source.name
+            made.mkdir()
+            for split, part in frame.groupby("split", sort=True):
+                table = to_table(part.drop(columns="split"), source, labels, labelled=split != "pool")
+                pq.write_table(table, made / f"{split}.parquet", compression="zstd")
+            (made / "domain.yaml").write_text(describe(source, labels, frame), "utf-8")
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(made, target)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror or error}; free some space or change the rights") from error
+    return target
+
+
+def drop_duplicates(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Keep one of every group of equal examples, and none where equal examples carry different labels."""
+    if column == "x":
+        return frame
+    conflicting = frame.groupby(column)["label"].transform("nunique") > 1
+    return frame[~conflicting].drop_duplicates(column).reset_index(drop=True)
+
+
+def divide(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """Add the column ``split``: sources are all train; targets follow their rule, class by class."""
+    if source.role == "source":
+        return frame.assign(split="train")
+    rule: SplitRule = source.split
+    rng = np.random.default_rng(rule.seed)
+    frame = frame.iloc[rng.permutation(len(frame))].reset_index(drop=True)
+    rank = frame.groupby("label").cumcount()
+    size = frame.groupby("label")["label"].transform("size")
+    test = np.minimum(rule.test, size // 3)  # a small class gives a third to the test, a third to the pool
+    train = np.minimum(rule.train, (size - test + 1) // 2)
+    split = np.where(rank < test, "test", np.where(rank < test + train, "train", "pool"))
+    frame = frame.assign(split=split)
+    pool = frame.index[frame["split"] == "pool"]
+    return frame.drop(pool[rule.pool :])
+
+
+def to_table(part: pd.DataFrame, source: Source, labels: tuple[str, ...], labelled: bool) -> pa.Table:
+    """Return a shard with the schema metadata that ``datasets`` reads features from."""
+    from datasets import ClassLabel, Features, Image, List, Value
+
+    column = EXAMPLE_COLUMN[source.family]
+    kinds: dict[str, Any] = {"text": Value("string"), "image": Image(), "x": List(Value("float32"))}
+    features = {name: Value("string") for name in ("date", "asset") if name in part} | {column: kinds[column]}
+    columns: dict[str, Any] = {name: part[name].tolist() for name in features}
+    if column == "image":
+        columns[column] = [{"bytes": image, "path": None} for image in columns[column]]
+    if labelled:
+        features["label"] = ClassLabel(names=list(labels))
+        columns["label"] = part["label"].map({label: i for i, label in enumerate(labels)}).tolist()
+    return pa.table(columns, schema=Features(features).arrow_schema)
+
+
+def describe(source: Source, labels: tuple[str, ...], frame: pd.DataFrame) -> str:
+    """Return the text of ``domain.yaml``."""
+    rule = "source: all train" if source.role == "source" else f"{source.split}"
+    wheels = [{"project": w.project, "version": w.version, "sha256": w.sha256} for w in source.wheels]
+    about = {
+        "name": source.name,
+        "family": source.family,
+        "role": source.role,
+        "title": source.title,
+        "medical": source.medical,
+        "labels": list(labels),
+        "counts": {str(k): int(v) for k, v in frame["split"].value_counts().sort_index().items()},
+        "split_rule": "by time" if source.family == "market" else rule,
+        "where": source.where,
+        "wheels": wheels,
+        "licence": source.licence,
+        "citation": source.citation,
+    }
+    out = io.StringIO()
+    yaml.safe_dump(about, out, sort_keys=False, allow_unicode=True, width=110)
+    return out.getvalue()

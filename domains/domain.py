@@ -1,0 +1,103 @@
+"""A domain: examples of one family, from one distribution, with one label set."""
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+from domains.errors import UserError
+
+Family = Literal["text", "vision", "market"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+Split = Literal["train", "pool", "test"]
+
+#: What an example is, by family: the column that an encoder reads.
+EXAMPLE_COLUMN: dict[Family, str] = {"text": "text", "vision": "image", "market": "x"}
+
+
+def check_name(name: str) -> str:
+    """Return a domain name that is safe as a folder name, or raise UserError."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
+        raise UserError(f"domain name {name!r}: use 1 to 64 lower-case letters, digits, '-' or '_'")
+    return name
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One domain at one revision, read from a folder of ``domain.yaml`` and parquet shards.
+
+    Attributes:
+        name: folder name under ``data/``.
+        family: what an example is: ``text``, ``vision`` or ``market``.
+        role: ``source`` (meta-trained on) or ``target`` (adapted to).
+        labels: label names; a label in a shard is an index into them.
+        path: the folder that holds the shards.
+        revision: git commit the data was read at.
+        content_hash: hash over every byte of the folder.
+        meta: the rest of ``domain.yaml`` (source, licence, citation, split rule, counts).
+    """
+
+    name: str
+    family: Family
+    role: str
+    labels: tuple[str, ...]
+    path: Path
+    revision: str = ""
+    content_hash: str = ""
+    meta: dict[str, Any] = field(default_factory=dict, compare=False, hash=False)
+
+    @classmethod
+    def read(cls, path: Path, revision: str = "", content_hash: str = "") -> "Domain":
+        """Read ``domain.yaml`` of a domain folder.
+
+        Raises:
+            UserError: the folder is not a domain.
+        """
+        try:
+            meta = yaml.safe_load((path / "domain.yaml").read_text("utf-8"))
+            name, family, role = check_name(meta.pop("name")), meta.pop("family"), meta.pop("role")
+            labels = tuple(str(label) for label in meta.pop("labels"))
+        except (OSError, yaml.YAMLError, KeyError, AttributeError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: not a domain folder ({type(error).__name__}: {error})") from error
+        if family not in FAMILIES:
+            raise UserError(f"{path / 'domain.yaml'}: family {family!r} is not one of {', '.join(FAMILIES)}")
+        return cls(name, family, role, labels, path, revision, content_hash, meta)
+
+    def has(self, split: Split) -> bool:
+        """Whether the domain has that shard."""
+        return (self.path / f"{split}.parquet").exists()
+
+    def split(self, split: Split) -> Any:
+        """Return one shard as a ``datasets.Dataset`` (memory-mapped), images decoded on access.
+
+        Columns: the example column of the family, ``label`` (absent from ``pool``), and for markets
+        ``date`` and ``asset``.
+        """
+        from datasets import Dataset
+
+        if not self.has(split):
+            raise UserError(f"domain {self.name}: has no {split} split")
+        return Dataset.from_parquet(str(self.path / f"{split}.parquet"))
+
+    def column(self, split: Split) -> list[Any]:
+        """Return the raw examples of a shard: str, encoded image bytes, or lists of float."""
+        import pyarrow.parquet as pq
+
+        values = pq.read_table(self.path / f"{split}.parquet", columns=[EXAMPLE_COLUMN[self.family]])[0].to_pylist()
+        return [v["bytes"] for v in values] if self.family == "vision" else values
+
+    def targets(self, split: Split) -> list[int]:
+        """Return the label indices of a labelled shard."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.path / f"{split}.parquet", columns=["label"])[0].to_pylist()
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Number of examples by shard."""
+        import pyarrow.parquet as pq
+
+        return {p.stem: pq.read_metadata(p).num_rows for p in sorted(self.path.glob("*.parquet"))}

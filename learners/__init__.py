@@ -1,0 +1,1 @@
+"""Meta-learning algorithms, encoders and the choice between them: pure torch."""

@@ -1,0 +1,1 @@
+"""Prefect tasks and the effects behind them, one concern a file."""

@@ -1,0 +1,46 @@
+"""Every setting and its default, written once. Each can be set as an environment variable ``ACCLIMATE_…``."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where things are and how much of the machine to use.
+
+    Relative paths are relative to ``root``, the git checkout that holds ``data.dvc``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ACCLIMATE_", env_file=".env", extra="ignore")
+
+    root: Path = Path()
+    home: Path = Path(".acclimate")  # all state: Prefect, MLflow, caches, checkpoints
+    mirror: Path | None = None  # folder searched for source files before the network
+    host: str = "127.0.0.1"
+    port: int = 4200
+    mlflow_uri: str = ""  # default: SQLite in home
+    seed: int = 0
+    processes: int = os.cpu_count() or 1
+
+    @cached_property
+    def root_path(self) -> Path:
+        return self.root.resolve()
+
+    @cached_property
+    def home_path(self) -> Path:
+        return self.root_path / self.home
+
+    @cached_property
+    def data_path(self) -> Path:
+        return self.root_path / "data"
+
+    @cached_property
+    def tracking_uri(self) -> str:
+        return self.mlflow_uri or f"sqlite:///{self.home_path / 'mlflow.db'}"
+
+
+def settings() -> Settings:
+    """Read the settings from the environment (cheap; nothing is kept between calls)."""
+    return Settings()
