@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ def build(source: Source, fetch: Fetch, data: Path) -> Path:
     if "split" not in frame:
         frame = divide(frame, source)
     labels = source.labels or tuple(sorted(frame["label"].dropna().unique()))
+    if len(labels) < 2:
+        raise UserError(f"{source.name}: has {len(labels)} labels; there must be two or more to tell apart")
     target = data / source.name
     try:
         data.mkdir(parents=True, exist_ok=True)
@@ -39,11 +40,24 @@ def build(source: Source, fetch: Fetch, data: Path) -> Path:
                 table = to_table(part.drop(columns="split"), source, labels, labelled=split != "pool")
                 pq.write_table(table, made / f"{split}.parquet", compression="zstd")
             (made / "domain.yaml").write_text(describe(source, labels, frame), "utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(made, target)
+            swap(made, target, Path(folder) / "old")
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror or error}; free some space or change the rights") from error
+        raise UserError(
+            f"cannot write {target}: {error.strerror or error}; free some space or change the rights"
+        ) from error
     return target
+
+
+def swap(made: Path, target: Path, aside: Path) -> None:
+    """Put a finished folder in the place of the old one, which comes back whatever goes wrong."""
+    try:
+        if target.exists():
+            os.replace(target, aside)
+        os.replace(made, target)
+    except BaseException:  # an interrupt too: the caller deletes what was put aside
+        if aside.exists() and not target.exists():
+            os.replace(aside, target)
+        raise
 
 
 def drop_duplicates(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -64,7 +78,7 @@ def divide(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     rank = frame.groupby("label").cumcount()
     size = frame.groupby("label")["label"].transform("size")
     test = np.minimum(rule.test, size // 3)  # a small class gives a third to the test, a third to the pool
-    train = np.minimum(rule.train, (size - test + 1) // 2)
+    train = np.minimum(rule.train, np.maximum((size - test + 1) // 2, np.minimum(rule.shots, size - test)))
     split = np.where(rank < test, "test", np.where(rank < test + train, "train", "pool"))
     frame = frame.assign(split=split)
     pool = frame.index[frame["split"] == "pool"]

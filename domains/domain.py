@@ -71,22 +71,25 @@ class Domain:
         return (self.path / f"{split}.parquet").exists()
 
     def split(self, split: Split) -> Any:
-        """Return one shard as a ``datasets.Dataset`` (memory-mapped), images decoded on access.
+        """Return one shard as a ``datasets.Dataset``, images decoded on access.
 
         Columns: the example column of the family, ``label`` (absent from ``pool``), and for markets
         ``date`` and ``asset``.
         """
+        import pyarrow.parquet as pq
         from datasets import Dataset
 
         if not self.has(split):
             raise UserError(f"domain {self.name}: has no {split} split")
-        return Dataset.from_parquet(str(self.path / f"{split}.parquet"))
+        return Dataset(pq.read_table(self.path / f"{split}.parquet", memory_map=True))
 
     def column(self, split: Split) -> list[Any]:
         """Return the raw examples of a shard: str, encoded image bytes, or lists of float."""
         import pyarrow.parquet as pq
 
-        values = pq.read_table(self.path / f"{split}.parquet", columns=[EXAMPLE_COLUMN[self.family]])[0].to_pylist()
+        values = pq.read_table(self.path / f"{split}.parquet", columns=[EXAMPLE_COLUMN[self.family]])[
+            0
+        ].to_pylist()
         return [v["bytes"] for v in values] if self.family == "vision" else values
 
     def targets(self, split: Split) -> list[int]:

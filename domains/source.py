@@ -17,12 +17,14 @@ class SplitRule:
     Args:
         test: test examples a class (targets only); never used for a choice.
         train: labelled examples a class that supports are drawn from.
+        shots: of a small class, so many stay labelled before any goes to the pool.
         pool: unlabelled examples in all, drawn from what is left with the classes as frequent as they are.
         seed: of the one shuffle that makes the split.
     """
 
     train: int = 50
     test: int = 50
+    shots: int = 10
     pool: int = 2000
     seed: int = 0
 

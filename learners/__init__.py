@@ -1,1 +1,31 @@
 """Meta-learning algorithms, encoders and the choice between them: pure torch."""
+
+from learners.base import Learner
+from learners.logistic import Logistic
+from learners.maml import MAML
+from learners.protonet import ProtoNet
+from learners.prototype import NearestPrototype
+from learners.reference import Reference, Transductive
+from learners.reference_shared import SharedReference
+from learners.scratch import Scratch
+
+#: Plain baselines: what a user would do without other domains.
+BASELINES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Scratch)
+#: Learners that are meta-trained.
+META: tuple[type[Learner], ...] = (ProtoNet, MAML, Reference)
+#: Strategies the portfolio chooses from, besides the meta-trained learners.
+PLAIN_STRATEGIES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Transductive)
+
+
+def make(name: str, dim: int, ways: int | None = None) -> Learner:
+    """Return a new learner by name.
+
+    Raises:
+        ValueError: no learner has that name.
+    """
+    if name == Reference.name and ways is not None:
+        return SharedReference(dim, ways)
+    kinds = {kind.name: kind for kind in (*BASELINES, *META, *PLAIN_STRATEGIES)}
+    if name not in kinds:
+        raise ValueError(f"no learner {name!r}; there are: {', '.join(kinds)}")
+    return kinds[name](dim, ways)

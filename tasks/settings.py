@@ -6,6 +6,9 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domains.domain import FAMILIES, Family
+from domains.errors import UserError
+
 
 class Settings(BaseSettings):
     """Where things are and how much of the machine to use.
@@ -44,3 +47,11 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """Read the settings from the environment (cheap; nothing is kept between calls)."""
     return Settings()
+
+
+def families(names: list[str] | None) -> list[Family]:
+    """Return known families in order (all when none are named), or raise UserError."""
+    for name in names or ():
+        if name not in FAMILIES:
+            raise UserError(f"no family {name!r}; there are: {', '.join(FAMILIES)}")
+    return [family for family in FAMILIES if not names or family in names]

@@ -1,0 +1,138 @@
+"""Episodes: small N-way K-shot problems drawn from domains, all randomness from one generator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One few-shot problem (Vinyals et al. 2016).
+
+    Attributes:
+        support_x: [S, D] labelled examples, S = N * K when classes are equally large.
+        support_y: [S] labels 0..N-1.
+        query_x: [Q, D] examples the adapted model is judged on.
+        query_y: [Q] their labels.
+        pool_x: [U, D] unlabelled examples of the same domain, or None.
+    """
+
+    support_x: Tensor
+    support_y: Tensor
+    query_x: Tensor
+    query_y: Tensor
+    pool_x: Tensor | None = None
+
+    @property
+    def ways(self) -> int:
+        return int(self.support_y.max()) + 1
+
+
+@dataclass(frozen=True)
+class Pile:
+    """The encoded examples of one domain that episodes are drawn from.
+
+    Attributes:
+        name: of the domain.
+        x: [n, D] features.
+        y: [n] labels.
+        shared: the labels mean the same in every domain of the family (market states do), so an episode keeps
+            their order and uses them all.
+    """
+
+    name: str
+    x: Tensor
+    y: Tensor
+    shared: bool = False
+
+    def only(self, classes: Tensor) -> "Pile":
+        """Return the pile restricted to some classes."""
+        keep = torch.isin(self.y, classes)
+        return Pile(self.name, self.x[keep], self.y[keep], self.shared)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The range of problems to draw: each number is uniform between its bounds, both included.
+
+    Args:
+        ways: classes an episode.
+        shots: the support sizes K to choose from.
+        queries: query examples a class.
+        pool: pool sizes U to choose from (0: no pool).
+        imbalance: the concentration of the Dirichlet that class frequencies of a pool follow; drawn from these,
+            with ``inf`` for a balanced pool.
+    """
+
+    ways: tuple[int, int] = (5, 20)
+    shots: tuple[int, ...] = (1, 5, 10)
+    queries: int = 10
+    pool: tuple[int, ...] = (0, 300)
+    imbalance: tuple[float, ...] = (1.0, float("inf"))
+
+
+def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Episode:
+    """Draw one episode: a domain, then classes, then disjoint support, query and pool examples.
+
+    Raises:
+        ValueError: a class has too few examples for the support and at least one query.
+    """
+    pile = piles[_choose(len(piles), generator)]
+    shots = shape.shots[_choose(len(shape.shots), generator)]
+    size = shape.pool[_choose(len(shape.pool), generator)]
+    classes, counts = pile.y.unique(return_counts=True)
+    classes = classes[counts >= shots + 2]
+    if len(classes) < 2:
+        raise ValueError(
+            f"domain {pile.name}: fewer than 2 classes have the {shots + 2} examples that {shots} shots need"
+        )
+    if not pile.shared:
+        low, high = (min(n, len(classes)) for n in shape.ways)
+        ways = low + _choose(high - low + 1, generator)
+        classes = classes[torch.randperm(len(classes), generator=generator)[:ways]]
+    names = classes.tolist() if pile.shared else range(len(classes))
+    support, query, rest = [], [], []
+    for c in classes:
+        index = (pile.y == c).nonzero()[:, 0]
+        index = index[torch.randperm(len(index), generator=generator)]
+        end = shots + min(shape.queries, max(1, (len(index) - shots) // 2))
+        support.append(index[:shots])
+        query.append(index[shots:end])
+        rest.append(index[end:])
+    pool = _pool(rest, size, shape.imbalance[_choose(len(shape.imbalance), generator)], generator)
+    return Episode(
+        pile.x[torch.cat(support)],
+        _labels(support, names),
+        pile.x[torch.cat(query)],
+        _labels(query, names),
+        pile.x[pool] if len(pool) else None,
+    )
+
+
+def draw_support(y: Tensor, shots: int, generator: torch.Generator) -> Tensor:
+    """Return the indices of at most K examples of every class, [S]."""
+    parts = []
+    for c in y.unique():
+        index = (y == c).nonzero()[:, 0]
+        parts.append(index[torch.randperm(len(index), generator=generator)[:shots]])
+    return torch.cat(parts)
+
+
+def _choose(n: int, generator: torch.Generator) -> int:
+    return int(torch.randint(n, (1,), generator=generator))
+
+
+def _labels(parts: list[Tensor], names: Sequence[int]) -> Tensor:
+    return torch.cat([torch.full((len(part),), name) for name, part in zip(names, parts, strict=True)])
+
+
+def _pool(rest: list[Tensor], size: int, concentration: float, generator: torch.Generator) -> Tensor:
+    """Return up to ``size`` indices, class frequencies from a symmetric Dirichlet (balanced when infinite)."""
+    if concentration == float("inf"):
+        share = torch.full((len(rest),), 1 / len(rest))
+    else:
+        share = torch._standard_gamma(torch.full((len(rest),), concentration), generator=generator)
+        share = share / share.sum()
+    return torch.cat([part[: round(float(s) * size)] for part, s in zip(rest, share, strict=True)])

@@ -1,0 +1,60 @@
+"""The table of prices that features and labels are computed from, and what is wrong with a bad one."""
+
+import numpy as np
+import pandas as pd
+
+from domains.errors import UserError
+
+#: Longest gap between two rows, in calendar days; the longest market closure since 1990 took seven.
+MAX_GAP_DAYS = 10
+
+
+def check_prices(prices: pd.DataFrame) -> pd.DataFrame:
+    """Return ``prices`` [dates, assets] as float64, or say in one line what is wrong with them.
+
+    Args:
+        prices: closing prices in any one currency, indexed by strictly rising dates, one column an asset.
+
+    Raises:
+        UserError: a date is repeated, out of order or far from the one before it, or a price is missing,
+            not a number, zero or negative. The message names the date, the asset and the remedy.
+    """
+    if not isinstance(prices.index, pd.DatetimeIndex) or prices.empty:
+        raise UserError(
+            "prices: expected one row a date and one column an asset; parse the first column as dates"
+        )
+    if prices.columns.has_duplicates:
+        twice = prices.columns[prices.columns.duplicated()][0]
+        raise UserError(f"prices: asset {twice} has two columns; keep one of them")
+    _check_dates(prices.index)
+    values = prices.apply(pd.to_numeric, errors="coerce").astype("float64")
+    bad = ~(np.isfinite(values.to_numpy()) & (values.to_numpy() > 0))
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        cell: object = prices.iloc[row, column]
+        raise UserError(
+            f"prices: {prices.columns[column]} on {prices.index[row]:%Y-%m-%d} is {cell}; "
+            "every price must be a positive number: mend that cell, or drop the asset or the date"
+        )
+    return values
+
+
+def _check_dates(dates: pd.DatetimeIndex) -> None:
+    """Raise UserError at the first date that is missing, out of order, repeated, or after a long gap."""
+    if dates.hasnans:
+        raise UserError(
+            f"prices: row {int(np.argmax(dates.isna()))} has no date; add the date or drop the row"
+        )
+    days = np.diff(dates.to_numpy()) / np.timedelta64(1, "D")
+    if (days <= 0).any():
+        at = int(np.argmax(days <= 0)) + 1
+        raise UserError(
+            f"prices: date {dates[at]:%Y-%m-%d} comes after {dates[at - 1]:%Y-%m-%d}; "
+            "sort the rows by date and keep one row a date"
+        )
+    if (days > MAX_GAP_DAYS).any():
+        at = int(np.argmax(days > MAX_GAP_DAYS)) + 1
+        raise UserError(
+            f"prices: no asset has a price between {dates[at - 1]:%Y-%m-%d} and {dates[at]:%Y-%m-%d} "
+            f"({days[at - 1]:.0f} days, at most {MAX_GAP_DAYS}); add the missing dates or start after the gap"
+        )

@@ -1,0 +1,27 @@
+"""Adapt a target domain: few labels and an unlabelled pool to a challenger, and past the gate into service."""
+
+from prefect import flow
+
+from tasks import adapt_steps as do
+from tasks.results import AdaptResult
+
+
+@flow(name="adapt", flow_run_name="adapt {domain} K={k}")
+def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10) -> AdaptResult:
+    """Adapt ``domain`` as it is at ``revision`` from ``k`` labels a class; the same work is done once.
+
+    Args:
+        domain: a target domain, for example ``hpo``.
+        k: labels a class.
+        revision: git revision whose ``data.dvc`` is read; never the working tree.
+        draws: support draws behind the interval; the first makes the challenger.
+    """
+    plan = do.plan_adaptation(domain, revision, k, draws)
+    result = do.find_finished(plan)
+    if result is None:
+        seconds = do.encode_examples(plan)
+        result = do.adapt_and_compare(plan, seconds)
+        decision, result = do.judge(plan, result)
+        result = do.register(plan, result, decision)
+    result = do.promote(plan, result)
+    return do.report(plan, result)

@@ -1,0 +1,327 @@
+"""The command line. Everything heavy is imported inside a command, so that ``--help`` is quick."""
+
+import json
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from domains.errors import UserError
+from tasks.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False
+)
+domains_app = typer.Typer(no_args_is_help=True, help="The domains: what is here, and what it is.")
+data_app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
+app.add_typer(domains_app, name="domains")
+app.add_typer(data_app, name="data")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
+Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each interval.")]
+Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
+Family = Annotated[str, typer.Option("--family", help="text, vision or market.")]
+
+err = Console(stderr=True)
+
+
+@app.callback()
+def acclimate() -> None:
+    """Meta-train on many old domains, adapt to a new one from few labels; watched in Prefect."""
+
+
+@app.command()
+def demo(
+    family: Annotated[
+        list[str] | None, typer.Option("--family", help="Only this family (repeatable).")
+    ] = None,
+    k: K = 10,
+    draws: Draws = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Run the main job: ingest, meta-train, adapt every quick-start target, report.
+
+    Example: acclimate demo --family text
+    """
+    from tasks.settings import families
+
+    chosen = families(family)
+    with flows_running(settings()):
+        from flows.demo import demo as flow
+
+        results = flow(chosen, k, draws)
+    if as_json:
+        return print_json([result.model_dump() for result in results])
+    from tasks.flow_reports import result_table
+
+    Console().print(result_table(results))
+    err.print("See the runs: [bold]acclimate up[/bold]   Predict: [bold]acclimate predict hpo new.csv[/bold]")
+    return None
+
+
+@app.command()
+def up(
+    server: Annotated[str, typer.Option(help="Join this Prefect server instead of starting one.")] = "",
+) -> None:
+    """Run Prefect server, deployments and a worker until Ctrl-C.
+
+    Example: acclimate up
+    """
+    from tasks.server import up as run
+
+    run(settings(), err.print, server)
+
+
+@app.command(name="meta-train")
+def meta_train(
+    family: Family,
+    rev: Revision = "HEAD",
+    steps: Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Meta-train the learners of a family on its source domains.
+
+    Example: acclimate meta-train --family text
+    """
+    from tasks.settings import families
+
+    families([family])
+    with flows_running(settings()):
+        from flows.meta_train import meta_train as flow
+
+        version = flow(family, rev, steps)
+    if as_json:
+        return print_json({"family": family, "model_version": version})
+    print(f"meta-model of family {family}: version {version}")
+    return None
+
+
+@app.command()
+def adapt(
+    domain: Annotated[str, typer.Argument(help="A target domain.")],
+    k: K = 10,
+    rev: Revision = "HEAD",
+    draws: Draws = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Adapt to a domain from few labels and its unlabelled pool; promote what passes the gate.
+
+    Example: acclimate adapt hpo --k 5 --json
+    """
+    with flows_running(settings()):
+        from flows.adapt import adapt as flow
+
+        result = flow(domain, k, rev, draws)
+    if as_json:
+        return print_json(result.model_dump())
+    from tasks.flow_reports import result_table, score_table
+
+    Console().print(result_table([result]), score_table(result), result.reason)
+    return None
+
+
+@app.command()
+def predict(
+    domain: Annotated[str, typer.Argument(help="A domain with a champion.")],
+    file: Annotated[
+        Path, typer.Argument(help="Texts (CSV, TSV, JSONL, Parquet, TXT), images, or a price table.")
+    ],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV here.")] = None,
+    column: Annotated[str | None, typer.Option(help="The text column.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict new examples with the champion of a domain.
+
+    Example: acclimate predict hpo new.csv -o out.csv
+    """
+    from tasks.prediction import predict as run
+
+    found = run(settings(), domain, file, column)
+    if output is not None:
+        try:
+            found.to_csv(output, index=False)
+        except OSError as error:
+            raise UserError(f"cannot write {output}: {error.strerror}; choose another path") from error
+        err.print(f"{len(found)} predictions written to {output}")
+    if as_json:
+        print_json(found.to_dict("records"))
+    elif output is None:
+        print(found.to_csv(index=False), end="")
+
+
+@app.command()
+def bench(
+    suite: Annotated[str, typer.Argument(help="Which benchmark: quick.")],
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
+    draws: Draws = 10,
+) -> None:
+    """Measure: every method on every built-in target at 1, 5 and 10 labels a class.
+
+    Example: acclimate bench quick --json quick.json
+    """
+    if suite != "quick":
+        raise UserError(f"no benchmark {suite!r}; there is: quick")
+    from tasks import bench as benches
+    from tasks.flow_reports import bench_table
+    from tasks.progress import progress, terminal
+
+    s = settings()
+    with (
+        terminal(err),
+        progress("bench quick", len(benches.targets(s)) * len(benches.SHOTS) * draws) as advance,
+    ):
+        rows = benches.quick(s, draws, advance)
+    if as_json is not None:
+        as_json.write_text(json.dumps(rows, indent=1), "utf-8")
+    Console().print(bench_table(rows))
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show the server, the data, the meta-models and the champions.
+
+    Example: acclimate status --json
+    """
+    from tasks.status import status as read
+    from tasks.status import tables
+
+    found = read(settings())
+    if as_json:
+        return print_json(found)
+    Console().print(*tables(found))
+    return None
+
+
+@domains_app.command("list")
+def domains_list(as_json: AsJson = False) -> None:
+    """List the built-in domains and those in data/.
+
+    Example: acclimate domains list
+    """
+    from tasks.listing import listing
+
+    rows = listing(settings())
+    if as_json:
+        return print_json(rows)
+    table = Table("domain", "family", "role", "labels", "train", "pool", "test", "here", "what")
+    for row in rows:
+        counts = [
+            f"{row['counts'][split]:,}" if split in row["counts"] else ""
+            for split in ("train", "pool", "test")
+        ]
+        n = str(len(row["labels"])) if row["labels"] else ""
+        table.add_row(
+            row["domain"], row["family"], row["role"], n, *counts, "yes" if row["here"] else "", row["title"]
+        )
+    Console().print(table)
+    return None
+
+
+@domains_app.command("show")
+def domains_show(name: str, as_json: AsJson = False) -> None:
+    """Show one domain: source, licence, labels, counts, some examples.
+
+    Example: acclimate domains show hpo
+    """
+    from tasks.listing import show
+
+    found = show(settings(), name)
+    if as_json:
+        return print_json(found)
+    table = Table(show_header=False)
+    for key, value in found.items():
+        table.add_row(
+            key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        )
+    Console().print(table)
+    return None
+
+
+@data_app.command("build")
+def data_build(force: Annotated[bool, typer.Option(help="Build again what is there.")] = False) -> None:
+    """Build the built-in domains and prove that they are what data.dvc names.
+
+    Example: acclimate data build
+    """
+    with flows_running(settings()):
+        from flows.ingest import ingest
+
+        print(f"data/ is what data.dvc names at {ingest(force)}")
+
+
+@data_app.command("verify")
+def data_verify(as_json: AsJson = False) -> None:
+    """Prove that data/ is what the committed data.dvc names.
+
+    Example: acclimate data verify
+    """
+    from dataclasses import asdict
+
+    from tasks.data import verify
+
+    found = verify(settings().root_path)
+    if as_json:
+        print_json(asdict(found))
+    elif found.ok:
+        print(f"data/ is what data.dvc names: {found.actual}")
+    if not found.ok:
+        what = ", ".join(found.changed or ("unknown which domain",))
+        raise UserError(
+            f"data/ is not what data.dvc names (differs: {what}); `acclimate data build --force` rebuilds it"
+        )
+
+
+@contextmanager
+def flows_running(s: Settings) -> "Iterator[None]":
+    """Run flows in this process against a Prefect server, with progress bars in the terminal."""
+    from tasks.server import prefect_server
+
+    with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):
+        from tasks.progress import terminal
+
+        with terminal(err):
+            yield
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def main(arguments: "Sequence[str] | None" = None) -> None:
+    """Run a command: 0 when done, 2 with one line for bad input, 130 when interrupted, 1 for a bug (kept in a file)."""
+    try:
+        app(arguments, standalone_mode=False)
+    except UserError as error:
+        fail(str(error), 2)
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on where it stopped", 130)
+    except Exception as error:
+        if isinstance(error, typer.Exit):
+            sys.exit(error.exit_code)
+        if hasattr(error, "format_message"):  # a click usage error
+            fail(error.format_message(), 2)
+        log = settings().home_path / "error.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc(), "utf-8")
+        fail(
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (a bug; details: {log})",
+            1,
+        )
+
+
+def fail(message: str, code: int) -> None:
+    err.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

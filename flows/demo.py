@@ -1,0 +1,34 @@
+"""The main job in one go: ingest, meta-train every family, adapt every target, report."""
+
+from collections.abc import Sequence
+
+from prefect import flow
+
+from domains import catalogue
+from domains.domain import FAMILIES
+from flows.adapt import adapt
+from flows.ingest import ingest
+from flows.meta_train import meta_train
+from tasks import flow_reports as reports
+from tasks.results import AdaptResult
+
+
+@flow(name="demo")
+def demo(families: Sequence[str] = FAMILIES, k: int = 10, draws: int = 10) -> list[AdaptResult]:
+    """Return one result a quick-start target.
+
+    Args:
+        families: which to show.
+        k: labels a class.
+        draws: support draws behind each interval.
+    """
+    revision = ingest()
+    results = []
+    for family in families:
+        meta_train(family, revision)
+        targets = [
+            s.name for s in catalogue.catalogue().values() if s.family == family and s.role == "target"
+        ]
+        results += [adapt(name, k, revision, draws) for name in targets]
+    reports.summary(results)
+    return results

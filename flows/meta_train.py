@@ -1,0 +1,24 @@
+"""Meta-train the learners of one family on its source domains."""
+
+from prefect import flow
+
+from tasks import meta_train_steps as do
+from tasks.training import LEARNERS
+
+
+@flow(name="meta-train", flow_run_name="meta-train {family}")
+def meta_train(family: str, revision: str = "HEAD", steps: int | None = None) -> str:
+    """Return the version of the family's meta-model, trained unless an equal one exists.
+
+    Args:
+        family: ``text``, ``vision`` or ``market``.
+        revision: git revision whose ``data.dvc`` is read.
+        steps: meta-updates a learner, if not those of the recipe.
+    """
+    plan = do.plan_meta_training(family, revision, steps)
+    version = do.find_finished(plan)
+    if version is None:
+        do.encode_sources(plan)
+        version = do.register(plan, {name: do.train(plan, name) for name in LEARNERS})
+    do.promote(plan, version)
+    return do.report(plan, version)

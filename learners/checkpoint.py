@@ -1,0 +1,46 @@
+"""Checkpoints that survive a kill at any moment: safetensors only, written whole, the last good one kept."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def save(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Write tensors and a JSON-able description as one file; the file before it stays as ``*.previous``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new, previous = path.with_suffix(".new"), path.with_suffix(".previous")
+    tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, new, metadata={"about": json.dumps(about), "digest": _digest(tensors)})
+    with new.open("rb") as stream:
+        os.fsync(stream.fileno())
+    if path.exists():
+        os.replace(path, previous)
+    os.replace(new, path)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return the newest checkpoint whose checksum holds, or None when there is none."""
+    for candidate in (path, path.with_suffix(".previous")):
+        try:
+            with safe_open(candidate, "pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                metadata = file.metadata()
+        except (OSError, SafetensorError):
+            continue
+        if metadata.get("digest") == _digest(tensors):
+            return tensors, json.loads(metadata["about"])
+    return None
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()

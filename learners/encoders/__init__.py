@@ -1,0 +1,1 @@
+"""Pretrained bodies that turn examples into vectors."""

@@ -1,0 +1,30 @@
+"""Logistic regression on frozen features: the linear probe that everything has to beat."""
+
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from learners.base import Learner, check_support
+from learners.classifier import Affine, Classifier
+
+
+class Logistic(Learner):
+    """min_W  sum_i CE(W x_i + b, y_i) + |W|^2 / (2 C), scikit-learn's multinomial solver.
+
+    Features are standardised as scikit-learn users do, by the support and pool at hand, as one scale for all
+    dimensions: unit-length features keep their geometry, and C means the same in every family.
+    """
+
+    name = "logistic"
+    meta_trained = False
+    C = 1.0
+
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        ways = check_support(support_x, support_y)
+        mean, scale = support_x.mean(0), support_x.std(0).norm() / support_x.shape[1] ** 0.5 + 1e-12
+        model = LogisticRegression(C=self.C, max_iter=200, tol=1e-3)
+        model.fit(((support_x - mean) / scale).double().numpy(), support_y.numpy())
+        weight, bias = (torch.from_numpy(a).float() for a in (model.coef_, model.intercept_))
+        if ways == 2:  # scikit-learn keeps one row for two classes
+            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+        return Classifier((Affine(weight / scale, bias - weight @ (mean / scale)),))

@@ -1,0 +1,124 @@
+"""How good predicted probabilities are, and how sure of that one may be: pure numpy.
+
+Everywhere ``p`` is [n, N], the probability of each of N labels for n examples, and ``y`` is [n], the index of
+the true label. A NaN in ``p``, or no example, makes every measure NaN: nothing missing may look like a score.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
+
+#: Probabilities below this count as this in a logarithm; about the resolution of float32.
+SMALLEST = 1e-7
+
+
+def accuracy(p: ArrayLike, y: ArrayLike) -> float:
+    """Return the share of examples whose most probable label is the true one."""
+    p = np.asarray(p, float)
+    return _mean(correct(p, y)) if _usable(p) else float("nan")
+
+
+def correct(p: ArrayLike, y: ArrayLike) -> NDArray[np.bool_]:
+    """Return [n]: whether the most probable label is the true one, example by example."""
+    return np.asarray(p).argmax(axis=1) == np.asarray(y)
+
+
+def log_loss(p: ArrayLike, y: ArrayLike) -> float:
+    """Return the mean of -log p[i, y_i], in nats."""
+    p, y = np.asarray(p, float), np.asarray(y)
+    return _mean(-np.log(np.clip(p[np.arange(len(y)), y], SMALLEST, 1.0))) if _usable(p) else float("nan")
+
+
+def brier(p: ArrayLike, y: ArrayLike) -> float:
+    """Return the mean of sum_k (p[i, k] - [y_i = k])^2, between 0 and 2 (Brier, 1950)."""
+    p, y = np.asarray(p, float), np.asarray(y)
+    return _mean(np.square(p - np.eye(p.shape[1])[y]).sum(axis=1)) if _usable(p) else float("nan")
+
+
+def ece(p: ArrayLike, y: ArrayLike, bins: int = 15) -> float:
+    """Return the expected calibration error.
+
+    Examples fall into ``bins`` bins of equal width by confidence c_i = max_k p[i, k]; B_m are those in bin m.
+
+        ECE = sum_m |B_m| / n * |accuracy(B_m) - confidence(B_m)|
+
+    (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017). The estimate is biased upward on few
+    examples: compare it with :func:`ece_by_chance`.
+    """
+    p = np.asarray(p, float)
+    if not _usable(p):
+        return float("nan")
+    gap = np.bincount(_bin_of(p, bins), weights=correct(p, y) - p.max(axis=1))
+    return float(np.abs(gap).sum() / len(p))
+
+
+def ece_by_chance(p: ArrayLike, bins: int = 15) -> float:
+    """Return the ECE to expect of these confidences if they were perfectly calibrated.
+
+    Example i is then right with probability c_i, so the gap of a bin is a sum of independent terms of mean 0
+    and variance c_i (1 - c_i), about normal, and E|normal| = sqrt(2 / pi) standard deviations:
+
+        E[ECE] = 1/n sum_m sqrt(2/pi * sum_{i in B_m} c_i (1 - c_i)).
+
+    About 0.12 for 100 examples at 60 % confidence spread over ten bins, 0.04 for 1,000.
+    """
+    p = np.asarray(p, float)
+    if not _usable(p):
+        return float("nan")
+    confidence = np.clip(p.max(axis=1), 0.0, 1.0)
+    variance = np.bincount(_bin_of(p, bins), weights=confidence * (1 - confidence))
+    return float(np.sqrt(2 / np.pi * variance).sum() / len(p))
+
+
+def mean_interval(values: ArrayLike) -> tuple[float, float]:
+    """Return the mean of independent draws and the half-width of its 95 % interval.
+
+    Half-width = t(0.975, n - 1) * s / sqrt(n), with Student's t; unknown (NaN) for fewer than two values.
+    """
+    values = np.asarray(values, float)
+    n = len(values)
+    if n < 2:
+        return (_mean(values) if n else float("nan")), float("nan")
+    return _mean(values), float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
+
+
+def paired_bootstrap(
+    correct_a: ArrayLike, correct_b: ArrayLike, rng: np.random.Generator, n: int = 2000
+) -> tuple[float, float, float]:
+    """Return mean(a - b) over the same test examples and its 95 % percentile interval.
+
+    Args:
+        correct_a: [m] score of each test example under model a, here right (1) or wrong (0).
+        correct_b: [m] the same examples, in the same order, under model b.
+        rng: source of the resamples.
+        n: number of resamples.
+
+    Returns:
+        ``(difference, low, high)``.
+
+    Raises:
+        ValueError: the two do not have the same length, or are empty.
+
+    All that a resample of m examples decides is how often each distinct difference occurs, a multinomial:
+    it costs three numbers, not m (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
+    """
+    a, b = np.asarray(correct_a, float), np.asarray(correct_b, float)
+    if a.shape != b.shape or not a.size:
+        raise ValueError(f"paired bootstrap needs the same examples twice, got {a.shape} and {b.shape}")
+    differences, counts = np.unique(a - b, return_counts=True)
+    means = rng.multinomial(a.size, counts / a.size, size=n) @ differences / a.size
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(np.mean(a - b)), float(low), float(high)
+
+
+def _mean(values: NDArray[np.generic]) -> float:
+    return float(values.mean())
+
+
+def _usable(p: NDArray[np.floating]) -> bool:
+    return len(p) > 0 and not np.isnan(p).any()
+
+
+def _bin_of(p: NDArray[np.floating], bins: int) -> NDArray[np.intp]:
+    """Return [n]: the bin ((m - 1) / bins, m / bins] that each example's confidence falls into."""
+    return np.clip(np.ceil(p.max(axis=1) * bins).astype(np.intp) - 1, 0, bins - 1)

@@ -1,0 +1,42 @@
+"""Prototypical networks (Snell, Swersky & Zemel 2017, "Prototypical Networks for Few-shot Learning")."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from domains.episode import Episode
+from learners.base import Learner, check_support, prototypes
+from learners.classifier import Affine, Classifier
+
+
+class ProtoNet(Learner):
+    """Meta-learns an embedding f in which every class is its mean.
+
+    p(y = c | x) = softmax_c(-s |f(x) - mean_c f|^2),  f(x) = W u / |W u|, u the standardised features; s is
+    learned. W starts as the identity, so meta-training starts from the nearest prototype of the encoder.
+    """
+
+    name = "protonet"
+
+    def __init__(self, dim: int, ways: int | None = None) -> None:
+        super().__init__(dim, ways)
+        self.weight = nn.Parameter(torch.eye(dim))
+        self.log_sharpness = nn.Parameter(torch.tensor(2.3))
+
+    def embed(self, x: Tensor) -> Tensor:
+        return F.normalize(F.linear(self.standardise(x), self.weight), dim=-1)
+
+    def head(self, support_x: Tensor, support_y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+        centre, sharpness = prototypes(self.embed(support_x), support_y, ways), self.log_sharpness.exp()
+        return 2 * sharpness * centre, -sharpness * centre.square().sum(1)
+
+    def meta_loss(self, episode: Episode) -> Tensor:
+        weight, bias = self.head(episode.support_x, episode.support_y, episode.ways)
+        return F.cross_entropy(F.linear(self.embed(episode.query_x), weight, bias), episode.query_y)
+
+    @torch.no_grad()
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        ways = check_support(support_x, support_y, self.dim)
+        weight = self.weight / self.scale
+        first = Affine(weight, -weight @ self.mean)
+        return Classifier((first, "normalise", Affine(*self.head(support_x, support_y, ways))))

@@ -1,0 +1,33 @@
+"""Plain supervised learning: MAML's network from a random start, trained on the support alone."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from learners.base import Learner, check_support
+from learners.classifier import Affine, Classifier
+
+
+class Scratch(Learner):
+    """A two-layer network D-64-N on features standardised by the support, Adam, full batches."""
+
+    name = "scratch"
+    meta_trained = False
+    hidden, steps, rate, decay, seed = 64, 60, 1e-2, 1e-3, 0
+
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        ways = check_support(support_x, support_y)
+        mean, scale = support_x.mean(0), support_x.std(0).clamp_min(1e-6)
+        x = (support_x - mean) / scale
+        draw = torch.Generator().manual_seed(self.seed)
+        w1 = (torch.randn(self.hidden, x.shape[1], generator=draw) * (2 / x.shape[1]) ** 0.5).requires_grad_()
+        w2 = (torch.randn(ways, self.hidden, generator=draw) * self.hidden**-0.5).requires_grad_()
+        b1, b2 = torch.zeros(self.hidden, requires_grad=True), torch.zeros(ways, requires_grad=True)
+        optimiser = torch.optim.AdamW([w1, b1, w2, b2], lr=self.rate, weight_decay=self.decay)
+        for _ in range(self.steps):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(F.linear(nn.functional.relu(F.linear(x, w1, b1)), w2, b2), support_y)
+            loss.backward()
+            optimiser.step()
+        first = Affine(w1.detach() / scale, b1.detach() - w1.detach() @ (mean / scale))
+        return Classifier((first, "relu", Affine(w2.detach(), b2.detach())))

@@ -1,0 +1,235 @@
+"""The Prefect tasks of the flow ``adapt``. They hand on paths and names; tensors stay inside."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from domains.domain import Domain
+from domains.errors import UserError
+from learners import metrics
+from learners.classifier import Classifier
+from learners.meta_model import MetaModel
+from tasks import flow_reports as reports
+from tasks import registry
+from tasks.adaptation import (
+    BASELINE_NAMES,
+    OURS,
+    Adaptation,
+    Encoded,
+    Trial,
+    adaptation_key,
+    check_encoder,
+    encode_domain,
+    run_trial,
+)
+from tasks.data import snapshot
+from tasks.encoding import encode, encoder_identity
+from tasks.evaluation import MISSING, Decision, GateRule, Scores, align, gate, hash_of_test, score
+from tasks.progress import progress
+from tasks.results import AdaptResult, Score
+from tasks.settings import settings
+
+PROBE = "logistic"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One adaptation to do: what, from what, and the folder its files are made in."""
+
+    domain: Domain
+    meta_version: str
+    meta_folder: Path
+    how: Adaptation
+    key: str
+    folder: Path
+
+
+@task(cache_policy=NO_CACHE)
+def plan_adaptation(domain: str, revision: str, k: int, draws: int) -> Plan:
+    """Resolve the revision, the domain's bytes and the meta-model in service."""
+    if k < 1 or draws < 1:
+        raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
+    s = settings()
+    found = snapshot(s.root_path, s.home_path, domain, revision)
+    if found.role != "target":
+        raise UserError(
+            f"domain {domain} is a source: it is meta-trained on; choose a target (`acclimate domains list`)"
+        )
+    meta = registry.champion(s, registry.meta_name(found.family))
+    if meta is None:
+        raise UserError(
+            f"no meta-model of family {found.family} yet; run `acclimate meta-train --family {found.family}`"
+        )
+    how = Adaptation(k=k, draws=draws, seed=s.seed)
+    key = adaptation_key(found, meta.version, how)
+    return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key)
+
+
+@task(cache_policy=NO_CACHE)
+def find_finished(plan: Plan) -> AdaptResult | None:
+    """Return what the same work gave before, if it was done."""
+    done = registry.find_by_key(settings(), plan.key)
+    if done is None:
+        return None
+    return AdaptResult.read(done.folder).model_copy(update={"model_version": done.version, "reused": True})
+
+
+@task(cache_policy=NO_CACHE)
+def encode_examples(plan: Plan) -> float:
+    """Encode what was never encoded before; return the seconds it took."""
+    domain, started = plan.domain, time.perf_counter()
+    total = sum(domain.counts.get(split, 0) for split in ("train", "test"))
+    total += min(domain.counts.get("pool", 0), plan.how.pool)
+    with progress(f"encode {domain.name}", total) as advance:
+        encode_domain(settings(), domain, plan.how, advance)
+    return time.perf_counter() - started
+
+
+@task(cache_policy=NO_CACHE)
+def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
+    """Adapt from every support draw beside the baselines, and keep the first draw's model as the challenger."""
+    domain, how = plan.domain, plan.how
+    model = MetaModel.load(plan.meta_folder)
+    check_encoder(domain, model)
+    data = encode_domain(settings(), domain, how)
+    started = time.perf_counter()
+    trials = []
+    with progress(f"adapt {domain.name}", how.draws) as advance:
+        for number in range(how.draws):
+            trials.append(run_trial(model, data, how, number))
+            advance(1)
+    seconds = {"encode": encode_seconds, "adapt": float(np.median([trial.seconds for trial in trials]))}
+    seconds["evaluate"] = time.perf_counter() - started - sum(trial.seconds for trial in trials)
+    result = AdaptResult(
+        domain=domain.name,
+        family=domain.family,
+        revision=domain.revision,
+        content_hash=domain.content_hash,
+        strategy=trials[0].strategy,
+        k=how.k,
+        draws=how.draws,
+        pool=0 if data.pool_x is None else len(data.pool_x),
+        test=len(data.test_y),
+        scores=summarise(trials, data),
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        meta_version=plan.meta_version,
+        key=plan.key,
+        baselines=list(BASELINE_NAMES),
+    )
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    plan.folder.mkdir(parents=True)
+    trials[0].classifier.save(plan.folder)
+    np.save(plan.folder / "probe.npy", trials[0].probabilities[PROBE].numpy(), allow_pickle=False)
+    result.write(plan.folder)
+    return result
+
+
+@task(cache_policy=NO_CACHE)
+def judge(plan: Plan, result: AdaptResult, rule: GateRule | None = None) -> tuple[Decision, AdaptResult]:
+    """Score challenger, champion and linear probe on the same test examples, and decide."""
+    s, domain = settings(), plan.domain
+    data = encode_domain(s, domain, plan.how)
+    y, identity = data.test_y.tolist(), hash_of_test(domain.column("test"), data.test_y.tolist())
+    challenger = score(Classifier.load(plan.folder).predict_proba(data.test_x).numpy(), y, identity)
+    probe = score(np.load(plan.folder / "probe.npy", allow_pickle=False), y, identity)
+    incumbent = registry.champion(s, domain.name)
+    decision = gate(
+        challenger, None if incumbent is None else rescore(incumbent, data, y, identity), probe, rule
+    )
+    before = None if incumbent is None else incumbent.version
+    update = {"decision": decision.word, "reason": decision.reason, "champion_before": before}
+    return decision, result.model_copy(update=update)
+
+
+def rescore(incumbent: registry.Registered, data: Encoded, y: list[int], identity: str) -> Scores:
+    """Score the champion on today's test examples; a model that cannot be scored has missing scores."""
+    try:
+        model = Classifier.load(incumbent.folder)
+        p = model.predict_proba(data.test_x).numpy()
+    except (OSError, ValueError, RuntimeError):
+        return MISSING
+    return score(align(p, model.labels, data.labels), y, identity)
+
+
+@task(cache_policy=NO_CACHE)
+def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult:
+    """Store the challenger with its scores and lineage as a version of the domain's model."""
+    result.write(plan.folder)
+    (plan.folder / "probe.npy").unlink()
+    ours = result.scores[OURS]
+    version = registry.log_adapted(
+        settings(),
+        result.domain,
+        plan.folder,
+        params={"k": result.k, "draws": result.draws, "strategy": result.strategy, "pool": result.pool},
+        metrics={"accuracy": ours.accuracy, "ci95": ours.ci95, "log_loss": ours.log_loss, "ece": ours.ece},
+        tags={
+            "key": plan.key,
+            "family": result.family,
+            "revision": result.revision,
+            "content_hash": result.content_hash,
+            "meta_version": result.meta_version,
+            "encoder": encoder_identity(plan.domain.family),
+            "decision": decision.word,
+            "reason": decision.reason,
+        },
+    )
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    return result.model_copy(update={"model_version": version})
+
+
+@task(cache_policy=NO_CACHE)
+def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
+    """Put a challenger that passed the gate into service; harmless to repeat."""
+    s = settings()
+    if result.decision != "promoted":
+        return result
+    incumbent = registry.champion(s, result.domain)
+    if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
+        return result
+    sample = encode(s, plan.domain.family, plan.domain.column("test")[:4])
+    registry.promote(
+        s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before
+    )
+    return result
+
+
+def smoke_test(sample: torch.Tensor) -> registry.SmokeTest:
+    """Return a check that a model folder predicts probabilities for sample features [n, D]."""
+
+    def check(folder: Path) -> None:
+        p = Classifier.load(folder).predict_proba(sample)
+        if not torch.isfinite(p).all() or not torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-4):
+            raise ValueError("its predictions are not probabilities")
+
+    return check
+
+
+@task(cache_policy=NO_CACHE)
+def report(plan: Plan, result: AdaptResult) -> AdaptResult:
+    """Leave artifacts that show the scores, examples with predictions, and the lineage."""
+    domain = plan.domain
+    data = encode_domain(settings(), domain, plan.how)
+    done = registry.get(settings(), domain.name, result.model_version)
+    p = Classifier.load(done.folder).predict_proba(data.test_x).numpy()
+    reports.adaptation(domain, result, p, data.test_y.numpy())
+    return result
+
+
+def summarise(trials: list[Trial], data: Encoded) -> dict[str, Score]:
+    """Return means over draws by method, ours first."""
+    y, scores = data.test_y.numpy(), {}
+    for name in trials[0].probabilities:
+        p = [trial.probabilities[name].double().numpy() for trial in trials]
+        accuracy, ci95 = metrics.mean_interval([metrics.accuracy(each, y) for each in p])
+        log_loss, ece = (
+            float(np.mean([measure(each, y) for each in p])) for measure in (metrics.log_loss, metrics.ece)
+        )
+        scores[name] = Score(accuracy=accuracy, ci95=ci95, log_loss=log_loss, ece=ece)
+    return scores

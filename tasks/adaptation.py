@@ -1,0 +1,138 @@
+"""Adaptation of one domain: few labels and a pool to a scored challenger."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+from torch import Tensor
+
+from domains.domain import Domain
+from domains.episode import draw_support
+from domains.errors import UserError
+from learners import BASELINES, portfolio
+from learners.base import Learner
+from learners.classifier import Classifier
+from learners.meta_model import MetaModel
+from tasks.encoding import encode, encoder_identity
+from tasks.settings import Settings
+
+OURS = "acclimate"
+BASELINE_NAMES = tuple(kind.name for kind in BASELINES)
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How to adapt, all of it part of an adapted model's identity.
+
+    Args:
+        k: labels a class; draws: support sets for the interval, the first of which makes the challenger.
+        pool: at most so many unlabelled examples are used.
+    """
+
+    k: int = 10
+    draws: int = 10
+    pool: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A target domain as features: labelled [n, D], pool [U, D] or None, test [m, D]."""
+
+    train_x: Tensor
+    train_y: Tensor
+    pool_x: Tensor | None
+    test_x: Tensor
+    test_y: Tensor
+    labels: tuple[str, ...]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One support draw: test probabilities [m, N] by method, the strategy chosen, and its classifier."""
+
+    probabilities: Mapping[str, Tensor]
+    strategy: str
+    classifier: Classifier
+    expected_gain: Mapping[str, float]
+    seconds: float
+    support: Tensor
+
+
+def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
+    """Return the name of a piece of work: the same domain bytes, meta-model and settings give the same key."""
+    parts = [
+        domain.name,
+        domain.content_hash,
+        encoder_identity(domain.family),
+        meta_version,
+        version("acclimate"),
+    ]
+    parts.append(json.dumps(vars(how), sort_keys=True))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def encode_domain(
+    settings: Settings, domain: Domain, how: Adaptation, advance: Callable[[int], None] = lambda n: None
+) -> Encoded:
+    """Encode a target domain's shards.
+
+    Raises:
+        UserError: the domain has no labelled or no test examples, or fewer than two classes with labels.
+    """
+    for split in ("train", "test"):
+        if not domain.has(split):  # type: ignore[arg-type]
+            raise UserError(
+                f"domain {domain.name} has no {split} examples: is it a target? (`acclimate domains show {domain.name}`)"
+            )
+    started = time.perf_counter()
+    train_y, test_y = torch.tensor(domain.targets("train")), torch.tensor(domain.targets("test"))
+    if len(train_y.unique()) < 2:
+        raise UserError(
+            f"domain {domain.name}: labels of at least two classes are needed, found {len(train_y.unique())}"
+        )
+    pool_rows = pool_sample(domain.counts.get("pool", 0), how)
+    parts = [("train", domain.column("train")), ("test", domain.column("test"))]
+    if pool_rows:
+        column = domain.column("pool")
+        parts.append(("pool", [column[i] for i in pool_rows]))
+    x = encode(settings, domain.family, [example for _, part in parts for example in part], advance)
+    train_x, test_x, *pool = x.split([len(part) for _, part in parts])
+    seconds = time.perf_counter() - started
+    return Encoded(train_x, train_y, pool[0] if pool else None, test_x, test_y, domain.labels, seconds)
+
+
+def pool_sample(size: int, how: Adaptation) -> list[int]:
+    """Return the rows of the pool that are used: all, or a fixed sample of a larger one."""
+    generator = torch.Generator().manual_seed(how.seed)
+    return sorted(torch.randperm(size, generator=generator)[: how.pool].tolist())
+
+
+def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> Trial:
+    """Adapt from one support draw with the portfolio, and with every method on its own for comparison."""
+    generator = torch.Generator().manual_seed(how.seed * 1000 + number)
+    support = draw_support(data.train_y, how.k, generator)
+    x, y, n = data.train_x[support], data.train_y[support], len(data.labels)
+    started = time.perf_counter()
+    choice = portfolio.choose(model.strategies, x, y, data.pool_x, n, model.prior, generator)
+    seconds = time.perf_counter() - started
+    methods: dict[str, Learner] = {kind.name: kind(model.dim) for kind in BASELINES} | model.strategies
+    probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}
+    for name, learner in methods.items():
+        probabilities[name] = portfolio.adapt(learner, x, y, data.pool_x, n).predict_proba(data.test_x)
+    classifier = choice.classifier.named(data.labels)
+    return Trial(probabilities, choice.strategy, classifier, choice.expected_gain, seconds, support)
+
+
+def check_encoder(domain: Domain, model: MetaModel) -> None:
+    """Raise UserError if a meta-model reads another encoder's features."""
+    if model.encoder != encoder_identity(domain.family):
+        raise UserError(
+            f"the meta-model of family {domain.family} was trained on encoder {model.encoder}, now it is "
+            f"{encoder_identity(domain.family)}; run `acclimate meta-train --family {domain.family}`"
+        )

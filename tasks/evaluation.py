@@ -1,0 +1,229 @@
+"""The gate: whether an adapted model may take the place of the champion. Pure functions of scores."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from learners import metrics
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How one model did on one test set.
+
+    Attributes:
+        accuracy: share of test examples predicted rightly.
+        log_loss: mean negative log-probability of the true label, in nats.
+        ece: expected calibration error.
+        ece_by_chance: what ``ece`` would be on average for a perfectly calibrated model on as few examples.
+        correct: [n] whether each test example was predicted rightly.
+        test_hash: identity of the test set, see :func:`hash_of_test`.
+    """
+
+    accuracy: float
+    log_loss: float
+    ece: float
+    ece_by_chance: float
+    correct: np.ndarray = field(repr=False, compare=False)
+    test_hash: str
+
+    @property
+    def missing(self) -> bool:
+        """Whether any part of the score is not a number."""
+        return not np.isfinite([self.accuracy, self.log_loss, self.ece]).all()
+
+
+#: The score of a model that could not be scored; the gate refuses whatever depends on it.
+MISSING = Scores(float("nan"), float("nan"), float("nan"), float("nan"), np.empty(0, bool), "")
+
+
+@dataclass(frozen=True)
+class GateRule:
+    """What a challenger has to show.
+
+    Attributes:
+        ece: calibration error allowed beyond what chance alone gives on that many examples. 0.10 means that
+            what is stated with a confidence of 90 % may be right 80 % of the time. Chance is added because a
+            perfect model has an error of about 0.12 on 100 examples and 0.04 on 1,000: a plain limit would
+            refuse good models of small domains.
+        ece_margin: how much worse calibrated than a badly calibrated champion is still accepted; 0, so that
+            the limit cannot creep upward from one champion to the next.
+        equal: a difference in accuracy within noise and no larger than this counts as equal.
+        log_loss: by how many nats the log-loss of an equal challenger has to be lower.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+
+    ece: float = 0.10
+    ece_margin: float = 0.0
+    equal: float = 0.01
+    log_loss: float = 0.001
+    resamples: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate decided, in one sentence for a person and in numbers for a program."""
+
+    promote: bool
+    reason: str
+    evidence: dict[str, Any]
+
+    @property
+    def word(self) -> str:
+        """``promoted`` or ``refused``."""
+        return "promoted" if self.promote else "refused"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Accuracy of the challenger minus that of another model on the same examples, with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        points = [f"{100 * value:+.1f}" for value in (self.difference, self.low, self.high)]
+        return f"{points[0]} points, 95 % interval {points[1]} to {points[2]}"
+
+
+def score(probabilities: np.ndarray, targets: Sequence[int], test_hash: str) -> Scores:
+    """Score probabilities [n, N] against targets [n]; what is not a probability gives missing scores."""
+    p, y = np.asarray(probabilities, float), np.asarray(targets)
+    if p.ndim != 2 or len(p) != len(y) or not np.allclose(p.sum(axis=1), 1, atol=1e-3) or (p < 0).any():
+        return MISSING
+    return Scores(
+        accuracy=metrics.accuracy(p, y),
+        log_loss=metrics.log_loss(p, y),
+        ece=metrics.ece(p, y),
+        ece_by_chance=metrics.ece_by_chance(p),
+        correct=metrics.correct(p, y),
+        test_hash=test_hash,
+    )
+
+
+def align(probabilities: np.ndarray, labels: Sequence[str], onto: Sequence[str]) -> np.ndarray:
+    """Return probabilities [n, N] over ``labels`` as probabilities [n, M] over the labels ``onto``.
+
+    A champion adapted before a domain's labels changed is thus scored on today's test set: labels it does not
+    know get 0, and what it gave to labels that are gone is shared out (evenly where nothing is left).
+    """
+    p = np.asarray(probabilities, float)
+    column = {label: p[:, i] for i, label in enumerate(labels)}
+    kept = np.stack([column.get(label, np.zeros(len(p))) for label in onto], axis=1)
+    total = kept.sum(axis=1, keepdims=True)
+    return np.where(total > 0, kept / np.where(total > 0, total, 1), 1 / len(onto))
+
+
+def hash_of_test(examples: Iterable[str | bytes | Sequence[float]], targets: Sequence[int]) -> str:
+    """Return the identity of a test set: the sha256 of its raw examples and targets, in order."""
+    digest = hashlib.sha256(np.asarray(targets, np.int64).tobytes())
+    for example in examples:
+        match example:
+            case str():
+                raw = example.encode()
+            case bytes():
+                raw = example
+            case _:
+                raw = np.asarray(example, np.float32).tobytes()
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()
+
+
+def gate(
+    challenger: Scores, champion: Scores | None, probe: Scores, rule: GateRule | None = None
+) -> Decision:
+    """Decide whether the challenger is promoted.
+
+    In this order, and refused at the first that fails:
+
+    1. every score is there, and all models were scored on the same test examples;
+    2. floor: not significantly less accurate than the linear probe;
+    3. calibration: ECE within the rule's limit, or not above a champion's that is itself outside it;
+    4. better than the champion: more accurate, or as accurate (``GateRule.equal``) and lower in log-loss.
+
+    "Significantly" means that the 95 % interval of the difference (paired bootstrap over test examples) is
+    wholly on one side of zero.
+
+    Args:
+        challenger: scores of the newly adapted model.
+        champion: scores of the model in service, taken again on the same examples; None if there is none.
+        probe: scores of logistic regression fitted to the challenger's support set.
+        rule: the limits; the defaults unless given.
+    """
+    rule = rule or GateRule()
+    evidence: dict[str, Any] = {
+        "rule": vars(rule),
+        "challenger": numbers(challenger),
+        "linear_probe": numbers(probe),
+    }
+    evidence["champion"] = champion and numbers(champion)
+
+    scored = {"challenger": challenger, "linear probe": probe} | ({"champion": champion} if champion else {})
+    for name, scores in scored.items():
+        if scores.missing:
+            return Decision(False, f"refused: the score of the {name} is missing", evidence)
+    for name, scores in scored.items():
+        if scores.test_hash != challenger.test_hash:
+            return Decision(False, f"refused: the {name} was scored on other test examples", evidence)
+
+    n, got = len(challenger.correct), f"accuracy {percent(challenger.accuracy)}"
+    floor = compare(challenger, probe, rule)
+    evidence |= {"test_examples": n, "against_linear_probe": vars(floor)}
+    if floor.high < 0:
+        against = f"{percent(probe.accuracy)} of the linear probe on the same {n} test examples ({floor})"
+        return Decision(False, f"refused: {got} is significantly below {against}", evidence)
+
+    limit = max(rule.ece + challenger.ece_by_chance, champion.ece + rule.ece_margin if champion else 0.0)
+    evidence["ece_limit"] = limit
+    calibration = f"calibration error {challenger.ece:.3f}, limit {limit:.3f}"
+    if challenger.ece > limit:
+        return Decision(False, f"refused: {got}, but badly calibrated ({calibration})", evidence)
+
+    if champion is None:
+        passed = f"not below the linear probe at {percent(probe.accuracy)} on the same {n} test examples"
+        return Decision(True, f"promoted as first champion: {got} is {passed}; {calibration}", evidence)
+
+    versus = compare(challenger, champion, rule)
+    evidence["against_champion"] = vars(versus)
+    promote, finding = _against_champion(versus, champion.log_loss - challenger.log_loss, rule)
+    against = f"the champion's {percent(champion.accuracy)} on the same {n} test examples ({versus})"
+    word = "promoted" if promote else "refused"
+    return Decision(promote, f"{word}: {got} against {against}: {finding}; {calibration}", evidence)
+
+
+def _against_champion(versus: Comparison, log_loss_gain: float, rule: GateRule) -> tuple[bool, str]:
+    """Return whether the challenger is better than the champion, and in which way."""
+    if versus.high < 0:
+        return False, "significantly worse"
+    if versus.low > 0:
+        return True, "significantly better"
+    if versus.difference > 0:
+        return True, "better, though within noise"
+    if versus.difference < -rule.equal:
+        return False, f"worse by more than {100 * rule.equal:.1f} points, though within noise"
+    if log_loss_gain >= rule.log_loss:
+        return True, f"equal within noise, and log-loss lower by {log_loss_gain:.3f}"
+    return False, f"equal within noise, and log-loss no better ({-log_loss_gain:+.3f})"
+
+
+def compare(a: Scores, b: Scores, rule: GateRule) -> Comparison:
+    """Return the difference in accuracy a - b by paired bootstrap."""
+    rng = np.random.default_rng(rule.seed)
+    return Comparison(*metrics.paired_bootstrap(a.correct, b.correct, rng, rule.resamples))
+
+
+def numbers(scores: Scores) -> dict[str, float | None]:
+    """Return the measures of a score for a record; None for what is missing, as JSON knows no NaN."""
+    measures = {name: getattr(scores, name) for name in ("accuracy", "log_loss", "ece", "ece_by_chance")}
+    return {name: value if np.isfinite(value) else None for name, value in measures.items()}
+
+
+def percent(share: float) -> str:
+    """Return a share as people write it: 61.2 %."""
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,195 @@
+"""What each flow leaves behind for people: artifacts in the Prefect UI, and the same tables in the terminal."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from domains.domain import Domain
+from learners.meta_model import MetaModel
+from tasks.adaptation import OURS
+from tasks.reports import (
+    Bar,
+    ResultRow,
+    examples_markdown,
+    image_artifact,
+    markdown_artifact,
+    markdown_table,
+    plot_images,
+    plot_learning,
+    plot_methods,
+    plot_timeline,
+    table_artifact,
+    terminal_table,
+    with_interval,
+)
+from tasks.results import AdaptResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SHOWN = 30  # test examples in a picture
+TEXTS = 12  # test examples in a table
+
+
+def ingestion(data: Path, built: Sequence[str], data_hash: str) -> None:
+    """Show what domains there are."""
+    rows = []
+    for path in sorted(data.glob("*/domain.yaml")):
+        domain = Domain.read(path.parent)
+        counts = {split: domain.counts.get(split, 0) for split in ("train", "pool", "test")}
+        new = "built" if domain.name in built else "was there"
+        about = {
+            "domain": domain.name,
+            "family": domain.family,
+            "role": domain.role,
+            "labels": len(domain.labels),
+        }
+        rows.append(about | counts | {"now": new})
+    table_artifact("ingest-domains", rows, f"data/ is what data.dvc names: {data_hash}")
+
+
+def meta_training(model: MetaModel, version: str) -> None:
+    """Show learning curves, and what every strategy gained on held-out source episodes."""
+    for name, history in model.about["history"].items():
+        title = f"Meta-training of {name}, family {model.family}"
+        trained = [
+            (step, loss)
+            for step, loss in zip(history["step"], history["loss"], strict=True)
+            if loss is not None
+        ]
+        steps, loss = zip(*trained, strict=True) if trained else ((), ())
+        curve = plot_learning(title, steps, loss, history["step"], history["validation_accuracy"])
+        image_artifact(f"meta-train-{model.family}-{name}", curve, title)
+    rows = []
+    for name, gains in model.prior.gains.items():
+        shown = {f"K={k}": f"{100 * g.mean:+.1f} (sd {100 * g.deviation:.1f})" for k, g in gains.items()}
+        rows.append({"strategy": name, **shown})
+    about = "Accuracy over the linear probe on held-out source episodes, points: mean (deviation between episodes)"
+    table_artifact(f"meta-train-{model.family}-gains", rows, f"Meta-model version {version}. {about}")
+
+
+def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray) -> None:
+    """Show one adaptation: scores of every method, examples with predictions, decision and lineage.
+
+    Args:
+        p: the stored model's probabilities on the test examples [n, N]; y: their labels [n].
+    """
+    key = f"adapt-{domain.name}"
+    title = f"{domain.name}: {result.k} labels a class, {result.pool:,} unlabelled"
+    bars = [Bar(name, s.accuracy, s.ci95, name == OURS) for name, s in result.scores.items()]
+    image_artifact(f"{key}-accuracy", plot_methods(title, bars, 1 / len(domain.labels)), title)
+    table_artifact(f"{key}-scores", score_rows(result), f"{title}; means over {result.draws} support draws")
+    {"text": show_texts, "vision": show_images, "market": show_timeline}[domain.family](key, domain, p, y)
+    lineage = {
+        "decision": result.decision,
+        "reason": result.reason,
+        "model": f"{result.domain} version {result.model_version}",
+        "strategy": result.strategy,
+        "meta-model": f"meta-{result.family} version {result.meta_version}",
+        "git revision": result.revision,
+        "content hash": result.content_hash,
+        "work key": result.key,
+    }
+    rows = [{"what": name, "value": value} for name, value in lineage.items()]
+    markdown_artifact(f"{key}-decision", f"# {domain.name}\n\n{markdown_table(rows)}", result.reason)
+
+
+def show_texts(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
+    rows = np.linspace(0, len(y) - 1, min(TEXTS, len(y))).astype(int)
+    texts, best = domain.column("test"), p.argmax(1)
+    markdown = examples_markdown(
+        [texts[i] for i in rows],
+        [domain.labels[best[i]] for i in rows],
+        [float(p[i].max()) for i in rows],
+        [domain.labels[y[i]] for i in rows],
+    )
+    markdown_artifact(f"{key}-examples", markdown, f"Test examples of {domain.name} and their predictions")
+
+
+def show_images(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
+    rows = np.linspace(0, len(y) - 1, min(SHOWN, len(y))).astype(int)
+    train, labels, test, best = (
+        domain.column("train"),
+        domain.targets("train"),
+        domain.column("test"),
+        p.argmax(1),
+    )
+    support = [(image, domain.labels[label]) for image, label in zip(train, labels, strict=True)]
+    tests = [(test[i], domain.labels[best[i]], domain.labels[y[i]]) for i in rows]
+    title = f"{domain.name}: labelled and predicted images"
+    image_artifact(f"{key}-examples", plot_images(title, support, tests), title)
+
+
+def show_timeline(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
+    state = len(domain.labels) - 1
+    name, dates = domain.labels[state], list(domain.split("test")["date"])
+    title = f"{domain.name}: probability of '{name}', predicted and come true"
+    plot = plot_timeline(title, dates, p[:, state].tolist(), (y == state).tolist(), name)
+    image_artifact(f"{key}-timeline", plot, title)
+
+
+def summary(results: Sequence[AdaptResult]) -> None:
+    """Show the table of all results, as in the terminal, and a picture a family."""
+    table_artifact("demo-results", [row_of(result).cells() for result in results], "One row a target domain")
+
+
+def row_of(result: AdaptResult) -> ResultRow:
+    ours, best = result.scores[OURS], result.best_baseline
+    return ResultRow(
+        result.domain,
+        result.family,
+        result.k,
+        ours.accuracy,
+        ours.ci95,
+        best,
+        result.scores[best].accuracy,
+        result.seconds["adapt"],
+        result.decision + (" (earlier)" if result.reused else ""),
+    )
+
+
+def result_table(results: Sequence[AdaptResult]) -> "Table":
+    """Return one row a domain for the terminal."""
+    return terminal_table([row_of(result) for result in results])
+
+
+def score_rows(result: AdaptResult) -> list[dict[str, Any]]:
+    """Return one row a method, ours first."""
+    rows = []
+    for name, score in result.scores.items():
+        kind = "ours" if name == OURS else "baseline" if name in result.baselines else "strategy"
+        shown = {"accuracy %": with_interval(score.accuracy, score.ci95)}
+        rows.append(
+            {"method": name, "kind": kind}
+            | shown
+            | {"log-loss": f"{score.log_loss:.3f}", "ECE": f"{score.ece:.3f}"}
+        )
+    return rows
+
+
+def score_table(result: AdaptResult) -> "Table":
+    """Return one row a method for the terminal."""
+    return table_of(score_rows(result))
+
+
+def bench_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
+    """Return accuracies, one row a domain and setting, one column a method."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        if row["metric"] == "accuracy":
+            line = lines.setdefault((row["domain"], row["setting"]), dict.fromkeys(methods, ""))
+            line[row["method"]] = with_interval(row["value"], row["ci95"])
+    return table_of([{"domain": d, "setting": s} | line for (d, s), line in lines.items()])
+
+
+def table_of(rows: Sequence[Mapping[str, str]]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*rows[0], header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row.values()))
+    return table

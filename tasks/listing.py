@@ -1,0 +1,59 @@
+"""What domains there are and what they look like, for the command line."""
+
+from typing import Any
+
+from domains import catalogue
+from domains.domain import Domain, check_name
+from domains.errors import UserError
+from tasks.settings import Settings
+
+
+def listing(settings: Settings) -> list[dict[str, Any]]:
+    """Return a row a domain: the built-in ones, and others found in ``data/``."""
+    here = {
+        path.parent.name: Domain.read(path.parent)
+        for path in sorted(settings.data_path.glob("*/domain.yaml"))
+    }
+    rows = []
+    for name, source in catalogue.catalogue().items():
+        row = {"domain": name, "family": source.family, "role": source.role, "title": source.title}
+        rows.append(row | _facts(here.pop(name, None)))
+    for name, domain in here.items():
+        row = {
+            "domain": name,
+            "family": domain.family,
+            "role": domain.role,
+            "title": domain.meta.get("title", ""),
+        }
+        rows.append(row | _facts(domain))
+    return rows
+
+
+def show(settings: Settings, name: str) -> dict[str, Any]:
+    """Return all that is known of a domain, with three examples where it is built.
+
+    Raises:
+        UserError: no such domain.
+    """
+    path = settings.data_path / check_name(name)
+    if not path.exists():
+        if name not in catalogue.catalogue():
+            raise UserError(f"no domain {name!r}; see `acclimate domains list`")
+        source = catalogue.source(name)
+        keys = ("name", "family", "role", "title", "licence", "citation", "where")
+        return {key: getattr(source, key) for key in keys} | {"here": "no: `acclimate data build` builds it"}
+    domain = Domain.read(path)
+    found = {"name": name, "family": domain.family, "role": domain.role, "labels": list(domain.labels)}
+    found |= domain.meta | {"counts": domain.counts}
+    column, y = domain.column("train"), domain.targets("train")
+    for i in range(0, len(column), max(1, len(column) // 3))[:3]:
+        example = column[i]
+        text = f"{len(example)} bytes" if isinstance(example, bytes) else str(example)[:160]
+        found[f"example: {domain.labels[y[i]]}"] = text
+    return found
+
+
+def _facts(domain: Domain | None) -> dict[str, Any]:
+    if domain is None:
+        return {"here": False, "labels": [], "counts": {}}
+    return {"here": True, "labels": list(domain.labels), "counts": domain.counts}

@@ -1,0 +1,123 @@
+"""The Prefect tasks of the flow ``meta_train``. They hand on paths and names; tensors stay inside."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from safetensors.torch import load_file, save_file
+
+from domains.domain import FAMILIES, Domain, Family
+from domains.errors import UserError
+from learners import make
+from learners.meta_model import MetaModel
+from learners.meta_train import History
+from tasks import flow_reports as reports
+from tasks import registry
+from tasks.data import domains_at, snapshot
+from tasks.progress import progress
+from tasks.settings import settings
+from tasks.training import (
+    RECIPES,
+    Recipe,
+    assemble,
+    load_piles,
+    rows_used,
+    save_new,
+    train_learner,
+    training_key,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One meta-training to do: the family, its source domains, the recipe, and the folder for checkpoints."""
+
+    family: Family
+    domains: tuple[Domain, ...]
+    recipe: Recipe
+    key: str
+    folder: Path
+
+
+@task(cache_policy=NO_CACHE)
+def plan_meta_training(family: str, revision: str, steps: int | None) -> Plan:
+    """Resolve the revision and the source domains of a family."""
+    if family not in FAMILIES:
+        raise UserError(f"no family {family!r}; there are: {', '.join(FAMILIES)}")
+    if steps is not None and steps < 1:
+        raise UserError(f"steps = {steps}: at least 1 is needed")
+    s = settings()
+    every = (snapshot(s.root_path, s.home_path, name, revision) for name in domains_at(s.root_path, revision))
+    domains = tuple(d for d in every if d.family == family and d.role == "source")
+    recipe = RECIPES[family].with_steps(steps)  # type: ignore[index]
+    key = training_key(domains, family, recipe)  # type: ignore[arg-type]
+    return Plan(family, domains, recipe, key, s.home_path / "checkpoints" / key)  # type: ignore[arg-type]
+
+
+@task(cache_policy=NO_CACHE)
+def find_finished(plan: Plan) -> str | None:
+    """Return the version of an equal meta-model, if there is one."""
+    done = registry.find_by_key(settings(), plan.key)
+    return None if done is None else done.version
+
+
+@task(cache_policy=NO_CACHE)
+def encode_sources(plan: Plan) -> int:
+    """Encode the source examples that were never encoded before; return how many are used."""
+    total = sum(len(rows_used(domain, plan.recipe)) for domain in plan.domains)
+    with progress(f"encode {plan.family} sources", total) as advance:
+        load_piles(settings(), plan.domains, plan.recipe, advance)
+    return total
+
+
+@task(cache_policy=NO_CACHE, task_run_name="meta-train {name}")
+def train(plan: Plan, name: str) -> History:
+    """Meta-train one learner, from its last checkpoint if it was interrupted."""
+    piles, training = load_piles(settings(), plan.domains, plan.recipe), plan.recipe.training[name]
+    with progress(f"meta-train {plan.family} {name}", training.steps) as advance:
+        learner, history = train_learner(name, piles, training, plan.folder / f"{name}.checkpoint", advance)
+    save_file(learner.state_dict(), plan.folder / f"{name}.trained")
+    return history
+
+
+@task(cache_policy=NO_CACHE)
+def register(plan: Plan, histories: dict[str, History]) -> str:
+    """Compare the strategies on held-out source episodes, and register the meta-model."""
+    s, piles = settings(), load_piles(settings(), plan.domains, plan.recipe)
+    learners = {}
+    for name in histories:
+        learners[name] = make(name, piles.train[0].x.shape[1], piles.ways)
+        learners[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
+    folder = save_new(
+        assemble(plan.family, piles, learners, histories, plan.recipe), plan.folder / "meta_model"
+    )
+    best = {f"{name}_accuracy": max(h.validation_accuracy) for name, h in histories.items()}
+    tags = {"key": plan.key, "family": plan.family, "revision": plan.domains[0].revision}
+    version = registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)
+    return version
+
+
+@task(cache_policy=NO_CACHE)
+def promote(plan: Plan, version: str) -> str:
+    """Put the meta-model into service and clear its checkpoints away; harmless to repeat."""
+    registry.promote(
+        settings(), registry.meta_name(plan.family), version, lambda folder: check(MetaModel.load(folder))
+    )
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    return version
+
+
+def check(model: MetaModel) -> None:
+    """Raise ValueError if a meta-model has no learners."""
+    if not model.learners:
+        raise ValueError("it has no learners")
+
+
+@task(cache_policy=NO_CACHE)
+def report(plan: Plan, version: str) -> str:
+    """Leave artifacts: learning curves, and what each strategy gained on held-out source episodes."""
+    done = registry.get(settings(), registry.meta_name(plan.family), version)
+    reports.meta_training(MetaModel.load(done.folder), version)
+    return version

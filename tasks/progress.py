@@ -1,0 +1,148 @@
+"""How far long work has come: a progress artifact in the Prefect UI and a bar in the terminal."""
+
+import contextvars
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+#: Seconds between two updates of the artifact; work that takes less gets none.
+EVERY = 2.0
+
+#: Seconds that the end of the work waits for the last update.
+PATIENCE = 5.0
+
+_bars: Any = None  # the rich.progress.Progress of the terminal, while there is one
+
+
+@contextmanager
+def terminal(console: Any) -> Iterator[None]:
+    """Show a bar on a rich console for every :func:`progress` inside, and a line when it took a while."""
+    global _bars
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(SpinnerColumn(), *columns, console=console, transient=True) as bars:
+        _bars = bars
+        try:
+            yield
+        finally:
+            _bars = None
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
+    """Show how far work of ``total`` steps has come; yields ``advance(n=1)``, callable from any thread.
+
+    Example:
+        >>> with progress("Encoding hpo", len(batches)) as advance:
+        ...     for batch in batches:
+        ...         encode(batch)
+        ...         advance()
+    """
+    work = Progress(title, total)
+    try:
+        yield work.advance
+    except BaseException:
+        work.stop(finished=False)
+        raise
+    work.stop(finished=True)
+
+
+class Progress:
+    """Long work of a known number of steps; use it through :func:`progress`.
+
+    In a Prefect run a thread of its own sends an artifact every two seconds: the work never waits for the
+    server, and goes on when the server is away.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total, self.done = title, total, 0
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._bars = _bars
+        self._bar = _bars.add_task(title, total=total) if _bars else None
+        self._publisher: threading.Thread | None = None
+        if in_run():
+            # A new thread has no run context of its own, and the artifact must belong to this run.
+            publish = contextvars.copy_context().run
+            self._publisher = threading.Thread(target=publish, args=(self._publish,), daemon=True)
+            self._publisher.start()
+
+    def advance(self, n: int = 1) -> None:
+        """Note that ``n`` more steps are done."""
+        with self._lock:
+            self.done += n
+        if self._bars:
+            self._bars.advance(self._bar, n)
+
+    def stop(self, finished: bool) -> None:
+        """End the display; ``finished`` work is shown as complete, whatever was counted."""
+        if finished:
+            self.done = self.total
+        self._ended.set()
+        if self._publisher:
+            self._publisher.join(PATIENCE)
+        if self._bars:
+            from rich.text import Text
+
+            self._bars.remove_task(self._bar)
+            if self.seconds >= EVERY:
+                sign = Text("✓", "green") if finished else Text("✗", "red")
+                self._bars.console.print(sign, Text(f"{self.title}, {self.seconds:.0f} s"))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def percent(self) -> float:
+        """Share of the steps that are done, 0 to 100."""
+        return 100.0 * min(self.done / self.total, 1.0) if self.total else 100.0
+
+    def _publish(self) -> None:
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+        artifact, key = None, slug(self.title, "progress")
+        ended = self._ended.wait(EVERY)
+        while not ended or artifact:
+            # Whatever goes wrong between here and the server, the work itself is not to suffer from it.
+            with suppress(Exception):
+                if artifact is None:
+                    artifact = create_progress_artifact(self.percent, key, str(self), _sync=True)
+                else:
+                    update_progress_artifact(artifact, self.percent, str(self), _sync=True)
+            if ended:
+                return
+            ended = self._ended.wait(EVERY)
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.done:,} of {self.total:,} after {self.seconds:.0f} s"
+
+
+def in_run() -> bool:
+    """Whether this is inside a Prefect flow or task run; without importing Prefect when nobody else has."""
+    context = sys.modules.get("prefect.context")
+    return context is not None and bool(context.FlowRunContext.get() or context.TaskRunContext.get())
+
+
+def slug(*parts: str) -> str:
+    """Return an artifact key of lower-case letters and dashes: ``slug("adapt", "HPO")`` is ``adapt-hpo``."""
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(parts).lower()).strip("-") or "untitled"

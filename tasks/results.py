@@ -1,0 +1,56 @@
+"""What an adaptation reports, to programs (``--json``), tables and the registry alike."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+FILE = "result.json"
+
+
+class Score(BaseModel):
+    """One method on one domain: means over support draws, and the half-width of accuracy's 95 % interval."""
+
+    accuracy: float
+    ci95: float
+    log_loss: float
+    ece: float
+
+
+class AdaptResult(BaseModel):
+    """One adaptation of one domain.
+
+    ``scores`` holds a row a method: ``acclimate`` is the portfolio, the others are methods on their own. The
+    challenger that the gate judged is the portfolio's first support draw.
+    """
+
+    domain: str
+    family: str
+    revision: str
+    content_hash: str
+    strategy: str
+    k: int
+    draws: int
+    pool: int
+    test: int
+    scores: dict[str, Score]
+    seconds: dict[str, float]
+    decision: str = ""
+    reason: str = ""
+    model_version: str = ""
+    meta_version: str = ""
+    champion_before: str | None = None
+    key: str = ""
+    reused: bool = False
+    baselines: list[str] = Field(default_factory=list)
+
+    def write(self, folder: Path) -> None:
+        (folder / FILE).write_text(self.model_dump_json(indent=1), "utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "AdaptResult":
+        return cls.model_validate_json((folder / FILE).read_text("utf-8"))
+
+    @property
+    def best_baseline(self) -> str:
+        """The plain baseline with the highest mean accuracy."""
+        return max(self.baselines, key=lambda name: self.scores[name].accuracy)

@@ -1,0 +1,412 @@
+"""A real Prefect server on this machine: started when there is none, shared, stopped by its last user.
+
+What runs is told by file locks, never by process ids alone. A server holds its own record locked for as long
+as it lives, and every user of it holds a shared lock; the kernel frees both however a process ends. So a
+recycled id is never trusted, a killed command leaves nothing to clear up, and the last user is the one who
+can make the shared lock exclusive.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from domains.errors import UserError
+from tasks.settings import Settings
+
+POOL = "acclimate"
+START_SECONDS = 120
+STOP_SECONDS = 15
+
+#: Prefect sends usage figures to nobody.
+PRIVATE = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+
+#: Flows that a command runs leave the terminal to its progress display; the server still gets every line.
+QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Prefect server that answers.
+
+    Attributes:
+        api: address of its API.
+        ours: whether it runs in our home folder, where its last user stops it.
+    """
+
+    api: str
+    ours: bool = False
+
+    @property
+    def ui(self) -> str:
+        """Address of its pages."""
+        return self.api.removesuffix("/").removesuffix("/api")
+
+
+@contextmanager
+def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "") -> Iterator[Server]:
+    """Make this process a client of a Prefect server for the length of the block.
+
+    The server is, in this order: ``url``; that of ``PREFECT_API_URL``; the one that already runs in our home
+    folder; a new one there. In the last two cases the last command that uses it stops it.
+
+    Args:
+        say: told in one line when a server has to be started.
+        url: address of the API of a server to join.
+
+    Raises:
+        UserError: the given server does not answer or refuses us, the port is in use, or the server that was
+            started does not come up.
+    """
+    url = url or os.environ.get("PREFECT_API_URL", "")
+    with ExitStack() as stack:
+        stack.enter_context(_orderly_end())
+        if ours := not url:
+            stack.enter_context(_environment(_home_environment(settings)))
+            url = stack.enter_context(_shared_server(settings, say))
+        elif not _answers(url):
+            raise UserError(f"no Prefect server answers at {url}: start it, or unset PREFECT_API_URL")
+        stack.enter_context(_environment(_client_environment(url)))
+        _check_access(url)
+        stack.callback(_send_what_is_left)
+        yield Server(url, ours)
+
+
+def up(settings: Settings, say: Say, url: str = "") -> None:
+    """Run server, deployments and worker until Ctrl-C or SIGTERM, then stop what was started.
+
+    Raises:
+        UserError: as ``prefect_server``; another ``acclimate up`` runs in this home folder; a deployment of
+            ``prefect.yaml`` cannot be registered; the worker or the server ended by itself.
+    """
+    folder = _folder(settings)
+    with _only_one(folder / "up.lock"), prefect_server(settings, say, url) as server:
+        create_work_pool()
+        with _worker(settings) as worker:
+            register(settings)
+            say(f"Prefect UI: {server.ui}")
+            try:
+                while worker.poll() is None and (not server.ours or _alive(folder / "server.json")):
+                    time.sleep(0.5)
+            except KeyboardInterrupt:
+                say("stopping the worker and the server")
+                return
+            ended, log = ("server", "server.log") if worker.poll() is None else ("worker", "worker.log")
+            raise UserError(
+                f"the Prefect {ended} ended ({_last_line(folder / log)}): start acclimate up again"
+            )
+
+
+def create_work_pool() -> None:
+    """Create the work pool of this project, unless it exists."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+
+
+def register(settings: Settings) -> None:
+    """Create or update the deployments of ``prefect.yaml``.
+
+    Raises:
+        UserError: Prefect refuses one of them.
+    """
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(
+        command,
+        cwd=settings.root_path,
+        env=_loud(settings),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        reason = " ".join((done.stderr or done.stdout).split())[-500:]
+        raise UserError(f"{settings.root_path / 'prefect.yaml'} cannot be registered: {reason}")
+
+
+@contextmanager
+def _shared_server(settings: Settings, say: Say) -> Iterator[str]:
+    """Use the server of our home folder, starting it first when needed; stop it when nobody else uses it."""
+    folder = _folder(settings)
+    record, starting = folder / "server.json", folder / "start.lock"
+    started = None
+    with (folder / "users.lock").open("a") as users:
+        try:
+            with _locked(starting):
+                fcntl.flock(users, fcntl.LOCK_SH)
+                if not _alive(record):
+                    started = _start_server(settings, say)
+                url = _wait_until_healthy(record, folder / "server.log")
+            yield url
+        finally:
+            with _locked(starting):
+                if _becomes_exclusive(users):
+                    _stop(record)
+                fcntl.flock(users, fcntl.LOCK_UN)
+            if started:
+                started.poll()  # lets the system forget an ended child
+
+
+def _start_server(settings: Settings, say: Say) -> subprocess.Popen[bytes]:
+    folder = _folder(settings)
+    _check_port(settings.host, settings.port)
+    say("starting the Prefect server")
+    address = {"PREFECT_SERVER_API_HOST": settings.host, "PREFECT_SERVER_API_PORT": str(settings.port)}
+    # as settings rather than options: the pages learn the address of the API from them alone
+    environment = os.environ | address | {"PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false"}
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
+    return _spawn(folder / "server.json", command, environment, folder / "server.log", _url(settings))
+
+
+@contextmanager
+def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    folder = _folder(settings)
+    record = folder / "worker.json"
+    _stop(record)  # the worker of an `acclimate up` that was killed
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"]
+    command += ["--pool", POOL, "--limit", str(settings.processes)]
+    environment = _loud(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
+    worker = _spawn(record, command, environment, folder / "worker.log")
+    try:
+        yield worker
+    finally:
+        _stop(record)
+
+
+def _spawn(
+    record: Path, command: list[str], environment: Mapping[str, str], log: Path, url: str = ""
+) -> subprocess.Popen[bytes]:
+    """Start a process that holds its record locked while it lives, out of reach of the terminal's Ctrl-C."""
+    record.unlink(missing_ok=True)
+    with record.open("x") as lock, log.open("ab") as output:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            command,
+            cwd=record.parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+        )
+        json.dump({"pid": process.pid, "url": url}, lock)
+    return process
+
+
+def _alive(record: Path) -> dict[str, Any] | None:
+    """Return what is recorded of a process that still holds its record locked, else None."""
+    try:
+        with record.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return json.load(lock)
+    except (FileNotFoundError, json.JSONDecodeError):
+        pass
+    return None
+
+
+def _stop(record: Path) -> None:
+    """End a recorded process, if it lives, by SIGTERM, or by SIGKILL where that does not help."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not (found := _alive(record)):
+            break
+        with suppress(ProcessLookupError):
+            os.kill(found["pid"], number)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _alive(record) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    record.unlink(missing_ok=True)
+
+
+def _wait_until_healthy(record: Path, log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while server := _alive(record):
+        if _answers(server["url"]):
+            return str(server["url"])
+        if time.monotonic() > deadline:
+            raise UserError(f"the Prefect server is not ready after {START_SECONDS} s: see {log}")
+        time.sleep(0.1)
+    raise UserError(f"the Prefect server ended while it started ({_last_line(log)}): see {log}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError, HTTPException):
+        return False
+
+
+def _check_access(url: str) -> None:
+    """Ask the server something that needs its password and a version we can talk to."""
+    import httpx
+    from prefect.client.orchestration import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            client.raise_for_api_version_mismatch()
+    except httpx.HTTPStatusError as error:
+        raise UserError(
+            f"the Prefect server at {url} refuses us: set PREFECT_API_AUTH_STRING to its password"
+        ) from error
+    except RuntimeError as error:
+        raise UserError(f"cannot use the Prefect server at {url}: {error}") from error
+
+
+def _send_what_is_left() -> None:
+    """Send the log lines and events that Prefect holds back, while there still is a server to take them."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=STOP_SECONDS)
+    EventsWorker.drain_all(timeout=STOP_SECONDS)
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(
+                f"port {port} is in use by another program: stop it, or set ACCLIMATE_PORT to a free one"
+            ) from None
+        raise UserError(
+            f"cannot listen on {host} port {port} ({error.strerror}): set ACCLIMATE_HOST or ACCLIMATE_PORT"
+        ) from None
+
+
+def _url(settings: Settings) -> str:
+    """Return the address of the API of our own server; one that listens everywhere is reached by loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://[{host}]:{settings.port}/api" if ":" in host else f"http://{host}:{settings.port}/api"
+
+
+def _folder(settings: Settings) -> Path:
+    folder = settings.home_path / "prefect"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror}; change the rights or set ACCLIMATE_HOME"
+        ) from error
+    return folder
+
+
+def _home_environment(settings: Settings) -> dict[str, str]:
+    """Return what our own server and its clients need: our folder, silence, and no proxy in between."""
+    host = urlsplit(_url(settings)).hostname or ""
+    direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), host)))
+    return PRIVATE | {"PREFECT_HOME": str(_folder(settings)), "NO_PROXY": direct, "no_proxy": direct}
+
+
+def _client_environment(url: str) -> dict[str, str]:
+    environment = PRIVATE | QUIET | {"PREFECT_API_URL": url}
+    if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        environment["PREFECT_API_AUTH_STRING"] = password
+    given = {name for name in (*QUIET, "PREFECT_API_AUTH_STRING") if name in os.environ}
+    return {name: value for name, value in environment.items() if name not in given}
+
+
+def _loud(settings: Settings) -> dict[str, str]:
+    """Return the environment of our subprocesses, whose output goes to a file and should be complete."""
+    ours = {"ACCLIMATE_ROOT": str(settings.root_path), "ACCLIMATE_HOME": str(settings.home_path)}
+    return {name: value for name, value in os.environ.items() if name not in QUIET} | ours
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the block, and have Prefect notice where it is imported already."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    _refresh_prefect()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _refresh_prefect()
+
+
+def _refresh_prefect() -> None:
+    if "prefect" in sys.modules:  # it reads its settings once, when it is imported
+        from prefect.context import refresh_global_settings_context
+        from prefect.logging.configuration import setup_logging
+
+        refresh_global_settings_context()
+        setup_logging()
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP unwind the stack, so that what was started is stopped."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    ours = []
+    if threading.current_thread() is threading.main_thread():
+        ours = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        if not _becomes_exclusive(lock):
+            raise UserError(f"acclimate up already runs for {path.parent}: use it, or stop it first")
+        yield
+
+
+def _becomes_exclusive(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text("utf-8", "replace").split("\n") if log.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

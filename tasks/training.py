@@ -1,0 +1,188 @@
+"""Meta-training of one family: source domains to piles of features to a meta-model."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from domains.domain import Domain, Family
+from domains.episode import Pile, Shape, draw
+from domains.errors import UserError
+from learners import META, PLAIN_STRATEGIES, make
+from learners.base import Learner
+from learners.meta_model import MetaModel
+from learners.meta_train import History, Training, meta_train
+from learners.portfolio import learn_prior
+from tasks.encoding import encode, encoder_identity
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that fixes a meta-model besides its data.
+
+    Args:
+        per_class: at most so many examples a class of a source domain are used.
+        classes: of at most so many classes a source domain.
+        training: by learner.
+        prior_episodes: held-out episodes on which strategies are compared, for the portfolio's prior.
+    """
+
+    per_class: int
+    classes: int
+    training: Mapping[str, Training]
+    prior_episodes: int = 40
+    seed: int = 0
+
+    def with_steps(self, steps: int | None) -> "Recipe":
+        """Return the recipe with another number of meta-updates."""
+        if steps is None:
+            return self
+        changed = {n: replace(t, steps=steps, every=min(t.every, steps)) for n, t in self.training.items()}
+        return replace(self, training=changed)
+
+
+def _trainings(shape: Shape, **steps: int) -> dict[str, Training]:
+    return {name: Training(shape, steps=n, every=max(1, n // 8)) for name, n in steps.items()}
+
+
+TEXT = Shape(ways=(5, 20), shots=(1, 5, 10), queries=8, pool=(0, 200, 400))
+VISION = Shape(ways=(5, 15), shots=(1, 5, 10), queries=5, pool=(0, 100))
+MARKET = Shape(ways=(3, 3), shots=(5, 10, 20), queries=40, pool=(0,))
+
+RECIPES: dict[Family, Recipe] = {
+    "text": Recipe(30, 20, _trainings(TEXT, protonet=200, maml=200, reference=160)),
+    "vision": Recipe(20, 24, _trainings(VISION, protonet=160, maml=160, reference=80)),
+    "market": Recipe(1500, 3, _trainings(MARKET, protonet=400, maml=400, reference=400)),
+}
+
+
+@dataclass(frozen=True)
+class Piles:
+    """Features of the source domains, classes (or, for markets, years) divided between training and validation."""
+
+    train: Sequence[Pile]
+    validation: Sequence[Pile]
+    ways: int | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+
+def training_key(domains: Sequence[Domain], family: Family, recipe: Recipe) -> str:
+    """Return the name of a piece of work: the same data, settings and code version give the same key."""
+    parts = [
+        family,
+        encoder_identity(family),
+        version("acclimate"),
+        json.dumps(asdict(recipe), sort_keys=True),
+    ]
+    parts += sorted(f"{d.name}:{d.content_hash}" for d in domains)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def rows_used(domain: Domain, recipe: Recipe) -> list[int]:
+    """Return the rows of a source domain that meta-training reads."""
+    y = np.asarray(domain.targets("train"))
+    rng = np.random.default_rng(recipe.seed)
+    order, labels = rng.permutation(len(y)), rng.permutation(len(domain.labels))[: recipe.classes]
+    taken = [order[y[order] == label][: recipe.per_class] for label in labels]
+    return sorted(int(row) for part in taken for row in part)
+
+
+def load_piles(
+    settings: Settings,
+    domains: Sequence[Domain],
+    recipe: Recipe,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Piles:
+    """Encode source domains and divide them for validation.
+
+    Text and images hold out a quarter of every domain's classes, where it has at least 8. Markets, whose labels are
+    shared, hold out the two latest domains in time.
+
+    Raises:
+        UserError: there is no source domain, or too few classes to validate on.
+    """
+    if not domains:
+        raise UserError(
+            "no source domain of this family at this revision; build them with `acclimate data build`"
+        )
+    shared = domains[0].family == "market"
+    rows = [rows_used(domain, recipe) for domain in domains]
+    columns = [domain.column("train") for domain in domains]
+    examples = [column[row] for column, used in zip(columns, rows, strict=True) for row in used]
+    x = encode(settings, domains[0].family, examples, advance).split([len(used) for used in rows])
+    y = [torch.tensor(domain.targets("train"))[used] for domain, used in zip(domains, rows, strict=True)]
+    piles = [Pile(d.name, x_d, y_d, shared) for d, x_d, y_d in zip(domains, x, y, strict=True)]
+    hashes = {d.name: d.content_hash for d in domains}
+    if shared:
+        latest = sorted(domains, key=lambda d: max(d.split("train")["date"]))[-2:]
+        held = {d.name for d in latest} if len(domains) > 3 else {latest[-1].name}
+        chosen = [p for p in piles if p.name not in held], [p for p in piles if p.name in held]
+        return Piles(*chosen, ways=len(domains[0].labels), hashes=hashes)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    train, validation = [], []
+    for pile in piles:
+        classes = pile.y.unique()
+        classes = classes[torch.randperm(len(classes), generator=generator)]
+        held = len(classes) // 4 if len(classes) >= 8 else 0
+        train.append(pile.only(classes[held:]))
+        if held:
+            validation.append(pile.only(classes[:held]))
+    if not validation:
+        raise UserError("no source domain has the 8 classes that validation needs; add a larger one")
+    return Piles(train, validation, hashes=hashes)
+
+
+def train_learner(
+    name: str, piles: Piles, training: Training, path: Path, advance: Callable[[int], None] = lambda n: None
+) -> tuple[Learner, History]:
+    """Meta-train one learner, going on from the checkpoint at ``path`` if there is one."""
+    x = torch.cat([pile.x for pile in piles.train])
+    with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
+        torch.manual_seed(training.seed)
+        learner = make(name, x.shape[1], piles.ways)
+    learner.fit_scale(x)
+    return learner, meta_train(learner, piles.train, piles.validation, training, path, advance)
+
+
+def assemble(
+    family: Family,
+    piles: Piles,
+    learners: Mapping[str, Learner],
+    histories: Mapping[str, History],
+    recipe: Recipe,
+) -> MetaModel:
+    """Measure the strategies on held-out source episodes and return the meta-model."""
+    dim = piles.train[0].x.shape[1]
+    strategies = {kind.name: kind(dim) for kind in PLAIN_STRATEGIES} | dict(learners)
+    shape = next(iter(recipe.training.values())).shape
+    generator = torch.Generator().manual_seed(recipe.seed + 2)
+    episodes = [draw(piles.validation, shape, generator) for _ in range(recipe.prior_episodes)]
+    about = {
+        "sources": dict(piles.hashes),
+        "recipe": asdict(recipe),
+        "history": {name: asdict(history) for name, history in histories.items()},
+    }
+    prior = learn_prior(strategies, episodes, piles.ways)
+    return MetaModel(family, encoder_identity(family), dim, piles.ways, learners, prior, about)
+
+
+def save_new(model: MetaModel, folder: Path) -> Path:
+    """Write a meta-model folder whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+        new = Path(made) / "new"
+        new.mkdir()
+        model.save(new)
+        if not folder.exists():
+            new.rename(folder)
+    return folder
+
+
+LEARNERS = tuple(kind.name for kind in META)

@@ -1,0 +1,80 @@
+"""Measures against numbers worked out by hand, and intervals against what they promise."""
+
+import numpy as np
+import pytest
+
+from learners.metrics import accuracy, brier, ece, ece_by_chance, log_loss, mean_interval, paired_bootstrap
+
+P = np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1], [0.3, 0.7]])
+Y = np.array([0, 0, 0, 1])  # the second is wrong
+
+
+def calibrated(rng, n, labels=5):
+    """Probabilities and labels that were drawn from them."""
+    p = rng.dirichlet(np.ones(labels), n)
+    return p, (p.cumsum(1) > rng.random((n, 1))).argmax(1)
+
+
+def test_measures_have_the_values_of_their_formulas():
+    assert accuracy(P, Y) == 0.75
+    assert log_loss(P, Y) == pytest.approx(-np.log([0.8, 0.4, 0.9, 0.7]).mean())
+    assert brier(P, Y) == pytest.approx(2 * np.mean([0.2**2, 0.6**2, 0.1**2, 0.3**2]))
+    assert ece(P, Y, bins=10) == pytest.approx((0.2 + 0.6 + 0.1 + 0.3) / 4)
+
+
+def test_ece_compares_accuracy_and_confidence_bin_by_bin():
+    p = np.tile([0.75, 0.25], (8, 1))
+    assert ece(p, [0, 0, 0, 0, 0, 0, 1, 1]) == pytest.approx(0)
+    assert ece(p, [0] * 8) == pytest.approx(0.25)
+
+
+def test_certain_and_wrong_costs_a_finite_log_loss():
+    assert 10 < log_loss([[1.0, 0.0]], [1]) < 100
+
+
+@pytest.mark.parametrize("measure", [accuracy, log_loss, brier, ece])
+def test_a_missing_probability_or_no_example_at_all_gives_nan_and_no_score(measure):
+    p = P.copy()
+    p[3, 0] = np.nan
+    assert np.isnan(measure(p, Y))
+    assert np.isnan(measure(np.empty((0, 2)), np.empty(0, int)))
+
+
+@pytest.mark.parametrize("n", [100, 1000])
+def test_ece_of_a_calibrated_model_is_what_chance_alone_gives(n):
+    rng = np.random.default_rng(0)
+    trials = [calibrated(rng, n) for _ in range(100)]
+    measured = np.mean([ece(p, y) for p, y in trials])
+    assert measured == pytest.approx(np.mean([ece_by_chance(p) for p, _ in trials]), rel=0.1)
+
+
+def test_mean_interval_is_students_and_unknown_for_one_value():
+    mean, half = mean_interval([1.0, 2.0, 3.0, 4.0])
+    assert mean == 2.5
+    assert half == pytest.approx(3.1824463 * np.std([1, 2, 3, 4], ddof=1) / 2)
+    assert np.isnan(mean_interval([0.5])[1])
+
+
+def test_paired_bootstrap_covers_the_true_difference_about_95_times_in_100():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(300):
+        shared = rng.random(200) < 0.6  # both right; else each by its own luck
+        a, b = shared | (rng.random(200) < 0.3), shared | (rng.random(200) < 0.1)
+        _, low, high = paired_bootstrap(a, b, rng)
+        covered += low <= 0.4 * (0.3 - 0.1) <= high
+    assert 0.90 <= covered / 300 <= 0.99
+
+
+def test_paired_bootstrap_takes_any_score_and_agrees_with_plain_resampling():
+    rng = np.random.default_rng(2)
+    a, b = rng.random(50), rng.random(50)
+    plain = (a - b)[rng.integers(0, 50, (4000, 50))].mean(1)
+    difference, low, high = paired_bootstrap(a, b, rng, n=4000)
+    assert difference == pytest.approx((a - b).mean())
+    assert (low, high) == pytest.approx(np.quantile(plain, (0.025, 0.975)), abs=0.01)
+
+
+def test_paired_bootstrap_refuses_scores_of_different_examples():
+    with pytest.raises(ValueError, match="same examples"):
+        paired_bootstrap([1, 0, 1], [1, 0], np.random.default_rng(0))
