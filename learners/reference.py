@@ -69,14 +69,13 @@ class Reference(Learner):
         self.shift = nn.Linear(size, len(START) + self.steps + 1)  # moves numbers, rates and temperature
         self.log_rates = nn.Parameter(torch.full((self.steps,), -4.0))
         self.log_temperature = nn.Parameter(torch.zeros(()))
-        self.film = nn.Sequential(nn.Linear(2 + size, 16), nn.GELU(), nn.Linear(16, 1))
-        for layer in (self.shift, self.film[2]):
+        last = nn.Linear(16, 1)
+        self.film = nn.Sequential(nn.Linear(2 + size, 16), nn.GELU(), last)
+        for layer in (self.shift, last):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def solve(
-        self, x: Tensor, y: Tensor, pool: Tensor | None, spectrum: Spectrum
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def solve(self, x: Tensor, y: Tensor, pool: Tensor | None, spectrum: Spectrum) -> tuple[Tensor, Tensor, Tensor]:
         """Return axis weights [r], the weight outside their span [], and the head [N, r] on unit features."""
         ways = int(y.max()) + 1
         if "represent" in self.parts:

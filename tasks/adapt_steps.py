@@ -15,8 +15,7 @@ from domains.errors import UserError
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks import flow_reports as reports
-from tasks import registry
+from tasks import registry, reports
 from tasks.adaptation import (
     BASELINE_NAMES,
     OURS,
@@ -139,9 +138,7 @@ def judge(plan: Plan, result: AdaptResult, rule: GateRule | None = None) -> tupl
     challenger = score(Classifier.load(plan.folder).predict_proba(data.test_x).numpy(), y, identity)
     probe = score(np.load(plan.folder / "probe.npy", allow_pickle=False), y, identity)
     incumbent = registry.champion(s, domain.name)
-    decision = gate(
-        challenger, None if incumbent is None else rescore(incumbent, data, y, identity), probe, rule
-    )
+    decision = gate(challenger, None if incumbent is None else rescore(incumbent, data, y, identity), probe, rule)
     before = None if incumbent is None else incumbent.version
     update = {"decision": decision.word, "reason": decision.reason, "champion_before": before}
     return decision, result.model_copy(update=update)
@@ -194,9 +191,7 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
         return result
     sample = encode(s, plan.domain.family, plan.domain.column("test")[:4])
-    registry.promote(
-        s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before
-    )
+    registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
     return result
 
 

@@ -87,9 +87,7 @@ def encode_domain(
     """
     for split in ("train", "test"):
         if not domain.has(split):  # type: ignore[arg-type]
-            raise UserError(
-                f"domain {domain.name} has no {split} examples: is it a target? (`acclimate domains show {domain.name}`)"
-            )
+            raise UserError(f"domain {domain.name} has no {split} examples: see `acclimate domains show {domain.name}`")
     started = time.perf_counter()
     train_y, test_y = torch.tensor(domain.targets("train")), torch.tensor(domain.targets("test"))
     if len(train_y.unique()) < 2:

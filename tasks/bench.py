@@ -14,9 +14,7 @@ from tasks.settings import Settings
 SHOTS = (1, 5, 10)
 
 
-def quick(
-    settings: Settings, draws: int = 10, advance: Callable[[int], None] = lambda n: None
-) -> list[dict[str, Any]]:
+def quick(settings: Settings, draws: int = 10, advance: Callable[[int], None] = lambda n: None) -> list[dict[str, Any]]:
     """Compare every method on every built-in target at 1, 5 and 10 labels a class.
 
     Protocol: frozen encoder, the same supports, pool and test examples for every method; mean over support draws
@@ -52,9 +50,7 @@ def quick(
                 for metric in ("accuracy", "log_loss", "ece"):
                     ci95 = round(score.ci95, 5) if metric == "accuracy" else None
                     value = round(getattr(score, metric), 5)
-                    rows.append(
-                        base | {"metric": metric, "value": value, "ci95": ci95, "n": draws, "seconds": ours}
-                    )
+                    rows.append(base | {"metric": metric, "value": value, "ci95": ci95, "n": draws, "seconds": ours})
     return rows
 
 

@@ -74,9 +74,7 @@ def data_revision(root: Path, revision: str = "HEAD") -> DataRevision:
                 f"{root} is not a git checkout ({checkout.stderr.strip()}): "
                 "get the project with git clone, or set ACCLIMATE_ROOT to a clone"
             )
-        raise UserError(
-            f"unknown git revision {revision!r}: give a commit, branch or tag that `git log` knows"
-        )
+        raise UserError(f"unknown git revision {revision!r}: give a commit, branch or tag that `git log` knows")
     commit = found.stdout.strip()
     text = _git(root, "show", f"{commit}:./data.dvc")
     if text.returncode:
@@ -125,9 +123,7 @@ def verify(root: Path) -> Verification:
     committed = data_revision(root)
     pointer, data = root / "data.dvc", root / "data"
     if not pointer.exists() or parse_pointer(pointer.read_text("utf-8"), str(pointer)) != committed.data_hash:
-        raise UserError(
-            f"{pointer} is not as committed: commit it, or undo the change by git checkout data.dvc"
-        )
+        raise UserError(f"{pointer} is not as committed: commit it, or undo the change by git checkout data.dvc")
     if not data.is_dir():
         raise UserError(f"{data} is absent: run acclimate data build")
     with _dvc(root) as repo, _locked(repo):
@@ -277,9 +273,7 @@ def _dvc(root: Path) -> Iterator[Any]:
     except DvcException as error:
         raise UserError(f"DVC cannot read the data of {root}: {error}") from error
     except OSError as error:
-        raise UserError(
-            f"DVC cannot keep the data of {root}: {error}; free some space or change the rights"
-        ) from error
+        raise UserError(f"DVC cannot keep the data of {root}: {error}; free some space or change the rights") from error
 
 
 @contextmanager

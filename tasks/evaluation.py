@@ -135,9 +135,7 @@ def hash_of_test(examples: Iterable[str | bytes | Sequence[float]], targets: Seq
     return digest.hexdigest()
 
 
-def gate(
-    challenger: Scores, champion: Scores | None, probe: Scores, rule: GateRule | None = None
-) -> Decision:
+def gate(challenger: Scores, champion: Scores | None, probe: Scores, rule: GateRule | None = None) -> Decision:
     """Decide whether the challenger is promoted.
 
     In this order, and refused at the first that fails:

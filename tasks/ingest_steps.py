@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from domains import catalogue
 from domains.build import build
 from domains.errors import UserError
-from tasks import flow_reports as reports
+from tasks import reports
 from tasks.data import Verification, data_revision, verify
 from tasks.encoding import fetcher
 from tasks.progress import progress

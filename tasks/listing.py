@@ -10,10 +10,7 @@ from tasks.settings import Settings
 
 def listing(settings: Settings) -> list[dict[str, Any]]:
     """Return a row a domain: the built-in ones, and others found in ``data/``."""
-    here = {
-        path.parent.name: Domain.read(path.parent)
-        for path in sorted(settings.data_path.glob("*/domain.yaml"))
-    }
+    here = {path.parent.name: Domain.read(path.parent) for path in sorted(settings.data_path.glob("*/domain.yaml"))}
     rows = []
     for name, source in catalogue.catalogue().items():
         row = {"domain": name, "family": source.family, "role": source.role, "title": source.title}

@@ -13,8 +13,7 @@ from domains.errors import UserError
 from learners import make
 from learners.meta_model import MetaModel
 from learners.meta_train import History
-from tasks import flow_reports as reports
-from tasks import registry
+from tasks import registry, reports
 from tasks.data import domains_at, snapshot
 from tasks.progress import progress
 from tasks.settings import settings
@@ -90,21 +89,16 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
     for name in histories:
         learners[name] = make(name, piles.train[0].x.shape[1], piles.ways)
         learners[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
-    folder = save_new(
-        assemble(plan.family, piles, learners, histories, plan.recipe), plan.folder / "meta_model"
-    )
+    folder = save_new(assemble(plan.family, piles, learners, histories, plan.recipe), plan.folder / "meta_model")
     best = {f"{name}_accuracy": max(h.validation_accuracy) for name, h in histories.items()}
     tags = {"key": plan.key, "family": plan.family, "revision": plan.domains[0].revision}
-    version = registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)
-    return version
+    return registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)
 
 
 @task(cache_policy=NO_CACHE)
 def promote(plan: Plan, version: str) -> str:
     """Put the meta-model into service and clear its checkpoints away; harmless to repeat."""
-    registry.promote(
-        settings(), registry.meta_name(plan.family), version, lambda folder: check(MetaModel.load(folder))
-    )
+    registry.promote(settings(), registry.meta_name(plan.family), version, lambda folder: check(MetaModel.load(folder)))
     shutil.rmtree(plan.folder, ignore_errors=True)
     return version
 

@@ -33,6 +33,4 @@ def predict(settings: Settings, domain: str, path: Path, column: str | None = No
     model = Classifier.load(champion.folder)
     p = model.predict_proba(encode(settings, family, new.examples)).numpy()
     best = p.argmax(1)
-    return new.names.assign(
-        label=[model.labels[i] for i in best], probability=np.round(p[np.arange(len(p)), best], 4)
-    )
+    return new.names.assign(label=[model.labels[i] for i in best], probability=np.round(p[np.arange(len(p)), best], 4))

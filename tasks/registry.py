@@ -111,9 +111,7 @@ def log_adapted(
         UserError: the disk is full, or the database stays locked. Nothing is registered then.
     """
     if name.startswith(META_PREFIX):
-        raise UserError(
-            f"domain name {name!r}: names that begin with '{META_PREFIX}' are kept for meta-models"
-        )
+        raise UserError(f"domain name {name!r}: names that begin with '{META_PREFIX}' are kept for meta-models")
     with _storing(name), tempfile.TemporaryDirectory() as stage:
         return _log(settings, ADAPT, name, _as_pyfunc(folder, Path(stage)), params, metrics, tags)
 
@@ -210,9 +208,7 @@ def _promote(
         return get(settings, name, version)
     if expected not in (ANY, old):
         now = f"version {old}" if old else "none"
-        raise PromotionError(
-            f"{name}: the champion is {now}, not version {expected} any more; run the gate again"
-        )
+        raise PromotionError(f"{name}: the champion is {now}, not version {expected} any more; run the gate again")
     challenger = get(settings, name, version)
     try:
         smoke_test(challenger.folder)
@@ -263,9 +259,7 @@ def _log(
         with suppress(AlreadyThereError):
             client.create_registered_model(name)
         source = f"{run.info.artifact_uri}/model"
-        version = client.create_model_version(
-            name, source=source, run_id=run_id, tags=tags, await_creation_for=0
-        )
+        version = client.create_model_version(name, source=source, run_id=run_id, tags=tags, await_creation_for=0)
     except BaseException:
         with suppress(Exception):
             client.set_terminated(run_id, "FAILED")
@@ -279,9 +273,7 @@ def _storing(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = (
-            f"cannot store the model of {name}: {error.strerror or error}; free some space, then run again"
-        )
+        message = f"cannot store the model of {name}: {error.strerror or error}; free some space, then run again"
         raise UserError(message) from error
 
 
@@ -302,9 +294,7 @@ def _as_pyfunc(folder: Path, stage: Path) -> Path:
 
 def _registered(settings: Settings, version: Any) -> Registered:
     run = _client(settings).get_run(version.run_id)
-    aliases = [
-        alias for alias, number in _aliases(settings, version.name).items() if number == str(version.version)
-    ]
+    aliases = [alias for alias, number in _aliases(settings, version.name).items() if number == str(version.version)]
     return Registered(
         name=version.name,
         version=str(version.version),
@@ -351,9 +341,7 @@ def _alone(settings: Settings, name: str) -> Iterator[None]:
         with FileLock(folder / f"promote-{name}.lock", timeout=120):
             yield
     except Timeout as error:
-        raise PromotionError(
-            f"{name}: another promotion has been running for two minutes; try later"
-        ) from error
+        raise PromotionError(f"{name}: another promotion has been running for two minutes; try later") from error
 
 
 def _client(settings: Settings) -> "_Client":
@@ -378,9 +366,7 @@ def _make_sqlite(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"cannot make {path.parent} for MLflow's database: {error.strerror or error}"
-        ) from error
+        raise UserError(f"cannot make {path.parent} for MLflow's database: {error.strerror or error}") from error
     with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA journal_mode = WAL")  # not possible on some network drives: then without
 
@@ -416,9 +402,7 @@ class _Client:
             if "database is locked" in str(error):
                 raise _DatabaseLockedError from error
             if "disk is full" in str(error):
-                raise UserError(
-                    "the disk with MLflow's database is full: free some space, then run again"
-                ) from error
+                raise UserError("the disk with MLflow's database is full: free some space, then run again") from error
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise NotThereError(str(error)) from error
             if error.error_code == "RESOURCE_ALREADY_EXISTS":

@@ -1,394 +1,187 @@
-"""What people look at: artifacts in the Prefect UI, the table in the terminal, and the plots in both.
+"""What each flow leaves behind for people: artifacts in the Prefect UI, and the same tables in the terminal."""
 
-What comes from data (label names, texts, names of domains) is shown as it is and never interpreted, neither
-as markdown or HTML nor as console markup or formulas.
-"""
-
-import base64
-import io
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.progress import in_run, slug
+from domains.domain import Domain
+from learners.meta_model import MetaModel
+from tasks.adaptation import OURS
+from tasks.artifacts import (
+    ResultRow,
+    examples_markdown,
+    image_artifact,
+    markdown_artifact,
+    markdown_table,
+    table_artifact,
+    terminal_table,
+    with_interval,
+)
+from tasks.plots import Bar, plot_images, plot_learning, plot_methods, plot_timeline
+from tasks.results import AdaptResult
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from rich.table import Table
 
-OURS, BASELINE, INK, FAINT, RIGHT, WRONG = "#2563eb", "#b6bcc6", "#1f2937", "#6b7280", "#16a34a", "#dc2626"
-WIDTH = 7.0  # inches, at 100 dots each
-LARGEST = 80_000  # bytes of a PNG
+SHOWN = 30  # test examples in a picture
+TEXTS = 12  # test examples in a table
 
 
-@dataclass(frozen=True)
-class ResultRow:
-    """One domain's outcome, as the report shows it.
-
-    Attributes:
-        domain, family: what was adapted to.
-        k: labels a class.
-        accuracy, ci95: of the adapted model, with the half-width of its 95 % interval (NaN if unknown).
-        baseline, baseline_accuracy: the best of the plain baselines.
-        seconds: that the adaptation took.
-        decision: ``promoted`` or ``refused``.
-    """
-
-    domain: str
-    family: str
-    k: int
-    accuracy: float
-    ci95: float
-    baseline: str
-    baseline_accuracy: float
-    seconds: float
-    decision: str
-
-    @property
-    def gain(self) -> float:
-        """Accuracy above the best baseline."""
-        return self.accuracy - self.baseline_accuracy
-
-    def cells(self) -> dict[str, str]:
-        """Return what each column of the report shows."""
-        return {
-            "domain": self.domain,
-            "family": self.family,
-            "K": str(self.k),
-            "accuracy %": with_interval(self.accuracy, self.ci95),
-            "best baseline %": f"{100 * self.baseline_accuracy:.1f} {self.baseline}",
-            "gain": f"{100 * self.gain:+.1f}",
-            "seconds": f"{self.seconds:.1f}",
-            "decision": self.decision,
+def ingestion(data: Path, built: Sequence[str], data_hash: str) -> None:
+    """Show what domains there are."""
+    rows = []
+    for path in sorted(data.glob("*/domain.yaml")):
+        domain = Domain.read(path.parent)
+        counts = {split: domain.counts.get(split, 0) for split in ("train", "pool", "test")}
+        new = "built" if domain.name in built else "was there"
+        about = {
+            "domain": domain.name,
+            "family": domain.family,
+            "role": domain.role,
+            "labels": len(domain.labels),
         }
+        rows.append(about | counts | {"now": new})
+    table_artifact("ingest-domains", rows, f"data/ is what data.dvc names: {data_hash}")
 
 
-@dataclass(frozen=True)
-class Bar:
-    """One method's accuracy with the half-width of its 95 % interval; ``ours`` is drawn in colour."""
+def meta_training(model: MetaModel, version: str) -> None:
+    """Show learning curves, and what every strategy gained on held-out source episodes."""
+    for name, history in model.about["history"].items():
+        title = f"Meta-training of {name}, family {model.family}"
+        trained = [
+            (step, loss) for step, loss in zip(history["step"], history["loss"], strict=True) if loss is not None
+        ]
+        steps, loss = zip(*trained, strict=True) if trained else ((), ())
+        curve = plot_learning(title, steps, loss, history["step"], history["validation_accuracy"])
+        image_artifact(f"meta-train-{model.family}-{name}", curve, title)
+    rows = []
+    for name, gains in model.prior.gains.items():
+        shown = {f"K={k}": f"{100 * g.mean:+.1f} (sd {100 * g.deviation:.1f})" for k, g in gains.items()}
+        rows.append({"strategy": name, **shown})
+    about = "Accuracy over the linear probe on held-out source episodes, points: mean (deviation between episodes)"
+    table_artifact(f"meta-train-{model.family}-gains", rows, f"Meta-model version {version}. {about}")
 
-    method: str
-    accuracy: float
-    ci95: float
-    ours: bool = False
+
+def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray) -> None:
+    """Show one adaptation: scores of every method, examples with predictions, decision and lineage.
+
+    Args:
+        p: the stored model's probabilities on the test examples [n, N]; y: their labels [n].
+    """
+    key = f"adapt-{domain.name}"
+    title = f"{domain.name}: {result.k} labels a class, {result.pool:,} unlabelled"
+    bars = [Bar(name, s.accuracy, s.ci95, name == OURS) for name, s in result.scores.items()]
+    image_artifact(f"{key}-accuracy", plot_methods(title, bars, 1 / len(domain.labels)), title)
+    table_artifact(f"{key}-scores", score_rows(result), f"{title}; means over {result.draws} support draws")
+    {"text": show_texts, "vision": show_images, "market": show_timeline}[domain.family](key, domain, p, y)
+    lineage = {
+        "decision": result.decision,
+        "reason": result.reason,
+        "model": f"{result.domain} version {result.model_version}",
+        "strategy": result.strategy,
+        "meta-model": f"meta-{result.family} version {result.meta_version}",
+        "git revision": result.revision,
+        "content hash": result.content_hash,
+        "work key": result.key,
+    }
+    rows = [{"what": name, "value": value} for name, value in lineage.items()]
+    markdown_artifact(f"{key}-decision", f"# {domain.name}\n\n{markdown_table(rows)}", result.reason)
 
 
-def with_interval(share: float, half: float) -> str:
-    """Return a share and its interval in percent: ``61.2 ± 1.3``."""
-    return f"{100 * share:.1f}" + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
+def show_texts(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
+    rows = np.linspace(0, len(y) - 1, min(TEXTS, len(y))).astype(int)
+    texts, best = domain.column("test"), p.argmax(1)
+    markdown = examples_markdown(
+        [texts[i] for i in rows],
+        [domain.labels[best[i]] for i in rows],
+        [float(p[i].max()) for i in rows],
+        [domain.labels[y[i]] for i in rows],
+    )
+    markdown_artifact(f"{key}-examples", markdown, f"Test examples of {domain.name} and their predictions")
 
 
-# Tables
+def show_images(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
+    rows = np.linspace(0, len(y) - 1, min(SHOWN, len(y))).astype(int)
+    train, labels, test, best = (
+        domain.column("train"),
+        domain.targets("train"),
+        domain.column("test"),
+        p.argmax(1),
+    )
+    support = [(image, domain.labels[label]) for image, label in zip(train, labels, strict=True)]
+    tests = [(test[i], domain.labels[best[i]], domain.labels[y[i]]) for i in rows]
+    title = f"{domain.name}: labelled and predicted images"
+    image_artifact(f"{key}-examples", plot_images(title, support, tests), title)
 
 
-def terminal_table(rows: Sequence[ResultRow]) -> "Table":
-    """Return the report as a rich table."""
+def show_timeline(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
+    state = len(domain.labels) - 1
+    name, dates = domain.labels[state], list(domain.split("test")["date"])
+    title = f"{domain.name}: probability of '{name}', predicted and come true"
+    plot = plot_timeline(title, dates, p[:, state].tolist(), (y == state).tolist(), name)
+    image_artifact(f"{key}-timeline", plot, title)
+
+
+def summary(results: Sequence[AdaptResult]) -> None:
+    """Show the table of all results, as in the terminal, and a picture a family."""
+    table_artifact("demo-results", [row_of(result).cells() for result in results], "One row a target domain")
+
+
+def row_of(result: AdaptResult) -> ResultRow:
+    ours, best = result.scores[OURS], result.best_baseline
+    return ResultRow(
+        result.domain,
+        result.family,
+        result.k,
+        ours.accuracy,
+        ours.ci95,
+        best,
+        result.scores[best].accuracy,
+        result.seconds["adapt"],
+        result.decision + (" (earlier)" if result.reused else ""),
+    )
+
+
+def result_table(results: Sequence[AdaptResult]) -> "Table":
+    """Return one row a domain for the terminal."""
+    return terminal_table([row_of(result) for result in results])
+
+
+def score_rows(result: AdaptResult) -> list[dict[str, Any]]:
+    """Return one row a method, ours first."""
+    rows = []
+    for name, score in result.scores.items():
+        kind = "ours" if name == OURS else "baseline" if name in result.baselines else "strategy"
+        shown = {"accuracy %": with_interval(score.accuracy, score.ci95)}
+        rows.append(
+            {"method": name, "kind": kind} | shown | {"log-loss": f"{score.log_loss:.3f}", "ECE": f"{score.ece:.3f}"}
+        )
+    return rows
+
+
+def score_table(result: AdaptResult) -> "Table":
+    """Return one row a method for the terminal."""
+    return table_of(score_rows(result))
+
+
+def bench_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
+    """Return accuracies, one row a domain and setting, one column a method."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        if row["metric"] == "accuracy":
+            line = lines.setdefault((row["domain"], row["setting"]), dict.fromkeys(methods, ""))
+            line[row["method"]] = with_interval(row["value"], row["ci95"])
+    return table_of([{"domain": d, "setting": s} | line for (d, s), line in lines.items()])
+
+
+def table_of(rows: Sequence[Mapping[str, str]]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold", row_styles=("", "dim") if len(rows) > 12 else None)
-    text_columns = ("domain", "family", "best baseline %", "decision")
-    for column in ResultRow("", "", 0, 0, 0, "", 0, 0, "").cells():
-        table.add_column(column, justify="left" if column in text_columns else "right")
+    table = Table(*rows[0], header_style="bold")
     for row in rows:
-        styles = {"gain": "green" if row.gain > 0 else "red", "domain": "bold"}
-        table.add_row(*(Text(cell, styles.get(column, "")) for column, cell in row.cells().items()))
+        table.add_row(*(Text(str(cell)) for cell in row.values()))
     return table
-
-
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows of equal keys as a markdown table, every cell escaped."""
-    if not rows:
-        return "_none_"
-    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    escaped = [[cell if i == 1 else escape(cell) for cell in line] for i, line in enumerate(lines)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
-
-
-def examples_markdown(
-    texts: Sequence[str],
-    predicted: Sequence[str],
-    confidence: Sequence[float],
-    truth: Sequence[str] | None = None,
-) -> str:
-    """Return example texts beside their predicted label, its probability and, if known, the true label."""
-    rows = []
-    for i, text in enumerate(texts):
-        row = {"text": shorten(text, 160), "predicted": predicted[i], "probability": f"{confidence[i]:.2f}"}
-        if truth is not None:
-            row |= {"true": truth[i], "": "✓" if truth[i] == predicted[i] else "✗"}
-        rows.append(row)
-    return markdown_table(rows)
-
-
-# Artifacts
-
-
-def table_artifact(key: str, rows: Sequence[Mapping[str, Any]], description: str = "") -> None:
-    """Show rows as a table in the Prefect UI, where this runs in a flow or task."""
-    if in_run():
-        from prefect.artifacts import create_table_artifact
-
-        table = [{plain(column): _cell(value) for column, value in row.items()} for row in rows]
-        create_table_artifact(table, slug(key), escape(description), _sync=True)
-
-
-def markdown_artifact(key: str, markdown: str, description: str = "") -> None:
-    """Show markdown in the Prefect UI, where this runs in a flow or task; :func:`escape` foreign text."""
-    if in_run():
-        from prefect.artifacts import create_markdown_artifact
-
-        create_markdown_artifact(markdown, slug(key), escape(description), _sync=True)
-
-
-def image_artifact(key: str, png: bytes, description: str) -> None:
-    """Show a picture in the Prefect UI, where this runs in a flow or task.
-
-    It is sent as markdown: below an image artifact the UI prints the whole data URI as text.
-    """
-    markdown_artifact(key, image_markdown(png, description), description)
-
-
-def image_markdown(png: bytes, description: str) -> str:
-    """Return a picture as markdown that holds all its bytes."""
-    return f"![{escape(description)}](data:image/png;base64,{base64.b64encode(png).decode()})"
-
-
-def escape(text: object) -> str:
-    """Return text as one line of markdown that shows exactly it: no HTML, format, links or table cells."""
-    special = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {
-        c: f"&#{ord(c)};" for c in "\"'\\`*_{}[]()#+-!|~=:@"
-    }
-    return "".join(special.get(c, c) for c in _one_line(text))
-
-
-def plain(text: object) -> str:
-    """Return text for a table artifact, with look-alikes for what means something in HTML or markdown.
-
-    One Prefect UI renders the cells of a table as markdown and the other as they are, so that no escape would
-    be right in both.
-    """
-    return _one_line(text).translate(str.maketrans("<>|`*_[]\\", "‹›¦'∗‗⟦⟧∖"))
-
-
-def shorten(text: str, length: int) -> str:
-    """Return text of at most ``length`` characters on one line, with … for what was cut."""
-    line = _one_line(text)
-    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
-
-
-def _one_line(text: object) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-
-
-def _cell(value: Any) -> Any:
-    return value if isinstance(value, (int, float)) else plain(value)
-
-
-# Plots: each returns the bytes of a PNG, 700 dots wide.
-
-
-def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -> bytes:
-    """Draw the accuracy of methods on one domain, best first: ours in colour, plain baselines in grey."""
-    bars = sorted(bars, key=lambda bar: bar.accuracy)
-    figure, axes = _figure(0.9 + 0.34 * max(len(bars), 2), title)
-    accuracy = 100 * np.array([bar.accuracy for bar in bars])
-    half = 100 * np.nan_to_num([bar.ci95 for bar in bars])
-    where = np.arange(len(bars))
-    axes.barh(where, accuracy, height=0.66, color=[OURS if bar.ours else BASELINE for bar in bars])
-    known = half > 0
-    axes.errorbar(
-        accuracy[known], where[known], xerr=half[known], fmt="none", ecolor=INK, elinewidth=1, capsize=3
-    )
-    for y, (bar, end) in enumerate(zip(bars, accuracy + half, strict=True)):
-        weight = "bold" if bar.ours else "normal"
-        axes.text(end + 1, y, with_interval(bar.accuracy, bar.ci95), va="center", fontsize=9, weight=weight)
-    if chance is not None:
-        axes.axvline(100 * chance, color=FAINT, linewidth=1, linestyle=":")
-        axes.text(
-            100 * chance, len(bars) - 0.45, "chance", fontsize=7.5, color=FAINT, ha="center", va="bottom"
-        )
-    axes.set_yticks(where, [_label(bar.method, 34) for bar in bars])
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlim(0, min(max((accuracy + half).max() + 19, 40), 125))
-    axes.set_xticks([tick for tick in range(0, 101, 20) if tick <= axes.get_xlim()[1]])
-    axes.set_xlabel("accuracy on the test examples, %, with 95 % interval")
-    return _png(figure)
-
-
-def plot_images(
-    title: str,
-    support: Sequence[tuple[bytes, str]],
-    tests: Sequence[tuple[bytes, str, str]],
-    columns: int = 6,
-) -> bytes:
-    """Draw the support images by class, and test images with their predicted label in green or red.
-
-    Args:
-        title: of the figure.
-        support: (encoded image, label); up to ten classes and five images of each are drawn.
-        tests: (encoded image, predicted label, true label); up to five rows are drawn.
-        columns: test images in a row.
-    """
-    labels = list(dict.fromkeys(label for _, label in support))
-    by_class = [[image for image, of in support if of == label][:5] for label in labels[:10]]
-    rows, tests = max(len(by_class), 1), tests[: 5 * columns]
-    test_rows = max(math.ceil(len(tests) / columns), 1)
-    shots = max([3, *map(len, by_class)])
-
-    figure = _empty_figure(max(0.42 * rows, 0.85 * test_rows) + 1.0, title)
-    left, right = figure.subplots(1, 2, width_ratios=(shots + 2.5, 1.9 * columns))
-    for axes in (left, right):
-        axes.set_axis_off()
-        axes.set_anchor("N")
-    for row, images in enumerate(by_class):
-        left.text(-0.15, row, _label(labels[row], 14), ha="right", va="center", fontsize=8)
-        for column, image in enumerate(images):
-            _draw(left, image, column + 0.45, row, 0.86)
-    left.set(xlim=(-2.5, shots), ylim=(rows - 0.5, -0.5))
-    note = f"{rows} of {len(labels)} classes" if len(labels) > rows else "by class"
-    left.set_title(f"labelled examples, {note}", fontsize=9, color=FAINT)
-    for i, (image, predicted, truth) in enumerate(tests):
-        row, column = divmod(i, columns)
-        colour = RIGHT if predicted == truth else WRONG
-        _draw(right, image, column, 1.35 * row, 0.9, colour)
-        right.text(
-            column, 1.35 * row + 0.52, _label(predicted, 11), ha="center", va="top", fontsize=7, color=colour
-        )
-    right.set(xlim=(-0.6, columns - 0.4), ylim=(1.35 * test_rows - 0.5, -0.5))
-    right.set_title("test examples and their predicted label", fontsize=9, color=FAINT)
-    return _png(figure)
-
-
-def plot_timeline(
-    title: str,
-    dates: Sequence[str],
-    probability: Sequence[float],
-    realised: Sequence[bool],
-    label: str = "turbulent",
-) -> bytes:
-    """Draw the predicted probability of a market state over the test period against how often it came.
-
-    Args:
-        title: of the figure.
-        dates: [n] ISO dates, one for each test example; examples of one date (the assets) are averaged.
-        probability: [n] predicted probability of the state.
-        realised: [n] whether it came.
-        label: the state's name.
-    """
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    days, index = np.unique(np.asarray(dates, dtype="datetime64[D]"), return_inverse=True)
-    count = np.bincount(index)
-    predicted = 100 * np.bincount(index, weights=np.asarray(probability, float)) / count
-    share = 100 * np.bincount(index, weights=np.asarray(realised, float)) / count
-    figure, axes = _figure(3.0, title)
-    axes.fill_between(
-        days,
-        share,
-        step="mid",
-        color=BASELINE,
-        alpha=0.6,
-        linewidth=0,
-        label=f"assets that became {_label(label, 20)}",
-    )
-    axes.plot(days, predicted, color=OURS, linewidth=1.8, label="predicted probability, mean over assets")
-    locator = AutoDateLocator(maxticks=8)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
-    axes.set(ylim=(0, 100), xlim=(days[0], days[-1]), ylabel="%", xlabel=f"{days[0]} to {days[-1]}")
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2
-    )
-    return _png(figure)
-
-
-def plot_learning(
-    title: str, steps: Sequence[int], loss: Sequence[float], checked: Sequence[int], accuracy: Sequence[float]
-) -> bytes:
-    """Draw a meta-training: the loss of its steps (faint, and smoothed), and the meta-validation accuracy."""
-    figure = _empty_figure(4.2, title)
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    for axes in (upper, lower):
-        _tidy(axes)
-    upper.plot(steps, loss, color=BASELINE, linewidth=0.8)
-    upper.plot(steps, _smooth(np.asarray(loss, float)), color=OURS, linewidth=1.8)
-    upper.set_ylabel("meta-loss")
-    lower.plot(
-        checked, 100 * np.asarray(accuracy, float), color=OURS, linewidth=1.8, marker="o", markersize=3.5
-    )
-    if len(accuracy):
-        best = int(np.argmax(accuracy))
-        text = f"best {100 * accuracy[best]:.1f} % at step {checked[best]:,}"
-        lower.set_title(text, loc="right", fontsize=8.5, color=FAINT, pad=3)
-    lower.set(ylabel="meta-validation\naccuracy, %", xlabel="step")
-    figure.align_ylabels()
-    return _png(figure)
-
-
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """Return the running mean over a twentieth of the values, over what there is of it at the ends."""
-    width = max(len(values) // 20, 1)
-    kernel = np.ones(width)
-    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
-
-
-def _draw(axes: "Axes", image: bytes, x: float, y: float, size: float, frame: str | None = None) -> None:
-    """Draw an encoded image as a square around (x, y)."""
-    from matplotlib.patches import Rectangle
-    from PIL import Image, ImageOps
-
-    pixels = ImageOps.fit(Image.open(io.BytesIO(image)).convert("RGB"), (64, 64))
-    half = size / 2
-    extent = (x - half, x + half, y + half, y - half)
-    axes.imshow(np.asarray(pixels), extent=extent, interpolation="antialiased", aspect="equal")
-    if frame:
-        axes.add_patch(Rectangle((x - half, y - half), size, size, fill=False, edgecolor=frame, linewidth=2))
-
-
-def _figure(height: float, title: str) -> "tuple[Figure, Axes]":
-    figure = _empty_figure(height, title)
-    axes = figure.subplots()
-    _tidy(axes)
-    return figure, axes
-
-
-def _empty_figure(height: float, title: str) -> "Figure":
-    """Return a figure of its own: pyplot's global state is not safe in threads and keeps every figure."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
-    figure.suptitle(_label(title, 66), x=0.01, ha="left", fontsize=12, weight="bold", color=INK)
-    return figure
-
-
-def _tidy(axes: "Axes") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9, colors=INK)
-    axes.xaxis.label.set(size=9, color=FAINT)
-    axes.yaxis.label.set(size=9, color=FAINT)
-
-
-def _label(text: str, length: int) -> str:
-    """Return a short text in which matplotlib sees no formula."""
-    return shorten(text, length).replace("$", r"\$")
-
-
-def _png(figure: "Figure") -> bytes:
-    """Return a figure as a PNG of so few colours that it stays small, as it travels inside the page."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-    for colours in (256, 64, 24):
-        out = io.BytesIO()
-        image.quantize(colours).save(out, "PNG", optimize=True)
-        if out.tell() <= LARGEST:
-            break
-    return out.getvalue()

@@ -108,9 +108,7 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
                 say("stopping the worker and the server")
                 return
             ended, log = ("server", "server.log") if worker.poll() is None else ("worker", "worker.log")
-            raise UserError(
-                f"the Prefect {ended} ended ({_last_line(folder / log)}): start acclimate up again"
-            )
+            raise UserError(f"the Prefect {ended} ended ({_last_line(folder / log)}): start acclimate up again")
 
 
 def create_work_pool() -> None:
@@ -312,9 +310,7 @@ def _folder(settings: Settings) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"cannot write {folder}: {error.strerror}; change the rights or set ACCLIMATE_HOME"
-        ) from error
+        raise UserError(f"cannot write {folder}: {error.strerror}; change the rights or set ACCLIMATE_HOME") from error
     return folder
 
 

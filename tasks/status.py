@@ -31,11 +31,7 @@ def status(settings: Settings) -> dict[str, Any]:
 def describe(model: registry.Registered) -> dict[str, Any]:
     """Return a version as JSON-able words and numbers; its age in seconds."""
     age = (datetime.now(UTC) - model.created).total_seconds()
-    kept = {
-        key: model.tags[key]
-        for key in ("revision", "content_hash", "decision", "reason")
-        if key in model.tags
-    }
+    kept = {key: model.tags[key] for key in ("revision", "content_hash", "decision", "reason") if key in model.tags}
     return {
         "version": model.version,
         "age": round(age),
@@ -51,9 +47,7 @@ def tables(found: dict[str, Any]) -> list[Any]:
         f"Prefect server: {server}",
         f"data: {found.get('data') or 'revision ' + found['revision'][:12]}",
     ]
-    champions = Table(
-        "domain", "champion", "strategy", "K", "accuracy", "age", title="Champions", title_justify="left"
-    )
+    champions = Table("domain", "champion", "strategy", "K", "accuracy", "age", title="Champions", title_justify="left")
     for name, model in found["champions"].items():
         accuracy = f"{100 * model['metrics']['accuracy']:.1f} ± {100 * model['metrics']['ci95']:.1f}"
         how = model["params"]

@@ -109,9 +109,7 @@ def load_piles(
         UserError: there is no source domain, or too few classes to validate on.
     """
     if not domains:
-        raise UserError(
-            "no source domain of this family at this revision; build them with `acclimate data build`"
-        )
+        raise UserError("no source domain of this family at this revision; build them with `acclimate data build`")
     shared = domains[0].family == "market"
     rows = [rows_used(domain, recipe) for domain in domains]
     columns = [domain.column("train") for domain in domains]

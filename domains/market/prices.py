@@ -20,9 +20,7 @@ def check_prices(prices: pd.DataFrame) -> pd.DataFrame:
             not a number, zero or negative. The message names the date, the asset and the remedy.
     """
     if not isinstance(prices.index, pd.DatetimeIndex) or prices.empty:
-        raise UserError(
-            "prices: expected one row a date and one column an asset; parse the first column as dates"
-        )
+        raise UserError("prices: expected one row a date and one column an asset; parse the first column as dates")
     if prices.columns.has_duplicates:
         twice = prices.columns[prices.columns.duplicated()][0]
         raise UserError(f"prices: asset {twice} has two columns; keep one of them")
@@ -42,9 +40,7 @@ def check_prices(prices: pd.DataFrame) -> pd.DataFrame:
 def _check_dates(dates: pd.DatetimeIndex) -> None:
     """Raise UserError at the first date that is missing, out of order, repeated, or after a long gap."""
     if dates.hasnans:
-        raise UserError(
-            f"prices: row {int(np.argmax(dates.isna()))} has no date; add the date or drop the row"
-        )
+        raise UserError(f"prices: row {int(np.argmax(dates.isna()))} has no date; add the date or drop the row")
     days = np.diff(dates.to_numpy()) / np.timedelta64(1, "D")
     if (days <= 0).any():
         at = int(np.argmax(days <= 0)) + 1

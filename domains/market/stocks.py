@@ -25,9 +25,7 @@ MEMBER = "skfolio/datasets/data/sp500_dataset.csv.gz"
 WINDOWS = (
     Window("stocks-recession", "the recession of 1991 and the recovery", "1991-02-01", "1994-12-31"),
     Window("stocks-nineties", "the long rise of the nineties", "1995-01-01", "1997-06-30"),
-    Window(
-        "stocks-bubble", "Asian and Russian crises, and the technology bubble", "1997-07-01", "2000-03-09"
-    ),
+    Window("stocks-bubble", "Asian and Russian crises, and the technology bubble", "1997-07-01", "2000-03-09"),
     Window("stocks-dotcom", "the fall of technology stocks", "2000-03-10", "2002-10-09"),
     Window("stocks-calm", "quiet years", "2003-06-01", "2007-06-30"),
     Window("stocks-crisis", "the financial crisis", "2007-10-09", "2009-03-09"),

@@ -126,8 +126,7 @@ SOURCES = tuple(
             "Computer Modern (BaKoMa licence); images drawn at run time"
         ),
         citation=(
-            "J. D. Hunter. Matplotlib: A 2D Graphics Environment. Computing in Science & Engineering 9 (3), "
-            "2007, 90-95"
+            "J. D. Hunter. Matplotlib: A 2D Graphics Environment. Computing in Science & Engineering 9 (3), 2007, 90-95"
         ),
         where="font files of the installed matplotlib",
     )

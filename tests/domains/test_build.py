@@ -58,9 +58,7 @@ def test_the_splits_of_a_target_share_no_example(fetch: Fetch, tmp_path: Path) -
     assert [domain.targets("test").count(label) for label in range(10)] == [50] * 10
 
 
-def test_datasets_reads_labels_by_name_images_decoded_and_a_pool_without_labels(
-    fetch: Fetch, tmp_path: Path
-) -> None:
+def test_datasets_reads_labels_by_name_images_decoded_and_a_pool_without_labels(fetch: Fetch, tmp_path: Path) -> None:
     from datasets import Dataset
 
     path = build(source("digits"), fetch, tmp_path / "data")

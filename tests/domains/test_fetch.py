@@ -45,22 +45,16 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_wheel_is_downloaded_once_and_read_without_being_installed(
-    fetch: Fetch, wheel: Wheel, index: Path
-) -> None:
+def test_a_wheel_is_downloaded_once_and_read_without_being_installed(fetch: Fetch, wheel: Wheel, index: Path) -> None:
     assert fetch.member(wheel, "made_up/data.txt") == b"payload"
     (index / FILE).unlink()
     assert fetch.wheel(wheel) == fetch.cache / FILE
     assert names(fetch.cache) == [FILE]
 
 
-def test_bytes_that_are_not_the_pinned_ones_are_refused_by_name_and_not_kept(
-    fetch: Fetch, wheel: Wheel
-) -> None:
+def test_bytes_that_are_not_the_pinned_ones_are_refused_by_name_and_not_kept(fetch: Fetch, wheel: Wheel) -> None:
     pinned = Wheel(wheel.project, wheel.version, wheel.file, "0" * 64)
-    with pytest.raises(
-        UserError, match=f"^{FILE}: downloaded bytes have sha256 {wheel.sha256}, pinned is 0+"
-    ):
+    with pytest.raises(UserError, match=f"^{FILE}: downloaded bytes have sha256 {wheel.sha256}, pinned is 0+"):
         fetch.wheel(pinned)
     assert names(fetch.cache) == []
 
@@ -98,9 +92,7 @@ def test_no_network_is_said_in_one_line_with_what_to_do(
 
 
 def test_a_version_that_the_index_lacks_is_said_in_one_line(fetch: Fetch, index: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"cannot download made-up==2\.0 .*No matching distribution"
-    ) as caught:
+    with pytest.raises(UserError, match=r"cannot download made-up==2\.0 .*No matching distribution") as caught:
         fetch.wheel(Wheel("made-up", "2.0", "made_up-2.0-py3-none-any.whl", "0" * 64))
     assert "\n" not in str(caught.value)
 

@@ -55,9 +55,7 @@ def test_features_up_to_a_day_do_not_change_with_later_prices(day: int) -> None:
         other = prices.copy()
         other.iloc[day + 1 :] = random_prices(seed=seed + 1).iloc[day + 1 :].to_numpy() * 10.0**seed
         known = slice(None, prices.index[day])
-        pd.testing.assert_frame_equal(
-            features(prices).loc[known], features(other).loc[known], check_exact=True
-        )
+        pd.testing.assert_frame_equal(features(prices).loc[known], features(other).loc[known], check_exact=True)
     changed = prices.copy()
     changed.iloc[day] *= 1.1
     assert not features(prices).loc[prices.index[day]].equals(features(changed).loc[prices.index[day]])
@@ -90,9 +88,7 @@ def test_the_log_ratio_of_a_week_twice_as_wild_is_that_of_the_formula() -> None:
 
 
 @pytest.mark.parametrize(("size", "label"), [(0.001, "calm"), (0.0125, "usual"), (0.05, "turbulent")])
-def test_a_label_compares_the_next_five_days_with_the_terciles_of_the_past_year(
-    size: float, label: str
-) -> None:
+def test_a_label_compares_the_next_five_days_with_the_terciles_of_the_past_year(size: float, label: str) -> None:
     past = np.linspace(0.005, 0.02, 260)  # terciles of the 5-day volatilities near 0.010 and 0.015
     states = volatility_state(prices_with(np.concatenate([past, np.full(HORIZON, size)])))
     assert LABELS[states["A"].iloc[-1 - HORIZON]] == label
@@ -178,9 +174,7 @@ def test_horizons_in_a_source_end_inside_it_and_do_not_overlap(name: str, fetch:
 
 def test_a_window_without_enough_days_is_refused() -> None:
     market = Market.of(random_prices())
-    with pytest.raises(
-        UserError, match=r"late: 2002-03-01 to 2009-01-01 has \d+ trading days with features; choose"
-    ):
+    with pytest.raises(UserError, match=r"late: 2002-03-01 to 2009-01-01 has \d+ trading days with features; choose"):
         examples(market, Window("late", "beyond the data", "2002-03-01", "2009-01-01", "target"))
     with pytest.raises(UserError, match=r"short: .* choose 50 or more between"):
         examples(market, Window("short", "a fortnight", "2002-03-01", "2002-03-14"))
@@ -189,9 +183,7 @@ def test_a_window_without_enough_days_is_refused() -> None:
 # Domains
 
 
-@pytest.mark.parametrize(
-    "source", [SOURCES["stocks-covid"], SOURCES["fx-late"]], ids=lambda source: source.name
-)
+@pytest.mark.parametrize("source", [SOURCES["stocks-covid"], SOURCES["fx-late"]], ids=lambda source: source.name)
 def test_building_twice_gives_the_same_bytes(source: Source, fetch: Fetch, tmp_path: Path) -> None:
     first = build(source, fetch, tmp_path / "first")
     stocks.market.cache_clear()
@@ -202,9 +194,7 @@ def test_building_twice_gives_the_same_bytes(source: Source, fetch: Fetch, tmp_p
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in files)
 
 
-def test_a_built_target_has_three_labels_in_order_and_an_unlabelled_pool(
-    fetch: Fetch, tmp_path: Path
-) -> None:
+def test_a_built_target_has_three_labels_in_order_and_an_unlabelled_pool(fetch: Fetch, tmp_path: Path) -> None:
     domain = Domain.read(build(SOURCES["stocks-covid"], fetch, tmp_path))
     assert domain.labels == ("calm", "usual", "turbulent")
     assert domain.split("pool").column_names == ["date", "asset", "x"]
@@ -226,9 +216,7 @@ def test_a_model_of_the_sources_beats_guessing_on_the_stock_targets(fetch: Fetch
     for name in ("stocks-covid", "stocks-rates"):
         frame = SOURCES[name].read(fetch)
         test = frame[frame["split"] == "test"]
-        loss = log_loss(
-            test["label"].map(LABELS.index), model.predict_proba(np.stack(test["x"])), labels=[0, 1, 2]
-        )
+        loss = log_loss(test["label"].map(LABELS.index), model.predict_proba(np.stack(test["x"])), labels=[0, 1, 2])
         assert loss < np.log(3) - 0.03
 
 

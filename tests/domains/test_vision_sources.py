@@ -102,9 +102,7 @@ def test_glyphs_are_white_on_black_and_differ_within_their_class() -> None:
 
 
 def test_no_glyph_is_cut_off_by_its_canvas() -> None:
-    pairs = [
-        (c, name) for characters in glyphs.SCRIPTS.values() for c in characters for name in fonts_with(c)
-    ]
+    pairs = [(c, name) for characters in glyphs.SCRIPTS.values() for c in characters for name in fonts_with(c)]
     boxes = {(c, name): font(name, glyphs.EM).getbbox(c, anchor="mm") for c, name in pairs}
     assert [at for at, box in boxes.items() if max(map(abs, box)) >= glyphs.EM] == []
 

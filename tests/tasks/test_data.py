@@ -143,9 +143,7 @@ def test_data_built_in_a_fresh_clone_is_proved_and_then_readable(made: Path, tmp
     run(tmp_path, "git", "clone", "--quiet", str(made), str(root))
     for name, text in (("glyphs", "g"), ("news", "new"), ("trec", "t")):
         write_domain(root, name, text)
-    assert verify(root) == data.Verification(
-        True, data_revision(root).data_hash, data_revision(root).data_hash, ()
-    )
+    assert verify(root) == data.Verification(True, data_revision(root).data_hash, data_revision(root).data_hash, ())
     assert (snapshot(root, root / ".acclimate", "trec").path / "train.parquet").read_text() == "t"
     assert run(root, "git", "status", "--porcelain") == ""
 
@@ -256,9 +254,7 @@ def test_a_revision_without_data_dvc_and_a_folder_without_git_say_so(tmp_path: P
         data_revision(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "outs: []", "outs: [{path: data, md5: abc, hash: md5}]", "[", "outs: 3"]
-)
+@pytest.mark.parametrize("text", ["", "outs: []", "outs: [{path: data, md5: abc, hash: md5}]", "[", "outs: 3"])
 def test_a_data_dvc_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"here does not name the folder data/"):
         data.parse_pointer(text, "here")

@@ -46,9 +46,7 @@ def folder(tmp_path):
 @pytest.fixture
 def log(settings, name, folder):
     """Log one more version of the test's domain."""
-    return lambda key="k": registry.log_adapted(
-        settings, name, folder, {"k": 10}, {"accuracy": 0.7}, {"key": key}
-    )
+    return lambda key="k": registry.log_adapted(settings, name, folder, {"k": 10}, {"accuracy": 0.7}, {"key": key})
 
 
 def predicts(folder):
@@ -131,9 +129,7 @@ def test_promotion_remembers_the_previous_champion_and_rollback_returns_to_it(se
 
 
 @pytest.mark.parametrize("call", [1, 2], ids=["before", "after"])
-def test_a_failing_smoke_test_before_or_after_the_move_leaves_the_aliases_as_they_were(
-    settings, name, log, call
-):
+def test_a_failing_smoke_test_before_or_after_the_move_leaves_the_aliases_as_they_were(settings, name, log, call):
     versions = [log() for _ in range(3)]
     for earlier, version in zip([None, *versions], versions, strict=False):
         before = in_service(settings, name)

@@ -107,12 +107,8 @@ PLOTS = {
     ),
     "images": lambda: reports.plot_images(HOSTILE, MANY, [(image, label, "x") for image, label in MANY]),
     "one image": lambda: reports.plot_images("few", MANY[:1], []),
-    "timeline": lambda: reports.plot_timeline(
-        "covid", DATES, np.full(len(DATES), 0.4), np.arange(len(DATES)) % 3 == 0
-    ),
-    "learning": lambda: reports.plot_learning(
-        "text", range(5000), np.random.rand(5000), [0, 100], [0.2, 0.5]
-    ),
+    "timeline": lambda: reports.plot_timeline("covid", DATES, np.full(len(DATES), 0.4), np.arange(len(DATES)) % 3 == 0),
+    "learning": lambda: reports.plot_learning("text", range(5000), np.random.rand(5000), [0, 100], [0.2, 0.5]),
     "learning, not yet": lambda: reports.plot_learning("text", [1], [0.5], [], []),
 }
 

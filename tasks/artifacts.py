@@ -1,0 +1,168 @@
+"""What people look at: artifacts in the Prefect UI and tables in the terminal.
+
+What comes from data (label names, texts, names of domains) is shown as it is and never interpreted, neither
+as markdown or HTML nor as console markup or formulas.
+"""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.progress import in_run, slug
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One domain's outcome, as the report shows it.
+
+    Attributes:
+        domain, family: what was adapted to.
+        k: labels a class.
+        accuracy, ci95: of the adapted model, with the half-width of its 95 % interval (NaN if unknown).
+        baseline, baseline_accuracy: the best of the plain baselines.
+        seconds: that the adaptation took.
+        decision: ``promoted`` or ``refused``.
+    """
+
+    domain: str
+    family: str
+    k: int
+    accuracy: float
+    ci95: float
+    baseline: str
+    baseline_accuracy: float
+    seconds: float
+    decision: str
+
+    @property
+    def gain(self) -> float:
+        """Accuracy above the best baseline."""
+        return self.accuracy - self.baseline_accuracy
+
+    def cells(self) -> dict[str, str]:
+        """Return what each column of the report shows."""
+        return {
+            "domain": self.domain,
+            "family": self.family,
+            "K": str(self.k),
+            "accuracy %": with_interval(self.accuracy, self.ci95),
+            "best baseline %": f"{100 * self.baseline_accuracy:.1f} {self.baseline}",
+            "gain": f"{100 * self.gain:+.1f}",
+            "seconds": f"{self.seconds:.1f}",
+            "decision": self.decision,
+        }
+
+
+def with_interval(share: float, half: float) -> str:
+    """Return a share and its interval in percent: ``61.2 ± 1.3``."""
+    return f"{100 * share:.1f}" + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
+
+
+# Tables
+
+
+def terminal_table(rows: Sequence[ResultRow]) -> "Table":
+    """Return the report as a rich table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold", row_styles=("", "dim") if len(rows) > 12 else None)
+    text_columns = ("domain", "family", "best baseline %", "decision")
+    for column in ResultRow("", "", 0, 0, 0, "", 0, 0, "").cells():
+        table.add_column(column, justify="left" if column in text_columns else "right")
+    for row in rows:
+        styles = {"gain": "green" if row.gain > 0 else "red", "domain": "bold"}
+        table.add_row(*(Text(cell, styles.get(column, "")) for column, cell in row.cells().items()))
+    return table
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows of equal keys as a markdown table, every cell escaped."""
+    if not rows:
+        return "_none_"
+    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    escaped = [[cell if i == 1 else escape(cell) for cell in line] for i, line in enumerate(lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def examples_markdown(
+    texts: Sequence[str],
+    predicted: Sequence[str],
+    confidence: Sequence[float],
+    truth: Sequence[str] | None = None,
+) -> str:
+    """Return example texts beside their predicted label, its probability and, if known, the true label."""
+    rows = []
+    for i, text in enumerate(texts):
+        row = {"text": shorten(text, 160), "predicted": predicted[i], "probability": f"{confidence[i]:.2f}"}
+        if truth is not None:
+            row |= {"true": truth[i], "": "✓" if truth[i] == predicted[i] else "✗"}
+        rows.append(row)
+    return markdown_table(rows)
+
+
+# Artifacts
+
+
+def table_artifact(key: str, rows: Sequence[Mapping[str, Any]], description: str = "") -> None:
+    """Show rows as a table in the Prefect UI, where this runs in a flow or task."""
+    if in_run():
+        from prefect.artifacts import create_table_artifact
+
+        table = [{plain(column): _cell(value) for column, value in row.items()} for row in rows]
+        create_table_artifact(table, slug(key), escape(description), _sync=True)
+
+
+def markdown_artifact(key: str, markdown: str, description: str = "") -> None:
+    """Show markdown in the Prefect UI, where this runs in a flow or task; :func:`escape` foreign text."""
+    if in_run():
+        from prefect.artifacts import create_markdown_artifact
+
+        create_markdown_artifact(markdown, slug(key), escape(description), _sync=True)
+
+
+def image_artifact(key: str, png: bytes, description: str) -> None:
+    """Show a picture in the Prefect UI, where this runs in a flow or task.
+
+    It is sent as markdown: below an image artifact the UI prints the whole data URI as text.
+    """
+    markdown_artifact(key, image_markdown(png, description), description)
+
+
+def image_markdown(png: bytes, description: str) -> str:
+    """Return a picture as markdown that holds all its bytes."""
+    return f"![{escape(description)}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def escape(text: object) -> str:
+    """Return text as one line of markdown that shows exactly it: no HTML, format, links or table cells."""
+    special = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {c: f"&#{ord(c)};" for c in "\"'\\`*_{}[]()#+-!|~=:@"}
+    return "".join(special.get(c, c) for c in _one_line(text))
+
+
+def plain(text: object) -> str:
+    """Return text for a table artifact, with look-alikes for what means something in HTML or markdown.
+
+    One Prefect UI renders the cells of a table as markdown and the other as they are, so that no escape would
+    be right in both.
+    """
+    return _one_line(text).translate(str.maketrans("<>|`*_[]\\", "‹›¦'∗‗⟦⟧∖"))
+
+
+def shorten(text: str, length: int) -> str:
+    """Return text of at most ``length`` characters on one line, with … for what was cut."""
+    line = _one_line(text)
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def _one_line(text: object) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, (int, float)) else plain(value)
