@@ -40,17 +40,19 @@ class Pile:
         y: [n] labels.
         shared: the labels mean the same in every domain of the family (market states do), so an episode keeps
             their order and uses them all.
+        time: [n] day of each example, for domains where the support must lie before the query; or None.
     """
 
     name: str
     x: Tensor
     y: Tensor
     shared: bool = False
+    time: Tensor | None = None
 
     def only(self, classes: Tensor) -> "Pile":
         """Return the pile restricted to some classes."""
         keep = torch.isin(self.y, classes)
-        return Pile(self.name, self.x[keep], self.y[keep], self.shared)
+        return Pile(self.name, self.x[keep], self.y[keep], self.shared, None if self.time is None else self.time[keep])
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Shape:
         pool: pool sizes U to choose from (0: no pool).
         imbalance: the concentration of the Dirichlet that class frequencies of a pool follow; drawn from these,
             with ``inf`` for a balanced pool.
+        days: for domains in time: the support is drawn from a span of so many dates of the pile, one date is left
+            out, and the query is drawn from as many dates after it.
     """
 
     ways: tuple[int, int] = (5, 20)
@@ -71,6 +75,7 @@ class Shape:
     queries: int = 10
     pool: tuple[int, ...] = (0, 300)
     imbalance: tuple[float, ...] = (1.0, float("inf"))
+    days: int = 12
 
 
 def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Episode:
@@ -80,6 +85,8 @@ def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Epi
         ValueError: a class has too few examples for the support and at least one query.
     """
     pile = piles[_choose(len(piles), generator)]
+    if pile.time is not None:
+        return _draw_in_time(pile, shape, generator)
     shots = shape.shots[_choose(len(shape.shots), generator)]
     size = shape.pool[_choose(len(shape.pool), generator)]
     classes, counts = pile.y.unique(return_counts=True)
@@ -92,7 +99,6 @@ def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Epi
         low, high = (min(n, len(classes)) for n in shape.ways)
         ways = low + _choose(high - low + 1, generator)
         classes = classes[torch.randperm(len(classes), generator=generator)[:ways]]
-    names = classes.tolist() if pile.shared else range(len(classes))
     support, query, rest = [], [], []
     for c in classes:
         index = (pile.y == c).nonzero()[:, 0]
@@ -104,9 +110,9 @@ def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Epi
     pool = _pool(rest, size, shape.imbalance[_choose(len(shape.imbalance), generator)], generator)
     return Episode(
         pile.x[torch.cat(support)],
-        _labels(support, names),
+        _labels(support, pile, classes),
         pile.x[torch.cat(query)],
-        _labels(query, names),
+        _labels(query, pile, classes),
         pile.x[pool] if len(pool) else None,
     )
 
@@ -124,8 +130,27 @@ def _choose(n: int, generator: torch.Generator) -> int:
     return int(torch.randint(n, (1,), generator=generator))
 
 
-def _labels(parts: list[Tensor], names: Sequence[int]) -> Tensor:
+def _labels(parts: list[Tensor], pile: Pile, classes: Tensor) -> Tensor:
+    names = classes.tolist() if pile.shared else range(len(classes))
     return torch.cat([torch.full((len(part),), name) for name, part in zip(names, parts, strict=True)])
+
+
+def _draw_in_time(pile: Pile, shape: Shape, generator: torch.Generator) -> Episode:
+    """Draw support, then, after a date in between, query; the pool is the rest of the support's span."""
+    assert pile.time is not None
+    dates = pile.time.unique()
+    if len(dates) < 2 * shape.days + 1:
+        raise ValueError(f"domain {pile.name}: {len(dates)} dates, an episode needs {2 * shape.days + 1}")
+    start = _choose(len(dates) - 2 * shape.days, generator)
+    span = torch.isin(pile.time, dates[start : start + shape.days]).nonzero()[:, 0]
+    after = torch.isin(pile.time, dates[start + shape.days + 1 : start + 2 * shape.days + 1]).nonzero()[:, 0]
+    shots = shape.shots[_choose(len(shape.shots), generator)]
+    support = span[draw_support(pile.y[span], shots, generator)]
+    after = after[torch.randperm(len(after), generator=generator)[: shape.queries * int(pile.y.max() + 1)]]
+    rest = span[~torch.isin(span, support)]
+    size = min(shape.pool[_choose(len(shape.pool), generator)], len(rest))
+    pool = rest[torch.randperm(len(rest), generator=generator)[:size]]
+    return Episode(pile.x[support], pile.y[support], pile.x[after], pile.y[after], pile.x[pool] if size else None)
 
 
 def _pool(rest: list[Tensor], size: int, concentration: float, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,11 @@
-"""Read a user's file of new examples, for prediction."""
+"""Read a user's file of new examples for prediction, and write what came of them."""
 
+import csv
+import io
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,22 +45,82 @@ def read_examples(family: Family, path: Path, column: str | None = None) -> NewE
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table by its ending, all columns as text where the format has no types."""
-    ending = path.suffix.lower()
+    """Read a table by its ending; all cells are text where the format has no types.
+
+    Raises:
+        UserError: the ending is unknown, or the content is not what it says.
+    """
+    reader = TABLES.get(path.suffix.lower())
     try:
-        if ending == ".parquet":
-            return pd.read_parquet(path)
-        if ending in (".jsonl", ".ndjson"):
-            return pd.DataFrame([json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()])
-        if ending == ".txt":
-            return pd.DataFrame({"text": [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]})
-        separator = "\t" if ending == ".tsv" else None
-        return pd.read_csv(path, sep=separator, engine="python", encoding="utf-8-sig", dtype=str, keep_default_na=False)
+        if reader is None or path.is_dir():
+            raise ValueError("its name has none of these endings")
+        table = reader(path)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    except (ValueError, OSError, pd.errors.ParserError) as error:
+    except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as a table ({reason}); use CSV, TSV, JSONL, Parquet or TXT") from error
+        raise UserError(f"{path}: cannot be read as a table ({reason}); use {', '.join(TABLES)}") from error
+    if table.empty:
+        raise UserError(f"{path}: no examples in it")
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise UserError(f"{path}: two columns are called {twice}; rename one of them")
+    return table
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file, without the empty ones at its end."""
+    text = path.read_text("utf-8-sig").rstrip()
+    return text.split("\n") if text else []
+
+
+def read_txt(path: Path) -> pd.DataFrame:
+    """Read one text a line."""
+    return pd.DataFrame({"text": read_lines(path)})
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table with a header; the separator is the commonest of comma, semicolon and tab in the header."""
+    csv.field_size_limit(2**31 - 1)  # a text may be long; the module's own limit is 128 KiB
+    text = path.read_text("utf-8-sig").rstrip("\r\n")
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=text.split("\n", 1)[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        header, *rows = list(reader) or [[]]
+    except csv.Error as error:
+        raise UserError(f"{path}: line {reader.line_num}: {error}; mend its quotes") from error
+    for number, row in enumerate(rows, 1):
+        if len(row) not in (len(header), 0):
+            raise UserError(
+                f"{path}: row {number} has {len(row)} cells and the header {len(header)}; "
+                "put quotes around a cell that holds the separator"
+            )
+    return pd.DataFrame([row or [""] * len(header) for row in rows], columns=header, dtype=str)
+
+
+def read_jsonl(path: Path) -> pd.DataFrame:
+    """Read one JSON object a line."""
+    rows = []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: line {number} is not a JSON object; mend or remove it")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+#: Reader by a file's ending.
+TABLES: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": pd.read_parquet,
+    ".txt": read_txt,
+}
 
 
 def read_texts(path: Path, column: str | None) -> NewExamples:
@@ -79,8 +143,8 @@ def read_images(path: Path, column: str | None) -> NewExamples:
     for file in files:
         try:
             with Image.open(file) as image:
-                image.verify()
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+                image.load()
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
             raise UserError(f"{file}: not a readable image; remove it or save it again as PNG") from error
     names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
     return NewExamples([file.read_bytes() for file in files], pd.DataFrame({"file": names}))
@@ -90,12 +154,37 @@ def read_prices(path: Path, column: str | None) -> NewExamples:
     from domains.market.features import features
 
     table = read_table(path)
-    dates = pd.to_datetime(table.iloc[:, 0], errors="coerce")
+    if isinstance(table.index, pd.DatetimeIndex):
+        table = table.reset_index()
+    if table.shape[1] < 2:
+        raise UserError(f"{path}: expected dates in the first column and the prices of an asset in each other one")
+    first = table.iloc[:, 0]
+    dates = pd.to_datetime(first.astype(str), format="ISO8601", errors="coerce")
     if dates.isna().any():
-        raise UserError(f"{path}: row {int(dates.isna().argmax()) + 1}: the first column must hold dates (YYYY-MM-DD)")
-    prices = table.iloc[:, 1:].apply(pd.to_numeric, errors="coerce").set_index(pd.DatetimeIndex(dates))
-    x = features(prices)
+        row = int(dates.isna().argmax())
+        raise UserError(f"{path}: row {row + 1}: {first.iloc[row]!r} is not a date; write YYYY-MM-DD")
+    try:
+        x = features(table.iloc[:, 1:].set_index(pd.DatetimeIndex(dates)))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     names = x.index.to_frame(index=False).set_axis(["date", "asset"], axis=1)
     last = (names["date"] == names["date"].max()).to_numpy()
     names = names.assign(date=names["date"].dt.strftime("%Y-%m-%d"))
     return NewExamples(list(x.to_numpy()[last]), names[last].reset_index(drop=True))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UserError: its folder is absent or may not be written to, or the disk is full.
+    """
+    target = path.resolve()  # a link stays a link
+    new = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        new.write_text(text, "utf-8", newline="")
+        os.replace(new, target)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another path") from error

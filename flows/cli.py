@@ -88,9 +88,11 @@ def meta_train(
 
     Example: acclimate meta-train --family text
     """
+    from tasks.data import data_revision
     from tasks.settings import families
 
     families([family])
+    data_revision(settings().root_path, rev)
     with flows_running(settings()):
         from flows.meta_train import meta_train as flow
 
@@ -113,6 +115,9 @@ def adapt(
 
     Example: acclimate adapt hpo --k 5 --json
     """
+    from tasks.listing import target
+
+    target(settings(), domain, rev)
     with flows_running(settings()):
         from flows.adapt import adapt as flow
 
@@ -137,14 +142,14 @@ def predict(
 
     Example: acclimate predict hpo new.csv -o out.csv
     """
+    if not file.exists():
+        raise UserError(f"{file}: no such file")
+    from domains.files import write_whole
     from tasks.prediction import predict as run
 
     found = run(settings(), domain, file, column)
     if output is not None:
-        try:
-            found.to_csv(output, index=False)
-        except OSError as error:
-            raise UserError(f"cannot write {output}: {error.strerror}; choose another path") from error
+        write_whole(output, found.to_csv(index=False))
         err.print(f"{len(found)} predictions written to {output}")
     if as_json:
         print_json(found.to_dict("records"))
@@ -164,6 +169,9 @@ def bench(
     """
     if suite != "quick":
         raise UserError(f"no benchmark {suite!r}; there is: quick")
+    if as_json is not None and not as_json.resolve().parent.is_dir():
+        raise UserError(f"cannot write {as_json}: no such folder; choose another path")
+    from domains.files import write_whole
     from tasks import bench as benches
     from tasks.progress import progress, terminal
     from tasks.reports import bench_table
@@ -175,7 +183,7 @@ def bench(
     ):
         rows = benches.quick(s, draws, advance)
     if as_json is not None:
-        as_json.write_text(json.dumps(rows, indent=1), "utf-8")
+        write_whole(as_json, json.dumps(rows, indent=1))
     Console().print(bench_table(rows))
 
 
@@ -270,8 +278,10 @@ def data_verify(as_json: AsJson = False) -> None:
 @contextmanager
 def flows_running(s: Settings) -> "Iterator[None]":
     """Run flows in this process against a Prefect server, with progress bars in the terminal."""
+    from tasks.data import data_revision
     from tasks.server import prefect_server
 
+    data_revision(s.root_path)  # a folder that is no checkout is told so before a server is started
     with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):
         from tasks.progress import terminal
 
@@ -294,7 +304,7 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
     except Exception as error:
         if isinstance(error, typer.Exit):
             sys.exit(error.exit_code)
-        if hasattr(error, "format_message"):  # a click usage error
+        if hasattr(error, "format_message"):  # a usage error; empty where help was printed instead
             fail(error.format_message(), 2)
         log = settings().home_path / "error.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -306,7 +316,8 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
 
 
 def fail(message: str, code: int) -> None:
-    err.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if message:
+        err.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
 
 

@@ -3,7 +3,6 @@
 from prefect import flow
 
 from tasks import meta_train_steps as do
-from tasks.training import LEARNERS
 
 
 @flow(name="meta-train", flow_run_name="meta-train {family}")
@@ -19,6 +18,6 @@ def meta_train(family: str, revision: str = "HEAD", steps: int | None = None) ->
     version = do.find_finished(plan)
     if version is None:
         do.encode_sources(plan)
-        version = do.register(plan, {name: do.train(plan, name) for name in LEARNERS})
+        version = do.register(plan, {name: do.train(plan, name) for name in plan.recipe.training})
     do.promote(plan, version)
     return do.report(plan, version)

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from domains.episode import Episode
 from learners.classifier import Classifier
 
+SOURCE_WEIGHT = 20.0  # examples
+
 
 class Learner(nn.Module):
     """A meta-learning algorithm over feature vectors.
@@ -17,7 +19,7 @@ class Learner(nn.Module):
         ways: the number of labels when they mean the same in every domain (market states), else None: an
             episode may then have any number of classes in any order.
 
-    Buffers ``mean`` and ``scale`` [D] standardise the features by the statistics of the source domains.
+    Buffers ``mean`` and ``scale`` [D] are the statistics of the source domains' features.
     """
 
     name = "learner"
@@ -36,8 +38,19 @@ class Learner(nn.Module):
         self.mean.copy_(x.mean(0))
         self.scale.copy_(x.std(0).clamp_min(1e-6))
 
-    def standardise(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.scale
+    def scaling(self, support_x: Tensor, pool_x: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the mean and scale [D] that standardise a task's features.
+
+        Where labels are shared, features have one meaning everywhere: the source statistics hold. Else a domain may
+        lie elsewhere in feature space, and its own n examples speak, with the sources counting as SOURCE_WEIGHT more.
+        """
+        if self.ways is not None:
+            return self.mean, self.scale
+        x = support_x if pool_x is None else torch.cat([support_x, pool_x])
+        own = len(x) / (len(x) + SOURCE_WEIGHT)
+        mean = own * x.mean(0) + (1 - own) * self.mean
+        variance = own * x.var(0, correction=0) + (1 - own) * self.scale.square()
+        return mean, variance.sqrt()
 
     def meta_loss(self, episode: Episode) -> Tensor:
         """Return the loss [] on the query set after adaptation to the support set; pure in the parameters."""

@@ -16,7 +16,8 @@ def save(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new, previous = path.with_suffix(".new"), path.with_suffix(".previous")
     tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, new, metadata={"about": json.dumps(about), "digest": _digest(tensors)})
+    words = json.dumps(about)
+    save_file(tensors, new, metadata={"about": words, "digest": _digest(tensors, words)})
     with new.open("rb") as stream:
         os.fsync(stream.fileno())
     if path.exists():
@@ -26,20 +27,21 @@ def save(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Return the newest checkpoint whose checksum holds, or None when there is none."""
-    for candidate in (path, path.with_suffix(".previous")):
+    for candidate in (path.with_suffix(".new"), path, path.with_suffix(".previous")):
         try:
             with safe_open(candidate, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-                metadata = file.metadata()
+                metadata = file.metadata() or {}
         except (OSError, SafetensorError):
             continue
-        if metadata.get("digest") == _digest(tensors):
-            return tensors, json.loads(metadata["about"])
+        words = metadata.get("about", "")
+        if metadata.get("digest") == _digest(tensors, words):
+            return tensors, json.loads(words)
     return None
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: dict[str, Tensor], words: str) -> str:
+    digest = hashlib.sha256(words.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().view(-1).numpy().tobytes())

@@ -48,15 +48,17 @@ class MAML(Learner):
         return inner_loop(weights, x, y, self.log_rates.exp(), create_graph)
 
     def meta_loss(self, episode: Episode) -> Tensor:
-        weights = self.solve(self.standardise(episode.support_x), episode.support_y, create_graph=True)
-        return F.cross_entropy(forward(weights, self.standardise(episode.query_x)), episode.query_y)
+        mean, scale = self.scaling(episode.support_x, episode.pool_x)
+        weights = self.solve((episode.support_x - mean) / scale, episode.support_y, create_graph=True)
+        return F.cross_entropy(forward(weights, (episode.query_x - mean) / scale), episode.query_y)
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         check_support(support_x, support_y, self.dim, self.ways)
+        mean, scale = self.scaling(support_x, pool_x)
         with torch.enable_grad():
-            weights = self.solve(self.standardise(support_x), support_y, create_graph=False)
+            weights = self.solve((support_x - mean) / scale, support_y, create_graph=False)
         w1, b1, w2, b2 = (w.detach() for w in weights)
-        first = Affine(w1 / self.scale, b1 - w1 @ (self.mean / self.scale))
+        first = Affine(w1 / scale, b1 - w1 @ (mean / scale))
         return Classifier((first, "relu", Affine(w2, b2)))
 
 

@@ -2,49 +2,89 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
+import numpy as np
 import torch
+from sklearn.linear_model import BayesianRidge
 from torch import Tensor
 from torch.nn import functional as F
 
 from domains.episode import Episode
 from learners.base import Learner
 from learners.classifier import Affine, Classifier
+from learners.task import meta_features
 
 PROBE = "logistic"
 ABSENT = -20.0  # logit of a label that the support has no example of
+SMALLEST_SPREAD = 0.01  # of a gain between tasks, in accuracy
+UNKNOWN_SPREAD = 0.02  # the same where nothing was learned
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Accuracy over the linear probe on source episodes: mean and standard deviation between episodes."""
+    """A strategy's accuracy over the linear probe: what to expect, and its standard deviation."""
 
     mean: float
     deviation: float
 
 
 @dataclass(frozen=True)
-class Prior:
-    """What strategies gained on source domains, by strategy and shots.
+class Regression:
+    """Bayesian ridge regression of one strategy's gain on the description of a task (MacKay 1992).
 
-    ``gains[strategy][shots]``; a number of shots that was not tried takes the nearest one on a log scale.
+    g(phi) = intercept + weights . (phi - centre), with the posterior covariance of the weights and ``spread``, the
+    standard deviation of gains between tasks of one description.
     """
 
-    gains: dict[str, dict[int, Gain]] = field(default_factory=dict)
-
-    def of(self, strategy: str, shots: float) -> Gain:
-        tried = self.gains.get(strategy)
-        if not tried:
-            return Gain(0.0, 0.02)
-        near = min(tried, key=lambda k: abs(torch.tensor(k / shots).log().item()))
-        return tried[near]
-
-    def to_json(self) -> dict[str, dict[str, dict[str, float]]]:
-        return {name: {str(k): asdict(g) for k, g in by.items()} for name, by in self.gains.items()}
+    centre: list[float]
+    weights: list[float]
+    intercept: float
+    covariance: list[list[float]]
+    spread: float
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Mapping[str, Mapping[str, float]]]) -> "Prior":
-        return cls({name: {int(k): Gain(**g) for k, g in by.items()} for name, by in value.items()})
+    def fit(cls, descriptions: np.ndarray, gains: np.ndarray, noise: float) -> "Regression":
+        """Fit to episodes: descriptions [E, F], gains [E], and the mean variance of a gain from its few queries."""
+        model = BayesianRidge().fit(descriptions, gains)
+        spread = max(1 / float(model.alpha_) - noise, SMALLEST_SPREAD**2) ** 0.5
+        centre, covariance = descriptions.mean(0), model.sigma_
+        intercept = float(model.predict(centre[None])[0])
+        return cls(centre.tolist(), model.coef_.tolist(), intercept, covariance.tolist(), spread)
+
+    def at(self, description: np.ndarray) -> Gain:
+        """Return the gain to expect of a task with that description [F]."""
+        away = description - np.array(self.centre)
+        variance = away @ np.array(self.covariance) @ away + self.spread**2
+        return Gain(self.intercept + float(away @ np.array(self.weights)), float(variance) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What strategies may be expected to gain, learned on source episodes; empty without meta-training."""
+
+    regressions: dict[str, Regression] = field(default_factory=dict)
+    means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by shots, for people to read
+
+    def of(self, strategy: str, description: np.ndarray) -> Gain:
+        known = self.regressions.get(strategy)
+        return Gain(0.0, UNKNOWN_SPREAD) if known is None else known.at(description)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Prior":
+        means = {name: {int(k): Gain(**g) for k, g in by.items()} for name, by in value["means"].items()}
+        return cls({name: Regression(**r) for name, r in value["regressions"].items()}, means)
+
+
+def describe(x: Tensor, y: Tensor, pool: Tensor | None, held_out: Mapping[str, Tensor]) -> np.ndarray:
+    """Return the description of a task [12]: meta-features, and how well the probe does in cross-validation."""
+    known = float(bool(held_out))
+    right = (held_out[PROBE].argmax(1) == y).double().mean().item() if held_out else 0.0
+    _, compact = y.unique(return_inverse=True)
+    return np.array([*meta_features(x, compact, pool).tolist(), known, right])
 
 
 @dataclass(frozen=True)
@@ -67,7 +107,7 @@ def choose(
 ) -> Choice:
     """Adapt with every strategy and keep the one whose expected gain over the linear probe is highest.
 
-    The gain of a strategy is normal around its mean on source episodes, g ~ N(m, s^2); cross-validation in the
+    The gain of a strategy is normal around what source episodes like this say, g ~ N(m, s^2); cross-validation in the
     support measures d with standard error e (paired over the S examples), so that
 
         E[g | d] = (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2).
@@ -78,13 +118,15 @@ def choose(
     Args:
         labels: the number of labels of the domain; some may have no support example.
     """
-    shots = len(support_y) / len(support_y.unique())
     held_out = cross_validate(strategies, support_x, support_y, pool_x, labels, generator)
-    expected = {}
+    description = describe(support_x, support_y, pool_x, held_out)
+    expected = {PROBE: 0.0}
     for name in strategies:
-        gain = prior.of(name, shots)
-        expected[name] = 0.0 if name == PROBE else gain.mean
-        if held_out and name != PROBE:
+        if name == PROBE:
+            continue
+        gain = prior.of(name, description)
+        expected[name] = gain.mean
+        if held_out:
             mine, probe = (F.softmax(held_out[s], 1).argmax(1) == support_y for s in (name, PROBE))
             difference = mine.double() - probe.double()
             error2 = (difference.var().item() + 1 / len(difference)) / len(difference)
@@ -151,25 +193,27 @@ def best_temperature(logits: Tensor, y: Tensor) -> float:
     return float(grid[losses.argmin()])
 
 
-def learn_prior(strategies: Mapping[str, Learner], episodes: Sequence[Episode], labels: int | None) -> Prior:
+def learn_prior(
+    strategies: Mapping[str, Learner], episodes: Sequence[Episode], labels: int | None, generator: torch.Generator
+) -> Prior:
     """Measure every strategy's gain over the probe on source episodes that meta-training has not seen."""
-    found: dict[str, dict[int, list[float]]] = {name: {} for name in strategies}
+    probe = {PROBE: strategies[PROBE]}
+    descriptions, shots = [], []
+    right: dict[str, list[Tensor]] = {name: [] for name in strategies}
     for episode in episodes:
-        n = labels or episode.ways
-        shots = round(len(episode.support_y) / len(episode.support_y.unique()))
-        right = {}
+        x, y, pool, n = episode.support_x, episode.support_y, episode.pool_x, labels or episode.ways
+        descriptions.append(describe(x, y, pool, cross_validate(probe, x, y, pool, n, generator)))
+        shots.append(int(torch.bincount(y).max()))
         for name, learner in strategies.items():
-            classifier = adapt(learner, episode.support_x, episode.support_y, episode.pool_x, n)
-            right[name] = (classifier.logits(episode.query_x).argmax(1) == episode.query_y).float().mean().item()
-        for name in strategies:
-            found[name].setdefault(shots, []).append(right[name] - right[PROBE])
-    gains = {
-        name: {k: Gain(*(float(v) for v in _moments(values))) for k, values in sorted(by.items())}
-        for name, by in found.items()
-    }
-    return Prior(gains)
-
-
-def _moments(values: list[float]) -> tuple[float, float]:
-    tensor = torch.tensor(values, dtype=torch.float64)
-    return tensor.mean().item(), tensor.std().item() if len(values) > 1 else 0.05
+            logits = adapt(learner, x, y, pool, n).logits(episode.query_x)
+            right[name].append((logits.argmax(1) == episode.query_y).double())
+    regressions, means = {}, {}
+    for name in strategies:
+        differences = [a - b for a, b in zip(right[name], right[PROBE], strict=True)]
+        gains = np.array([d.mean().item() for d in differences])
+        noise = float(np.mean([d.var().item() / len(d) for d in differences]))
+        if name != PROBE:
+            regressions[name] = Regression.fit(np.stack(descriptions), gains, noise)
+        by_shots = {k: gains[np.array(shots) == k] for k in sorted(set(shots))}
+        means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
+    return Prior(regressions, means)

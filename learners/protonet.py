@@ -23,20 +23,23 @@ class ProtoNet(Learner):
         self.weight = nn.Parameter(torch.eye(dim))
         self.log_sharpness = nn.Parameter(torch.tensor(2.3))
 
-    def embed(self, x: Tensor) -> Tensor:
-        return F.normalize(F.linear(self.standardise(x), self.weight), dim=-1)
+    def embed(self, u: Tensor) -> Tensor:
+        return F.normalize(F.linear(u, self.weight), dim=-1)
 
-    def head(self, support_x: Tensor, support_y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
-        centre, sharpness = prototypes(self.embed(support_x), support_y, ways), self.log_sharpness.exp()
+    def head(self, support_u: Tensor, support_y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+        """Return weight [N, D] and bias [N] on embeddings, from a standardised support."""
+        centre, sharpness = prototypes(self.embed(support_u), support_y, ways), self.log_sharpness.exp()
         return 2 * sharpness * centre, -sharpness * centre.square().sum(1)
 
     def meta_loss(self, episode: Episode) -> Tensor:
-        weight, bias = self.head(episode.support_x, episode.support_y, episode.ways)
-        return F.cross_entropy(F.linear(self.embed(episode.query_x), weight, bias), episode.query_y)
+        mean, scale = self.scaling(episode.support_x, episode.pool_x)
+        weight, bias = self.head((episode.support_x - mean) / scale, episode.support_y, episode.ways)
+        return F.cross_entropy(F.linear(self.embed((episode.query_x - mean) / scale), weight, bias), episode.query_y)
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         ways = check_support(support_x, support_y, self.dim)
-        weight = self.weight / self.scale
-        first = Affine(weight, -weight @ self.mean)
-        return Classifier((first, "normalise", Affine(*self.head(support_x, support_y, ways))))
+        mean, scale = self.scaling(support_x, pool_x)
+        weight = self.weight / scale
+        head = Affine(*self.head((support_x - mean) / scale, support_y, ways))
+        return Classifier((Affine(weight, -weight @ mean), "normalise", head))

@@ -79,7 +79,8 @@ class Reference(Learner):
         """Return axis weights [r], the weight outside their span [], and the head [N, r] on unit features."""
         ways = int(y.max()) + 1
         if "represent" in self.parts:
-            z = self.task(self.standardise(x), y, None if pool is None else self.standardise(pool))
+            mean, scale = self.scaling(x, pool)
+            z = self.task((x - mean) / scale, y, None if pool is None else (pool - mean) / scale)
         else:
             z = x.new_zeros(self.task.query.shape[1])
         moves = self.shift(z)

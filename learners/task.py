@@ -19,11 +19,12 @@ META_FEATURES = (
     "effective rank of the examples / their number",
     "distance of the pool's mean from the support's / root of the total variance",
     "size of the smallest class / size of the largest",
+    "entropy of the pool's nearest prototypes / log of the number of classes (1 without a pool)",
 )
 
 
 def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
-    """Return META_FEATURES [9] of a support [S, D], [S] and pool [U, D]; all of order one."""
+    """Return META_FEATURES [10] of a support [S, D], [S] and pool [U, D]; all of order one."""
     ways = int(y.max()) + 1
     counts = torch.bincount(y, minlength=ways).to(x.dtype)
     shots, unlabelled = float(counts.mean()), 0 if pool is None else len(pool)
@@ -36,7 +37,12 @@ def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
     energy = torch.linalg.svdvals(F.normalize(every - every.mean(0), dim=-1)).square()
     share = energy / energy.sum()
     rank = torch.exp(-(share * share.clamp_min(1e-12).log()).sum()) / min(every.shape)
-    shift = x.new_zeros(()) if pool is None else (pool.mean(0) - x.mean(0)).norm() / total.sqrt()
+    shift, balance = x.new_zeros(()), x.new_ones(())
+    if pool is not None:
+        shift = (pool.mean(0) - x.mean(0)).norm() / total.sqrt()
+        nearest = (F.normalize(pool - pool.mean(0), dim=-1) @ cosines.T).argmax(1)
+        shares = torch.bincount(nearest, minlength=ways) / len(pool)
+        balance = -(shares * shares.clamp_min(1e-12).log()).sum() / math.log(ways)
     values = [
         x.new_tensor(math.log2(ways) / 4),
         x.new_tensor(math.log2(shots) / 4),
@@ -47,6 +53,7 @@ def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
         rank,
         shift.clamp(0, 3),
         counts.min() / counts.max(),
+        balance,
     ]
     return torch.stack(values)
 

@@ -27,9 +27,9 @@ from tasks.adaptation import (
     encode_domain,
     run_trial,
 )
-from tasks.data import snapshot
 from tasks.encoding import encode, encoder_identity
 from tasks.evaluation import MISSING, Decision, GateRule, Scores, align, gate, hash_of_test, score
+from tasks.listing import target
 from tasks.progress import progress
 from tasks.results import AdaptResult, Score
 from tasks.settings import settings
@@ -55,11 +55,7 @@ def plan_adaptation(domain: str, revision: str, k: int, draws: int) -> Plan:
     if k < 1 or draws < 1:
         raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
     s = settings()
-    found = snapshot(s.root_path, s.home_path, domain, revision)
-    if found.role != "target":
-        raise UserError(
-            f"domain {domain} is a source: it is meta-trained on; choose a target (`acclimate domains list`)"
-        )
+    found = target(s, domain, revision)
     meta = registry.champion(s, registry.meta_name(found.family))
     if meta is None:
         raise UserError(

@@ -5,6 +5,7 @@ from typing import Any
 from domains import catalogue
 from domains.domain import Domain, check_name
 from domains.errors import UserError
+from tasks.data import snapshot
 from tasks.settings import Settings
 
 
@@ -47,6 +48,18 @@ def show(settings: Settings, name: str) -> dict[str, Any]:
         example = column[i]
         text = f"{len(example)} bytes" if isinstance(example, bytes) else str(example)[:160]
         found[f"example: {domain.labels[y[i]]}"] = text
+    return found
+
+
+def target(settings: Settings, name: str, revision: str = "HEAD") -> Domain:
+    """Return a target domain as it is at a revision.
+
+    Raises:
+        UserError: as ``snapshot``; or the domain is a source.
+    """
+    found = snapshot(settings.root_path, settings.home_path, name, revision)
+    if found.role != "target":
+        raise UserError(f"domain {name} is a source: it is meta-trained on; choose a target (`acclimate domains list`)")
     return found
 
 

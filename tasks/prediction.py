@@ -11,6 +11,7 @@ from domains.files import read_examples
 from learners.classifier import Classifier
 from tasks import registry
 from tasks.encoding import encode, encoder_identity
+from tasks.listing import listing
 from tasks.settings import Settings
 
 
@@ -22,6 +23,8 @@ def predict(settings: Settings, domain: str, path: Path, column: str | None = No
     """
     champion = registry.champion(settings, check_name(domain))
     if champion is None:
+        if domain not in {row["domain"] for row in listing(settings)}:
+            raise UserError(f"no domain {domain!r}; see `acclimate domains list`")
         raise UserError(f"domain {domain} has no champion yet; run `acclimate adapt {domain}`")
     family: Family = champion.tags["family"]  # type: ignore[assignment]
     if champion.tags["encoder"] != encoder_identity(family):

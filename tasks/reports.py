@@ -57,7 +57,7 @@ def meta_training(model: MetaModel, version: str) -> None:
         curve = plot_learning(title, steps, loss, history["step"], history["validation_accuracy"])
         image_artifact(f"meta-train-{model.family}-{name}", curve, title)
     rows = []
-    for name, gains in model.prior.gains.items():
+    for name, gains in model.prior.means.items():
         shown = {f"K={k}": f"{100 * g.mean:+.1f} (sd {100 * g.deviation:.1f})" for k, g in gains.items()}
         rows.append({"strategy": name, **shown})
     about = "Accuracy over the linear probe on held-out source episodes, points: mean (deviation between episodes)"

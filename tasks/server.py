@@ -81,7 +81,7 @@ def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "")
             stack.enter_context(_environment(_home_environment(settings)))
             url = stack.enter_context(_shared_server(settings, say))
         elif not _answers(url):
-            raise UserError(f"no Prefect server answers at {url}: start it, or unset PREFECT_API_URL")
+            raise UserError(f"no Prefect server answers at {url}: start it, or name no server to have one started")
         stack.enter_context(_environment(_client_environment(url)))
         _check_access(url)
         stack.callback(_send_what_is_left)
@@ -181,7 +181,7 @@ def _start_server(settings: Settings, say: Say) -> subprocess.Popen[bytes]:
 def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     folder = _folder(settings)
     record = folder / "worker.json"
-    _stop(record)  # the worker of an `acclimate up` that was killed
+    _stop_worker(record)  # that of an `acclimate up` that was killed
     command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"]
     command += ["--pool", POOL, "--limit", str(settings.processes)]
     environment = _loud(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
@@ -189,7 +189,20 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield worker
     finally:
-        _stop(record)
+        _stop_worker(record)
+
+
+def _stop_worker(record: Path) -> None:
+    """Stop a worker after its flow runs: left to itself it kills them, and they stay "running" at the server."""
+    import psutil
+
+    if found := _alive(record):
+        with suppress(psutil.NoSuchProcess):
+            runs = psutil.Process(found["pid"]).children()
+            for run in runs:
+                run.terminate()
+            psutil.wait_procs(runs, timeout=STOP_SECONDS)
+    _stop(record)
 
 
 def _spawn(

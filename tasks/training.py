@@ -14,7 +14,7 @@ import torch
 from domains.domain import Domain, Family
 from domains.episode import Pile, Shape, draw
 from domains.errors import UserError
-from learners import META, PLAIN_STRATEGIES, make
+from learners import PLAIN_STRATEGIES, make
 from learners.base import Learner
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
@@ -37,7 +37,7 @@ class Recipe:
     per_class: int
     classes: int
     training: Mapping[str, Training]
-    prior_episodes: int = 40
+    prior_episodes: int = 150
     seed: int = 0
 
     def with_steps(self, steps: int | None) -> "Recipe":
@@ -54,12 +54,12 @@ def _trainings(shape: Shape, **steps: int) -> dict[str, Training]:
 
 TEXT = Shape(ways=(5, 20), shots=(1, 5, 10), queries=8, pool=(0, 200, 400))
 VISION = Shape(ways=(5, 15), shots=(1, 5, 10), queries=5, pool=(0, 100))
-MARKET = Shape(ways=(3, 3), shots=(5, 10, 20), queries=40, pool=(0,))
+MARKET = Shape(ways=(3, 3), shots=(1, 5, 10, 20), queries=40, pool=(0,))
 
 RECIPES: dict[Family, Recipe] = {
-    "text": Recipe(30, 20, _trainings(TEXT, protonet=200, maml=200, reference=160)),
+    "text": Recipe(30, 40, _trainings(TEXT, protonet=200, maml=200, reference=160)),
     "vision": Recipe(20, 24, _trainings(VISION, protonet=160, maml=160, reference=80)),
-    "market": Recipe(1500, 3, _trainings(MARKET, protonet=400, maml=400, reference=400)),
+    "market": Recipe(1500, 3, _trainings(MARKET, pooled=300, protonet=300, maml=300, reference=300)),
 }
 
 
@@ -102,7 +102,7 @@ def load_piles(
 ) -> Piles:
     """Encode source domains and divide them for validation.
 
-    Text and images hold out a quarter of every domain's classes, where it has at least 8. Markets, whose labels are
+    Text and images hold out a third of every domain's classes, where it has at least 8. Markets, whose labels are
     shared, hold out the two latest domains in time.
 
     Raises:
@@ -116,25 +116,31 @@ def load_piles(
     examples = [column[row] for column, used in zip(columns, rows, strict=True) for row in used]
     x = encode(settings, domains[0].family, examples, advance).split([len(used) for used in rows])
     y = [torch.tensor(domain.targets("train"))[used] for domain, used in zip(domains, rows, strict=True)]
-    piles = [Pile(d.name, x_d, y_d, shared) for d, x_d, y_d in zip(domains, x, y, strict=True)]
+    time = [days(domain, used) if shared else None for domain, used in zip(domains, rows, strict=True)]
+    piles = [Pile(d.name, *xyt[:2], shared, xyt[2]) for d, *xyt in zip(domains, x, y, time, strict=True)]
     hashes = {d.name: d.content_hash for d in domains}
     if shared:
-        latest = sorted(domains, key=lambda d: max(d.split("train")["date"]))[-2:]
-        held = {d.name for d in latest} if len(domains) > 3 else {latest[-1].name}
-        chosen = [p for p in piles if p.name not in held], [p for p in piles if p.name in held]
-        return Piles(*chosen, ways=len(domains[0].labels), hashes=hashes)
+        piles = sorted(piles, key=lambda pile: int(pile.time.max()))  # type: ignore[union-attr]
+        held = 2 if len(piles) > 3 else 1
+        return Piles(piles[:-held], piles[-held:], ways=len(domains[0].labels), hashes=hashes)
     generator = torch.Generator().manual_seed(recipe.seed)
     train, validation = [], []
     for pile in piles:
         classes = pile.y.unique()
         classes = classes[torch.randperm(len(classes), generator=generator)]
-        held = len(classes) // 4 if len(classes) >= 8 else 0
+        held = len(classes) // 3 if len(classes) >= 8 else 0
         train.append(pile.only(classes[held:]))
         if held:
             validation.append(pile.only(classes[:held]))
     if not validation:
         raise UserError("no source domain has the 8 classes that validation needs; add a larger one")
     return Piles(train, validation, hashes=hashes)
+
+
+def days(domain: Domain, rows: Sequence[int]) -> torch.Tensor:
+    """Return the date of examples as days since 1970 [n]."""
+    dates = np.array(domain.split("train")["date"], dtype="datetime64[D]")
+    return torch.from_numpy(dates.astype(np.int64)[list(rows)])
 
 
 def train_learner(
@@ -167,7 +173,7 @@ def assemble(
         "recipe": asdict(recipe),
         "history": {name: asdict(history) for name, history in histories.items()},
     }
-    prior = learn_prior(strategies, episodes, piles.ways)
+    prior = learn_prior(strategies, episodes, piles.ways, generator)
     return MetaModel(family, encoder_identity(family), dim, piles.ways, learners, prior, about)
 
 
@@ -181,6 +187,3 @@ def save_new(model: MetaModel, folder: Path) -> Path:
         if not folder.exists():
             new.rename(folder)
     return folder
-
-
-LEARNERS = tuple(kind.name for kind in META)

@@ -27,7 +27,10 @@ class SameConv(nn.Conv2d):
     """Convolution padded as TensorFlow does it: output size = ceil(input size / stride)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[2:], self.kernel_size, self.stride)]
+        pads = [
+            max((-(-n // s) - 1) * s + k - n, 0)
+            for n, k, s in zip(x.shape[2:], self.kernel_size, self.stride, strict=True)
+        ]
         (top, left), (height, width) = [p // 2 for p in pads], pads
         return super().forward(F.pad(x, (left, width - left, top, height - top)))
 

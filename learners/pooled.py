@@ -1,0 +1,31 @@
+"""One model of all source domains, not adapted: what the past taught, where labels are shared."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from domains.episode import Episode
+from learners.base import Learner
+from learners.classifier import Affine, Classifier
+
+
+class Pooled(Learner):
+    """min_W E[CE(W u + b, y)] over the examples of all source domains, u the standardised features.
+
+    The support is not used. On a fresh market regime this is the model to beat.
+    """
+
+    name = "pooled"
+
+    def __init__(self, dim: int, ways: int) -> None:
+        super().__init__(dim, ways)
+        self.weight, self.bias = nn.Parameter(torch.zeros(ways, dim)), nn.Parameter(torch.zeros(ways))
+
+    def meta_loss(self, episode: Episode) -> Tensor:
+        x, y = torch.cat([episode.support_x, episode.query_x]), torch.cat([episode.support_y, episode.query_y])
+        return F.cross_entropy(F.linear((x - self.mean) / self.scale, self.weight, self.bias), y)
+
+    @torch.no_grad()
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        weight = self.weight / self.scale
+        return Classifier((Affine(weight, self.bias - weight @ self.mean),))

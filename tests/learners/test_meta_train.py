@@ -1,0 +1,253 @@
+"""Meta-training that is stopped, killed or gone wrong ends as promised."""
+
+import math
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from domains.episode import Pile, Shape
+from learners import checkpoint, make
+from learners.meta_train import Diverged, Training, meta_train
+
+DIM = 6
+SHAPE = Shape(ways=(2, 4), shots=(1, 3), queries=4, pool=(0, 12))
+TRAINING = Training(SHAPE, steps=9, batch=2, rate=5e-3, every=3, episodes=4, seed=5)
+KINDS = [("protonet", None), ("maml", None), ("reference", None), ("maml", 3), ("reference", 3)]
+each_learner = pytest.mark.parametrize(("name", "ways"), KINDS, ids=[f"{n}-{w or 'any'}-labels" for n, w in KINDS])
+
+
+def gaussians(name, seed, ways=None, classes=8, n=25):
+    """A pile of Gaussian classes; with shared labels their centres are the same in every pile."""
+    draw = torch.Generator().manual_seed(seed)
+    classes = ways or classes
+    centres = torch.randn(classes, DIM, generator=torch.Generator().manual_seed(0) if ways else draw)
+    y = torch.arange(classes).repeat_interleave(n)
+    return Pile(name, centres[y] + 0.5 * torch.randn(len(y), DIM, generator=draw), y, shared=ways is not None)
+
+
+def new(name, ways):
+    """A learner that starts the same in every process, and not at a special point."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        learner = make(name, DIM, ways)
+        with torch.no_grad():
+            for parameter in learner.parameters():
+                parameter += 0.05 * torch.randn(parameter.shape)
+    return learner
+
+
+def train(learner, path=None, progress=lambda n: None, training=TRAINING):
+    piles = [gaussians("a", 1, learner.ways), gaussians("b", 2, learner.ways)]
+    return meta_train(learner, piles, [gaussians("c", 3, learner.ways)], training, path, progress)
+
+
+def same(one, other):
+    """Whether two learners are equal to the bit."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def told(history):
+    """A history as text, for nan is not equal to itself."""
+    return repr(asdict(history))
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(steps):
+    left = [steps]
+
+    def progress(n):
+        left[0] -= n
+        if left[0] < 0:
+            raise Stop
+
+    return progress
+
+
+@each_learner
+def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(name, ways, tmp_path):
+    straight, stopped = new(name, ways), tmp_path / "run.checkpoint"
+    history = train(straight)
+    with pytest.raises(Stop):
+        train(new(name, ways), stopped, stop_after(4))  # in the middle between two checkpoints
+    with pytest.raises(Stop):
+        train(new(name, ways), stopped, stop_after(7))  # and again
+    resumed, steps = new(name, ways), []
+    assert told(train(resumed, stopped, steps.append)) == told(history)
+    assert same(resumed, straight)
+    assert not same(resumed, new(name, ways))
+    assert (steps[0], sum(steps)) == (6, TRAINING.steps)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A folder with the checkpoints of runs that were killed after the 7th of 9 steps, one by learner."""
+    folder = tmp_path_factory.mktemp("killed")
+    script = f"""
+        import importlib.util, os, pathlib, signal, sys, torch
+        spec = importlib.util.spec_from_file_location("test_meta_train", {__file__!r})
+        here = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(here)
+        torch.set_num_threads(1)
+        for name, ways in here.KINDS:
+            if os.fork() == 0:
+                steps = []
+                def progress(n):
+                    steps.append(n)
+                    if len(steps) == 7:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                here.train(here.new(name, ways), pathlib.Path({str(folder)!r}) / f"{{name}}-{{ways}}", progress)
+            assert os.wait()[1] == signal.SIGKILL
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=120)
+    return folder
+
+
+@each_learner
+def test_a_run_that_was_killed_ends_bit_for_bit_like_one_that_was_not(name, ways, killed):
+    path, straight, resumed, steps = killed / f"{name}-{ways}", new(name, ways), new(name, ways), []
+    _, about = checkpoint.load(path)
+    assert about["step"] == 6
+    history = train(straight)
+    assert told(train(resumed, path, steps.append)) == told(history)
+    assert same(resumed, straight)
+    assert steps == [6, 1, 1, 1]
+    assert signal.SIGKILL
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first, again, steps = new("maml", None), new("maml", None), []
+    history = train(first, tmp_path / "run.checkpoint")
+    assert told(train(again, tmp_path / "run.checkpoint", steps.append)) == told(history)
+    assert same(first, again)
+    assert steps == [TRAINING.steps]
+
+
+def test_two_seeds_give_two_results():
+    one, other = new("protonet", None), new("protonet", None)
+    train(one)
+    train(other, training=Training(**{**vars(TRAINING), "seed": 6}))
+    assert not same(one, other)
+
+
+def test_a_history_has_one_entry_a_validation_and_starts_before_the_first_step():
+    history = train(new("protonet", None), training=Training(**{**vars(TRAINING), "steps": 8}))
+    assert history.step == [0, 3, 6, 8]
+    assert math.isnan(history.loss[0])
+    assert all(map(math.isfinite, history.loss[1:] + history.validation_loss))
+    assert all(0 <= share <= 1 for share in history.validation_accuracy)
+    assert len(history.step) == len(history.loss) == len(history.validation_loss) == len(history.validation_accuracy)
+
+
+@each_learner
+def test_meta_training_lowers_the_loss_on_held_out_episodes(name, ways):
+    learner = new(name, ways)
+    training = Training(SHAPE, steps=40, batch=2, rate=1e-2, every=10, episodes=10)
+    history = train(learner, training=training)
+    assert min(history.validation_loss) < history.validation_loss[0]
+
+
+def test_the_best_parameters_are_kept_though_later_ones_are_worse():
+    learner, seen = new("maml", None), []
+
+    def remember(n):
+        if sum(n for n, _ in seen) % 3 == 2:  # the step before a validation
+            pass
+        seen.append((n, None))
+
+    training = Training(SHAPE, steps=30, batch=1, rate=0.3, every=3, episodes=6)  # far too large a rate
+    history = train(learner, progress=remember, training=training)
+    best = min(history.validation_loss)
+    assert best < history.validation_loss[-1]
+    again = train(learner, training=Training(**{**vars(training), "steps": 0}))
+    assert again.validation_loss == [best]
+
+
+def test_a_meta_loss_that_is_no_number_raises_diverged_with_step_and_learning_rate(tmp_path):
+    learner, loss = new("protonet", None), []
+    right = learner.meta_loss
+
+    def breaks_at_step_5(episode):
+        loss.append(right(episode))
+        return loss[-1] * math.nan if len(loss) == 2 * 5 else loss[-1]
+
+    learner.meta_loss = breaks_at_step_5
+    path = tmp_path / "run.checkpoint"
+    with pytest.raises(Diverged, match=r"protonet: meta-loss is nan at step 5, learning rate 0\.005"):
+        train(learner, path)
+    tensors, about = checkpoint.load(path)
+    assert about["step"] == 3
+    assert all(torch.isfinite(value).all() for value in tensors.values())
+
+
+def test_gradients_that_are_no_numbers_raise_diverged_and_leave_no_bad_checkpoint(tmp_path):
+    learner, calls = new("protonet", None), []
+    right = learner.meta_loss
+
+    def breaks_at_step_6(episode):
+        calls.append(0)
+        loss = right(episode)
+        if len(calls) == 2 * 6:
+            loss.register_hook(lambda gradient: gradient * math.inf)
+        return loss
+
+    learner.meta_loss = breaks_at_step_6
+    path = tmp_path / "run.checkpoint"
+    with pytest.raises(Diverged, match="step 6"):
+        train(learner, path)
+    tensors, about = checkpoint.load(path)
+    assert about["step"] == 3
+    assert all(torch.isfinite(value).all() for value in tensors.values())
+
+
+def test_validation_uses_the_same_episodes_each_time():
+    learner = new("protonet", None)
+    still = Training(**{**vars(TRAINING), "rate": 0.0})
+    history = train(learner, training=still)
+    assert len(set(history.validation_loss)) == 1
+    assert same(learner, new("protonet", None))
+
+
+def test_the_rate_falls_along_a_cosine_to_zero():
+    learner, rates = new("protonet", None), []
+    step = torch.optim.Adam.step
+
+    def remember(self, *args):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args)
+
+    torch.optim.Adam.step = remember
+    try:
+        train(learner)
+    finally:
+        torch.optim.Adam.step = step
+    expected = [TRAINING.rate * (1 + math.cos(math.pi * i / TRAINING.steps)) / 2 for i in range(TRAINING.steps)]
+    assert rates == pytest.approx(expected)
+
+
+def test_a_meta_update_is_one_adam_step_on_the_mean_loss_of_the_batch():
+    from domains.episode import draw
+
+    learner, by_hand = new("protonet", None), new("protonet", None)
+    training = Training(**{**vars(TRAINING), "steps": 1, "every": 1})
+    generator = torch.Generator().manual_seed(training.seed)
+    piles = [gaussians("a", 1), gaussians("b", 2)]
+    optimiser = torch.optim.Adam(by_hand.parameters(), lr=training.rate)
+    loss = torch.stack([by_hand.meta_loss(draw(piles, SHAPE, generator)) for _ in range(training.batch)]).mean()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(by_hand.parameters(), 5.0)
+    optimiser.step()
+    path_history = train(learner, training=training)
+    if path_history.validation_loss[1] <= path_history.validation_loss[0]:
+        assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(learner.parameters(), by_hand.parameters()))
+    assert path_history.loss[1] == pytest.approx(loss.item(), rel=1e-6)
+    assert F.softmax(torch.zeros(2), 0).sum() == 1
