@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from domains.errors import UserError
 from tasks.settings import Settings, settings
@@ -150,7 +151,7 @@ def predict(
     found = run(settings(), domain, file, column)
     if output is not None:
         write_whole(output, found.to_csv(index=False))
-        err.print(f"{len(found)} predictions written to {output}")
+        err.print(f"{len(found)} predictions written to {output}", markup=False, soft_wrap=True)
     if as_json:
         print_json(found.to_dict("records"))
     elif output is None:
@@ -218,7 +219,8 @@ def domains_list(as_json: AsJson = False) -> None:
     for row in rows:
         counts = [f"{row['counts'][split]:,}" if split in row["counts"] else "" for split in ("train", "pool", "test")]
         n = str(len(row["labels"])) if row["labels"] else ""
-        table.add_row(row["domain"], row["family"], row["role"], n, *counts, "yes" if row["here"] else "", row["title"])
+        here = "yes" if row["here"] else ""
+        table.add_row(row["domain"], row["family"], row["role"], n, *counts, here, Text(row["title"]))
     Console().print(table)
     return None
 
@@ -235,8 +237,11 @@ def domains_show(name: str, as_json: AsJson = False) -> None:
     if as_json:
         return print_json(found)
     table = Table(show_header=False)
+    examples = found.pop("examples", ())
     for key, value in found.items():
-        table.add_row(key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+        table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+    for example in examples:
+        table.add_row(Text(f"labelled {example['label']}"), Text(example["example"]))
     Console().print(table)
     return None
 
@@ -317,7 +322,8 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
 
 def fail(message: str, code: int) -> None:
     if message:
-        err.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+        line = " ".join(message.splitlines())
+        err.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
 
 

@@ -6,7 +6,7 @@ from learners.maml import MAML
 from learners.pooled import Pooled
 from learners.protonet import ProtoNet
 from learners.prototype import NearestPrototype
-from learners.reference import Reference, Transductive
+from learners.reference import Reference, Transductive, Whitened
 from learners.reference_shared import SharedReference
 from learners.scratch import Scratch
 
@@ -16,7 +16,7 @@ BASELINES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Scratch)
 META: tuple[type[Learner], ...] = (ProtoNet, MAML, Reference)
 META_SHARED: tuple[type[Learner], ...] = (Pooled, ProtoNet, MAML, SharedReference)
 #: Strategies the portfolio chooses from, besides the meta-trained learners.
-PLAIN_STRATEGIES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Transductive)
+PLAIN_STRATEGIES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Whitened, Transductive)
 
 
 def make(name: str, dim: int, ways: int | None = None) -> Learner:

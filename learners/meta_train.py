@@ -66,7 +66,7 @@ def meta_train(
         progress: called with the number of meta-updates done since its last call.
 
     Raises:
-        Diverged: the loss is not finite.
+        Diverged: the loss or its gradient is not finite.
     """
     generator = torch.Generator().manual_seed(training.seed)
     held_out = _episodes(validation, training)
@@ -86,11 +86,12 @@ def meta_train(
             loss = learner.meta_loss(draw(piles, training.shape, generator)) / training.batch
             loss.backward()
             losses.append(loss.item() * training.batch)
-        if not math.isfinite(sum(losses)):
+        norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), 5.0).item()
+        if not math.isfinite(sum(losses) + norm):
             raise Diverged(
-                f"{learner.name}: meta-loss is {losses[-1]} at step {step + 1}, learning rate {training.rate}"
+                f"{learner.name}: meta-loss is {losses[-1]}, its gradient's norm {norm}, at step {step + 1}, "
+                f"learning rate {training.rate}"
             )
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
         optimiser.step()
         progress(1)
         if (step + 1) % training.every == 0 or step + 1 == training.steps:

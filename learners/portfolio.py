@@ -18,6 +18,7 @@ from learners.task import meta_features
 PROBE = "logistic"
 ABSENT = -20.0  # logit of a label that the support has no example of
 SMALLEST_SPREAD = 0.01  # of a gain between tasks, in accuracy
+CAUTION = 0.3  # deviations that an expected gain is marked down by, for the probe is known and the rest is hoped for
 UNKNOWN_SPREAD = 0.02  # the same where nothing was learned
 
 
@@ -65,6 +66,7 @@ class Prior:
 
     regressions: dict[str, Regression] = field(default_factory=dict)
     means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by shots, for people to read
+    temperatures: dict[str, float] = field(default_factory=dict)  # with one shot, where none can be held out
 
     def of(self, strategy: str, description: np.ndarray) -> Gain:
         known = self.regressions.get(strategy)
@@ -76,7 +78,8 @@ class Prior:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Prior":
         means = {name: {int(k): Gain(**g) for k, g in by.items()} for name, by in value["means"].items()}
-        return cls({name: Regression(**r) for name, r in value["regressions"].items()}, means)
+        regressions = {name: Regression(**r) for name, r in value["regressions"].items()}
+        return cls(regressions, means, dict(value["temperatures"]))
 
 
 def describe(x: Tensor, y: Tensor, pool: Tensor | None, held_out: Mapping[str, Tensor]) -> np.ndarray:
@@ -110,7 +113,9 @@ def choose(
     The gain of a strategy is normal around what source episodes like this say, g ~ N(m, s^2); cross-validation in the
     support measures d with standard error e (paired over the S examples), so that
 
-        E[g | d] = (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2).
+        E[g | d] = (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2),
+
+    marked down by CAUTION standard deviations.
 
     With one shot there is nothing to hold out, and the prior alone decides. The probe's gain is 0, so a strategy
     is chosen only if it is expected to do better. The temperature minimises the held-out log-loss.
@@ -125,17 +130,21 @@ def choose(
         if name == PROBE:
             continue
         gain = prior.of(name, description)
-        expected[name] = gain.mean
+        expected[name], deviation = gain.mean, gain.deviation
         if held_out:
             mine, probe = (F.softmax(held_out[s], 1).argmax(1) == support_y for s in (name, PROBE))
             difference = mine.double() - probe.double()
             error2 = (difference.var().item() + 1 / len(difference)) / len(difference)
             trust, belief = 1 / error2, 1 / max(gain.deviation, 1e-3) ** 2
             expected[name] = (gain.mean * belief + difference.mean().item() * trust) / (belief + trust)
+            deviation = (belief + trust) ** -0.5
+        expected[name] -= CAUTION * deviation
     best = max(expected, key=lambda name: (expected[name], name == PROBE))
     classifier = adapt(strategies[best], support_x, support_y, pool_x, labels)
     if held_out:
-        classifier = classifier.at(best_temperature(held_out[best], support_y))
+        classifier = classifier.at(best_temperature([held_out[best]], [support_y]))
+    else:
+        classifier = classifier.at(prior.temperatures.get(best, 1.0))
     return Choice(best, classifier, expected)
 
 
@@ -186,11 +195,11 @@ def stratified_folds(y: Tensor, folds: int, generator: torch.Generator) -> Tenso
     return fold
 
 
-def best_temperature(logits: Tensor, y: Tensor) -> float:
-    """Return the temperature in [0.05, 20] that minimises the log-loss (Guo et al. 2017), by a grid of 61."""
+def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor]) -> float:
+    """Return the temperature in [0.05, 20] that minimises the mean log-loss (Guo et al. 2017), by a grid of 61."""
     grid = torch.logspace(-1.3, 1.3, 61)
-    losses = torch.stack([F.cross_entropy(logits / t, y) for t in grid])
-    return float(grid[losses.argmin()])
+    losses = [sum(F.cross_entropy(z / t, target) for z, target in zip(logits, y, strict=True)) for t in grid]
+    return float(grid[torch.stack([torch.as_tensor(loss) for loss in losses]).argmin()])
 
 
 def learn_prior(
@@ -200,6 +209,8 @@ def learn_prior(
     probe = {PROBE: strategies[PROBE]}
     descriptions, shots = [], []
     right: dict[str, list[Tensor]] = {name: [] for name in strategies}
+    one_shot: dict[str, list[Tensor]] = {name: [] for name in strategies}
+    truth = [e.query_y for e in episodes if len(e.support_y) == len(e.support_y.unique())]
     for episode in episodes:
         x, y, pool, n = episode.support_x, episode.support_y, episode.pool_x, labels or episode.ways
         descriptions.append(describe(x, y, pool, cross_validate(probe, x, y, pool, n, generator)))
@@ -207,6 +218,8 @@ def learn_prior(
         for name, learner in strategies.items():
             logits = adapt(learner, x, y, pool, n).logits(episode.query_x)
             right[name].append((logits.argmax(1) == episode.query_y).double())
+            if shots[-1] == 1:
+                one_shot[name].append(logits)
     regressions, means = {}, {}
     for name in strategies:
         differences = [a - b for a, b in zip(right[name], right[PROBE], strict=True)]
@@ -216,4 +229,5 @@ def learn_prior(
             regressions[name] = Regression.fit(np.stack(descriptions), gains, noise)
         by_shots = {k: gains[np.array(shots) == k] for k in sorted(set(shots))}
         means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
-    return Prior(regressions, means)
+    temperatures = {name: best_temperature(logits, truth) for name, logits in one_shot.items() if logits}
+    return Prior(regressions, means, temperatures)

@@ -12,6 +12,8 @@ from learners.classifier import Affine, Classifier
 from learners.task import TaskEncoder
 
 #: The numbers of the adaptation, each with its start (found by hand on text) as an unconstrained parameter's image.
+LARGEST_MASS = 20.0  # pool examples a class that its centre may rest on
+
 START = {"power": 0.25, "shrink": 0.5, "sharpness": 20.0, "pool": 0.3, "smoothing": 1.0, "repel": 0.05}
 
 
@@ -25,13 +27,32 @@ class Spectrum:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, x: Tensor) -> "Spectrum":
-        mean = x.mean(0)
-        centred, (n, dim) = x - mean, x.shape
-        if n > dim:
-            values, basis = torch.linalg.eigh(centred.T @ centred / n)
+    def of(cls, x: Tensor, y: Tensor, pool: Tensor | None) -> "Spectrum":
+        """Return the axes of a support [S, D], [S] and pool [U, D], every class counting the same.
+
+        Pools are seldom balanced: taken as they are, a frequent class would pull the mean towards itself and stretch
+        the axes along its own spread. So pool examples are weighted by 1 / the mass of the class they seem to be of.
+        """
+        if pool is None:
+            return cls._weighted(x, x.mean(0), x.new_ones(len(x)))
+        mean, centres = x.mean(0), prototypes(x, y, int(y.max()) + 1)
+        ways, shots = len(centres), torch.bincount(y).to(x.dtype)[:, None]
+        for _ in range(3):
+            cosine = F.normalize(pool - mean, dim=-1) @ F.normalize(centres - mean, dim=-1).T
+            share = F.softmax(START["sharpness"] * cosine, dim=-1)
+            mass = share.sum(0).clamp_min(1e-3)[:, None]
+            trust = shots / (shots + START["pool"] * mass.clamp_max(LARGEST_MASS))
+            mean = (trust * centres + (1 - trust) * share.T @ pool / mass).mean(0)
+        even = len(pool) / ways * (share / mass[:, 0].clamp_min(1)).sum(1)
+        return cls._weighted(torch.cat([x, pool]), mean, torch.cat([x.new_ones(len(x)), even]))
+
+    @classmethod
+    def _weighted(cls, x: Tensor, mean: Tensor, weights: Tensor) -> "Spectrum":
+        centred, dim = (x - mean) * (weights / weights.sum()).sqrt()[:, None], x.shape[1]
+        if len(x) > dim:
+            values, basis = torch.linalg.eigh(centred.T @ centred)
         else:  # fewer examples than dimensions: the same from the smaller Gram matrix
-            values, left = torch.linalg.eigh(centred @ centred.T / n)
+            values, left = torch.linalg.eigh(centred @ centred.T)
             keep = values > 1e-6 * values[-1]
             values, basis = values[keep], F.normalize(centred.T @ left[:, keep], dim=0)
         return cls(mean, basis, values.clamp_min(0) / (values.sum() / dim).clamp_min(1e-12))
@@ -112,7 +133,9 @@ class Reference(Learner):
             share = F.softmax(number["sharpness"] * cosine + prior.log(), dim=-1)
             mass, smooth = share.sum(0), number["smoothing"] * len(pool) / ways
             prior = (mass + smooth) / (mass + smooth).sum()
-            head = sums + shots * moved + number["pool"] * share.T @ unlabelled
+            even = len(pool) / ways
+            weight = number["pool"] * even / mass.clamp_min(even)  # no class gets more than its even part
+            head = sums + shots * moved + weight[:, None] * (share.T @ unlabelled)
         return (
             axes,
             beyond,
@@ -141,7 +164,7 @@ class Reference(Learner):
         return head
 
     def meta_loss(self, episode: Episode) -> Tensor:
-        spectrum = Spectrum.of(join(episode.support_x, episode.pool_x))
+        spectrum = Spectrum.of(episode.support_x, episode.support_y, episode.pool_x)
         axes, beyond, head = self.solve(episode.support_x, episode.support_y, episode.pool_x, spectrum)
         query = unit(*project(episode.query_x, spectrum), axes, beyond)
         return F.cross_entropy(query @ head.T, episode.query_y)
@@ -149,7 +172,7 @@ class Reference(Learner):
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         check_support(support_x, support_y, self.dim)
-        spectrum = Spectrum.of(join(support_x, pool_x))
+        spectrum = Spectrum.of(support_x, support_y, pool_x)
         axes, beyond, head = self.solve(support_x, support_y, pool_x, spectrum)
         basis = spectrum.basis
         map_ = beyond * torch.eye(self.dim) + (basis * (axes - beyond)) @ basis.T
@@ -162,6 +185,19 @@ class Reference(Learner):
         )
 
 
+class Whitened(Reference):
+    """Prototypes in a partly whitened space, from the support alone: the reference learner as it starts, no pool."""
+
+    name = "whitened"
+    meta_trained = False
+
+    def __init__(self, dim: int, ways: int | None = None) -> None:
+        super().__init__(dim, ways, parts=frozenset())
+
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        return super().adapt(support_x, support_y)
+
+
 class Transductive(Reference):
     """The reference learner as it starts, without meta-training: what the pool alone gives."""
 
@@ -170,10 +206,6 @@ class Transductive(Reference):
 
     def __init__(self, dim: int, ways: int | None = None) -> None:
         super().__init__(dim, ways, parts=frozenset({"finetune"}))
-
-
-def join(support: Tensor, pool: Tensor | None) -> Tensor:
-    return support if pool is None else torch.cat([support, pool])
 
 
 def project(x: Tensor, spectrum: Spectrum) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ from domains.errors import UserError
 from tasks.data import snapshot
 from tasks.settings import Settings
 
+SHOWN = 3  # examples of a domain
+
 
 def listing(settings: Settings) -> list[dict[str, Any]]:
     """Return a row a domain: the built-in ones, and others found in ``data/``."""
@@ -44,10 +46,8 @@ def show(settings: Settings, name: str) -> dict[str, Any]:
     found = {"name": name, "family": domain.family, "role": domain.role, "labels": list(domain.labels)}
     found |= domain.meta | {"counts": domain.counts}
     column, y = domain.column("train"), domain.targets("train")
-    for i in range(0, len(column), max(1, len(column) // 3))[:3]:
-        example = column[i]
-        text = f"{len(example)} bytes" if isinstance(example, bytes) else str(example)[:160]
-        found[f"example: {domain.labels[y[i]]}"] = text
+    chosen = range(0, len(column), max(1, len(column) // SHOWN))[:SHOWN]
+    found["examples"] = [{"label": domain.labels[y[i]], "example": _shown(column[i])} for i in chosen]
     return found
 
 
@@ -61,6 +61,12 @@ def target(settings: Settings, name: str, revision: str = "HEAD") -> Domain:
     if found.role != "target":
         raise UserError(f"domain {name} is a source: it is meta-trained on; choose a target (`acclimate domains list`)")
     return found
+
+
+def _shown(example: Any) -> str:
+    if isinstance(example, bytes):
+        return f"{len(example)} bytes"
+    return example[:160] if isinstance(example, str) else " ".join(f"{value:.2f}" for value in example)
 
 
 def _facts(domain: Domain | None) -> dict[str, Any]:

@@ -88,6 +88,13 @@ def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "")
         yield Server(url, ours)
 
 
+def running(settings: Settings) -> str | None:
+    """Return the address of the pages of the server that a command would join, or None where it had to start one."""
+    record = _alive(settings.home_path / "prefect" / "server.json") or {}
+    url = os.environ.get("PREFECT_API_URL") or record.get("url", "")
+    return Server(url).ui if url and _answers(url) else None
+
+
 def up(settings: Settings, say: Say, url: str = "") -> None:
     """Run server, deployments and worker until Ctrl-C or SIGTERM, then stop what was started.
 

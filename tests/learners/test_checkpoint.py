@@ -77,7 +77,7 @@ def test_a_changed_byte_falls_back_to_the_one_before(path, where):
     if where == "tensors":
         whole[-100] ^= 1
     else:
-        mark = rb'\"step\": ' if where == "step" else b'"digest":"'
+        mark = rb"\"step\": " if where == "step" else b'"digest":"'
         at = bytes(whole).index(mark) + len(mark)
         whole[at] = ord("7") if whole[at] != ord("7") else ord("8")
     path.write_bytes(whole)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def add_remote(root: Path, remote: Path) -> None:
         str(remote),
     )
     run(root, sys.executable, "-m", "dvc", "push", "--quiet", "--all-commits")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what DVC remembers of these repositories out of the machine's shared folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc")))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -71,12 +71,15 @@ def stand_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def test_the_last_user_stops_the_server_and_no_other(stand_in: Settings) -> None:
     first, second = ExitStack(), ExitStack()
+    assert server.running(stand_in) is None
     url = first.enter_context(server._shared_server(stand_in, print))
+    assert server.running(stand_in) == f"http://127.0.0.1:{stand_in.port}"
     assert second.enter_context(server._shared_server(stand_in, print)) == url
     first.close()
     assert listens(stand_in.port)
     second.close()
     assert not listens(stand_in.port)
+    assert server.running(stand_in) is None
 
 
 def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Settings) -> None:

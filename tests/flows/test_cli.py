@@ -1,0 +1,297 @@
+"""The command line without a server: quick help, and one line that says what to do for every mistake."""
+
+import hashlib
+import json
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+import yaml
+
+from domains import catalogue
+from flows import cli
+from learners.classifier import Affine, Classifier
+from tasks import registry
+from tasks.encoding import encoder_identity
+from tasks.settings import Settings
+
+PYTHON = [sys.executable, "-m", "flows.cli"]
+ROOT = Path(__file__).parents[2]
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every command that does something, with the words that call it."""
+    for name, child in getattr(command, "commands", {}).items():
+        yield from leaves(child, (*path, name))
+    if not hasattr(command, "commands"):
+        yield path, command
+
+
+COMMANDS = dict(leaves(typer.main.get_command(cli.app)))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git checkout of one text target and one source; the target ``drugreviews`` has a champion."""
+    root = tmp_path_factory.mktemp("checkout")
+    listing = []
+    for name, role in (("drugreviews", "target"), ("trec", "source")):
+        about = {"name": name, "family": "text", "role": role, "labels": ["well", "sick"]}
+        listing.append({"md5": store(root, yaml.safe_dump(about).encode()), "relpath": f"{name}/domain.yaml"})
+    pointer = {"md5": store(root, json.dumps(listing).encode(), ".dir"), "hash": "md5", "path": "data"}
+    (root / "data.dvc").write_text(yaml.safe_dump({"outs": [pointer]}))
+    for command in (["init", "-q"], ["add", "data.dvc"], ["commit", "-qm", "data"]):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=root, check=True)
+    settings, folder = Settings(root=root), root / "model"
+    folder.mkdir()
+    Classifier((Affine(torch.eye(2, 384), torch.zeros(2)),), ("well", "sick")).save(folder)
+    tags = {"family": "text", "encoder": encoder_identity("text")}
+    version = registry.log_adapted(settings, "drugreviews", folder, {}, {}, tags)
+    registry.promote(settings, "drugreviews", version, lambda _: None)
+    return root
+
+
+def store(root: Path, content: bytes, ending: str = "") -> str:
+    """Put an object into DVC's cache and return its name."""
+    name = hashlib.md5(content).hexdigest() + ending
+    path = root / ".dvc/cache/files/md5" / name[:2] / name[2:]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def here(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(checkout))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+Said = tuple[int, str, str]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run a command in this process; returns its exit code and what it printed to stdout and stderr."""
+
+    def run(*arguments: str) -> Said:
+        code = 0
+        try:
+            cli.main(arguments)
+        except SystemExit as left:
+            code = int(left.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def files(root: Path) -> set[str]:
+    return {
+        str(path) for path in root.rglob("*") if ".git" not in path.parts and path.suffix not in (".db-shm", ".db-wal")
+    }
+
+
+# Help
+
+
+def test_help_comes_within_a_second_and_loads_nothing_heavy() -> None:
+    code = """if True:
+        import sys
+        from flows.cli import main
+        main(["--help"])
+        print(sorted({"torch", "prefect", "mlflow", "pandas", "dvc"} & set(sys.modules)))
+    """
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert said.stdout.splitlines()[-1] == "[]"
+    assert min(seconds) < 2  # 0.5 s on an idle machine, and others may be at work
+
+
+def test_without_a_command_help_is_printed_and_no_error(run: Callable[..., Said]) -> None:
+    for arguments in ((), ("domains",), ("data",)):
+        code, out, error = run(*arguments)
+        assert (code, error) == (2, "")
+        assert "Usage: " in out
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_that_it_accepts(
+    path: tuple[str, ...], run: Callable[..., Said]
+) -> None:
+    code, out, error = run(*path, "--help")
+    assert (code, error) == (0, "")
+    words = shlex.split(next(line for line in out.splitlines() if "Example: " in line).split("Example: ")[1])
+    assert words[: len(path) + 1] == ["acclimate", *path]
+    COMMANDS[path].make_context(path[-1], words[len(path) + 1 :])
+
+
+# Mistakes
+
+MISTAKES = {
+    "adapt nope": "no domain 'nope' at revision HEAD; there are: drugreviews",
+    "adapt ../data": "no domain '../data'",
+    "adapt trec": "domain trec is a source: it is meta-trained on; choose a target",
+    "adapt drugreviews --k 0": "greater than or equal to 1",
+    "adapt drugreviews --draws 0": "greater than or equal to 1",
+    "adapt drugreviews --k ten": "'--k'",
+    "adapt drugreviews --rev nope": "unknown git revision 'nope': give a commit, branch or tag",
+    "adapt drugreviews --rev=--all": "'--all' is not a git revision: give a commit",
+    "adapt": "Missing argument 'domain'",
+    "adapt drugreviews --method x": "No such option: --method",
+    "meta-train --family audio": "no family 'audio'; there are: text, vision, market",
+    "meta-train --family text --rev nope": "unknown git revision 'nope'",
+    "meta-train --family text --steps 0": "greater than or equal to 1",
+    "demo --family text --family audio": "no family 'audio'; there are: text, vision, market",
+    "bench slow": "no benchmark 'slow'; there is: quick",
+    "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
+    "domains show nope": "no domain 'nope'; see `acclimate domains list`",
+    "domains show ../data": "domain name '../data': use 1 to 64 lower-case letters",
+    "predict nope {fine}": "no domain 'nope'; see `acclimate domains list`",
+    "predict meta-text {fine}": "no domain 'meta-text'; see `acclimate domains list`",
+    "predict hpo {fine}": "domain hpo has no champion yet; run `acclimate adapt hpo`",
+    "predict drugreviews {absent}": "absent.csv: no such file",
+    "predict drugreviews {latin}": "latin.csv: not UTF-8 at byte 8; save it as UTF-8",
+    "predict drugreviews {gap}": "gap.csv: row 2 has an empty text; remove it or fill it in",
+    "predict drugreviews {gap} --column txt": "which column is the text? It has id, text; say --column",
+    "predict drugreviews {empty}": "empty.csv: no examples in it",
+    "nonsense": "No such command 'nonsense'",
+}
+
+FILES = {
+    "fine": b"text\nhelps\n",
+    "latin": b"text\ncaf\xe9\n",
+    "gap": b"id,text\n1,helps\n2,\n",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_is_one_line_that_says_what_to_do_and_leaves_nothing(
+    command: str, run: Callable[..., Said], checkout: Path, tmp_path: Path
+) -> None:
+    for name, content in FILES.items():
+        (tmp_path / f"{name}.csv").write_bytes(content)
+    words = [word.format(**{name: tmp_path / f"{name}.csv" for name in (*FILES, "absent")}) for word in command.split()]
+    if words[0] == "predict":
+        words += ["-o", str(tmp_path / "out.csv")]
+    before = files(checkout), files(tmp_path)
+    code, out, error = run(*words)
+    assert (code, out) == (2, "")
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert MISTAKES[command] in error
+    assert (files(checkout), files(tmp_path)) == before
+
+
+def test_a_port_in_use_is_one_line_and_nothing_is_started(
+    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("ACCLIMATE_PORT", str(port))
+        for command in ("adapt drugreviews", "data build", "up"):
+            said = run(*command.split())
+            assert said == (
+                2,
+                "",
+                f"error: port {port} is in use by another program: stop it, or set ACCLIMATE_PORT to a free one\n",
+            )
+
+
+def test_outside_of_a_checkout_the_user_is_told_to_clone(
+    run: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(tmp_path))
+    for command in ("demo", "adapt drugreviews", "data build", "data verify", "meta-train --family text"):
+        code, out, error = run(*command.split())
+        assert (code, out, error.count("\n")) == (2, "", 1)
+        assert "is not a git checkout" in error
+        assert "get the project with git clone" in error
+    assert files(tmp_path) == set()
+
+
+def test_an_interrupt_says_that_the_work_goes_on_later(
+    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupt)
+    assert run("demo") == (130, "", "error: interrupted; the same command goes on where it stopped\n")
+
+
+def test_a_bug_is_one_line_too_and_its_details_are_kept(
+    run: Callable[..., Said], checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(cli, "app", fail)
+    log = checkout / ".acclimate" / "error.log"
+    assert run("status") == (1, "", f"error: RuntimeError: first line (a bug; details: {log})\n")
+    assert "second line" in log.read_text()
+
+
+# Listings
+
+
+def test_domains_are_listed_for_a_program(run: Callable[..., Said]) -> None:
+    code, out, error = run("domains", "list", "--json")
+    assert (code, error) == (0, "")
+    rows = {row["domain"]: row for row in json.loads(out)}
+    assert rows.keys() == catalogue.catalogue().keys()
+    assert rows["hpo"] | {"title": ""} == {
+        "domain": "hpo",
+        "family": "text",
+        "role": "target",
+        "title": "",
+        "here": False,
+        "labels": [],
+        "counts": {},
+    }
+
+
+def test_a_domain_that_is_not_built_says_where_it_comes_from(run: Callable[..., Said]) -> None:
+    code, out, error = run("domains", "show", "hpo", "--json")
+    assert (code, error) == (0, "")
+    found = json.loads(out)
+    assert (found["name"], found["family"], found["role"]) == ("hpo", "text", "target")
+    assert "acclimate data build" in found["here"]
+
+
+def test_a_domain_that_is_built_is_shown_with_counts_and_examples(
+    run: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pandas as pd
+
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(tmp_path))
+    folder = tmp_path / "data" / "notes"
+    folder.mkdir(parents=True)
+    about = {
+        "name": "notes",
+        "family": "text",
+        "role": "target",
+        "labels": ["well", "[/sick]"],
+        "title": "[red]my notes",
+    }
+    (folder / "domain.yaml").write_text(yaml.safe_dump(about))
+    pd.DataFrame({"text": ["fine", "[/b] aches"], "label": [0, 1]}).to_parquet(folder / "train.parquet")
+    found = json.loads(run("domains", "show", "notes", "--json")[1])
+    assert found["counts"] == {"train": 2}
+    assert found["examples"] == [{"label": "well", "example": "fine"}, {"label": "[/sick]", "example": "[/b] aches"}]
+    assert next(row for row in json.loads(run("domains", "list", "--json")[1]) if row["domain"] == "notes")["here"]
+    for command in (("domains", "show", "notes"), ("domains", "list")):  # as it is, not as markup of the terminal
+        code, out, error = run(*command)
+        assert (code, error) == (0, "")
+        assert "[red]my" in out
