@@ -1,6 +1,8 @@
 """The command line. Everything heavy is imported inside a command, so that ``--help`` is quick."""
 
+import errno
 import json
+import os
 import sys
 import traceback
 from contextlib import contextmanager
@@ -29,6 +31,9 @@ K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
 Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each interval.")]
 Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
 Family = Annotated[str, typer.Option("--family", help="text, vision or market.")]
+
+INTERRUPTED = 130  # what typer makes of Ctrl-C, and shells expect
+NO_SPACE = os.strerror(errno.ENOSPC)
 
 err = Console(stderr=True)
 
@@ -301,16 +306,20 @@ def print_json(value: Any) -> None:
 def main(arguments: "Sequence[str] | None" = None) -> None:
     """Run a command: 0 when done, 2 with one line for bad input, 130 when interrupted, 1 for a bug (kept in a file)."""
     try:
-        app(arguments, standalone_mode=False)
+        code = app(arguments, standalone_mode=False)  # an exit code where the command was left early, else None
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        if code:
+            sys.exit(code)
     except UserError as error:
         fail(str(error), 2)
     except KeyboardInterrupt:
-        fail("interrupted; the same command goes on where it stopped", 130)
+        fail("interrupted; the same command goes on where it stopped", INTERRUPTED)
     except Exception as error:
-        if isinstance(error, typer.Exit):
-            sys.exit(error.exit_code)
         if hasattr(error, "format_message"):  # a usage error; empty where help was printed instead
             fail(error.format_message(), 2)
+        if NO_SPACE in str(error):
+            fail(f"{error}: free some space; the same command goes on where it stopped", 2)
         log = settings().home_path / "error.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc(), "utf-8")

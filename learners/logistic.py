@@ -22,9 +22,12 @@ class Logistic(Learner):
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         ways = check_support(support_x, support_y)
         mean, scale = support_x.mean(0), support_x.std(0).norm() / support_x.shape[1] ** 0.5 + 1e-12
+        x = ((support_x - mean) / scale).double()
+        basis, inside = torch.linalg.qr(x.T)  # the solution lies in the span of the examples (representer theorem)
         model = LogisticRegression(C=self.C, max_iter=200, tol=1e-3)
-        model.fit(((support_x - mean) / scale).double().numpy(), support_y.numpy())
-        weight, bias = (torch.from_numpy(a).float() for a in (model.coef_, model.intercept_))
+        model.fit(inside.T.numpy(), support_y.numpy())
+        weight = (torch.from_numpy(model.coef_) @ basis.T).float()
+        bias = torch.from_numpy(model.intercept_).float()
         if ways == 2:  # scikit-learn keeps one row for two classes
             weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
         return Classifier((Affine(weight / scale, bias - weight @ (mean / scale)),))

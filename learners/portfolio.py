@@ -115,7 +115,8 @@ def choose(
 
         E[g | d] = (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2),
 
-    marked down by CAUTION standard deviations.
+    marked down by CAUTION standard deviations. A strategy whose held-out log-loss is significantly above the probe's
+    is left out: it tells more, from few examples, than who is right.
 
     With one shot there is nothing to hold out, and the prior alone decides. The probe's gain is 0, so a strategy
     is chosen only if it is expected to do better. The temperature minimises the held-out log-loss.
@@ -126,8 +127,10 @@ def choose(
     held_out = cross_validate(strategies, support_x, support_y, pool_x, labels, generator)
     description = describe(support_x, support_y, pool_x, held_out)
     expected = {PROBE: 0.0}
+    temperatures = {name: best_temperature([z], [support_y]) for name, z in held_out.items()}
+    losses = {n: F.cross_entropy(z / temperatures[n], support_y, reduction="none") for n, z in held_out.items()}
     for name in strategies:
-        if name == PROBE:
+        if name == PROBE or (held_out and significantly_above(losses[name], losses[PROBE])):
             continue
         gain = prior.of(name, description)
         expected[name], deviation = gain.mean, gain.deviation
@@ -141,11 +144,14 @@ def choose(
         expected[name] -= CAUTION * deviation
     best = max(expected, key=lambda name: (expected[name], name == PROBE))
     classifier = adapt(strategies[best], support_x, support_y, pool_x, labels)
-    if held_out:
-        classifier = classifier.at(best_temperature([held_out[best]], [support_y]))
-    else:
-        classifier = classifier.at(prior.temperatures.get(best, 1.0))
-    return Choice(best, classifier, expected)
+    temperature = temperatures[best] if held_out else prior.temperatures.get(best, 1.0)
+    return Choice(best, classifier.at(temperature), expected)
+
+
+def significantly_above(losses: Tensor, others: Tensor) -> bool:
+    """Whether paired losses [S] are higher on average by more than their standard error."""
+    difference = losses - others
+    return bool(difference.mean() > difference.std() / len(difference) ** 0.5)
 
 
 def adapt(learner: Learner, x: Tensor, y: Tensor, pool: Tensor | None, labels: int) -> Classifier:

@@ -29,20 +29,20 @@ def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
     counts = torch.bincount(y, minlength=ways).to(x.dtype)
     shots, unlabelled = float(counts.mean()), 0 if pool is None else len(pool)
     centres = prototypes(x, y, ways)
-    total = x.var(0).sum().clamp_min(1e-12)
+    total = x.var(0, correction=min(1, len(y) - 1)).sum().clamp_min(1e-12)
     within = (x - centres[y]).square().sum() / max(len(y) - ways, 1) if shots > 1 else total
-    between = centres.var(0).sum()
+    between = centres.var(0, correction=min(1, ways - 1)).sum()  # 0 where shared labels are seen of one class only
     cosines = F.normalize(centres - centres.mean(0), dim=-1)
     every = x if pool is None else torch.cat([x, pool[:256]])
     energy = torch.linalg.svdvals(F.normalize(every - every.mean(0), dim=-1)).square()
-    share = energy / energy.sum()
+    share = energy / energy.sum().clamp_min(1e-12)
     rank = torch.exp(-(share * share.clamp_min(1e-12).log()).sum()) / min(every.shape)
     shift, balance = x.new_zeros(()), x.new_ones(())
     if pool is not None:
         shift = (pool.mean(0) - x.mean(0)).norm() / total.sqrt()
         nearest = (F.normalize(pool - pool.mean(0), dim=-1) @ cosines.T).argmax(1)
         shares = torch.bincount(nearest, minlength=ways) / len(pool)
-        balance = -(shares * shares.clamp_min(1e-12).log()).sum() / math.log(ways)
+        balance = -(shares * shares.clamp_min(1e-12).log()).sum() / math.log(max(ways, 2))
     values = [
         x.new_tensor(math.log2(ways) / 4),
         x.new_tensor(math.log2(shots) / 4),

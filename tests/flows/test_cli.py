@@ -1,7 +1,9 @@
 """The command line without a server: quick help, and one line that says what to do for every mistake."""
 
+import errno
 import hashlib
 import json
+import os
 import shlex
 import socket
 import subprocess
@@ -19,11 +21,11 @@ import yaml
 from domains import catalogue
 from flows import cli
 from learners.classifier import Affine, Classifier
-from tasks import registry
+from tasks import listing, registry
+from tasks.data import snapshot
 from tasks.encoding import encoder_identity
 from tasks.settings import Settings
 
-PYTHON = [sys.executable, "-m", "flows.cli"]
 ROOT = Path(__file__).parents[2]
 
 
@@ -42,15 +44,17 @@ COMMANDS = dict(leaves(typer.main.get_command(cli.app)))
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git checkout of one text target and one source; the target ``drugreviews`` has a champion."""
     root = tmp_path_factory.mktemp("checkout")
-    listing = []
+    files = []
     for name, role in (("drugreviews", "target"), ("trec", "source")):
         about = {"name": name, "family": "text", "role": role, "labels": ["well", "sick"]}
-        listing.append({"md5": store(root, yaml.safe_dump(about).encode()), "relpath": f"{name}/domain.yaml"})
-    pointer = {"md5": store(root, json.dumps(listing).encode(), ".dir"), "hash": "md5", "path": "data"}
+        files.append({"md5": store(root, yaml.safe_dump(about).encode()), "relpath": f"{name}/domain.yaml"})
+    pointer = {"md5": store(root, json.dumps(files).encode(), ".dir"), "hash": "md5", "path": "data"}
     (root / "data.dvc").write_text(yaml.safe_dump({"outs": [pointer]}))
     for command in (["init", "-q"], ["add", "data.dvc"], ["commit", "-qm", "data"]):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=root, check=True)
     settings, folder = Settings(root=root), root / "model"
+    for name in ("drugreviews", "trec"):
+        snapshot(root, settings.home_path, name)
     folder.mkdir()
     Classifier((Affine(torch.eye(2, 384), torch.zeros(2)),), ("well", "sick")).save(folder)
     tags = {"family": "text", "encoder": encoder_identity("text")}
@@ -224,22 +228,32 @@ def test_outside_of_a_checkout_the_user_is_told_to_clone(
 def test_an_interrupt_says_that_the_work_goes_on_later(
     run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(_: Settings) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "app", interrupt)
-    assert run("demo") == (130, "", "error: interrupted; the same command goes on where it stopped\n")
+    monkeypatch.setattr(listing, "listing", interrupt)
+    assert run("domains", "list") == (130, "", "error: interrupted; the same command goes on where it stopped\n")
+
+
+def test_a_full_disk_is_one_line_wherever_it_happens(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Settings) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.safetensors")
+
+    monkeypatch.setattr(listing, "listing", fail)
+    code, out, error = run("domains", "list")
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "'x.safetensors': free some space; the same command goes on" in error
 
 
 def test_a_bug_is_one_line_too_and_its_details_are_kept(
     run: Callable[..., Said], checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
+    def fail(_: Settings) -> None:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(listing, "listing", fail)
     log = checkout / ".acclimate" / "error.log"
-    assert run("status") == (1, "", f"error: RuntimeError: first line (a bug; details: {log})\n")
+    assert run("domains", "list") == (1, "", f"error: RuntimeError: first line (a bug; details: {log})\n")
     assert "second line" in log.read_text()
 
 
