@@ -103,7 +103,7 @@ def to_table(part: pd.DataFrame, source: Source, labels: tuple[str, ...], labell
 
 def describe(source: Source, labels: tuple[str, ...], frame: pd.DataFrame) -> str:
     """Return the text of ``domain.yaml``."""
-    rule = "source: all train" if source.role == "source" else f"{source.split}"
+    rule = "all labelled" if source.role == "source" else str(source.split)
     wheels = [{"project": w.project, "version": w.version, "sha256": w.sha256} for w in source.wheels]
     about = {
         "name": source.name,
@@ -113,7 +113,7 @@ def describe(source: Source, labels: tuple[str, ...], frame: pd.DataFrame) -> st
         "medical": source.medical,
         "labels": list(labels),
         "counts": {str(k): int(v) for k, v in frame["split"].value_counts().sort_index().items()},
-        "split_rule": "by time" if source.family == "market" else rule,
+        "split_rule": source.own_split or rule,
         "where": source.where,
         "wheels": wheels,
         "licence": source.licence,

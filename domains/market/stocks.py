@@ -10,7 +10,7 @@ import pandas as pd
 
 from domains.fetch import Fetch, Wheel
 from domains.market.labels import LABELS
-from domains.market.windows import Market, Window, examples
+from domains.market.windows import SPLITS, Market, Window, examples
 from domains.source import Source
 
 SKFOLIO = Wheel(
@@ -62,6 +62,7 @@ SOURCES = tuple(
         where=f"{MEMBER} inside the wheel of skfolio; stocks chosen with hindsight, all listed until 2022",
         wheels=(SKFOLIO,),
         labels=LABELS,
+        own_split=SPLITS[window.role],
     )
     for window in WINDOWS
 )

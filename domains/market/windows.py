@@ -16,6 +16,13 @@ LABELLED_DAYS = 60
 #: A source keeps every fifth day, so that the horizons of an asset's labels do not overlap.
 SOURCE_STEP = HORIZON
 
+#: How windows are divided, in words, by role.
+SPLITS = {
+    "source": f"every {SOURCE_STEP}th day whose outcome, {HORIZON} days later, lies inside the window",
+    "target": f"by time: a random half of the first {LABELLED_DAYS} days is labelled, the other half and the {HORIZON} "
+    f"days without an outcome yet are unlabelled; {HORIZON} days are left out; every later day is test",
+}
+
 #: Most examples of a target's train and pool; beyond that a random choice is kept.
 MOST = {"train": 1500, "pool": 2000}
 
