@@ -215,18 +215,20 @@ def domains_list(as_json: AsJson = False) -> None:
 
     Example: acclimate domains list
     """
+    from tasks.artifacts import table_of
     from tasks.listing import listing
 
     rows = listing(settings())
     if as_json:
         return print_json(rows)
-    table = Table("domain", "family", "role", "labels", "train", "pool", "test", "here", "what")
+    shown = []
     for row in rows:
-        counts = [f"{row['counts'][split]:,}" if split in row["counts"] else "" for split in ("train", "pool", "test")]
-        n = str(len(row["labels"])) if row["labels"] else ""
-        here = "yes" if row["here"] else ""
-        table.add_row(row["domain"], row["family"], row["role"], n, *counts, here, Text(row["title"]))
-    Console().print(table)
+        counts = {split: f"{row['counts'].get(split, 0):,}" for split in ("train", "pool", "test")}
+        sizes = {"labels": str(len(row["labels"]))} | counts if row["here"] else dict.fromkeys(("labels", *counts), "-")
+        shown.append({key: row[key] for key in ("domain", "family", "role")} | sizes | {"what": row["title"]})
+    Console().print(table_of(shown))
+    if not all(row["here"] for row in rows):
+        err.print("- is not built yet: acclimate data build")
     return None
 
 

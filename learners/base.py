@@ -9,6 +9,7 @@ from domains.episode import Episode
 from learners.classifier import Classifier
 
 SOURCE_WEIGHT = 20.0  # examples
+ABSENT = -20.0  # how far the logit of a label without a support example lies below the others
 
 
 class Learner(nn.Module):
@@ -96,9 +97,9 @@ def check_support(x: Tensor, y: Tensor, dim: int | None = None, ways: int | None
 
 
 def prototypes(x: Tensor, y: Tensor, ways: int) -> Tensor:
-    """Return class means [N, D] of features [S, D] (differentiable, unequal shots allowed)."""
+    """Return class means [N, D] of features [S, D] (differentiable, unequal shots allowed); 0 of an absent class."""
     one_hot = nn.functional.one_hot(y, ways).to(x.dtype)
-    return one_hot.T @ x / one_hot.sum(0)[:, None]
+    return one_hot.T @ x / one_hot.sum(0).clamp_min(1)[:, None]
 
 
 def config(learner: Learner) -> dict[str, Any]:

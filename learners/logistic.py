@@ -11,7 +11,7 @@ from learners.classifier import Affine, Classifier
 class Logistic(Learner):
     """min_W  sum_i CE(W x_i + b, y_i) + |W|^2 / (2 C), scikit-learn's multinomial solver.
 
-    Features are standardised as scikit-learn users do, by the support and pool at hand, as one scale for all
+    Features are standardised as scikit-learn users do, by the support at hand, as one scale for all
     dimensions: unit-length features keep their geometry, and C means the same in every family.
     """
 
@@ -20,7 +20,7 @@ class Logistic(Learner):
     C = 1.0
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y)
+        ways = check_support(support_x, support_y, self.dim)
         mean, scale = support_x.mean(0), support_x.std(0).norm() / support_x.shape[1] ** 0.5 + 1e-12
         x = ((support_x - mean) / scale).double()
         basis, inside = torch.linalg.qr(x.T)  # the solution lies in the span of the examples (representer theorem)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import Learner, check_support, prototypes
+from learners.base import ABSENT, Learner, check_support, prototypes
 from learners.classifier import Affine, Classifier
 
 
@@ -27,18 +27,23 @@ class ProtoNet(Learner):
         return F.normalize(F.linear(u, self.weight), dim=-1)
 
     def head(self, support_u: Tensor, support_y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
-        """Return weight [N, D] and bias [N] on embeddings, from a standardised support."""
+        """Return weight [N, D] and bias [N] on embeddings, from a standardised support.
+
+        A shared label that the support lacks gets a logit below all that a prototype can give (-3 s at the least).
+        """
         centre, sharpness = prototypes(self.embed(support_u), support_y, ways), self.log_sharpness.exp()
-        return 2 * sharpness * centre, -sharpness * centre.square().sum(1)
+        seen = torch.bincount(support_y, minlength=ways) > 0
+        bias = torch.where(seen, -sharpness * centre.square().sum(1), ABSENT - 3 * sharpness)
+        return 2 * sharpness * centre, bias
 
     def meta_loss(self, episode: Episode) -> Tensor:
         mean, scale = self.scaling(episode.support_x, episode.pool_x)
-        weight, bias = self.head((episode.support_x - mean) / scale, episode.support_y, episode.ways)
+        weight, bias = self.head((episode.support_x - mean) / scale, episode.support_y, self.ways or episode.ways)
         return F.cross_entropy(F.linear(self.embed((episode.query_x - mean) / scale), weight, bias), episode.query_y)
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.dim)
+        ways = check_support(support_x, support_y, self.dim, self.ways)
         mean, scale = self.scaling(support_x, pool_x)
         weight = self.weight / scale
         head = Affine(*self.head((support_x - mean) / scale, support_y, ways))

@@ -11,9 +11,9 @@ from learners.base import Learner, check_support, prototypes
 from learners.classifier import Affine, Classifier
 from learners.task import TaskEncoder
 
-#: The numbers of the adaptation, each with its start (found by hand on text) as an unconstrained parameter's image.
 LARGEST_MASS = 20.0  # pool examples a class that its centre may rest on
 
+#: The numbers of the adaptation, each with its start (found by hand on text) as an unconstrained parameter's image.
 START = {"power": 0.25, "shrink": 0.5, "sharpness": 20.0, "pool": 0.3, "smoothing": 1.0, "repel": 0.05}
 
 
@@ -172,6 +172,7 @@ class Reference(Learner):
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         check_support(support_x, support_y, self.dim)
+        pool_x = pool_x if pool_x is not None and len(pool_x) else None
         spectrum = Spectrum.of(support_x, support_y, pool_x)
         axes, beyond, head = self.solve(support_x, support_y, pool_x, spectrum)
         basis = spectrum.basis

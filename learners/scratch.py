@@ -16,7 +16,7 @@ class Scratch(Learner):
     hidden, steps, rate, decay, seed = 64, 60, 1e-2, 1e-3, 0
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y)
+        ways = check_support(support_x, support_y, self.dim)
         mean, scale = support_x.mean(0), support_x.std(0).clamp_min(1e-6)
         x = (support_x - mean) / scale
         draw = torch.Generator().manual_seed(self.seed)

@@ -38,7 +38,7 @@ def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
     share = energy / energy.sum().clamp_min(1e-12)
     rank = torch.exp(-(share * share.clamp_min(1e-12).log()).sum()) / min(every.shape)
     shift, balance = x.new_zeros(()), x.new_ones(())
-    if pool is not None:
+    if pool is not None and unlabelled:
         shift = (pool.mean(0) - x.mean(0)).norm() / total.sqrt()
         nearest = (F.normalize(pool - pool.mean(0), dim=-1) @ cosines.T).argmax(1)
         shares = torch.bincount(nearest, minlength=ways) / len(pool)

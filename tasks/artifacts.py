@@ -6,6 +6,7 @@ as markdown or HTML nor as console markup or formulas.
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ class ResultRow:
             "family": self.family,
             "K": str(self.k),
             "accuracy %": with_interval(self.accuracy, self.ci95),
-            "best baseline %": f"{100 * self.baseline_accuracy:.1f} {self.baseline}",
+            "best baseline": f"{100 * self.baseline_accuracy:.1f} {self.baseline}",
             "gain": f"{100 * self.gain:+.1f}",
             "seconds": f"{self.seconds:.1f}",
             "decision": self.decision,
@@ -68,16 +69,34 @@ def with_interval(share: float, half: float) -> str:
 
 def terminal_table(rows: Sequence[ResultRow]) -> "Table":
     """Return the report as a rich table."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold", row_styles=("", "dim") if len(rows) > 12 else None)
-    text_columns = ("domain", "family", "best baseline %", "decision")
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=0)
+    text_columns = ("domain", "family", "best baseline", "decision")
     for column in ResultRow("", "", 0, 0, 0, "", 0, 0, "").cells():
-        table.add_column(column, justify="left" if column in text_columns else "right")
+        table.add_column(column, justify="left" if column in text_columns else "right", no_wrap=True)
     for row in rows:
         styles = {"gain": "green" if row.gain > 0 else "red", "domain": "bold"}
         table.add_row(*(Text(cell, styles.get(column, "")) for column, cell in row.cells().items()))
+    return table
+
+
+def table_of(rows: Sequence[Mapping[str, str]]) -> "Table":
+    """Return rows of equal keys as a rich table; the last column is cut where the terminal is too narrow."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=0)
+    *first, last = rows[0]
+    for column in first:
+        table.add_column(column, no_wrap=True)
+    table.add_column(last)  # rich narrows the columns that may wrap; its cells then do not
+    for row in rows:
+        *cells, end = map(str, row.values())
+        table.add_row(*map(Text, cells), Text(end, no_wrap=True, overflow="ellipsis"))
     return table
 
 
@@ -96,13 +115,16 @@ def examples_markdown(
     confidence: Sequence[float],
     truth: Sequence[str] | None = None,
 ) -> str:
-    """Return example texts beside their predicted label, its probability and, if known, the true label."""
+    """Return predicted labels, their probability and, if known, the true label beside the texts.
+
+    The texts come last: they are cut off where the page is too narrow.
+    """
     rows = []
     for i, text in enumerate(texts):
-        row = {"text": shorten(text, 160), "predicted": predicted[i], "probability": f"{confidence[i]:.2f}"}
+        row = {"predicted": predicted[i], "probability": f"{confidence[i]:.2f}"}
         if truth is not None:
-            row |= {"true": truth[i], "": "✓" if truth[i] == predicted[i] else "✗"}
-        rows.append(row)
+            row |= {"": "✓" if truth[i] == predicted[i] else "✗", "true": truth[i]}
+        rows.append(row | {"text": shorten(text, 160)})
     return markdown_table(rows)
 
 
@@ -115,7 +137,7 @@ def table_artifact(key: str, rows: Sequence[Mapping[str, Any]], description: str
         from prefect.artifacts import create_table_artifact
 
         table = [{plain(column): _cell(value) for column, value in row.items()} for row in rows]
-        create_table_artifact(table, slug(key), escape(description), _sync=True)
+        create_table_artifact(table, slug(key), plain(description), _sync=True)
 
 
 def markdown_artifact(key: str, markdown: str, description: str = "") -> None:
@@ -123,7 +145,7 @@ def markdown_artifact(key: str, markdown: str, description: str = "") -> None:
     if in_run():
         from prefect.artifacts import create_markdown_artifact
 
-        create_markdown_artifact(markdown, slug(key), escape(description), _sync=True)
+        create_markdown_artifact(markdown, slug(key), plain(description), _sync=True)
 
 
 def image_artifact(key: str, png: bytes, description: str) -> None:
@@ -140,16 +162,19 @@ def image_markdown(png: bytes, description: str) -> str:
 
 
 def escape(text: object) -> str:
-    """Return text as one line of markdown that shows exactly it: no HTML, format, links or table cells."""
-    special = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {c: f"&#{ord(c)};" for c in "\"'\\`*_{}[]()#+-!|~=:@"}
-    return "".join(special.get(c, c) for c in _one_line(text))
+    """Return text as one line of markdown that shows exactly it: no HTML, format, links or table cells.
+
+    By backslashes: one Prefect UI shows ``&lt;`` and its like as they are. The other makes links of bare web
+    addresses whatever is done, which is harmless.
+    """
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", _one_line(text))
 
 
 def plain(text: object) -> str:
-    """Return text for a table artifact, with look-alikes for what means something in HTML or markdown.
+    """Return text for a table or a description, with look-alikes for what means something in HTML or markdown.
 
-    One Prefect UI renders the cells of a table as markdown and the other as they are, so that no escape would
-    be right in both.
+    Of the two Prefect UIs one interprets them and the other shows them as they are, so that no escape would be
+    right in both.
     """
     return _one_line(text).translate(str.maketrans("<>|`*_[]\\", "‹›¦'∗‗⟦⟧∖"))
 

@@ -11,11 +11,13 @@ from learners.meta_model import MetaModel
 from tasks.adaptation import OURS
 from tasks.artifacts import (
     ResultRow,
+    escape,
     examples_markdown,
     image_artifact,
     markdown_artifact,
     markdown_table,
     table_artifact,
+    table_of,
     terminal_table,
     with_interval,
 )
@@ -35,14 +37,14 @@ def ingestion(data: Path, built: Sequence[str], data_hash: str) -> None:
     for path in sorted(data.glob("*/domain.yaml")):
         domain = Domain.read(path.parent)
         counts = {split: domain.counts.get(split, 0) for split in ("train", "pool", "test")}
-        new = "built" if domain.name in built else "was there"
+        new = "built" if domain.name in built else "already there"
         about = {
             "domain": domain.name,
             "family": domain.family,
             "role": domain.role,
             "labels": len(domain.labels),
         }
-        rows.append(about | counts | {"now": new})
+        rows.append(about | counts | {"this run": new})
     table_artifact("ingest-domains", rows, f"data/ is what data.dvc names: {data_hash}")
 
 
@@ -78,7 +80,6 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
     {"text": show_texts, "vision": show_images, "market": show_timeline}[domain.family](key, domain, p, y)
     lineage = {
         "decision": result.decision,
-        "reason": result.reason,
         "model": f"{result.domain} version {result.model_version}",
         "strategy": result.strategy,
         "meta-model": f"meta-{result.family} version {result.meta_version}",
@@ -87,7 +88,8 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
         "work key": result.key,
     }
     rows = [{"what": name, "value": value} for name, value in lineage.items()]
-    markdown_artifact(f"{key}-decision", f"# {domain.name}\n\n{markdown_table(rows)}", result.reason)
+    markdown = f"# {domain.name}\n\n{escape(result.reason)}\n\n{markdown_table(rows)}"
+    markdown_artifact(f"{key}-decision", markdown, result.reason)
 
 
 def show_texts(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
@@ -110,7 +112,7 @@ def show_images(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
         domain.column("test"),
         p.argmax(1),
     )
-    support = [(image, domain.labels[label]) for image, label in zip(train, labels, strict=True)]
+    support = [(train[i], domain.labels[labels[i]]) for i in np.argsort(labels, kind="stable")]
     tests = [(test[i], domain.labels[best[i]], domain.labels[y[i]]) for i in rows]
     title = f"{domain.name}: labelled and predicted images"
     image_artifact(f"{key}-examples", plot_images(title, support, tests), title)
@@ -125,8 +127,9 @@ def show_timeline(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> Non
 
 
 def summary(results: Sequence[AdaptResult]) -> None:
-    """Show the table of all results, as in the terminal, and a picture a family."""
-    table_artifact("demo-results", [row_of(result).cells() for result in results], "One row a target domain")
+    """Show the table of all results, as in the terminal."""
+    about = "Mean accuracy over support draws, with its 95 % interval; gain over the best plain baseline, in points"
+    table_artifact("demo-results", [row_of(result).cells() for result in results], about)
 
 
 def row_of(result: AdaptResult) -> ResultRow:
@@ -175,13 +178,3 @@ def bench_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
             line = lines.setdefault((row["domain"], row["setting"]), dict.fromkeys(methods, ""))
             line[row["method"]] = with_interval(row["value"], row["ci95"])
     return table_of([{"domain": d, "setting": s} | line for (d, s), line in lines.items()])
-
-
-def table_of(rows: Sequence[Mapping[str, str]]) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*rows[0], header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row.values()))
-    return table
