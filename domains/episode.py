@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 
 
+TRIES = 100  # to find a span of dates with examples of two labels
+
+
 @dataclass(frozen=True)
 class Episode:
     """One few-shot problem (Vinyals et al. 2016).
@@ -136,13 +139,22 @@ def _labels(parts: list[Tensor], pile: Pile, classes: Tensor) -> Tensor:
 
 
 def _draw_in_time(pile: Pile, shape: Shape, generator: torch.Generator) -> Episode:
-    """Draw support, then, after a date in between, query; the pool is the rest of the support's span."""
+    """Draw support, then, after a date in between, query; the pool is the rest of the support's span.
+
+    Raises:
+        ValueError: too few dates, or spans of one label only.
+    """
     assert pile.time is not None
     dates = pile.time.unique()
     if len(dates) < 2 * shape.days + 1:
         raise ValueError(f"domain {pile.name}: {len(dates)} dates, an episode needs {2 * shape.days + 1}")
-    start = _choose(len(dates) - 2 * shape.days, generator)
-    span = torch.isin(pile.time, dates[start : start + shape.days]).nonzero()[:, 0]
+    for _ in range(TRIES):
+        start = _choose(len(dates) - 2 * shape.days, generator)
+        span = torch.isin(pile.time, dates[start : start + shape.days]).nonzero()[:, 0]
+        if len(pile.y[span].unique()) > 1:
+            break
+    else:
+        raise ValueError(f"domain {pile.name}: hardly ever two labels within {shape.days} dates; use longer spans")
     after = torch.isin(pile.time, dates[start + shape.days + 1 : start + 2 * shape.days + 1]).nonzero()[:, 0]
     shots = shape.shots[_choose(len(shape.shots), generator)]
     support = span[draw_support(pile.y[span], shots, generator)]
@@ -160,4 +172,5 @@ def _pool(rest: list[Tensor], size: int, concentration: float, generator: torch.
     else:
         share = torch._standard_gamma(torch.full((len(rest),), concentration), generator=generator)
         share = share / share.sum()
-    return torch.cat([part[: round(float(s) * size)] for part, s in zip(rest, share, strict=True)])
+    pool = torch.cat([part[: round(float(s) * size)] for part, s in zip(rest, share, strict=True)])
+    return pool[torch.randperm(len(pool), generator=generator)]  # its order tells nothing

@@ -49,12 +49,11 @@ class Spectrum:
     @classmethod
     def _weighted(cls, x: Tensor, mean: Tensor, weights: Tensor) -> "Spectrum":
         centred, dim = (x - mean) * (weights / weights.sum()).sqrt()[:, None], x.shape[1]
-        if len(x) > dim:
-            values, basis = torch.linalg.eigh(centred.T @ centred)
-        else:  # fewer examples than dimensions: the same from the smaller Gram matrix
-            values, left = torch.linalg.eigh(centred @ centred.T)
-            keep = values > 1e-6 * values[-1]
-            values, basis = values[keep], F.normalize(centred.T @ left[:, keep], dim=0)
+        few = len(x) <= dim  # then the same from the smaller Gram matrix
+        values, vectors = torch.linalg.eigh(centred @ centred.T if few else centred.T @ centred)
+        keep = values > 1e-6 * values[-1]
+        values, vectors = values[keep], vectors[:, keep]
+        basis = F.normalize(centred.T @ vectors, dim=0) if few else vectors
         return cls(mean, basis, values.clamp_min(0) / (values.sum() / dim).clamp_min(1e-12))
 
 

@@ -1,7 +1,7 @@
 """Plain supervised learning: MAML's network from a random start, trained on the support alone."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from learners.base import Learner, check_support
@@ -26,7 +26,8 @@ class Scratch(Learner):
         optimiser = torch.optim.AdamW([w1, b1, w2, b2], lr=self.rate, weight_decay=self.decay)
         for _ in range(self.steps):
             optimiser.zero_grad()
-            loss = F.cross_entropy(F.linear(nn.functional.relu(F.linear(x, w1, b1)), w2, b2), support_y)
+            with torch.enable_grad():
+                loss = F.cross_entropy(F.linear(F.relu(F.linear(x, w1, b1)), w2, b2), support_y)
             loss.backward()
             optimiser.step()
         first = Affine(w1.detach() / scale, b1.detach() - w1.detach() @ (mean / scale))

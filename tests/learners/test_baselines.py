@@ -66,6 +66,13 @@ def test_examples_that_are_all_alike_give_probabilities_and_no_nan(kind):
 
 
 @each_learner
+@torch.no_grad()
+def test_adapting_works_where_gradients_are_switched_off(kind):
+    x, y, query_x, _ = separable(3)
+    assert torch.isfinite(kind(10).adapt(x, y, query_x).logits(query_x)).all()
+
+
+@each_learner
 def test_an_empty_pool_is_no_pool(kind):
     x, y, query_x, _ = separable(3)
     torch.manual_seed(0)

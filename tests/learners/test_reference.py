@@ -40,11 +40,14 @@ each_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
 def trained(dim=12, parts=frozenset(PARTS), size=0.1):
     """A learner whose every parameter is away from its start."""
     draw = torch.Generator().manual_seed(3)
-    learner = Reference(dim, parts=parts)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        learner = Reference(dim, parts=parts)
     with torch.no_grad():
         for parameter in learner.parameters():
             parameter += size * torch.randn(parameter.shape, generator=draw)
         learner.task.query.copy_(torch.randn(learner.task.query.shape, generator=draw))
+        learner.log_rates += 3
     return learner
 
 
@@ -145,7 +148,15 @@ def test_the_spectrum_is_that_of_the_covariance_relative_to_its_mean():
     assert torch.allclose(spectrum.basis.T @ spectrum.basis, torch.eye(12), atol=1e-5)
 
 
-@pytest.mark.parametrize("learner", [Whitened(12), trained(parts=frozenset({"initialise"}))], ids=["start", "trained"])
+def trained_but_for_fisher():
+    """Without the ratio whose variance is corrected for the number of examples."""
+    learner = trained(parts=frozenset({"initialise"}), size=0.3)
+    with torch.no_grad():
+        learner.film[0].weight[:, 1] = 0
+    return learner
+
+
+@pytest.mark.parametrize("learner", [Whitened(12), trained_but_for_fisher()], ids=["start", "trained"])
 def test_the_same_examples_give_the_same_whether_fewer_or_more_than_dimensions(learner):
     task = gaussians([2, 3, 2])  # 7 examples of 12 dimensions, and 21 of the same 7
     more = Episode(task.support_x.repeat(3, 1), task.support_y.repeat(3), task.query_x, task.query_y)
@@ -220,22 +231,25 @@ def test_a_pool_raises_the_accuracy_of_one_shot_on_separate_clusters():
 
 
 def test_meta_features_have_the_values_of_their_names():
-    x = torch.tensor([[0.0, 1], [0, -1], [4, 1], [4, -1]])
-    y = torch.tensor([0, 0, 1, 1])
-    found = dict(zip(META_FEATURES, meta_features(x, y, None).tolist(), strict=True))
-    values = list(found.values())
-    assert values[0] == math.log2(2) / 4
-    assert values[1] == pytest.approx(math.log2(2) / 4)
-    assert values[2] == 0
-    total = (16 + 4) / 3  # variances 16/3 and 4/3
-    assert values[3] == pytest.approx((4 / 2) / total)
-    assert values[4] == pytest.approx((8 - 2 / 2 * (4 / 2) / 2 * 2 / 2) / total, rel=0.2)
-    assert values[8] == 1
-    assert values[9] == 1
-    pool = meta_features(x, y, torch.tensor([[0.0, 0], [0, 1], [4, 0], [4, 1]]))
-    assert pool[2].item() == pytest.approx(math.log10(5) / 3)
-    assert pool[9].item() == pytest.approx(1)
+    x, y = torch.tensor([[0.0, 1], [0, -1], [4, 1], [4, -1]]), torch.tensor([0, 0, 1, 1])
+    classes, shots, size, spread, separable, cosine, _, shift, smallest, balance = meta_features(x, y, None).tolist()
+    assert len(META_FEATURES) == 10
+    total, within, between = (16 + 4) / 3, 4 / 2, 8
+    assert (classes, shots, size) == (0.25, 0.25, 0)
+    assert spread == pytest.approx(within / total)
+    assert separable == pytest.approx((between - within / 2) / total)
+    assert (cosine, shift, smallest, balance) == (pytest.approx(0, abs=1e-6), 0, 1, 1)
     assert meta_features(x, torch.tensor([0, 1, 1, 1]), None)[8].item() == pytest.approx(1 / 3)
+
+
+def test_meta_features_tell_the_shape_of_the_pool():
+    x, y = torch.tensor([[0.0, 1], [0, -1], [4, 1], [4, -1]]), torch.tensor([0, 0, 1, 1])
+    even, skewed = torch.tensor([[1.0, 0], [5, 0], [1, 1], [5, 1]]), torch.tensor([[0.0, 0], [4, 0], [4, 0], [4, 0]])
+    values = meta_features(x, y, even)
+    assert values[2].item() == pytest.approx(math.log10(5) / 3)
+    assert values[7].item() == pytest.approx((1 + 0.25) ** 0.5 / (20 / 3) ** 0.5)
+    assert values[9].item() == pytest.approx(1)
+    assert meta_features(x, y, skewed)[9].item() == pytest.approx((math.log(4) - 0.75 * math.log(3)) / math.log(2))
 
 
 @each_task

@@ -1,0 +1,262 @@
+"""The main job, whole: real data through a real Prefect server and worker, as a user runs it in a fresh clone."""
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+pytestmark = pytest.mark.timeout(900)  # on a fresh machine it downloads 190 MB and encodes for a minute
+
+ROOT = Path(__file__).parents[2]
+ACCLIMATE = str(Path(sys.executable).with_name("acclimate"))
+
+#: What `adapt --json` promises to programs.
+KEYS = set("domain revision content_hash strategy k pool test scores seconds decision reason model_version".split())
+REVIEWS = [
+    "I could not sleep for weeks, with this I do.",
+    "The panic attacks stopped,\nbut I gained weight.",
+    "My skin cleared up within a month.",
+]
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A fresh clone of the project, and the environment of the commands that run in it."""
+
+    path: Path
+    port: int
+    environment: dict[str, str]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [ACCLIMATE, *arguments],
+            cwd=self.path,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> str:
+        """Return what a command prints to stdout; it must succeed."""
+        command = self.start(*arguments)
+        out, error = command.communicate(timeout=600)
+        assert command.returncode == 0, error
+        return out
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "--json"))
+
+    def process(self, name: str) -> int:
+        """Return the id of the recorded server or worker."""
+        return int(json.loads((self.path / f".acclimate/prefect/{name}.json").read_text())["pid"])
+
+    def client(self) -> SyncPrefectClient:
+        return SyncPrefectClient(f"http://127.0.0.1:{self.port}/api", httpx_settings={"trust_env": False})
+
+
+def wait_for(found: Callable[[], Any], seconds: float) -> Any:
+    """Return the first true value, or fail when there is none for so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"waited in vain for {seconds:.0f} s"
+        time.sleep(0.1)
+    return value
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """The working tree, committed to a repository of its own; only downloads and features are shared."""
+    path = tmp_path_factory.mktemp("clone")
+    files = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(files, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]:
+        if (ROOT / name).exists():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, path / name)
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=path, check=True)
+    with suppress(FileNotFoundError):
+        shutil.copytree(ROOT / ".acclimate/features", path / ".acclimate/features")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = {name: v for name, v in os.environ.items() if not name.startswith(("PREFECT_", "ACCLIMATE_"))}
+    environment |= {"ACCLIMATE_PORT": str(port), "PYTHONPATH": str(path)}
+    downloads = os.environ.get("ACCLIMATE_MIRROR") or ROOT / ".acclimate/downloads"
+    if Path(downloads).is_dir():
+        environment["ACCLIMATE_MIRROR"] = str(downloads)
+    return Clone(path, port, environment)
+
+
+@pytest.fixture(scope="module")
+def demo(clone: Clone) -> list[dict[str, Any]]:
+    """The results of a demo of the markets that was killed in the middle of meta-training and started again."""
+    killed = clone.start("demo", "--family", "market", "--json")
+    checkpoints = clone.path / ".acclimate/checkpoints"
+    wait_for(lambda: killed.poll() is not None or list(checkpoints.glob("*/*.checkpoint")), 600)
+    killed.kill()
+    _, error = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, error
+    assert list(checkpoints.glob("*/*.checkpoint"))
+    results = clone.json("demo", "--family", "market")
+    assert not list(checkpoints.iterdir())
+    return results
+
+
+@pytest.fixture(scope="module")
+def up(clone: Clone, demo: list[dict[str, Any]]) -> Iterator[subprocess.Popen[str]]:
+    """`acclimate up`, which the commands of the tests that use it join."""
+    running = clone.start("up")
+    lines = [running.stderr.readline(), running.stderr.readline()]
+    assert lines == ["starting the Prefect server\n", f"Prefect UI: http://127.0.0.1:{clone.port}\n"]
+    yield running
+    if running.poll() is None:
+        running.terminate()
+    running.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def reviews(clone: Clone, up: subprocess.Popen[str]) -> dict[str, Any]:
+    """The result of an adaptation to drug reviews, from a text meta-model that was hardly trained."""
+    assert clone.json("meta-train", "--family", "text", "--steps", "5") == {"family": "text", "model_version": "1"}
+    return clone.json("adapt", "drugreviews", "--k", "5", "--draws", "3")
+
+
+def finished(client: SyncPrefectClient, run: UUID) -> Any:
+    """Return the final state of a flow run, or None."""
+    state = client.read_flow_run(run).state
+    return state if state and state.is_final() else None
+
+
+def test_an_interrupted_demo_goes_on_and_adapts_to_every_market_target(demo: list[dict[str, Any]]) -> None:
+    assert {result["domain"] for result in demo} == {"stocks-covid", "stocks-rates", "fx-latest"}
+    for result in demo:
+        assert result.keys() >= KEYS
+        assert result["k"] == 10
+        assert result["decision"] in ("promoted", "refused")
+
+
+def test_the_data_is_built_once_and_what_data_dvc_names(clone: Clone, demo: list[dict[str, Any]]) -> None:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone.path, capture_output=True, text=True).stdout.strip()
+    assert clone.run("data", "build") == f"data/ is what data.dvc names at {commit}\n"
+    assert {result["revision"] for result in demo} == {commit}
+
+
+def test_what_was_done_is_not_done_again(clone: Clone, demo: list[dict[str, Any]], up: subprocess.Popen[str]) -> None:
+    assert clone.json("meta-train", "--family", "market") == {"family": "market", "model_version": "1"}
+    before = next(result for result in demo if result["domain"] == "stocks-rates")
+    started = time.monotonic()
+    again = clone.json("adapt", "stocks-rates")
+    assert time.monotonic() - started < 60
+    assert again == before | {"reused": True}
+
+
+def test_adapt_prints_what_programs_read(reviews: dict[str, Any]) -> None:
+    assert reviews.keys() >= KEYS
+    assert (reviews["domain"], reviews["k"], reviews["pool"], reviews["test"]) == ("drugreviews", 5, 178, 143)
+    assert reviews["scores"].keys() >= {"acclimate", "logistic", "prototype", "scratch", "maml", "protonet"}
+    assert reviews["seconds"].keys() == {"encode", "adapt", "evaluate"}
+    for score in reviews["scores"].values():
+        assert score.keys() == {"accuracy", "ci95", "log_loss", "ece"}
+        assert all(math.isfinite(value) for value in score.values())
+    assert reviews["scores"]["logistic"]["accuracy"] > 0.5  # of 10 conditions
+    assert re.fullmatch("[0-9a-f]{64}", reviews["content_hash"])
+    assert reviews["model_version"] == "1"
+    assert reviews["decision"] == "promoted"
+
+
+def predict(clone: Clone) -> pd.DataFrame:
+    pd.DataFrame({"text": REVIEWS}).to_csv(clone.path / "new.csv", index=False)
+    clone.run("predict", "drugreviews", "new.csv", "-o", "out.csv")
+    return pd.read_csv(clone.path / "out.csv")
+
+
+def test_new_texts_are_predicted_in_order(clone: Clone, reviews: dict[str, Any]) -> None:
+    found = predict(clone)
+    labels = clone.json("domains", "show", "drugreviews")["labels"]
+    assert found.columns.tolist() == ["text", "label", "probability"]
+    assert found["text"].tolist() == REVIEWS
+    assert set(found["label"]) <= set(labels)
+    assert found["probability"].between(1 / len(labels), 1).all()
+
+
+def test_status_names_the_server_the_data_and_what_is_in_service(
+    clone: Clone, demo: list[dict[str, Any]], reviews: dict[str, Any]
+) -> None:
+    found = clone.json("status")
+    assert found["server"] == f"http://127.0.0.1:{clone.port}"
+    assert found["revision"] == reviews["revision"]
+    assert found["domains"]["drugreviews"] == reviews["content_hash"]
+    assert {family: model["version"] for family, model in found["meta_models"].items()} == {"text": "1", "market": "1"}
+    promoted = {result["domain"] for result in (*demo, reviews) if result["decision"] == "promoted"}
+    assert found["champions"].keys() == promoted
+
+
+def test_a_deployment_that_is_triggered_runs_in_the_worker_and_leaves_artifacts(
+    clone: Clone, up: subprocess.Popen[str]
+) -> None:
+    with clone.client() as client:
+        names = {f"{client.read_flow(d.flow_id).name}/{d.name}": d.id for d in client.read_deployments()}
+        assert names.keys() >= {"ingest/acclimate", "meta-train/acclimate", "adapt/acclimate"}
+        wanted = {"domain": "stocks-rates", "k": 5, "draws": 2}
+        run = client.create_flow_run_from_deployment(names["adapt/acclimate"], parameters=wanted).id
+        state = wait_for(lambda: finished(client, run), 120)
+        assert state.is_completed(), state.message
+        left = {a.key: a for a in client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))}
+    assert left.keys() >= {f"adapt-stocks-rates-{what}" for what in ("scores", "decision", "accuracy", "timeline")}
+    scores = {row["method"]: row for row in json.loads(left["adapt-stocks-rates-scores"].data)}
+    assert scores["acclimate"]["kind"] == "ours"
+    assert scores["logistic"]["kind"] == "baseline"
+    assert "data:image/png;base64," in left["adapt-stocks-rates-timeline"].data
+
+
+def test_a_killed_adaptation_is_seen_as_crashed_and_leaves_the_champion_in_service(
+    clone: Clone, reviews: dict[str, Any]
+) -> None:
+    before = predict(clone)
+    with clone.client() as client:
+        deployment = client.read_deployment_by_name("adapt/acclimate")
+        wanted = {"domain": "drugreviews", "k": 5, "draws": 5000}
+        run = client.create_flow_run_from_deployment(deployment.id, parameters=wanted).id
+        at_work = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+        wait_for(lambda: client.read_artifacts(flow_run_filter=at_work), 120)  # its progress
+        pid = int(client.read_flow_run(run).infrastructure_pid.split(":")[-1])
+        os.kill(pid, signal.SIGKILL)
+        assert wait_for(lambda: finished(client, run), 60).is_crashed()
+    assert clone.json("status")["champions"]["drugreviews"]["version"] == reviews["model_version"]
+    pd.testing.assert_frame_equal(predict(clone), before)
+
+
+def test_ctrl_c_stops_worker_and_server(clone: Clone, up: subprocess.Popen[str]) -> None:
+    processes = [clone.process("server"), clone.process("worker")]
+    assert all(map(alive, processes))
+    up.send_signal(signal.SIGINT)
+    _, error = up.communicate(timeout=60)
+    assert (up.returncode, error) == (0, "stopping the worker and the server\n")
+    assert not any(map(alive, processes))
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", clone.port)) != 0
+    assert clone.json("status")["server"] is None
