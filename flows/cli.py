@@ -307,6 +307,8 @@ def print_json(value: Any) -> None:
 
 def main(arguments: "Sequence[str] | None" = None) -> None:
     """Run a command: 0 when done, 2 with one line for bad input, 130 when interrupted, 1 for a bug (kept in a file)."""
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")  # small tensors are faster so; more cores are used by more processes
     try:
         code = app(arguments, standalone_mode=False)  # an exit code where the command was left early, else None
         if code == INTERRUPTED:
