@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
 TRIES = 100  # to find a span of dates with examples of two labels
 
 

@@ -7,7 +7,7 @@ from tasks.results import AdaptResult
 
 
 @flow(name="adapt", flow_run_name="adapt {domain} K={k}")
-def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10) -> AdaptResult:
+def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10, method: str = "auto") -> AdaptResult:
     """Adapt ``domain`` as it is at ``revision`` from ``k`` labels a class; the same work is done once.
 
     Args:
@@ -15,8 +15,9 @@ def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10) -> 
         k: labels a class.
         revision: git revision whose ``data.dvc`` is read; never the working tree.
         draws: support draws behind the interval; the first makes the challenger.
+        method: a strategy's name, or ``auto``: the portfolio chooses inside the support set.
     """
-    plan = do.plan_adaptation(domain, revision, k, draws)
+    plan = do.plan_adaptation(domain, revision, k, draws, method)
     result = do.find_finished(plan)
     if result is None:
         seconds = do.encode_examples(plan)

@@ -115,6 +115,7 @@ def adapt(
     k: K = 10,
     rev: Revision = "HEAD",
     draws: Draws = 10,
+    method: Annotated[str, typer.Option(help="A strategy by name; auto: chosen inside the support set.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Adapt to a domain from few labels and its unlabelled pool; promote what passes the gate.
@@ -127,7 +128,7 @@ def adapt(
     with flows_running(settings()):
         from flows.adapt import adapt as flow
 
-        result = flow(domain, k, rev, draws)
+        result = flow(domain, k, rev, draws, method)
     if as_json:
         return print_json(result.model_dump())
     from tasks.reports import result_table, score_table

@@ -1,6 +1,6 @@
 """Choose how to adapt: cross-validation inside the support set, with a prior from source domains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -107,6 +107,7 @@ def choose(
     labels: int,
     prior: Prior,
     generator: torch.Generator,
+    only: str | None = None,
 ) -> Choice:
     """Adapt with every strategy and keep the one whose expected gain over the linear probe is highest.
 
@@ -123,6 +124,7 @@ def choose(
 
     Args:
         labels: the number of labels of the domain; some may have no support example.
+        only: take this strategy, whatever is expected of it.
     """
     held_out = cross_validate(strategies, support_x, support_y, pool_x, labels, generator)
     description = describe(support_x, support_y, pool_x, held_out)
@@ -142,7 +144,7 @@ def choose(
             expected[name] = (gain.mean * belief + difference.mean().item() * trust) / (belief + trust)
             deviation = (belief + trust) ** -0.5
         expected[name] -= CAUTION * deviation
-    best = max(expected, key=lambda name: (expected[name], name == PROBE))
+    best = only or max(expected, key=lambda name: (expected[name], name == PROBE))
     classifier = adapt(strategies[best], support_x, support_y, pool_x, labels)
     temperature = temperatures[best] if held_out else prior.temperatures.get(best, 1.0)
     return Choice(best, classifier.at(temperature), expected)
@@ -209,7 +211,11 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor]) -> float:
 
 
 def learn_prior(
-    strategies: Mapping[str, Learner], episodes: Sequence[Episode], labels: int | None, generator: torch.Generator
+    strategies: Mapping[str, Learner],
+    episodes: Sequence[Episode],
+    labels: int | None,
+    generator: torch.Generator,
+    advance: Callable[[int], None] = lambda episodes: None,
 ) -> Prior:
     """Measure every strategy's gain over the probe on source episodes that meta-training has not seen."""
     probe = {PROBE: strategies[PROBE]}
@@ -226,6 +232,7 @@ def learn_prior(
             right[name].append((logits.argmax(1) == episode.query_y).double())
             if shots[-1] == 1:
                 one_shot[name].append(logits)
+        advance(1)
     regressions, means = {}, {}
     for name in strategies:
         differences = [a - b for a, b in zip(right[name], right[PROBE], strict=True)]

@@ -17,6 +17,7 @@ from learners.classifier import Classifier
 from learners.meta_model import MetaModel
 from tasks import registry, reports
 from tasks.adaptation import (
+    AUTO,
     BASELINE_NAMES,
     OURS,
     Adaptation,
@@ -50,7 +51,7 @@ class Plan:
 
 
 @task(cache_policy=NO_CACHE)
-def plan_adaptation(domain: str, revision: str, k: int, draws: int) -> Plan:
+def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str) -> Plan:
     """Resolve the revision, the domain's bytes and the meta-model in service."""
     if k < 1 or draws < 1:
         raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
@@ -61,7 +62,10 @@ def plan_adaptation(domain: str, revision: str, k: int, draws: int) -> Plan:
         raise UserError(
             f"no meta-model of family {found.family} yet; run `acclimate meta-train --family {found.family}`"
         )
-    how = Adaptation(k=k, draws=draws, seed=s.seed)
+    strategies = [AUTO, *MetaModel.load(meta.folder).strategies]
+    if method not in strategies:
+        raise UserError(f"no method {method!r}; there are: {', '.join(strategies)}")
+    how = Adaptation(k=k, draws=draws, method=method, seed=s.seed)
     key = adaptation_key(found, meta.version, how)
     return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key)
 

@@ -21,6 +21,7 @@ from tasks.encoding import encode, encoder_identity
 from tasks.settings import Settings
 
 OURS = "acclimate"
+AUTO = "auto"
 BASELINE_NAMES = tuple(kind.name for kind in BASELINES)
 
 
@@ -29,12 +30,14 @@ class Adaptation:
     """How to adapt, all of it part of an adapted model's identity.
 
     Args:
+        method: a strategy's name, or ``auto``: the portfolio chooses.
         k: labels a class; draws: support sets for the interval, the first of which makes the challenger.
         pool: at most so many unlabelled examples are used.
     """
 
     k: int = 10
     draws: int = 10
+    method: str = AUTO
     pool: int = 2000
     seed: int = 0
 
@@ -116,8 +119,9 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
     generator = torch.Generator().manual_seed(how.seed * 1000 + number)
     support = draw_support(data.train_y, how.k, generator)
     x, y, n = data.train_x[support], data.train_y[support], len(data.labels)
+    only = None if how.method == AUTO else how.method
     started = time.perf_counter()
-    choice = portfolio.choose(model.strategies, x, y, data.pool_x, n, model.prior, generator)
+    choice = portfolio.choose(model.strategies, x, y, data.pool_x, n, model.prior, generator, only)
     seconds = time.perf_counter() - started
     methods: dict[str, Learner] = {kind.name: kind(model.dim) for kind in BASELINES} | model.strategies
     probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}

@@ -89,7 +89,9 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
     for name in histories:
         learners[name] = make(name, piles.train[0].x.shape[1], piles.ways)
         learners[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
-    folder = save_new(assemble(plan.family, piles, learners, histories, plan.recipe), plan.folder / "meta_model")
+    with progress(f"compare {plan.family} strategies", plan.recipe.prior_episodes) as advance:
+        model = assemble(plan.family, piles, learners, histories, plan.recipe, advance)
+    folder = save_new(model, plan.folder / "meta_model")
     best = {f"{name}_accuracy": max(h.validation_accuracy) for name, h in histories.items()}
     tags = {"key": plan.key, "family": plan.family, "revision": plan.domains[0].revision}
     return registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)

@@ -167,6 +167,7 @@ def assemble(
     learners: Mapping[str, Learner],
     histories: Mapping[str, History],
     recipe: Recipe,
+    advance: Callable[[int], None] = lambda episodes: None,
 ) -> MetaModel:
     """Measure the strategies on held-out source episodes and return the meta-model."""
     dim = piles.train[0].x.shape[1]
@@ -179,7 +180,7 @@ def assemble(
         "recipe": asdict(recipe),
         "history": {name: asdict(history) for name, history in histories.items()},
     }
-    prior = learn_prior(strategies, episodes, piles.ways, generator)
+    prior = learn_prior(strategies, episodes, piles.ways, generator, advance)
     return MetaModel(family, encoder_identity(family), dim, piles.ways, learners, prior, about)
 
 

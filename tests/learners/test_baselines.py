@@ -90,7 +90,9 @@ def test_the_linear_probe_is_scikit_learns_on_features_of_one_scale(ways, dim):
     mean, scale = x.mean(0), (x.var(0).mean() ** 0.5)
     reference = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000).fit(((x - mean) / scale).double().numpy(), y)
     expected = reference.predict_proba(((query - mean) / scale).double().numpy())
-    assert np.abs(Logistic(dim).adapt(x, y).predict_proba(query).numpy() - expected).max() < 0.05  # it stops early, at a tolerance of 1e-3
+    assert (
+        np.abs(Logistic(dim).adapt(x, y).predict_proba(query).numpy() - expected).max() < 0.05
+    )  # it stops early, at a tolerance of 1e-3
 
 
 def test_the_linear_probe_does_not_care_for_the_units_of_the_features():

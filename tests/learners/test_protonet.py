@@ -55,7 +55,9 @@ def test_probabilities_are_the_softmax_of_negative_scaled_squared_distances(lear
     centres = torch.stack([embed[task.support_y == c].mean(0) for c in range(3)])
     distances = (query[:, None] - centres).square().sum(-1)
     expected = F.softmax(-learner.log_sharpness.exp() * distances, dim=1)
-    assert torch.allclose(learner.adapt(task.support_x, task.support_y).predict_proba(task.query_x), expected, atol=1e-6)
+    assert torch.allclose(
+        learner.adapt(task.support_x, task.support_y).predict_proba(task.query_x), expected, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("counts", [[1, 1], [4, 4, 4], [1, 9, 2], [1] * 100], ids=lambda c: f"{len(c)}x{c[:3]}")
