@@ -94,11 +94,12 @@ def meta_train(
 
     Example: acclimate meta-train --family text
     """
-    from tasks.data import data_revision
     from tasks.settings import families
 
     families([family])
-    data_revision(settings().root_path, rev)
+    from tasks.meta_train_steps import plan_meta_training
+
+    plan_meta_training.fn(family, rev, steps)
     with flows_running(settings()):
         from flows.meta_train import meta_train as flow
 
@@ -122,9 +123,9 @@ def adapt(
 
     Example: acclimate adapt hpo --k 5 --json
     """
-    from tasks.listing import target
+    from tasks.adapt_steps import plan_adaptation
 
-    target(settings(), domain, rev)
+    plan_adaptation.fn(domain, rev, k, draws, method)  # what is wrong with it is said before a server is started
     with flows_running(settings()):
         from flows.adapt import adapt as flow
 

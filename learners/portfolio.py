@@ -11,12 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import Learner
+from learners.base import ABSENT, Learner
 from learners.classifier import Affine, Classifier
 from learners.task import meta_features
 
 PROBE = "logistic"
-ABSENT = -20.0  # logit of a label that the support has no example of
 SMALLEST_SPREAD = 0.01  # of a gain between tasks, in accuracy
 CAUTION = 0.3  # deviations that an expected gain is marked down by, for the probe is known and the rest is hoped for
 UNKNOWN_SPREAD = 0.02  # the same where nothing was learned
@@ -129,8 +128,10 @@ def choose(
     held_out = cross_validate(strategies, support_x, support_y, pool_x, labels, generator)
     description = describe(support_x, support_y, pool_x, held_out)
     expected = {PROBE: 0.0}
-    temperatures = {name: best_temperature([z], [support_y]) for name, z in held_out.items()}
-    losses = {n: F.cross_entropy(z / temperatures[n], support_y, reduction="none") for n, z in held_out.items()}
+    seen, compact = support_y.unique(return_inverse=True)
+    logits = {name: z[:, seen] for name, z in held_out.items()}
+    temperatures = {name: best_temperature([z], [compact]) for name, z in logits.items()}
+    losses = {n: F.cross_entropy(z / temperatures[n], compact, reduction="none") for n, z in logits.items()}
     for name in strategies:
         if name == PROBE or (held_out and significantly_above(losses[name], losses[PROBE])):
             continue
@@ -145,9 +146,9 @@ def choose(
             deviation = (belief + trust) ** -0.5
         expected[name] -= CAUTION * deviation
     best = only or max(expected, key=lambda name: (expected[name], name == PROBE))
-    classifier = adapt(strategies[best], support_x, support_y, pool_x, labels)
     temperature = temperatures[best] if held_out else prior.temperatures.get(best, 1.0)
-    return Choice(best, classifier.at(temperature), expected)
+    classifier = adapt(strategies[best], support_x, support_y, pool_x, labels, temperature)
+    return Choice(best, classifier, expected)
 
 
 def significantly_above(losses: Tensor, others: Tensor) -> bool:
@@ -156,18 +157,23 @@ def significantly_above(losses: Tensor, others: Tensor) -> bool:
     return bool(difference.mean() > difference.std() / len(difference) ** 0.5)
 
 
-def adapt(learner: Learner, x: Tensor, y: Tensor, pool: Tensor | None, labels: int) -> Classifier:
-    """Adapt one learner; a label without an example gets a row of its own that is never preferred."""
+def adapt(
+    learner: Learner, x: Tensor, y: Tensor, pool: Tensor | None, labels: int, temperature: float = 1.0
+) -> Classifier:
+    """Adapt one learner; a label without an example gets a row of its own that is never preferred.
+
+    Its logit is the mean of the others', so below the largest wherever x lies, less ABSENT at any temperature.
+    """
     if learner.ways is not None:
-        return learner.adapt(x, y, pool)
+        return learner.adapt(x, y, pool).at(temperature)
     seen, compact = y.unique(return_inverse=True)
-    classifier = learner.adapt(x, compact, pool)
+    classifier = learner.adapt(x, compact, pool).at(temperature)
     if len(seen) == labels:
         return classifier
     last = classifier.layers[-1]
     assert isinstance(last, Affine)
-    weight = last.weight.new_zeros(labels, last.weight.shape[1]).index_copy(0, seen, last.weight)
-    bias = last.bias.new_full((labels,), ABSENT).index_copy(0, seen, last.bias)
+    weight = last.weight.mean(0).repeat(labels, 1).index_copy(0, seen, last.weight)
+    bias = (last.bias.mean() + ABSENT * temperature).repeat(labels).index_copy(0, seen, last.bias)
     return replace(classifier, layers=(*classifier.layers[:-1], Affine(weight, bias)))
 
 

@@ -7,8 +7,11 @@ import os
 import tempfile
 import uuid
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -119,7 +122,7 @@ def encode(
     spec = ENCODERS[family]
     store = FeatureStore(settings.home_path / "features" / spec.identity)
     keys = [key_of(example) for example in examples]
-    known = store.get(set(keys))
+    copies, known = Counter(keys), store.get(set(keys))
     advance(sum(key in known for key in keys))
     new = {key: example for key, example in zip(keys, examples, strict=True) if key not in known}
     if new:
@@ -127,7 +130,7 @@ def encode(
         made: dict[bytes, Tensor] = {}
         for part in _encode_new(family, folder, new, settings.processes):
             made |= part
-            advance(len(part))
+            advance(sum(copies[key] for key in part))
         store.put(made)
         known |= made
     return torch.stack([known[key] for key in keys]) if keys else torch.zeros(0, spec.dim)
@@ -168,7 +171,12 @@ def _encode_new(family: Family, folder: Path, new: dict[bytes, Any], processes: 
     with ProcessPoolExecutor(min(processes, len(chunks)), mp_context=context) as pool:
         running = {pool.submit(_encode_chunk, *job): chunk for job, chunk in zip(jobs, chunks, strict=True)}
         for done in as_completed(running):
-            yield dict(zip(running[done], done.result(), strict=True))
+            try:
+                yield dict(zip(running[done], done.result(), strict=True))
+            except BrokenProcessPool as error:
+                raise UserError(
+                    "an encoding process was killed, for memory as a rule: free some, or set ACCLIMATE_PROCESSES=1"
+                ) from error
 
 
 @cache
@@ -209,12 +217,13 @@ class FeatureStore:
 
     def put(self, made: dict[bytes, Tensor]) -> None:
         """Add features; written whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         keys = torch.from_numpy(np.frombuffer(b"".join(made), dtype=np.uint8).reshape(-1, 16).copy())
         new = self.folder / f".{uuid.uuid4().hex}"
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             save_file({"keys": keys, "x": torch.stack(list(made.values()))}, new)
             os.replace(new, self.folder / f"{uuid.uuid4().hex}.safetensors")
         except (OSError, SafetensorError) as error:
-            new.unlink(missing_ok=True)
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
             raise UserError(f"cannot write features to {self.folder} ({error}); free some space") from error

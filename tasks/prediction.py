@@ -21,8 +21,7 @@ def predict(settings: Settings, domain: str, path: Path, column: str | None = No
     Raises:
         UserError: the domain has no champion, the file is bad, or the champion reads another encoder's features.
     """
-    meta = check_name(domain).startswith(registry.META_PREFIX)
-    champion = None if meta else registry.champion(settings, domain)
+    champion = registry.champion(settings, check_name(domain))
     if champion is None:
         if domain not in {row["domain"] for row in listing(settings)}:
             raise UserError(f"no domain {domain!r}; see `acclimate domains list`")

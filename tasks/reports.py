@@ -11,7 +11,6 @@ from learners.meta_model import MetaModel
 from tasks.adaptation import OURS
 from tasks.artifacts import (
     ResultRow,
-    escape,
     examples_markdown,
     image_artifact,
     markdown_artifact,
@@ -88,8 +87,7 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
         "work key": result.key,
     }
     rows = [{"what": name, "value": value} for name, value in lineage.items()]
-    markdown = f"# {domain.name}\n\n{escape(result.reason)}\n\n{markdown_table(rows)}"
-    markdown_artifact(f"{key}-decision", markdown, result.reason)
+    markdown_artifact(f"{key}-decision", f"# {domain.name}\n\n{markdown_table(rows)}", result.reason)
 
 
 def show_texts(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:

@@ -57,9 +57,9 @@ VISION = Shape(ways=(5, 15), shots=(1, 5, 10), queries=5, pool=(0, 100))
 MARKET = Shape(ways=(3, 3), shots=(1, 5, 10, 20), queries=40, pool=(0,))
 
 RECIPES: dict[Family, Recipe] = {
-    "text": Recipe(30, 40, _trainings(TEXT, protonet=200, maml=200, reference=160)),
-    "vision": Recipe(20, 24, _trainings(VISION, protonet=160, maml=160, reference=80)),
-    "market": Recipe(1500, 3, _trainings(MARKET, pooled=300, protonet=300, maml=300, reference=300)),
+    "text": Recipe(24, 40, _trainings(TEXT, protonet=120, maml=200, reference=120)),
+    "vision": Recipe(20, 24, _trainings(VISION, protonet=120, maml=120, reference=48), prior_episodes=60),
+    "market": Recipe(1500, 3, _trainings(MARKET, pooled=200, protonet=50, maml=200, reference=200)),
 }
 
 
@@ -109,7 +109,7 @@ def load_piles(
     8. Markets, whose labels are shared, hold out the two latest domains in time.
 
     Raises:
-        UserError: there is no source domain, or too few classes to validate on.
+        UserError: there is no source domain, one is too small to draw from, or there is too little to validate on.
     """
     if not domains:
         raise UserError("no source domain of this family at this revision; build them with `acclimate data build`")
@@ -122,14 +122,24 @@ def load_piles(
     time = [days(domain, used) if shared else None for domain, used in zip(domains, rows, strict=True)]
     piles = [Pile(d.name, *xyt[:2], shared, xyt[2]) for d, *xyt in zip(domains, x, y, time, strict=True)]
     hashes = {d.name: d.content_hash for d in domains}
-    if shared:
+    train, validation = divide(piles, recipe.seed)
+    for pile in (*train, *validation):
+        check_pile(pile, next(iter(recipe.training.values())).shape)
+    return Piles(train, validation, len(domains[0].labels) if shared else None, hashes)
+
+
+def divide(piles: list[Pile], seed: int) -> tuple[list[Pile], list[Pile]]:
+    """Return piles to train on and piles to validate on: see ``load_piles``."""
+    if piles[0].shared:
+        if len(piles) < 2:
+            raise UserError("one market source alone: at least two are needed, one of them to validate on")
         piles = sorted(piles, key=lambda pile: int(pile.time.max()))  # type: ignore[union-attr]
         held = 2 if len(piles) > 3 else 1
-        return Piles(piles[:-held], piles[-held:], ways=len(domains[0].labels), hashes=hashes)
+        return piles[:-held], piles[-held:]
     if len(piles) >= MANY:
         held_out = piles[::-1][::5]
-        return Piles([p for p in piles if p not in held_out], held_out, hashes=hashes)
-    generator = torch.Generator().manual_seed(recipe.seed)
+        return [p for p in piles if p not in held_out], held_out
+    generator = torch.Generator().manual_seed(seed)
     train, validation = [], []
     for pile in piles:
         classes = pile.y.unique()
@@ -140,7 +150,15 @@ def load_piles(
             validation.append(pile.only(classes[:held]))
     if not validation:
         raise UserError("no source domain has the 8 classes that validation needs; add a larger one")
-    return Piles(train, validation, hashes=hashes)
+    return train, validation
+
+
+def check_pile(pile: Pile, shape: Shape) -> None:
+    """Raise UserError if the largest episodes cannot be drawn from a domain."""
+    try:
+        draw([pile], replace(shape, shots=(max(shape.shots),)), torch.Generator().manual_seed(0))
+    except ValueError as error:
+        raise UserError(f"{error}; add examples or take it out of the sources") from error
 
 
 def days(domain: Domain, rows: Sequence[int]) -> torch.Tensor:
@@ -152,7 +170,11 @@ def days(domain: Domain, rows: Sequence[int]) -> torch.Tensor:
 def train_learner(
     name: str, piles: Piles, training: Training, path: Path, advance: Callable[[int], None] = lambda n: None
 ) -> tuple[Learner, History]:
-    """Meta-train one learner, going on from the checkpoint at ``path`` if there is one."""
+    """Meta-train one learner, going on from the checkpoint at ``path`` if there is one.
+
+    On one thread: the order of additions, and so the last bit, depends on their number.
+    """
+    torch.set_num_threads(1)
     x = torch.cat([pile.x for pile in piles.train])
     with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
         torch.manual_seed(training.seed)

@@ -28,7 +28,8 @@ ROOT = Path(__file__).parents[2]
 ACCLIMATE = str(Path(sys.executable).with_name("acclimate"))
 
 #: What `adapt --json` promises to programs.
-KEYS = set(["domain", "revision", "content_hash", "strategy", "k", "pool", "test", "scores", "seconds", "decision", "reason", "model_version"])
+KEYS = {"domain", "revision", "content_hash", "strategy", "k", "pool", "test", "scores", "seconds"}
+KEYS |= {"decision", "reason", "model_version"}
 REVIEWS = [
     "I could not sleep for weeks, with this I do.",
     "The panic attacks stopped,\nbut I gained weight.",

@@ -58,6 +58,7 @@ def test_every_classifier_survives_a_round_trip_through_its_file(kind, tmp_path)
 
 
 @each_learner
+@pytest.mark.filterwarnings("ignore:var")
 def test_examples_that_are_all_alike_give_probabilities_and_no_nan(kind):
     x, y = torch.full((4, 10), 0.3), torch.tensor([0, 0, 1, 1])
     for pool in (None, x[:3]):

@@ -101,14 +101,15 @@ def whiten(x, mean, covariance):
 
 
 @pytest.mark.parametrize("counts", [[1, 1, 1], [2, 5, 3], [20, 10, 15]], ids=str)
-def test_whitened_is_the_nearest_prototype_in_a_partly_whitened_space(counts):
-    task = gaussians(counts)
+@pytest.mark.parametrize("repel", [0.0, START["repel"]])
+def test_as_it_starts_it_is_the_nearest_prototype_in_a_partly_whitened_space(counts, repel):
+    task, learner = gaussians(counts), Reference(12, parts=frozenset({"initialise"})) if repel else Whitened(12)
     x, y = task.support_x, task.support_y
     mean, covariance = x.mean(0), torch.cov(x.T, correction=0)
     support, query = whiten(x, mean, covariance), whiten(task.query_x, mean, covariance)
     centres = torch.stack([support[y == c].mean(0) for c in range(3)])
-    expected = START["sharpness"] * query @ F.normalize(centres, dim=1).T
-    assert torch.allclose(logits(Whitened(12), task), expected, atol=2e-3)
+    expected = START["sharpness"] * query @ F.normalize(centres - repel * centres.mean(0), dim=1).T
+    assert torch.allclose(logits(learner, task), expected, atol=2e-3)
 
 
 def test_transductive_is_soft_clustering_of_support_and_pool():

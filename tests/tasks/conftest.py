@@ -1,0 +1,104 @@
+"""A project small enough to meta-train and adapt in a test: an encoder that counts letters, and made-up domains."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from domains.build import build
+from domains.domain import Domain
+from domains.fetch import Fetch
+from domains.source import Source, SplitRule
+from tasks import encoding
+from tasks.encoding import ENCODERS, EncoderSpec
+from tasks.settings import Settings
+
+ALPHABET = "abcdefgh"
+
+
+class Letters:
+    """An encoder that one can check by eye: counts of eight letters, and of the calls it got."""
+
+    def __init__(self):
+        self.calls = Counter()
+
+    def encode(self, texts):
+        self.calls.update(texts)
+        return self.read(texts)
+
+    @staticmethod
+    def read(texts):
+        return torch.tensor([[float(text.count(letter)) for letter in ALPHABET] for text in texts])
+
+
+@pytest.fixture
+def settings(tmp_path) -> Settings:
+    return Settings(root=tmp_path, processes=1)
+
+
+@pytest.fixture
+def letters(monkeypatch, settings) -> Iterator[Letters]:
+    """The text family, read by an encoder whose weights are already there."""
+    reader = Letters()
+    spec = EncoderSpec("letters-1", 8, encoding.MINILM, lambda archive, folder: None, lambda folder: reader)
+    monkeypatch.setitem(ENCODERS, "text", spec)
+    (settings.home_path / "encoders" / "letters-1").mkdir(parents=True)
+    encoding._encoder.cache_clear()
+    yield reader
+    encoding._encoder.cache_clear()
+
+
+def texts(name: str, classes: int, per_class: int) -> pd.DataFrame:
+    """Words of eight letters in the proportions of their class; no text comes twice."""
+    rng, rows = np.random.default_rng(abs(sum(map(ord, name)))), []
+    for c, share in enumerate(rng.dirichlet(np.full(8, 0.3), classes)):
+        for i in range(per_class):
+            word = "".join(rng.choice(list(ALPHABET), size=24, p=share))
+            rows.append((f"{word} {name.upper()}{c}:{i}", f"{name} {c}"))
+    return pd.DataFrame(rows, columns=["text", "label"])
+
+
+def days(first: str, count: int, assets: int, labels: tuple[str, ...]) -> pd.DataFrame:
+    """A market whose state changes every few days and shows in the first two of four features."""
+    rng, rows = np.random.default_rng(count), []
+    for i, day in enumerate(pd.bdate_range(first, periods=count)):
+        for asset in range(assets):
+            state = int(rng.integers(len(labels)))
+            x = rng.normal(size=4) + np.array([2.0 * state, -state, 0, 0])
+            rows.append((f"{day:%Y-%m-%d}", f"A{asset}", x.astype(np.float32), labels[state], i))
+    return pd.DataFrame(rows, columns=["date", "asset", "x", "label", "day"])
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Make a domain on disk: ``made("name", classes=5)`` of texts, ``made("name", first="2001-01-01")`` of a market."""
+
+    def make(name, classes=3, per_class=30, role="source", first=None, count=80, assets=3, split=None, hash_=None):
+        states = ("calm", "rising", "falling")
+        if first is None:
+            frame = texts(name, classes, per_class)
+        else:
+            frame = days(first, count, assets, states)
+            at = ["test" if day >= count * 2 // 3 else "train" for day in frame["day"]] if role == "target" else "train"
+            frame = frame.drop(columns="day").assign(split=at)
+        if split is not None:
+            frame = split(frame)
+        source = Source(
+            name=name,
+            family="text" if first is None else "market",
+            role=role,
+            title=name,
+            read=lambda fetch: frame,
+            licence="none",
+            citation="none",
+            where="a test",
+            split=SplitRule(train=12, test=10, pool=40),
+            labels=None if first is None else states,
+        )
+        folder = build(source, Fetch(tmp_path / "downloads"), tmp_path / "data")
+        return Domain.read(folder, "revision", hash_ or f"hash of {name}")
+
+    return make
