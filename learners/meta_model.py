@@ -23,7 +23,7 @@ class MetaModel:
         dim: length of a feature vector.
         ways: the number of shared labels, or None.
         learners: meta-trained learners by name.
-        prior: what every strategy gained over the linear probe on source domains.
+        prior: what every strategy gained over the fallback on source domains.
         about: data revision, content hashes, training settings, validation curves.
     """
 
@@ -34,6 +34,11 @@ class MetaModel:
     learners: Mapping[str, Learner]
     prior: Prior
     about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def in_time(self) -> bool:
+        """Whether the family's targets lie after their supports: markets do, and only they share their labels."""
+        return self.ways is not None
 
     @property
     def strategies(self) -> dict[str, Learner]:

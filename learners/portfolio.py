@@ -1,6 +1,6 @@
 """Choose how to adapt: cross-validation inside the support set, with a prior from source domains."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,15 +15,15 @@ from learners.base import ABSENT, Learner
 from learners.classifier import Affine, Classifier
 from learners.task import meta_features
 
-PROBE = "logistic"
+PROBE, POOLED = "logistic", "pooled"
 SMALLEST_SPREAD = 0.01  # of a gain between tasks, in accuracy
-CAUTION = 0.3  # deviations that an expected gain is marked down by, for the probe is known and the rest is hoped for
+CAUTION = 0.5  # deviations that an expected gain is marked down by, for the probe is known and the rest is hoped for
 UNKNOWN_SPREAD = 0.02  # the same where nothing was learned
 
 
 @dataclass(frozen=True)
 class Gain:
-    """A strategy's accuracy over the linear probe: what to expect, and its standard deviation."""
+    """A strategy's accuracy over the fallback: what to expect, and its standard deviation."""
 
     mean: float
     deviation: float
@@ -44,10 +44,16 @@ class Regression:
     spread: float
 
     @classmethod
-    def fit(cls, descriptions: np.ndarray, gains: np.ndarray, noise: float) -> "Regression":
-        """Fit to episodes: descriptions [E, F], gains [E], and the mean variance of a gain from its few queries."""
+    def fit(cls, descriptions: np.ndarray, gains: np.ndarray, noise: float, domains: np.ndarray) -> "Regression":
+        """Fit to episodes: descriptions [E, F], gains [E], and the mean variance of a gain from its few queries.
+
+        A target is a new domain, so the spread between the ``domains`` [E] of the episodes counts in full.
+        """
         model = BayesianRidge().fit(descriptions, gains)
-        spread = max(1 / float(model.alpha_) - noise, SMALLEST_SPREAD**2) ** 0.5
+        rest = gains - model.predict(descriptions)
+        means = np.array([rest[domains == domain].mean() for domain in np.unique(domains)])
+        between = means.var(ddof=1) * (1 + 1 / len(means)) if len(means) > 1 else UNKNOWN_SPREAD**2
+        spread = (max(1 / float(model.alpha_) - noise, SMALLEST_SPREAD**2) + between) ** 0.5
         centre, covariance = descriptions.mean(0), model.sigma_
         intercept = float(model.predict(centre[None])[0])
         return cls(centre.tolist(), model.coef_.tolist(), intercept, covariance.tolist(), spread)
@@ -65,7 +71,7 @@ class Prior:
 
     regressions: dict[str, Regression] = field(default_factory=dict)
     means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by shots, for people to read
-    temperatures: dict[str, float] = field(default_factory=dict)  # with one shot, where none can be held out
+    temperatures: dict[str, float] = field(default_factory=dict)  # where none can be held out
 
     def of(self, strategy: str, description: np.ndarray) -> Gain:
         known = self.regressions.get(strategy)
@@ -81,17 +87,22 @@ class Prior:
         return cls(regressions, means, dict(value["temperatures"]))
 
 
+def fallback(strategies: Iterable[str]) -> str:
+    """Return the strategy that the others have to beat: the pooled model where labels are shared, else the probe."""
+    return POOLED if POOLED in strategies else PROBE
+
+
 def describe(x: Tensor, y: Tensor, pool: Tensor | None, held_out: Mapping[str, Tensor]) -> np.ndarray:
-    """Return the description of a task [12]: meta-features, and how well the probe does in cross-validation."""
+    """Return the description of a task [12]: meta-features, and how well the fallback does in cross-validation."""
     known = float(bool(held_out))
-    right = (held_out[PROBE].argmax(1) == y).double().mean().item() if held_out else 0.0
+    right = (held_out[fallback(held_out)].argmax(1) == y).double().mean().item() if held_out else 0.0
     _, compact = y.unique(return_inverse=True)
     return np.array([*meta_features(x, compact, pool).tolist(), known, right])
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The strategy chosen, its calibrated classifier, and the expected gain over the probe of every strategy."""
+    """The strategy chosen, its calibrated classifier, and the expected gain over the fallback of every strategy."""
 
     strategy: str
     classifier: Classifier
@@ -107,45 +118,49 @@ def choose(
     prior: Prior,
     generator: torch.Generator,
     only: str | None = None,
+    in_time: bool = False,
 ) -> Choice:
-    """Adapt with every strategy and keep the one whose expected gain over the linear probe is highest.
+    """Adapt with every strategy and keep the one whose expected gain over the fallback is highest.
 
     The gain of a strategy is normal around what source episodes like this say, g ~ N(m, s^2); cross-validation in the
     support measures d with standard error e (paired over the S examples), so that
 
         E[g | d] = (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2),
 
-    marked down by CAUTION standard deviations. A strategy whose held-out log-loss is significantly above the probe's
+    marked down by CAUTION standard deviations. A strategy whose held-out log-loss is significantly above the fallback's
     is left out: it tells more, from few examples, than who is right.
 
-    With one shot there is nothing to hold out, and the prior alone decides. The probe's gain is 0, so a strategy
+    With one shot there is nothing to hold out, and the prior alone decides. The fallback's gain is 0, so a strategy
     is chosen only if it is expected to do better. The temperature minimises the held-out log-loss.
 
     Args:
         labels: the number of labels of the domain; some may have no support example.
         only: take this strategy, whatever is expected of it.
+        in_time: what is to be predicted lies after the support, and differs from it. Cross-validation inside the
+            support would flatter what fits its days; the prior, learned on episodes in time, decides alone.
     """
-    held_out = cross_validate(strategies, support_x, support_y, pool_x, labels, generator)
+    held_out = {} if in_time else cross_validate(strategies, support_x, support_y, pool_x, labels, generator)
     description = describe(support_x, support_y, pool_x, held_out)
-    expected = {PROBE: 0.0}
+    safe = fallback(strategies)
+    expected = {safe: 0.0}
     seen, compact = support_y.unique(return_inverse=True)
     logits = {name: z[:, seen] for name, z in held_out.items()}
     temperatures = {name: best_temperature([z], [compact]) for name, z in logits.items()}
     losses = {n: F.cross_entropy(z / temperatures[n], compact, reduction="none") for n, z in logits.items()}
     for name in strategies:
-        if name == PROBE or (held_out and significantly_above(losses[name], losses[PROBE])):
+        if name == safe or (held_out and significantly_above(losses[name], losses[safe])):
             continue
         gain = prior.of(name, description)
         expected[name], deviation = gain.mean, gain.deviation
         if held_out:
-            mine, probe = (F.softmax(held_out[s], 1).argmax(1) == support_y for s in (name, PROBE))
-            difference = mine.double() - probe.double()
+            mine, theirs = (held_out[s].argmax(1) == support_y for s in (name, safe))
+            difference = mine.double() - theirs.double()
             error2 = (difference.var().item() + 1 / len(difference)) / len(difference)
             trust, belief = 1 / error2, 1 / max(gain.deviation, 1e-3) ** 2
             expected[name] = (gain.mean * belief + difference.mean().item() * trust) / (belief + trust)
             deviation = (belief + trust) ** -0.5
         expected[name] -= CAUTION * deviation
-    best = only or max(expected, key=lambda name: (expected[name], name == PROBE))
+    best = only or max(expected, key=lambda name: (expected[name], name == safe))
     temperature = temperatures[best] if held_out else prior.temperatures.get(best, 1.0)
     classifier = adapt(strategies[best], support_x, support_y, pool_x, labels, temperature)
     return Choice(best, classifier, expected)
@@ -219,34 +234,44 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor]) -> float:
 def learn_prior(
     strategies: Mapping[str, Learner],
     episodes: Sequence[Episode],
+    domains: Sequence[int],
     labels: int | None,
     generator: torch.Generator,
+    in_time: bool = False,
     advance: Callable[[int], None] = lambda episodes: None,
 ) -> Prior:
-    """Measure every strategy's gain over the probe on source episodes that meta-training has not seen."""
-    probe = {PROBE: strategies[PROBE]}
+    """Measure every strategy's gain over the fallback on source episodes that meta-training has not seen.
+
+    Args:
+        domains: which domain each episode was drawn from, as a number.
+    """
+    safe = fallback(strategies)
+    alone = {safe: strategies[safe]}
     descriptions, shots = [], []
     right: dict[str, list[Tensor]] = {name: [] for name in strategies}
-    one_shot: dict[str, list[Tensor]] = {name: [] for name in strategies}
-    truth = [e.query_y for e in episodes if len(e.support_y) == len(e.support_y.unique())]
+    not_held_out: dict[str, list[Tensor]] = {name: [] for name in strategies}
+    truth = []
     for episode in episodes:
         x, y, pool, n = episode.support_x, episode.support_y, episode.pool_x, labels or episode.ways
-        descriptions.append(describe(x, y, pool, cross_validate(probe, x, y, pool, n, generator)))
+        held_out = {} if in_time else cross_validate(alone, x, y, pool, n, generator)
+        descriptions.append(describe(x, y, pool, held_out))
         shots.append(int(torch.bincount(y).max()))
+        if not held_out:
+            truth.append(episode.query_y)
         for name, learner in strategies.items():
             logits = adapt(learner, x, y, pool, n).logits(episode.query_x)
             right[name].append((logits.argmax(1) == episode.query_y).double())
-            if shots[-1] == 1:
-                one_shot[name].append(logits)
+            if not held_out:
+                not_held_out[name].append(logits)
         advance(1)
     regressions, means = {}, {}
     for name in strategies:
-        differences = [a - b for a, b in zip(right[name], right[PROBE], strict=True)]
+        differences = [a - b for a, b in zip(right[name], right[safe], strict=True)]
         gains = np.array([d.mean().item() for d in differences])
         noise = float(np.mean([d.var().item() / len(d) for d in differences]))
-        if name != PROBE:
-            regressions[name] = Regression.fit(np.stack(descriptions), gains, noise)
+        if name != safe:
+            regressions[name] = Regression.fit(np.stack(descriptions), gains, noise, np.asarray(domains))
         by_shots = {k: gains[np.array(shots) == k] for k in sorted(set(shots))}
         means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
-    temperatures = {name: best_temperature(logits, truth) for name, logits in one_shot.items() if logits}
+    temperatures = {name: best_temperature(logits, truth) for name, logits in not_held_out.items() if logits}
     return Prior(regressions, means, temperatures)

@@ -121,7 +121,7 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
     x, y, n = data.train_x[support], data.train_y[support], len(data.labels)
     only = None if how.method == AUTO else how.method
     started = time.perf_counter()
-    choice = portfolio.choose(model.strategies, x, y, data.pool_x, n, model.prior, generator, only)
+    choice = portfolio.choose(model.strategies, x, y, data.pool_x, n, model.prior, generator, only, model.in_time)
     seconds = time.perf_counter() - started
     methods: dict[str, Learner] = {kind.name: kind(model.dim) for kind in BASELINES} | model.strategies
     probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}

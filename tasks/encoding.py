@@ -42,7 +42,7 @@ EFFICIENTNET = Wheel(
 )
 
 BATCH = 32
-CHUNK = 8 * BATCH  # examples a process takes at a time
+CHUNK = 4 * BATCH  # examples a process takes at a time
 INLINE = 256  # fewer new examples than this are not worth another process
 
 
@@ -167,16 +167,21 @@ def _encode_new(family: Family, folder: Path, new: dict[bytes, Any], processes: 
         for chunk, job in zip(chunks, jobs, strict=True):
             yield dict(zip(chunk, _encode_chunk(*job), strict=True))
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(chunks)), mp_context=context) as pool:
-        running = {pool.submit(_encode_chunk, *job): chunk for job, chunk in zip(jobs, chunks, strict=True)}
+    try:
+        running = {_pool(processes).submit(_encode_chunk, *job): chunk for job, chunk in zip(jobs, chunks, strict=True)}
         for done in as_completed(running):
-            try:
-                yield dict(zip(running[done], done.result(), strict=True))
-            except BrokenProcessPool as error:
-                raise UserError(
-                    "an encoding process was killed, for memory as a rule: free some, or set ACCLIMATE_PROCESSES=1"
-                ) from error
+            yield dict(zip(running[done], done.result(), strict=True))
+    except BrokenProcessPool as error:
+        _pool.cache_clear()
+        raise UserError(
+            "an encoding process was killed, for memory as a rule: free some, or set ACCLIMATE_PROCESSES=1"
+        ) from error
+
+
+@cache
+def _pool(processes: int) -> ProcessPoolExecutor:
+    """Return processes that stay for the next domain: each needs seconds to import what an encoder needs."""
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
 
 
 @cache

@@ -61,7 +61,8 @@ def meta_training(model: MetaModel, version: str) -> None:
     for name, gains in model.prior.means.items():
         shown = {f"K={k}": f"{100 * g.mean:+.1f} (sd {100 * g.deviation:.1f})" for k, g in gains.items()}
         rows.append({"strategy": name, **shown})
-    about = "Accuracy over the linear probe on held-out source episodes, points: mean (deviation between episodes)"
+    over = "the pooled model" if model.in_time else "the linear probe"
+    about = f"Accuracy over {over} on held-out source episodes, points: mean (deviation between episodes)"
     table_artifact(f"meta-train-{model.family}-gains", rows, f"Meta-model version {version}. {about}")
 
 

@@ -196,13 +196,14 @@ def assemble(
     strategies = {kind.name: kind(dim) for kind in PLAIN_STRATEGIES} | dict(learners)
     shape = next(iter(recipe.training.values())).shape
     generator = torch.Generator().manual_seed(recipe.seed + 2)
-    episodes = [draw(piles.validation, shape, generator) for _ in range(recipe.prior_episodes)]
+    domains = [i % len(piles.validation) for i in range(recipe.prior_episodes)]
+    episodes = [draw([piles.validation[i]], shape, generator) for i in domains]
     about = {
         "sources": dict(piles.hashes),
         "recipe": asdict(recipe),
         "history": {name: asdict(history) for name, history in histories.items()},
     }
-    prior = learn_prior(strategies, episodes, piles.ways, generator, advance)
+    prior = learn_prior(strategies, episodes, domains, piles.ways, generator, piles.ways is not None, advance)
     return MetaModel(family, encoder_identity(family), dim, piles.ways, learners, prior, about)
 
 

@@ -298,7 +298,7 @@ def episodes(n=30, shots=(1, 5), pool=(0, 60), shared=False):
 def test_a_prior_learns_on_episodes_what_a_strategy_gains_by_shots():
     chosen_from = {PROBE: Logistic(DIM), "transductive": Transductive(DIM), "wrong": Fixed(-torch.ones(6, DIM))}
     shared = episodes(shared=True)
-    prior = learn_prior(chosen_from, shared, 6, seeded())
+    prior = learn_prior(chosen_from, shared, [0] * len(shared), 6, seeded())
     assert set(prior.regressions) == {"transductive", "wrong"}
     assert set(prior.means["transductive"]) == {1, 5}
     assert all(gain.mean == gain.deviation == 0 for gain in prior.means[PROBE].values())
@@ -309,7 +309,9 @@ def test_a_prior_learns_on_episodes_what_a_strategy_gains_by_shots():
 
 
 def test_a_prior_of_episodes_with_several_shots_only_has_no_one_shot_temperature():
-    prior = learn_prior({PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(10, shots=(4,)), None, seeded())
+    prior = learn_prior(
+        {PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(10, shots=(4,)), [0] * 10, None, seeded()
+    )
     assert prior.temperatures == {}
     assert set(prior.means["t"]) == {4}
 
@@ -318,7 +320,7 @@ def test_a_regression_recovers_a_gain_that_depends_on_the_description():
     rng = np.random.default_rng(0)
     phi = rng.normal(size=(300, DESCRIPTION))
     gains = 0.05 + 0.1 * phi[:, 2] + rng.normal(0, 0.03, 300)
-    regression = Regression.fit(phi, gains, noise=0.0)
+    regression = Regression.fit(phi, gains, 0.0, np.arange(len(phi)) % 5)
     probe = np.zeros(DESCRIPTION)
     probe[2] = 1.0
     assert regression.at(probe).mean == pytest.approx(0.15, abs=0.02)
@@ -330,18 +332,18 @@ def test_the_noise_of_few_queries_is_not_taken_for_a_difference_between_tasks():
     rng = np.random.default_rng(0)
     phi, noise = rng.normal(size=(300, DESCRIPTION)), 0.05
     gains = rng.normal(0, noise, 300)
-    assert Regression.fit(phi, gains, noise**2).spread < 0.03
-    assert Regression.fit(phi, gains, 0.0).spread == pytest.approx(noise, rel=0.15)
+    assert Regression.fit(phi, gains, noise**2, np.arange(len(phi)) % 5).spread < 0.03
+    assert Regression.fit(phi, gains, 0.0, np.arange(len(phi)) % 5).spread == pytest.approx(noise, rel=0.15)
 
 
 def test_episodes_that_are_all_alike_can_be_learned_from():
-    regression = Regression.fit(np.ones((20, DESCRIPTION)), np.zeros(20), 0.0)
+    regression = Regression.fit(np.ones((20, DESCRIPTION)), np.zeros(20), 0.0, np.arange(20) % 2)
     gain = regression.at(np.zeros(DESCRIPTION))
     assert np.isfinite([gain.mean, gain.deviation]).all()
 
 
 def test_a_prior_comes_back_from_json_as_it_was():
-    prior = learn_prior({PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(20), None, seeded())
+    prior = learn_prior({PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(20), [0] * 20, None, seeded())
     again = Prior.from_json(json.loads(json.dumps(prior.to_json())))
     assert again == prior
     x, y = task(shots=5)
