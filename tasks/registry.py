@@ -354,6 +354,7 @@ def _connect(uri: str) -> "_Client":
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from mlflow import MlflowClient
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # also where something else imported it first
     # It prints a traceback for every locked database, before there is a chance to try again.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if uri.startswith("sqlite:///"):

@@ -20,7 +20,13 @@ from uuid import UUID
 import pandas as pd
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 
 pytestmark = pytest.mark.timeout(900)  # on a fresh machine it downloads 190 MB and encodes for a minute
 
@@ -105,7 +111,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = {name: v for name, v in os.environ.items() if not name.startswith(("PREFECT_", "ACCLIMATE_"))}
-    environment |= {"ACCLIMATE_PORT": str(port), "PYTHONPATH": str(path)}
+    paths = [str(path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment |= {"ACCLIMATE_PORT": str(port), "PYTHONPATH": os.pathsep.join(paths)}
     downloads = os.environ.get("ACCLIMATE_MIRROR") or ROOT / ".acclimate/downloads"
     if Path(downloads).is_dir():
         environment["ACCLIMATE_MIRROR"] = str(downloads)
@@ -144,6 +151,17 @@ def reviews(clone: Clone, up: subprocess.Popen[str]) -> dict[str, Any]:
     """The result of an adaptation to drug reviews, from a text meta-model that was hardly trained."""
     assert clone.json("meta-train", "--family", "text", "--steps", "5") == {"family": "text", "model_version": "1"}
     return clone.json("adapt", "drugreviews", "--k", "5", "--draws", "3")
+
+
+def predict(clone: Clone) -> pd.DataFrame:
+    pd.DataFrame({"text": REVIEWS}).to_csv(clone.path / "new.csv", index=False)
+    clone.run("predict", "drugreviews", "new.csv", "-o", "out.csv")
+    return pd.read_csv(clone.path / "out.csv")
+
+
+@pytest.fixture(scope="module")
+def predicted(clone: Clone, reviews: dict[str, Any]) -> pd.DataFrame:
+    return predict(clone)
 
 
 def finished(client: SyncPrefectClient, run: UUID) -> Any:
@@ -189,19 +207,12 @@ def test_adapt_prints_what_programs_read(reviews: dict[str, Any]) -> None:
     assert reviews["decision"] == "promoted"
 
 
-def predict(clone: Clone) -> pd.DataFrame:
-    pd.DataFrame({"text": REVIEWS}).to_csv(clone.path / "new.csv", index=False)
-    clone.run("predict", "drugreviews", "new.csv", "-o", "out.csv")
-    return pd.read_csv(clone.path / "out.csv")
-
-
-def test_new_texts_are_predicted_in_order(clone: Clone, reviews: dict[str, Any]) -> None:
-    found = predict(clone)
+def test_new_texts_are_predicted_in_order(clone: Clone, predicted: pd.DataFrame) -> None:
     labels = clone.json("domains", "show", "drugreviews")["labels"]
-    assert found.columns.tolist() == ["text", "label", "probability"]
-    assert found["text"].tolist() == REVIEWS
-    assert set(found["label"]) <= set(labels)
-    assert found["probability"].between(1 / len(labels), 1).all()
+    assert predicted.columns.tolist() == ["text", "label", "probability"]
+    assert predicted["text"].tolist() == REVIEWS
+    assert set(predicted["label"]) <= set(labels)
+    assert predicted["probability"].between(1 / len(labels), 1).all()
 
 
 def test_status_names_the_server_the_data_and_what_is_in_service(
@@ -214,6 +225,16 @@ def test_status_names_the_server_the_data_and_what_is_in_service(
     assert {family: model["version"] for family, model in found["meta_models"].items()} == {"text": "1", "market": "1"}
     promoted = {result["domain"] for result in (*demo, reviews) if result["decision"] == "promoted"}
     assert found["champions"].keys() == promoted
+
+
+def test_schedules_give_runs(clone: Clone, up: subprocess.Popen[str]) -> None:
+    due = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
+
+    def families() -> set[str]:
+        return {run.parameters.get("family", "") for run in client.read_flow_runs(flow_run_filter=due)}
+
+    with clone.client() as client:
+        wait_for(lambda: families() == {"", "text", "vision", "market"}, 90)  # ingest, and three to meta-train
 
 
 def test_a_deployment_that_is_triggered_runs_in_the_worker_and_leaves_artifacts(
@@ -235,9 +256,8 @@ def test_a_deployment_that_is_triggered_runs_in_the_worker_and_leaves_artifacts(
 
 
 def test_a_killed_adaptation_is_seen_as_crashed_and_leaves_the_champion_in_service(
-    clone: Clone, reviews: dict[str, Any]
+    clone: Clone, reviews: dict[str, Any], predicted: pd.DataFrame
 ) -> None:
-    before = predict(clone)
     with clone.client() as client:
         deployment = client.read_deployment_by_name("adapt/acclimate")
         wanted = {"domain": "drugreviews", "k": 5, "draws": 5000}
@@ -248,7 +268,7 @@ def test_a_killed_adaptation_is_seen_as_crashed_and_leaves_the_champion_in_servi
         os.kill(pid, signal.SIGKILL)
         assert wait_for(lambda: finished(client, run), 60).is_crashed()
     assert clone.json("status")["champions"]["drugreviews"]["version"] == reviews["model_version"]
-    pd.testing.assert_frame_equal(predict(clone), before)
+    pd.testing.assert_frame_equal(predict(clone), predicted)
 
 
 def test_ctrl_c_stops_worker_and_server(clone: Clone, up: subprocess.Popen[str]) -> None:
