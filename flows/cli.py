@@ -66,6 +66,8 @@ def demo(
     from tasks.reports import result_table
 
     Console().print(result_table(results))
+    if reused := sum(result.reused for result in results):
+        err.print(f"{reused} of {len(results)} were done before, on the same data and settings, and are shown again.")
     err.print("See the runs: [bold]acclimate up[/bold]   Predict: [bold]acclimate predict hpo new.csv[/bold]")
     return None
 

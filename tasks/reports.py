@@ -142,7 +142,7 @@ def row_of(result: AdaptResult) -> ResultRow:
         best,
         result.scores[best].accuracy,
         result.seconds["adapt"],
-        result.decision + (" (earlier)" if result.reused else ""),
+        result.decision,
     )
 
 

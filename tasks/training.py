@@ -58,7 +58,7 @@ MARKET = Shape(ways=(3, 3), shots=(1, 5, 10, 20), queries=40, pool=(0,))
 
 RECIPES: dict[Family, Recipe] = {
     "text": Recipe(24, 40, _trainings(TEXT, protonet=120, maml=200, reference=120)),
-    "vision": Recipe(20, 24, _trainings(VISION, protonet=120, maml=120, reference=48), prior_episodes=60),
+    "vision": Recipe(20, 16, _trainings(VISION, protonet=80, maml=120, reference=48), prior_episodes=60),
     "market": Recipe(1500, 3, _trainings(MARKET, pooled=200, protonet=50, maml=200, reference=200)),
 }
 
