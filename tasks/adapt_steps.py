@@ -26,6 +26,7 @@ from tasks.adaptation import (
     adaptation_key,
     check_encoder,
     encode_domain,
+    examples_used,
     run_trial,
 )
 from tasks.encoding import encode, encoder_identity
@@ -83,9 +84,7 @@ def find_finished(plan: Plan) -> AdaptResult | None:
 def encode_examples(plan: Plan) -> float:
     """Encode what was never encoded before; return the seconds it took."""
     domain, started = plan.domain, time.perf_counter()
-    total = sum(domain.counts.get(split, 0) for split in ("train", "test"))
-    total += min(domain.counts.get("pool", 0), plan.how.pool)
-    with progress(f"encode {domain.name}", total) as advance:
+    with progress(f"encode {domain.name}", examples_used(domain, plan.how)) as advance:
         encode_domain(settings(), domain, plan.how, advance)
     return time.perf_counter() - started
 

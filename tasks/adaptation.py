@@ -108,6 +108,11 @@ def encode_domain(
     return Encoded(train_x, train_y, pool[0] if pool else None, test_x, test_y, domain.labels, seconds)
 
 
+def examples_used(domain: Domain, how: Adaptation) -> int:
+    """Return how many examples of a target an adaptation encodes."""
+    return sum(domain.counts.get(split, 0) for split in ("train", "test")) + min(domain.counts.get("pool", 0), how.pool)
+
+
 def pool_sample(size: int, how: Adaptation) -> list[int]:
     """Return the rows of the pool that are used: all, or a fixed sample of a larger one."""
     generator = torch.Generator().manual_seed(how.seed)

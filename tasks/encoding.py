@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -113,6 +114,8 @@ def encode(
 ) -> Tensor:
     """Return features [n, D] of raw examples: texts, encoded images, or market feature vectors.
 
+    Runs at once take turns with an encoder, so that what one has encoded the next finds.
+
     Args:
         advance: called with the number of examples whose features have become known.
     """
@@ -122,17 +125,22 @@ def encode(
     spec = ENCODERS[family]
     store = FeatureStore(settings.home_path / "features" / spec.identity)
     keys = [key_of(example) for example in examples]
-    copies, known = Counter(keys), store.get(set(keys))
-    advance(sum(key in known for key in keys))
-    new = {key: example for key, example in zip(keys, examples, strict=True) if key not in known}
-    if new:
-        folder = weights(settings, spec)
-        made: dict[bytes, Tensor] = {}
-        for part in _encode_new(family, folder, new, settings.processes):
-            made |= part
-            advance(sum(copies[key] for key in part))
-        store.put(made)
+    known = store.get(set(keys))
+    if any(key not in known for key in keys):
+        settings.home_path.mkdir(parents=True, exist_ok=True)
+        with FileLock(settings.home_path / f"{spec.identity}.lock"):
+            known = store.get(set(keys))
+            copies, made = Counter(keys), dict[bytes, Tensor]()
+            advance(sum(key in known for key in keys))
+            new = {key: example for key, example in zip(keys, examples, strict=True) if key not in known}
+            for part in _encode_new(family, weights(settings, spec), new, settings.processes) if new else ():
+                made |= part
+                advance(sum(copies[key] for key in part))
+            if made:
+                store.put(made)
         known |= made
+    else:
+        advance(len(keys))
     return torch.stack([known[key] for key in keys]) if keys else torch.zeros(0, spec.dim)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domains.domain import Domain
+from domains.domain import FAMILIES, Domain
 from learners.meta_model import MetaModel
 from tasks.adaptation import OURS
 from tasks.artifacts import (
@@ -125,10 +125,12 @@ def show_timeline(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> Non
     image_artifact(f"{key}-timeline", plot, title)
 
 
-def summary(results: Sequence[AdaptResult]) -> None:
-    """Show the table of all results, as in the terminal."""
+def summary(results: Sequence[AdaptResult]) -> list[AdaptResult]:
+    """Show the table of all results, as in the terminal, and return them in the order of the families."""
+    results = sorted(results, key=lambda result: FAMILIES.index(result.family))  # type: ignore[arg-type]
     about = "Mean accuracy over support draws, with its 95 % interval; gain over the best plain baseline, in points"
     table_artifact("demo-results", [row_of(result).cells() for result in results], about)
+    return results
 
 
 def row_of(result: AdaptResult) -> ResultRow:
