@@ -16,7 +16,7 @@ from tasks.results import AdaptResult
 READY_FIRST = ("market", "text", "vision")  # market examples are vectors already, so nothing has to be waited for
 
 
-@flow(name="demo")
+@flow(name="demo", flow_run_name="demo K={k}")
 def demo(families: Sequence[str] = FAMILIES, k: int = 10, draws: int = 10) -> list[AdaptResult]:
     """Return one result a quick-start target.
 

@@ -5,7 +5,7 @@ from prefect import flow
 from tasks import ingest_steps as do
 
 
-@flow(name="ingest")
+@flow(name="ingest", flow_run_name="ingest")
 def ingest(force: bool = False) -> str:
     """Return the git revision whose data is in place.
 

@@ -67,6 +67,9 @@ class MetaModel:
         learners = {}
         for name in about["learners"]:
             learners[name] = make(name, about["dim"], about["ways"])
-            learners[name].load_state_dict(load_file(folder / f"{name}.safetensors"))
+            try:
+                learners[name].load_state_dict(load_file(folder / f"{name}.safetensors"))
+            except RuntimeError as error:
+                raise ValueError(f"{folder}: weights of {name} do not fit this version; meta-train again") from error
         prior = Prior.from_json(about["prior"])
         return cls(about["family"], about["encoder"], about["dim"], about["ways"], learners, prior, about["about"])

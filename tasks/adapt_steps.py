@@ -63,7 +63,13 @@ def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str)
         raise UserError(
             f"no meta-model of family {found.family} yet; run `acclimate meta-train --family {found.family}`"
         )
-    strategies = [AUTO, *MetaModel.load(meta.folder).strategies]
+    try:
+        strategies = [AUTO, *MetaModel.load(meta.folder).strategies]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"the meta-model of family {found.family} was made by another version ({error}); "
+            f"run `acclimate meta-train --family {found.family}`"
+        ) from error
     if method not in strategies:
         raise UserError(f"no method {method!r}; there are: {', '.join(strategies)}")
     how = Adaptation(k=k, draws=draws, method=method, seed=s.seed)

@@ -36,7 +36,7 @@ STOP_SECONDS = 15
 PRIVATE = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
 #: Flows that a command runs leave the terminal to its progress display; the server still gets every line.
-QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
+QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
 
 Say = Callable[[str], None]
 

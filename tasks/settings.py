@@ -4,6 +4,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domains.domain import FAMILIES, Family
@@ -22,10 +23,10 @@ class Settings(BaseSettings):
     home: Path = Path(".acclimate")  # all state: Prefect, MLflow, caches, checkpoints
     mirror: Path | None = None  # folder searched for source files before the network
     host: str = "127.0.0.1"
-    port: int = 4200
+    port: int = Field(4200, ge=1, le=65535)
     mlflow_uri: str = ""  # default: SQLite in home
     seed: int = 0
-    processes: int = os.cpu_count() or 1
+    processes: int = Field(os.cpu_count() or 1, ge=1)
 
     @cached_property
     def root_path(self) -> Path:
@@ -46,7 +47,12 @@ class Settings(BaseSettings):
 
 def settings() -> Settings:
     """Read the settings from the environment (cheap; nothing is kept between calls)."""
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = "_".join(str(part) for part in wrong["loc"]).upper()
+        raise UserError(f"ACCLIMATE_{name}={wrong['input']}: {wrong['msg'].lower()}; change or unset it") from error
 
 
 def families(names: list[str] | None) -> list[Family]:

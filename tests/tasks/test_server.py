@@ -233,7 +233,7 @@ def test_a_command_beside_joins_and_its_flows_log_to_the_server_but_not_the_term
         def quiet():
             logger = prefect.get_run_logger()
             logger.info("for the server")
-            logger.warning("for both")
+            logger.critical("for both")
 
         with prefect_server(Settings(root=Path({str(settings.root)!r}), port={settings.port})) as server:
             quiet()
