@@ -54,7 +54,7 @@ class ResultRow:
             "accuracy %": with_interval(self.accuracy, self.ci95),
             "best baseline": f"{100 * self.baseline_accuracy:.1f} {self.baseline}",
             "gain": f"{100 * self.gain:+.1f}",
-            "seconds": f"{self.seconds:.1f}",
+            "seconds": f"{self.seconds:.2f}",
             "decision": self.decision,
         }
 

@@ -37,7 +37,7 @@ class Recipe:
     per_class: int
     classes: int
     training: Mapping[str, Training]
-    prior_episodes: int = 90
+    prior_episodes: int = 150
     seed: int = 0
 
     def with_steps(self, steps: int | None) -> "Recipe":
