@@ -39,7 +39,7 @@ def picture():
 def test_a_row_shows_accuracy_with_its_interval_the_best_baseline_and_the_gain():
     assert ROW.gain == pytest.approx(0.05)
     shown = " / ".join(ROW.cells().values())
-    assert shown == "hpo / text / 10 / 66.2 ± 1.1 / 61.2 logistic regression / +5.0 / 3.2 / promoted"
+    assert shown == "hpo / text / 10 / 66.2 ± 1.1 / 61.2 logistic regression / +5.0 / 3.21 / promoted"
     assert artifacts.with_interval(0.5, math.nan) == "50.0"
 
 
