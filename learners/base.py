@@ -1,7 +1,5 @@
 """The one contract of every learner: a loss over episodes to meta-train with, and a way to adapt."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -100,8 +98,3 @@ def prototypes(x: Tensor, y: Tensor, ways: int) -> Tensor:
     """Return class means [N, D] of features [S, D] (differentiable, unequal shots allowed); 0 of an absent class."""
     one_hot = nn.functional.one_hot(y, ways).to(x.dtype)
     return one_hot.T @ x / one_hot.sum(0).clamp_min(1)[:, None]
-
-
-def config(learner: Learner) -> dict[str, Any]:
-    """Return what ``learners.make`` needs to build the learner again."""
-    return {"name": learner.name, "dim": learner.dim, "ways": learner.ways}
