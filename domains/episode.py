@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,11 +15,12 @@ class Episode:
     """One few-shot problem (Vinyals et al. 2016).
 
     Attributes:
-        support_x: [S, D] labelled examples, S = N * K when classes are equally large.
+        support_x: [S, D] labelled examples, S = N * K when classes are equally large; raw ones are [S, C, H, W].
         support_y: [S] labels 0..N-1.
         query_x: [Q, D] examples the adapted model is judged on.
         query_y: [Q] their labels.
         pool_x: [U, D] unlabelled examples of the same domain, or None.
+        ways: N, the number of classes; counted from the labels unless given (targets of a regression have none).
     """
 
     support_x: Tensor
@@ -26,10 +28,22 @@ class Episode:
     query_x: Tensor
     query_y: Tensor
     pool_x: Tensor | None = None
+    ways: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.ways:
+            labelled = not self.support_y.is_floating_point()
+            object.__setattr__(self, "ways", int(self.support_y.max()) + 1 if labelled else 1)
 
     @property
-    def ways(self) -> int:
-        return int(self.support_y.max()) + 1
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """The five tensors, in order."""
+        return self.support_x, self.support_y, self.query_x, self.query_y, self.pool_x
+
+    def to(self, device: torch.device) -> "Episode":
+        """Return the episode on a device."""
+        moved = [None if tensor is None else tensor.to(device) for tensor in self.tensors]
+        return Episode(*moved, self.ways)  # type: ignore[call-arg, arg-type]
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,7 @@ class Pile:
 
     Attributes:
         name: of the domain.
-        x: [n, D] features.
+        x: [n, D] features, or raw examples [n, C, H, W]; bytes (uint8) are kept as bytes and drawn as numbers 0 to 1.
         y: [n] labels.
         shared: the labels mean the same in every domain of the family (market states do), so an episode keeps
             their order and uses them all.
@@ -50,6 +64,18 @@ class Pile:
     y: Tensor
     shared: bool = False
     time: Tensor | None = None
+
+    @cached_property
+    def classes(self) -> dict[int, Tensor]:
+        """The indices of the examples of every class, in the order of the pile."""
+        order = self.y.argsort(stable=True)
+        found, counts = self.y.unique(return_counts=True)
+        return dict(zip(found.tolist(), order.split(counts.tolist()), strict=True))
+
+    def examples(self, index: Tensor) -> Tensor:
+        """Return examples [k, ...] as numbers."""
+        x = self.x[index]
+        return x.float() / 255 if x.dtype == torch.uint8 else x
 
     def only(self, classes: Tensor) -> "Pile":
         """Return the pile restricted to some classes."""
@@ -91,31 +117,36 @@ def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Epi
         return _draw_in_time(pile, shape, generator)
     shots = shape.shots[_choose(len(shape.shots), generator)]
     size = shape.pool[_choose(len(shape.pool), generator)]
-    classes, counts = pile.y.unique(return_counts=True)
-    classes = classes[counts >= shots + 2]
+    classes = torch.tensor([c for c, index in pile.classes.items() if len(index) >= shots + 2])
     if len(classes) < 2:
         raise ValueError(
             f"domain {pile.name}: fewer than 2 classes have the {shots + 2} examples that {shots} shots need"
         )
     if not pile.shared:
+        if len(classes) < shape.ways[0] == shape.ways[1]:
+            raise ValueError(
+                f"domain {pile.name}: {shape.ways[0]} ways asked, {len(classes)} classes have the {shots + 2} examples "
+                f"that {shots} shots need"
+            )
         low, high = (min(n, len(classes)) for n in shape.ways)
         ways = low + _choose(high - low + 1, generator)
         classes = classes[torch.randperm(len(classes), generator=generator)[:ways]]
     support, query, rest = [], [], []
-    for c in classes:
-        index = (pile.y == c).nonzero()[:, 0]
+    for c in classes.tolist():
+        index = pile.classes[c]
         index = index[torch.randperm(len(index), generator=generator)]
-        end = shots + min(shape.queries, max(1, (len(index) - shots) // 2))
+        room = len(index) - shots if size == 0 else max(1, (len(index) - shots) // 2)
+        end = shots + min(shape.queries, room)
         support.append(index[:shots])
         query.append(index[shots:end])
         rest.append(index[end:])
     pool = _pool(rest, size, shape.imbalance[_choose(len(shape.imbalance), generator)], generator)
     return Episode(
-        pile.x[torch.cat(support)],
+        pile.examples(torch.cat(support)),
         _labels(support, pile, classes),
-        pile.x[torch.cat(query)],
+        pile.examples(torch.cat(query)),
         _labels(query, pile, classes),
-        pile.x[pool] if len(pool) else None,
+        pile.examples(pool) if len(pool) else None,
     )
 
 

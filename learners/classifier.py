@@ -1,7 +1,8 @@
 """What adaptation gives: a classifier of feature vectors that is tensors and a few words, never code."""
 
+import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional as F
+
+from learners.parts import Part, make_part
 
 FILE = "classifier.safetensors"
 
@@ -22,8 +26,29 @@ class Affine:
     bias: Tensor
 
 
-#: A step of a classifier: an affine map, or one of the words ``relu`` and ``normalise`` (to unit length).
-Layer = Affine | str
+@dataclass(frozen=True)
+class Network:
+    """A module known by name (``learners/parts.py``) at some weights, in evaluation mode."""
+
+    module: Part
+    weights: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, module: Part, weights: Mapping[str, Tensor] | None = None) -> "Network":
+        """Return a module as it is now, or at other parameters; later changes to the module do not reach it."""
+        own = {**dict(module.named_parameters()), **dict(module.named_buffers()), **(weights or {})}
+        return cls(copy.deepcopy(module).eval(), {name: value.detach().clone() for name, value in own.items()})
+
+
+#: Words for steps without numbers. ``normalise`` is to unit length.
+WORDS = {
+    "relu": F.relu,
+    "normalise": lambda x: F.normalize(x, dim=-1),
+    "softmax": lambda x: F.softmax(x, dim=-1),
+    "log": lambda x: x.clamp_min(1e-12).log(),
+}
+#: A step of a classifier: an affine map, a module, or a word of WORDS.
+Layer = Affine | Network | str
 
 
 @dataclass(frozen=True)
@@ -38,12 +63,14 @@ class Classifier:
     temperature: float = 1.0
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return uncalibrated logits [n, N] of features [n, D]."""
+        """Return uncalibrated logits [n, N] of features [n, D] or raw examples."""
         for layer in self.layers:
             if isinstance(layer, Affine):
                 x = F.linear(x, layer.weight, layer.bias)
+            elif isinstance(layer, Network):
+                x = functional_call(layer.module, dict(layer.weights), (x,))
             else:
-                x = F.relu(x) if layer == "relu" else F.normalize(x, dim=-1)
+                x = WORDS[layer](x)
         return x
 
     @torch.no_grad()
@@ -61,12 +88,18 @@ class Classifier:
 
     def save(self, folder: Path) -> Path:
         """Write one safetensors file into a folder and return its path."""
-        tensors, words = {}, []
+        tensors: dict[str, Tensor] = {}
+        words: list[object] = []
         for i, layer in enumerate(self.layers):
-            words.append("affine" if isinstance(layer, Affine) else layer)
             if isinstance(layer, Affine):
-                tensors[f"{i}.weight"] = layer.weight.detach().contiguous()
-                tensors[f"{i}.bias"] = layer.bias.detach().contiguous()
+                words.append("affine")
+                tensors |= {f"{i}.weight": layer.weight, f"{i}.bias": layer.bias}
+            elif isinstance(layer, Network):
+                words.append({"module": layer.module.name, "config": layer.module.config})
+                tensors |= {f"{i}.{name}": value for name, value in layer.weights.items()}
+            else:
+                words.append(layer)
+        tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         about = {"layers": words, "labels": self.labels, "temperature": self.temperature}
         save_file(tensors, folder / FILE, metadata={"classifier": json.dumps(about)})
         return folder / FILE
@@ -80,10 +113,17 @@ class Classifier:
         """
         with safe_open(folder / FILE, "pt") as file:
             about = json.loads(file.metadata()["classifier"])
-            layers: list[Layer] = []
-            for i, word in enumerate(about["layers"]):
-                if word not in ("affine", "relu", "normalise"):
-                    raise ValueError(f"{folder / FILE}: unknown layer {word!r}; made by a newer version?")
-                affine = word == "affine"
-                layers.append(Affine(file.get_tensor(f"{i}.weight"), file.get_tensor(f"{i}.bias")) if affine else word)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        layers: list[Layer] = []
+        for i, word in enumerate(about["layers"]):
+            if word == "affine":
+                layers.append(Affine(tensors[f"{i}.weight"], tensors[f"{i}.bias"]))
+            elif isinstance(word, dict):
+                prefix = f"{i}."
+                weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+                layers.append(Network(make_part(word["module"], word["config"]).eval(), weights))
+            elif word in WORDS:
+                layers.append(word)
+            else:
+                raise ValueError(f"{folder / FILE}: unknown layer {word!r}; made by a newer version?")
         return cls(tuple(layers), tuple(about["labels"]), about["temperature"])

@@ -1,78 +1,93 @@
 """MAML (Finn, Abbeel & Levine 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks")."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from domains.episode import Episode
 from learners.base import Learner, check_support
-from learners.classifier import Affine, Classifier
+from learners.bodies import Body
+from learners.classifier import Affine, Classifier, Layer
+from learners.classifier import Network as Module
+from learners.network import Network, loss
+from learners.two_layer import TwoLayer
 
-Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+Rates = Sequence[Mapping[str, Tensor | float]]
 
 
 class MAML(Learner):
-    """Meta-learns the start of a network D-64-N so that a few gradient steps on the support solve the episode.
+    """Meta-learns the start of a network so that a few gradient steps on the support solve the episode.
 
     min_theta  sum_episodes L_query(theta_T),  theta_{t+1} = theta_t - a_t grad L_support(theta_t),
 
-    differentiated through the steps (second order), with a learned rate a_t for every step and tensor (as in
-    MAML++, Antoniou et al. 2019). Where labels differ between domains, all classes start from one learned head
-    vector, so that N is free (Ye & Chao 2022, "How to Train Your MAML to Excel in Few-Shot Classification");
-    where they are shared, every label has a learned head vector of its own.
+    differentiated through the steps (second order). L is the cross-entropy, or the squared error where the targets are
+    numbers. With ``ways`` the head has a row of its own for every label, as published; without, all classes start from
+    one learned row, so that N is free. On features of length D the network is D-64-N.
+
+    Args:
+        steps: T in meta-training.
+        rate: the inner rate a, as published; None: one learned for every step and tensor (Antoniou et al. 2019).
+        test_steps: T when adapting; rates repeat the last one.
     """
 
     name = "maml"
-    steps, hidden = 5, 64
+    hidden, first_order = 64, False
 
-    def __init__(self, dim: int, ways: int | None = None) -> None:
-        super().__init__(dim, ways)
-        draw = torch.Generator().manual_seed(0)
-        self.w1 = nn.Parameter(torch.randn(self.hidden, dim, generator=draw) * (2 / dim) ** 0.5)
-        self.b1 = nn.Parameter(torch.zeros(self.hidden))
-        self.w2 = nn.Parameter(torch.zeros(ways or 1, self.hidden))
-        self.b2 = nn.Parameter(torch.zeros(ways or 1))
-        rate = (
-            0.01 if ways is not None else 0.5 * min(1.0, (384 / dim) ** 2)
-        )  # the longer the inputs, the steeper the loss
-        self.log_rates = nn.Parameter(torch.full((self.steps, 4), rate).log())
+    def __init__(
+        self,
+        body: int | Body,
+        ways: int | None = None,
+        steps: int = 5,
+        rate: float | None = None,
+        test_steps: int | None = None,
+    ) -> None:
+        super().__init__(body, ways)
+        self.steps, self.rate, self.test_steps = steps, rate, test_steps or steps
+        del self.body  # the network has it
+        self.network = TwoLayer(body, self.hidden, ways) if isinstance(body, int) else Network(body, ways)
+        if not self.raw:
+            self.together = 64
+        self.names = [name for name, _ in self.network.named_parameters()]
+        if rate is None:
+            # the longer the inputs, the steeper the loss
+            start = 0.01 if ways is not None else 0.5 * min(1.0, (384 / self.dim) ** 2)
+            self.log_rates = nn.Parameter(torch.full((steps, len(self.names)), 0.1 if self.raw else start).log())
 
-    def start(self, ways: int) -> Weights:
-        if self.ways is not None:
-            return self.w1, self.b1, self.w2, self.b2
-        return self.w1, self.b1, self.w2.expand(ways, -1), self.b2.expand(ways)
+    def rates(self, steps: int) -> Rates:
+        """Return what each of so many steps multiplies the gradient of each tensor with."""
+        if self.rate is not None:
+            return [dict.fromkeys(self.names, self.rate)] * steps
+        return self.by_name(self.log_rates.exp(), steps)
 
-    def solve(self, x: Tensor, y: Tensor, create_graph: bool) -> Weights:
-        """Return the adapted weights for a standardised support [S, D], [S]."""
-        weights = self.start(self.ways or int(y.max()) + 1)
-        return inner_loop(weights, x, y, self.log_rates.exp(), create_graph)
+    def by_name(self, rates: Tensor, steps: int) -> Rates:
+        """Return rates [T, tensors] as one mapping a step, the last one repeated where there are more steps."""
+        rows = [dict(zip(self.names, row.unbind(), strict=True)) for row in rates.unbind()]
+        return [rows[min(t, len(rows) - 1)] for t in range(steps)]
+
+    def solve(self, x: Tensor, y: Tensor, ways: int, steps: int) -> dict[str, Tensor]:
+        """Return theta_T for a standardised support [S, *shape], [S]."""
+        return self.network.descend(self.network.start(ways), x, y, self.rates(steps), self.first_order)
 
     def meta_loss(self, episode: Episode) -> Tensor:
         mean, scale = self.scaling(episode.support_x, episode.pool_x)
-        weights = self.solve((episode.support_x - mean) / scale, episode.support_y, create_graph=True)
-        return F.cross_entropy(forward(weights, (episode.query_x - mean) / scale), episode.query_y)
+        support, query = (episode.support_x - mean) / scale, (episode.query_x - mean) / scale
+        parameters = self.solve(support, episode.support_y, self.ways or episode.ways, self.steps)
+        return loss(self.network.outputs(parameters, query), episode.query_y)
 
+    @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        check_support(support_x, support_y, self.dim, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways)
         mean, scale = self.scaling(support_x, pool_x)
-        with torch.enable_grad():
-            weights = self.solve((support_x - mean) / scale, support_y, create_graph=False)
-        w1, b1, w2, b2 = (w.detach() for w in weights)
-        first = Affine(w1 / scale, b1 - w1 @ (mean / scale))
-        return Classifier((first, "relu", Affine(w2, b2)))
+        with torch.enable_grad() if self.raw else torch.no_grad():
+            now = self.solve((support_x - mean) / scale, support_y, ways, self.test_steps)
+        return Classifier(self.layers({name: value.detach() for name, value in now.items()}, mean, scale))
 
-
-def forward(weights: Weights, x: Tensor) -> Tensor:
-    """Return logits [n, N] of the two-layer network."""
-    w1, b1, w2, b2 = weights
-    return F.linear(F.relu(F.linear(x, w1, b1)), w2, b2)
-
-
-def inner_loop(weights: Weights, x: Tensor, y: Tensor, rates: Tensor, create_graph: bool) -> Weights:
-    """Return theta_T after one gradient step a row of rates [T, 4] on the support's cross-entropy."""
-    for step in rates:
-        loss = F.cross_entropy(forward(weights, x), y)
-        gradients = torch.autograd.grad(loss, weights, create_graph=create_graph)
-        w1, b1, w2, b2 = (w - rate * g for w, rate, g in zip(weights, step, gradients, strict=True))
-        weights = w1, b1, w2, b2
-    return weights
+    def layers(self, parameters: Mapping[str, Tensor], mean: Tensor, scale: Tensor) -> tuple[Layer, ...]:
+        """Return adapted parameters as the layers of a classifier of examples that are not standardised."""
+        head = Affine(parameters["weight"], parameters["bias"])
+        if self.raw:
+            weights = {k.removeprefix("body."): v for k, v in parameters.items() if k.startswith("body.")}
+            return Module.of(self.network.body, weights), head
+        w, b = parameters["body.layers.0.weight"], parameters["body.layers.0.bias"]
+        return Affine(w / scale, b - w @ (mean / scale)), "relu", head

@@ -4,13 +4,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from domains.episode import Episode, Pile, Shape, draw
 from learners import checkpoint
 from learners.base import Learner
+from learners.bodies.norm import measure
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,10 @@ class Training:
 
     Args:
         steps: meta-updates; batch: episodes a meta-update.
-        rate: Adam's learning rate, annealed to zero by a cosine.
+        rate: the optimiser's learning rate at the start.
+        optimiser: Adam, or plain gradient descent (Reptile's interpolation).
+        schedule: how the rate goes to zero, or that it does not.
+        clip: the largest norm of a meta-gradient.
         every: meta-updates between validations (and checkpoints).
         episodes: validation episodes, the same ones each time.
         seed: of the episode sampler and of the validation episodes.
@@ -29,9 +34,18 @@ class Training:
     steps: int = 400
     batch: int = 4
     rate: float = 2e-3
+    optimiser: Literal["adam", "sgd"] = "adam"
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    clip: float = 5.0
     every: int = 50
     episodes: int = 40
     seed: int = 0
+
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a meta-update, counted from 0."""
+        done = step / self.steps
+        factor = {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}
+        return self.rate * factor[self.schedule]
 
 
 @dataclass(frozen=True)
@@ -58,9 +72,10 @@ def meta_train(
 ) -> History:
     """Meta-train a learner in place and leave it with its best parameters by validation loss.
 
-    min_theta  E_episode[ learner.meta_loss(episode; theta) ] by Adam. With a ``path`` the state (parameters, best
-    parameters, optimiser, sampler) is saved at every validation, and an interrupted call goes on from there to the
-    same end as one that was never stopped.
+    min_theta  E_episode[ learner.meta_loss(episode; theta) ]. With a ``path`` the state (parameters, best parameters,
+    optimiser, sampler) is saved at every validation, and an interrupted call goes on from there to the same end, bit
+    for bit on the same machine and number of threads and processes, as one that was never stopped. Within a process
+    group of ``torch.distributed`` every process does its share of each batch, and all end with the same parameters.
 
     Args:
         progress: called with the number of meta-updates done since its last call.
@@ -70,39 +85,70 @@ def meta_train(
     """
     generator = torch.Generator().manual_seed(training.seed)
     held_out = _episodes(validation, training)
-    optimiser = torch.optim.Adam(learner.parameters(), lr=training.rate)
+    kind = torch.optim.Adam if training.optimiser == "adam" else torch.optim.SGD
+    optimiser: torch.optim.Optimizer = kind(learner.parameters(), lr=training.rate)
+    device = next(learner.parameters()).device
+    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     best = {name: value.clone() for name, value in learner.state_dict().items()}
     history, done, losses = History(), 0, []
     if path is not None and (found := checkpoint.load(path)):
         history, done = _restore(found, learner, optimiser, generator, best)
         progress(done)
     if done == 0:
+        _settle(learner, piles, training)
         _validate(learner, held_out, history, 0, math.nan)
     for step in range(done, training.steps):
+        learner.progress = step / training.steps
         for group in optimiser.param_groups:
-            group["lr"] = training.rate * 0.5 * (1 + math.cos(math.pi * step / training.steps))
+            group["lr"] = training.rate_at(step)
         optimiser.zero_grad()
-        for _ in range(training.batch):
-            loss = learner.meta_loss(draw(piles, training.shape, generator)) / training.batch
-            loss.backward()
-            losses.append(loss.item() * training.batch)
-        norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), 5.0).item()
+        batch = [draw(piles, training.shape, generator) for _ in range(training.batch)]
+        share = [episode.to(device) for episode in batch[rank::processes]]
+        mine = learner.backward(share)
+        losses += _gather(learner, mine, len(share) / len(batch), processes)
+        norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), training.clip).item()
         if not math.isfinite(sum(losses) + norm):
             raise Diverged(
                 f"{learner.name}: meta-loss is {losses[-1]}, its gradient's norm {norm}, at step {step + 1}, "
-                f"learning rate {training.rate}"
+                f"learning rate {training.rate}; lower it and start again"
             )
         optimiser.step()
         progress(1)
         if (step + 1) % training.every == 0 or step + 1 == training.steps:
+            _settle(learner, piles, training)
             _validate(learner, held_out, history, step + 1, sum(losses) / len(losses))
             losses.clear()
             if history.validation_loss[-1] <= min(history.validation_loss):
                 best = {name: value.clone() for name, value in learner.state_dict().items()}
-            if path is not None:
+            if path is not None and rank == 0:
                 _keep(path, learner, optimiser, generator, best, history, step + 1)
     learner.load_state_dict(best)
+    learner.eval()
     return history
+
+
+def _settle(learner: Learner, piles: Sequence[Pile], training: Training) -> None:
+    """Measure the statistics of normalisations that are to be those of the sources, on fixed source episodes."""
+    if "body" not in dict(learner.named_children()):
+        return
+    generator = torch.Generator().manual_seed(training.seed + 2)
+    episodes = (draw(piles, training.shape, generator) for _ in range(16))
+    device = next(learner.parameters()).device
+    measure(learner.body, (torch.cat([e.support_x, e.query_x]).to(device) for e in episodes))
+
+
+def _gather(learner: Learner, losses: list[float], share: float, processes: int) -> list[float]:
+    """Make every gradient the one of the whole batch; return the losses of the whole batch, in a fixed order."""
+    if processes == 1:
+        return losses
+    gradients = [p.grad for p in learner.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients]) * share
+    distributed.all_reduce(flat)
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+    every: list[list[float]] = [[]] * processes
+    distributed.all_gather_object(every, losses)
+    return [loss for part in every for loss in part]
 
 
 def _episodes(piles: Sequence[Pile], training: Training) -> list[Episode]:
@@ -112,11 +158,13 @@ def _episodes(piles: Sequence[Pile], training: Training) -> list[Episode]:
 
 def _validate(learner: Learner, episodes: list[Episode], history: History, step: int, loss: float) -> None:
     total, right = 0.0, 0.0
-    for episode in episodes:
+    learner.eval()
+    for episode in (episode.to(next(learner.parameters()).device) for episode in episodes):
         classifier = learner.adapt(episode.support_x, episode.support_y, episode.pool_x)
         logits = classifier.logits(episode.query_x)
         total += torch.nn.functional.cross_entropy(logits, episode.query_y).item() / len(episodes)
         right += (logits.argmax(1) == episode.query_y).float().mean().item() / len(episodes)
+    learner.train()
     history.step.append(step)
     history.loss.append(loss)
     history.validation_loss.append(total)

@@ -185,11 +185,9 @@ def adapt(
     classifier = learner.adapt(x, compact, pool).at(temperature)
     if len(seen) == labels:
         return classifier
-    last = classifier.layers[-1]
-    assert isinstance(last, Affine)
-    weight = last.weight.mean(0).repeat(labels, 1).index_copy(0, seen, last.weight)
-    bias = (last.bias.mean() + ABSENT * temperature).repeat(labels).index_copy(0, seen, last.bias)
-    return replace(classifier, layers=(*classifier.layers[:-1], Affine(weight, bias)))
+    rows = x.new_full((labels, len(seen)), 1 / len(seen)).index_copy(0, seen, torch.eye(len(seen), dtype=x.dtype))
+    bias = x.new_full((labels,), ABSENT * temperature).index_fill(0, seen, 0)
+    return replace(classifier, layers=(*classifier.layers, Affine(rows, bias)))
 
 
 def cross_validate(

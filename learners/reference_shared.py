@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learners.maml import MAML, Weights, forward, inner_loop
+from learners.base import one_hot
+from learners.maml import MAML
 from learners.task import TaskEncoder
 
 
@@ -26,28 +27,33 @@ class SharedReference(MAML):
         parts: frozenset[str] = frozenset({"represent", "update", "initialise", "finetune"}),
     ) -> None:
         super().__init__(dim, ways)
+        self.together = 1  # the representation reads which labels a support has
         self.parts, self.labels = parts, ways
         self.task = TaskEncoder(dim)
         size = self.task.query.shape[1] + ways
-        self.rates = nn.Linear(size, self.steps * 4)
+        self.moves = nn.Linear(size, self.steps * len(self.names))
         self.modulate = nn.Linear(size, 2 * self.hidden + ways)
-        for layer in (self.rates, self.modulate):
+        for layer in (self.moves, self.modulate):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def solve(self, x: Tensor, y: Tensor, create_graph: bool) -> Weights:
-        w1, b1, w2, b2 = self.start(self.labels)
-        z = x.new_zeros(self.rates.in_features)
+    def solve(self, x: Tensor, y: Tensor, ways: int, steps: int) -> dict[str, Tensor]:
+        now = self.network.start(ways)
+        z = x.new_zeros(self.moves.in_features)
         if "represent" in self.parts:
-            loss = F.cross_entropy(forward((w1, b1, w2, b2), x), y, reduction="none").detach()
-            one_hot = F.one_hot(y, self.labels).to(x.dtype)
-            by_label = one_hot.T @ loss / one_hot.sum(0).clamp_min(1)
+            losses = F.cross_entropy(self.network.outputs(now, x), y, reduction="none").detach()
+            members = one_hot(y, self.labels, x.dtype)
+            by_label = members.T @ losses / members.sum(0).clamp_min(1)
             _, y_seen = y.unique(return_inverse=True)
             z = torch.cat([self.task(x, y_seen, None), by_label])
         if "initialise" in self.parts:
             gamma, beta, bias = self.modulate(z).split([self.hidden, self.hidden, self.labels])
-            w1, b1, b2 = w1 * (1 + gamma)[:, None], b1 * (1 + gamma) + beta, b2 + bias
+            w, b = now["body.layers.0.weight"], now["body.layers.0.bias"]
+            now |= {"body.layers.0.weight": w * (1 + gamma)[:, None], "body.layers.0.bias": b * (1 + gamma) + beta}
+            now["bias"] = now["bias"] + bias
         if "finetune" not in self.parts:
-            return w1, b1, w2, b2
-        moves = self.rates(z).view(self.steps, 4) if "update" in self.parts else torch.zeros(self.steps, 4)
-        return inner_loop((w1, b1, w2, b2), x, y, (self.log_rates + moves).exp(), create_graph)
+            return now
+        log_rates = self.log_rates
+        if "update" in self.parts:
+            log_rates = log_rates + self.moves(z).view_as(log_rates)
+        return self.network.descend(now, x, y, self.by_name(log_rates.exp(), steps))

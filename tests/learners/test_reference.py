@@ -78,7 +78,7 @@ def test_the_meta_loss_has_a_finite_gradient_in_every_part(task):
 
 def test_the_meta_gradient_equals_finite_differences():
     learner, task = trained(5, size=0.2).double(), gaussians([2, 1, 2], dim=5, pool=(3, 6, 2))
-    task = Episode(*(v.double() if v.is_floating_point() else v for v in vars(task).values()))
+    task = Episode(*(v.double() if v.is_floating_point() else v for v in task.tensors))
     learner.meta_loss(task).backward()
     draw, small = torch.Generator().manual_seed(0), 1e-6
     for parameter in learner.parameters():
@@ -208,7 +208,7 @@ def test_examples_in_another_order_give_the_same_answers():
 def test_features_in_another_place_and_size_give_the_same_answers_without_the_representation():
     task = TASKS["a large pool"]
     moved = Episode(
-        *(4 * x + 1 if x.is_floating_point() else x for x in vars(task).values()),
+        *(4 * x + 1 if x.is_floating_point() else x for x in task.tensors),
     )
     assert torch.allclose(logits(Transductive(12), task), logits(Transductive(12), moved), atol=5e-2)
 
