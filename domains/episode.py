@@ -69,8 +69,14 @@ class Pile:
     def classes(self) -> dict[int, Tensor]:
         """The indices of the examples of every class, in the order of the pile."""
         order = self.y.argsort(stable=True)
-        found, counts = self.y.unique(return_counts=True)
+        found, counts = self.sizes
         return dict(zip(found.tolist(), order.split(counts.tolist()), strict=True))
+
+    @cached_property
+    def sizes(self) -> tuple[Tensor, Tensor]:
+        """The classes and how many examples each has."""
+        found, counts = self.y.unique(return_counts=True)
+        return found, counts
 
     def examples(self, index: Tensor) -> Tensor:
         """Return examples [k, ...] as numbers."""
@@ -117,7 +123,8 @@ def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Epi
         return _draw_in_time(pile, shape, generator)
     shots = shape.shots[_choose(len(shape.shots), generator)]
     size = shape.pool[_choose(len(shape.pool), generator)]
-    classes = torch.tensor([c for c, index in pile.classes.items() if len(index) >= shots + 2])
+    classes, counts = pile.sizes
+    classes = classes[counts >= shots + 2]
     if len(classes) < 2:
         raise ValueError(
             f"domain {pile.name}: fewer than 2 classes have the {shots + 2} examples that {shots} shots need"

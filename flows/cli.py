@@ -90,22 +90,23 @@ def meta_train(
     family: Family,
     rev: Revision = "HEAD",
     steps: Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner.")] = None,
+    learner: Annotated[list[str] | None, typer.Option(help="Only this learner (repeatable).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Meta-train the learners of a family on its source domains.
 
-    Example: acclimate meta-train --family text
+    Example: acclimate meta-train --family text --learner ridge --learner protonet
     """
     from tasks.settings import families
 
     families([family])
     from tasks.meta_train_steps import plan_meta_training
 
-    plan_meta_training.fn(family, rev, steps)
+    plan_meta_training.fn(family, rev, steps, learner or ())
     with flows_running(settings()):
         from flows.meta_train import meta_train as flow
 
-        version = flow(family, rev, steps)
+        version = flow(family, rev, steps, learner or ())
     if as_json:
         return print_json({"family": family, "model_version": version})
     print(f"meta-model of family {family}: version {version}")
@@ -169,29 +170,37 @@ def predict(
 
 @app.command()
 def bench(
-    suite: Annotated[str, typer.Argument(help="Which benchmark: quick.")],
+    suite: Annotated[str, typer.Argument(help="quick, omniglot, miniimagenet or speed.")],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     draws: Draws = 10,
+    methods: Annotated[str, typer.Option(help="omniglot, miniimagenet: methods, comma between them.")] = "",
+    shots: Annotated[str, typer.Option(help="omniglot, miniimagenet: examples a class.")] = "1,5,10",
+    ways: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: classes an episode.")] = 5,
+    steps: Annotated[int | None, typer.Option(min=1, help="omniglot, miniimagenet: meta-updates.")] = None,
+    pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet: a side of the images.")] = None,
+    episodes: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: test episodes.")] = 1000,
 ) -> None:
-    """Measure: every method on every built-in target at 1, 5 and 10 labels a class.
+    """Measure.
 
-    Example: acclimate bench quick --json quick.json
+    quick: every method on every built-in target at 1, 5 and 10 labels a class. omniglot, miniimagenet: learners
+    meta-trained on raw images, as in their papers, beside supervised learning from the same shots. speed: meta-updates
+    beside the usual way to compute them.
+
+    Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """
-    if suite != "quick":
-        raise UserError(f"no benchmark {suite!r}; there is: quick")
+    from tasks import bench as benches
+
+    if suite not in benches.SUITES:
+        raise UserError(f"no benchmark {suite!r}; there are: {', '.join(benches.SUITES)}")
     if as_json is not None and not as_json.resolve().parent.is_dir():
         raise UserError(f"cannot write {as_json}: no such folder; choose another path")
     from domains.files import write_whole
-    from tasks import bench as benches
-    from tasks.progress import progress, terminal
+    from tasks.progress import terminal
     from tasks.reports import bench_table
 
-    s = settings()
-    with (
-        terminal(err),
-        progress("bench quick", len(benches.targets(s)) * len(benches.SHOTS) * draws) as advance,
-    ):
-        rows = benches.quick(s, draws, advance)
+    asked = benches.Asked(draws, benches.words(methods), benches.numbers(shots), ways, steps, pixels, episodes)
+    with terminal(err):
+        rows = benches.run(settings(), suite, asked, lambda line: err.print(line, highlight=False))
     if as_json is not None:
         write_whole(as_json, json.dumps(rows, indent=1))
     Console().print(bench_table(rows))

@@ -1,20 +1,23 @@
 """Meta-train the learners of one family on its source domains."""
 
+from collections.abc import Sequence
+
 from prefect import flow
 
 from tasks import meta_train_steps as do
 
 
 @flow(name="meta-train", flow_run_name="meta-train {family}")
-def meta_train(family: str, revision: str = "HEAD", steps: int | None = None) -> str:
+def meta_train(family: str, revision: str = "HEAD", steps: int | None = None, learners: Sequence[str] = ()) -> str:
     """Return the version of the family's meta-model, trained unless an equal one exists.
 
     Args:
         family: ``text``, ``vision`` or ``market``.
         revision: git revision whose ``data.dvc`` is read.
         steps: meta-updates a learner, if not those of the recipe.
+        learners: which to meta-train, if not those of the recipe.
     """
-    plan = do.plan_meta_training(family, revision, steps)
+    plan = do.plan_meta_training(family, revision, steps, learners)
     version = do.find_finished(plan)
     if version is None:
         do.encode_sources(plan)

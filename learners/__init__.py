@@ -1,31 +1,60 @@
-"""Meta-learning algorithms, encoders and the choice between them: pure torch."""
+"""Meta-learning algorithms, bodies, encoders and the choice between learners: pure torch."""
 
+from learners.anil import ANIL
 from learners.base import Learner
+from learners.bodies import Body
+from learners.caml import CAML
+from learners.cnaps import CNAPs
+from learners.finetune import Finetune
+from learners.fomaml import FOMAML
+from learners.leo import LEO
 from learners.logistic import Logistic
+from learners.lstm_learner import LSTMLearner
 from learners.maml import MAML
+from learners.maml_plus_plus import MAMLPlusPlus
+from learners.matching import MatchingNet
+from learners.meta_sgd import MetaSGD
 from learners.pooled import Pooled
 from learners.protonet import ProtoNet
 from learners.prototype import NearestPrototype
 from learners.reference import Reference, Transductive, Whitened
 from learners.reference_shared import SharedReference
+from learners.relation import RelationNet
+from learners.reptile import Reptile
+from learners.ridge import Ridge
 from learners.scratch import Scratch
+from learners.svm import SVMHead
 
 #: Plain baselines: what a user would do without other domains.
 BASELINES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Scratch)
-#: Learners that are meta-trained: where every domain has labels of its own, and where all share them.
-META: tuple[type[Learner], ...] = (ProtoNet, MAML, Reference)
-META_SHARED: tuple[type[Learner], ...] = (Pooled, ProtoNet, MAML, SharedReference)
 #: Strategies the portfolio chooses from, besides the meta-trained learners.
 PLAIN_STRATEGIES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Whitened, Transductive)
 
+#: Learners that are meta-trained by episodes, whatever the labels.
+META: tuple[type[Learner], ...] = (
+    *(MAML, FOMAML, Reptile, ANIL, MetaSGD, MAMLPlusPlus),
+    *(ProtoNet, MatchingNet, RelationNet, Ridge, SVMHead),
+    *(CAML, CNAPs, LSTMLearner, LEO),
+)
+#: Those besides: where every domain has labels of its own, and where all share them (markets).
+OWN_LABELS: tuple[type[Learner], ...] = (Reference,)
+SHARED_LABELS: tuple[type[Learner], ...] = (Pooled, SharedReference)
 
-def make(name: str, dim: int, ways: int | None = None) -> Learner:
-    """Return a new learner by name.
+
+def trainable(shared: bool) -> list[str]:
+    """Return the names of the learners that can be meta-trained by episodes."""
+    own: tuple[type[Learner], ...] = SHARED_LABELS if shared else OWN_LABELS
+    return [kind.name for kind in META + own]
+
+
+def make(name: str, body: int | Body, ways: int | None = None) -> Learner:
+    """Return a new learner by name, on features of a length or with a body of its own.
 
     Raises:
         ValueError: no learner has that name.
     """
-    kinds = {kind.name: kind for kind in (*BASELINES, *PLAIN_STRATEGIES, *(META if ways is None else META_SHARED))}
+    own = OWN_LABELS if ways is None else SHARED_LABELS
+    kinds = {kind.name: kind for kind in (*BASELINES, *PLAIN_STRATEGIES, Finetune, *META, *own)}
     if name not in kinds:
         raise ValueError(f"no learner {name!r}; there are: {', '.join(kinds)}")
-    return kinds[name](dim, ways)
+    return kinds[name](body, ways)

@@ -45,6 +45,11 @@ class Learner(nn.Module):
         self.mean: Tensor
         self.scale: Tensor
 
+    @property
+    def trunk(self) -> nn.Module:
+        """The body, wherever the learner keeps it."""
+        return self.body
+
     def fit_scale(self, x: Tensor) -> None:
         """Take the standardisation from source features [n, D]."""
         if not self.raw:

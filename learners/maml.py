@@ -48,11 +48,15 @@ class MAML(Learner):
         self.network = TwoLayer(body, self.hidden, ways) if isinstance(body, int) else Network(body, ways)
         if not self.raw:
             self.together = 64
-        self.names = [name for name, _ in self.network.named_parameters()]
+        self.names = [name for name, p in self.network.named_parameters() if p.requires_grad]
         if rate is None:
             # the longer the inputs, the steeper the loss
             start = 0.01 if ways is not None else 0.5 * min(1.0, (384 / self.dim) ** 2)
             self.log_rates = nn.Parameter(torch.full((steps, len(self.names)), 0.1 if self.raw else start).log())
+
+    @property
+    def trunk(self) -> nn.Module:
+        return self.network.body
 
     def rates(self, steps: int) -> Rates:
         """Return what each of so many steps multiplies the gradient of each tensor with."""
@@ -79,7 +83,7 @@ class MAML(Learner):
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         ways = check_support(support_x, support_y, self.shape, self.ways)
         mean, scale = self.scaling(support_x, pool_x)
-        with torch.enable_grad() if self.raw else torch.no_grad():
+        with torch.enable_grad():
             now = self.solve((support_x - mean) / scale, support_y, ways, self.test_steps)
         return Classifier(self.layers({name: value.detach() for name, value in now.items()}, mean, scale))
 

@@ -129,12 +129,10 @@ def meta_train(
 
 def _settle(learner: Learner, piles: Sequence[Pile], training: Training) -> None:
     """Measure the statistics of normalisations that are to be those of the sources, on fixed source episodes."""
-    if "body" not in dict(learner.named_children()):
-        return
     generator = torch.Generator().manual_seed(training.seed + 2)
     episodes = (draw(piles, training.shape, generator) for _ in range(16))
     device = next(learner.parameters()).device
-    measure(learner.body, (torch.cat([e.support_x, e.query_x]).to(device) for e in episodes))
+    measure(learner.trunk, (torch.cat([e.support_x, e.query_x]).to(device) for e in episodes))
 
 
 def _gather(learner: Learner, losses: list[float], share: float, processes: int) -> list[float]:

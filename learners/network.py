@@ -8,6 +8,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from learners.bodies import Body
+from learners.bodies.norm import inside_vmap
 
 Parameters = Mapping[str, Tensor]
 
@@ -77,7 +78,7 @@ def gradient(
 
     In a loop autograd is quicker; inside ``vmap`` only ``torch.func.grad`` works.
     """
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if inside_vmap():
         found = torch.func.grad(function)(at)
         return {name: value.detach() for name, value in found.items()} if constant else found
     with torch.enable_grad():

@@ -1,6 +1,7 @@
 """Benchmarks: rows of figures that later checks read."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from domains.errors import UserError
@@ -9,12 +10,65 @@ from tasks import registry
 from tasks.adapt_steps import summarise
 from tasks.adaptation import Adaptation, check_encoder, encode_domain, run_trial
 from tasks.data import domains_at, snapshot
+from tasks.progress import progress
 from tasks.settings import Settings
 
+SUITES = ("quick", "omniglot", "miniimagenet", "speed")
 SHOTS = (1, 5, 10)
+ROUNDS = 7  # of the suite speed
+
+#: A row: ``{suite, domain, setting, method, metric, value, ci95, n, seconds}``.
+Row = dict[str, Any]
 
 
-def quick(settings: Settings, draws: int = 10, advance: Callable[[int], None] = lambda n: None) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a benchmark; each suite reads its own part."""
+
+    draws: int = 10
+    methods: tuple[str, ...] = ()
+    shots: tuple[int, ...] = SHOTS
+    ways: int = 5
+    steps: int | None = None
+    pixels: int | None = None
+    episodes: int = 1000
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return what stands between commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Return the positive numbers between commas.
+
+    Raises:
+        UserError: one is not a positive number, or there is none.
+    """
+    found = words(text)
+    if not found or not all(word.isdecimal() and int(word) for word in found):
+        raise UserError(f"shots = {text!r}: positive numbers with commas between them, such as 1,5,10")
+    return tuple(int(word) for word in found)
+
+
+def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+    """Run a suite of SUITES and return its rows."""
+    if suite == "quick":
+        with progress("bench quick", len(targets(settings)) * len(SHOTS) * asked.draws) as advance:
+            return quick(settings, asked.draws, advance)
+    if suite == "speed":
+        from tasks.bench_speed import speed
+
+        with progress("bench speed", 4 * (ROUNDS + 1)) as advance:
+            return speed(ROUNDS, advance=advance)
+    from tasks import bench_fewshot
+
+    todo = bench_fewshot.jobs(suite, asked)
+    with progress(f"bench {suite}", bench_fewshot.total(todo)) as advance:
+        return bench_fewshot.few_shot(settings, todo, advance, say)
+
+
+def quick(settings: Settings, draws: int = 10, advance: Callable[[int], None] = lambda n: None) -> list[Row]:
     """Compare every method on every built-in target at 1, 5 and 10 labels a class.
 
     Protocol: frozen encoder, the same supports, pool and test examples for every method; mean over support draws
@@ -23,7 +77,7 @@ def quick(settings: Settings, draws: int = 10, advance: Callable[[int], None] = 
     Returns:
         Rows ``{suite, domain, setting, method, metric, value, ci95, n, seconds}``.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for domain in targets(settings):
         meta = registry.champion(settings, registry.meta_name(domain.family))
         if meta is None:

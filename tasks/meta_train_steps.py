@@ -1,6 +1,7 @@
 """The Prefect tasks of the flow ``meta_train``. They hand on paths and names; tensors stay inside."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,8 @@ class Plan:
 
 
 @task(cache_policy=NO_CACHE)
-def plan_meta_training(family: str, revision: str, steps: int | None) -> Plan:
-    """Resolve the revision and the source domains of a family."""
+def plan_meta_training(family: str, revision: str, steps: int | None, learners: Sequence[str] = ()) -> Plan:
+    """Resolve the revision, the source domains of a family and the recipe."""
     if family not in FAMILIES:
         raise UserError(f"no family {family!r}; there are: {', '.join(FAMILIES)}")
     if steps is not None and steps < 1:
@@ -50,7 +51,7 @@ def plan_meta_training(family: str, revision: str, steps: int | None) -> Plan:
     s = settings()
     every = (snapshot(s.root_path, s.home_path, name, revision) for name in domains_at(s.root_path, revision))
     domains = tuple(d for d in every if d.family == family and d.role == "source")
-    recipe = RECIPES[family].with_steps(steps)  # type: ignore[index]
+    recipe = RECIPES[family].with_learners(learners).with_steps(steps)  # type: ignore[index]
     key = training_key(domains, family, recipe)  # type: ignore[arg-type]
     return Plan(family, domains, recipe, key, s.home_path / "checkpoints" / key)  # type: ignore[arg-type]
 

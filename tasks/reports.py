@@ -171,11 +171,14 @@ def score_table(result: AdaptResult) -> "Table":
 
 
 def bench_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
-    """Return accuracies, one row a domain and setting, one column a method."""
-    methods = list(dict.fromkeys(row["method"] for row in rows))
+    """Return accuracies, one row a domain and setting, one column a method; other figures as they are."""
+    found = [row for row in rows if row["metric"] == "accuracy"]
+    if not found:
+        keys = ("domain", "setting", "method", "metric", "value")
+        return table_of([{key: str(row[key]) for key in keys} for row in rows])
+    methods = list(dict.fromkeys(row["method"] for row in found))
     lines: dict[tuple[str, str], dict[str, str]] = {}
-    for row in rows:
-        if row["metric"] == "accuracy":
-            line = lines.setdefault((row["domain"], row["setting"]), dict.fromkeys(methods, ""))
-            line[row["method"]] = with_interval(row["value"], row["ci95"])
+    for row in found:
+        line = lines.setdefault((row["domain"], row["setting"]), dict.fromkeys(methods, ""))
+        line[row["method"]] = with_interval(row["value"], row["ci95"])
     return table_of([{"domain": d, "setting": s} | line for (d, s), line in lines.items()])

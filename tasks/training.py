@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ import torch
 from domains.domain import Domain, Family
 from domains.episode import Pile, Shape, draw
 from domains.errors import UserError
-from learners import PLAIN_STRATEGIES, make
+from learners import PLAIN_STRATEGIES, make, trainable
 from learners.base import Learner
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
@@ -40,6 +41,22 @@ class Recipe:
     prior_episodes: int = 150
     seed: int = 0
 
+    def with_learners(self, names: Sequence[str]) -> "Recipe":
+        """Return the recipe with these learners; one it does not know is trained as long as its longest.
+
+        Raises:
+            UserError: a learner is unknown, or not meta-trained by episodes.
+        """
+        if not names:
+            return self
+        longest = max(self.training.values(), key=lambda training: training.steps)
+        shared = longest.shape is MARKET
+        known = trainable(shared)
+        for name in names:
+            if name not in known:
+                raise UserError(f"no learner {name!r} for this family; there are: {', '.join(known)}")
+        return replace(self, training={n: self.training.get(n, default_training(n, longest)) for n in names})
+
     def with_steps(self, steps: int | None) -> "Recipe":
         """Return the recipe with another number of meta-updates."""
         if steps is None:
@@ -61,6 +78,13 @@ RECIPES: dict[Family, Recipe] = {
     "vision": Recipe(20, 16, _trainings(VISION, protonet=80, maml=120, reference=48), prior_episodes=60),
     "market": Recipe(1500, 3, _trainings(MARKET, pooled=200, protonet=50, maml=200, reference=200)),
 }
+
+
+def default_training(name: str, like: Training) -> Training:
+    """Return how a learner without a recipe of its own is trained; Reptile's outer update is plain interpolation."""
+    if name == "reptile":
+        return replace(like, rate=1.0, optimiser="sgd", schedule="linear", clip=math.inf)
+    return like
 
 
 MANY = 10  # source domains, from which on whole domains are held out

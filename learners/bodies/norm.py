@@ -20,9 +20,9 @@ class BatchNorm(nn.Module):
     - ``source``: the examples that pass together in meta-training; afterwards those of the source domains, measured
       once by ``measure`` instead of averaged along the way (Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm").
 
-    No buffer changes inside ``forward``, so it is pure and can be vmapped. Scale and shift are applied apart from
-    ``F.batch_norm``: given to it, PyTorch 2.13 differentiates it wrongly a second time under ``vmap`` (the gradient of
-    a MAML step is off by 0.4 to 5 %, in float64 too); without them loop and vmap agree to the last digits.
+    No buffer changes inside ``forward``, so it is pure and can be vmapped. Under ``vmap`` scale and shift are applied
+    apart from ``F.batch_norm``: given to it, PyTorch 2.13 differentiates it wrongly a second time (the gradient of a
+    MAML step is off by 0.4 to 5 %, in float64 too); without them loop and vmap agree to the last digits.
     """
 
     def __init__(self, channels: int, statistics: Statistics = "batch", eps: float = 1e-5) -> None:
@@ -36,11 +36,17 @@ class BatchNorm(nn.Module):
             self.variance: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.statistics == "source" and not self.training:
-            x = F.batch_norm(x, self.mean, self.variance, training=False, eps=self.eps)
-        else:
-            x = F.batch_norm(x, None, None, training=True, eps=self.eps)
+        known = self.statistics == "source" and not self.training
+        mean, variance = (self.mean, self.variance) if known else (None, None)
+        if not inside_vmap():
+            return F.batch_norm(x, mean, variance, self.weight, self.bias, not known, eps=self.eps)
+        x = F.batch_norm(x, mean, variance, training=not known, eps=self.eps)
         return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def inside_vmap() -> bool:
+    """Whether a transform of ``torch.func`` is running."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 @torch.no_grad()

@@ -167,7 +167,7 @@ MISTAKES = {
     "meta-train --family text --rev nope": "unknown git revision 'nope'",
     "meta-train --family text --steps 0": "greater than or equal to 1",
     "demo --family text --family audio": "no family 'audio'; there are: text, vision, market",
-    "bench slow": "no benchmark 'slow'; there is: quick",
+    "bench slow": "no benchmark 'slow'; there are: quick, omniglot, miniimagenet, speed",
     "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
     "domains show nope": "no domain 'nope'; see `acclimate domains list`",
     "domains show ../data": "domain name '../data': use 1 to 64 lower-case letters",

@@ -9,14 +9,22 @@ import pytest
 import torch
 
 from domains.episode import Pile, Shape, draw
-from learners import checkpoint, make
+from learners import checkpoint, make, trainable
 from learners.meta_train import Diverged, Training, meta_train
 
 DIM = 6
 SHAPE = Shape(ways=(2, 4), shots=(1, 3), queries=4, pool=(0, 12))
 TRAINING = Training(SHAPE, steps=9, batch=2, rate=5e-3, every=3, episodes=4, seed=5)
-KINDS = [("protonet", None), ("maml", None), ("reference", None), ("maml", 3), ("reference", 3)]
-each_learner = pytest.mark.parametrize(("name", "ways"), KINDS, ids=[f"{n}-{w or 'any'}-labels" for n, w in KINDS])
+
+
+def each(kinds):
+    return pytest.mark.parametrize(("name", "ways"), kinds, ids=[f"{n}-{w or 'any'}-labels" for n, w in kinds])
+
+
+each_learner = each([(name, ways) for ways in (None, 3) for name in trainable(ways is not None)])
+each_of_the_main_job = each(
+    [("protonet", None), ("maml", None), ("reference", None), ("maml", 3), ("reference", 3)],
+)
 
 
 def gaussians(name, seed, ways=None, classes=8, n=25):
@@ -134,7 +142,7 @@ def test_a_history_has_one_entry_a_validation_and_starts_before_the_first_step()
     assert len(history.step) == len(history.loss) == len(history.validation_loss) == len(history.validation_accuracy)
 
 
-@each_learner
+@each_of_the_main_job
 def test_meta_training_lowers_the_loss_on_held_out_episodes(name, ways):
     training = Training(SHAPE, steps=60, batch=2, rate=3e-3, every=15, episodes=10)
     history = train(new(name, ways, noise=0.8 if name == "maml" else 0.2), training=training)

@@ -9,7 +9,7 @@ import torch
 from domains.domain import FAMILIES
 from domains.episode import Shape
 from domains.errors import UserError
-from learners import META, META_SHARED, PLAIN_STRATEGIES
+from learners import PLAIN_STRATEGIES, trainable
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
 from tasks.encoding import ENCODERS
@@ -28,7 +28,7 @@ from tasks.training import (
 SHAPE = Shape(ways=(2, 3), shots=(1, 4), queries=4, pool=(0, 20), days=6)
 TRAINING = Training(SHAPE, steps=4, batch=2, every=2, episodes=3)
 RECIPE = Recipe(20, 10, dict.fromkeys(("protonet", "maml", "reference"), TRAINING), prior_episodes=8)
-SHARED = Recipe(500, 3, dict.fromkeys((kind.name for kind in META_SHARED), TRAINING), prior_episodes=8)
+SHARED = Recipe(500, 3, dict.fromkeys(("pooled", "protonet", "maml", "reference"), TRAINING), prior_episodes=8)
 
 
 def meta_model(settings, domains, recipe, folder):
@@ -47,9 +47,15 @@ def classes_of(pile):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_has_a_recipe_for_every_learner_it_can_be_meta_trained_with(family):
-    kinds = META_SHARED if family == "market" else META
-    assert set(RECIPES[family].training) == {kind.name for kind in kinds}
+def test_every_family_has_a_recipe_and_any_other_learner_can_be_asked_for(family):
+    shared = family == "market"
+    assert set(RECIPES[family].training) <= set(trainable(shared))
+    every = RECIPES[family].with_learners(trainable(shared))
+    assert list(every.training) == trainable(shared)
+    assert every.training["maml"] == RECIPES[family].training["maml"]
+    assert every.training["reptile"].optimiser == "sgd"
+    with pytest.raises(UserError, match=r"no learner 'reptyle' for this family; there are: maml, .*reference"):
+        RECIPES[family].with_learners(["reptyle"])
     assert len({training.shape for training in RECIPES[family].training.values()}) == 1
 
 

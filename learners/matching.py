@@ -1,0 +1,70 @@
+"""Matching networks (Vinyals, Blundell, Lillicrap, Kavukcuoglu & Wierstra 2016, "Matching Networks for One Shot
+Learning")."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from domains.episode import Episode
+from learners.base import Learner, check_support, one_hot
+from learners.bodies import Body
+from learners.classifier import Affine, Classifier
+
+FLOOR = math.log(1e-12)  # what the word "log" of a classifier makes of a probability of 0
+
+
+class MatchingNet(Learner):
+    """Meta-learns an embedding f in which a query's label is the labels of the support examples it attends to.
+
+    p(y | x) = sum_i a(x, x_i) y_i,  a(x, .) = softmax_i(s cos(f(x), f(x_i))).
+
+    On raw examples f is the body. On features f(x) = W u, u the standardised features; W starts as the identity. With
+    a large s this is the nearest neighbour, and a class with more examples is the likelier one before x is seen.
+
+    The paper's full-context embeddings (a bidirectional LSTM over the support, an attending LSTM for the query) are
+    left out: they make the answer depend on the order of the support, tie the number of parameters to the square of
+    the vector's length, have to be unrolled by hand (``nn.LSTM`` has no rule for ``vmap``), and need a module of their
+    own in every saved classifier, where three affine maps do.
+
+    Args:
+        sharpness: s, where it is to stay fixed (published: 1); None: learned, from 10.
+    """
+
+    name = "matching"
+
+    def __init__(self, body: int | Body, ways: int | None = None, sharpness: float | None = None) -> None:
+        super().__init__(body, ways)
+        start = torch.tensor(math.log(10.0 if sharpness is None else sharpness))
+        self.log_sharpness = nn.Parameter(start, requires_grad=sharpness is None)
+        if not self.raw:
+            self.weight = nn.Parameter(torch.eye(self.dim))
+            self.together = 64
+
+    def embed(self, x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        """Return f of examples [n, *shape] at unit length, [n, D]."""
+        return F.normalize(self.body(x) if self.raw else F.linear((x - mean) / scale, self.weight), dim=-1)
+
+    def meta_loss(self, episode: Episode) -> Tensor:
+        mean, scale = self.scaling(episode.support_x, episode.pool_x)
+        both = self.embed(torch.cat([episode.support_x, episode.query_x]), mean, scale)
+        support, query = both.split([len(episode.support_x), len(episode.query_x)])
+        attention = F.log_softmax(self.log_sharpness.exp() * query @ support.T, dim=1)
+        same = episode.query_y[:, None] == episode.support_y
+        # summed as logarithms, so that a confident mistake still has a gradient
+        right = torch.logsumexp(attention.masked_fill(~same, -1e4), dim=1)
+        return -torch.where(same.any(1), right, FLOOR).mean()
+
+    @torch.no_grad()
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        ways = check_support(support_x, support_y, self.shape, self.ways)
+        mean, scale = self.scaling(support_x, pool_x)
+        support = self.embed(support_x, mean, scale)
+        label = one_hot(support_y, ways, support.dtype).T
+        attend = Affine(self.log_sharpness.exp() * support, support.new_zeros(len(support)))
+        read = "normalise", attend, "softmax", Affine(label, support.new_zeros(ways)), "log"
+        if self.raw:
+            return Classifier((*self.embedding(), *read))
+        weight = self.weight / scale
+        return Classifier((Affine(weight, -weight @ mean), *read))

@@ -1,0 +1,73 @@
+"""Relation networks (Sung, Yang, Zhang, Xiang, Torr & Hospedales 2018, "Learning to Compare: Relation Network for
+Few-Shot Learning")."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from domains.episode import Episode
+from learners.base import ABSENT, Learner, check_support, one_hot, prototypes
+from learners.bodies import Body
+from learners.classifier import Affine, Classifier
+
+
+class RelationNet(Learner):
+    """Meta-learns an embedding f and a network g that says how alike an example and a class are.
+
+    min_{f, g}  mean_{x, c} (r(x, c) - 1[y = c])^2,  r(x, c) = sigmoid(g[f(x); mean_c f]),
+
+    g[q; c] = w ReLU(Wq q + Wc c + b) + b'. On raw examples f is the body and g compares its vectors, where the paper's
+    g is convolutional and compares feature maps; on features f(x) is the standardised features and g all there is to
+    learn. A class is the mean of its examples, where the paper takes the sum: the same for one example, and fit for
+    unequal numbers. Units of g start in pairs of opposite sign with Wc = -Wq, so that g starts as minus the l1 distance
+    in a random projection. Of the scores r, exactly one of which is 1, the class probabilities are softmax_c(g).
+
+    Args:
+        hidden: units of g.
+    """
+
+    name = "relation"
+
+    def __init__(self, body: int | Body, ways: int | None = None, hidden: int = 256) -> None:
+        super().__init__(body, ways)
+        if not self.raw:
+            self.together = 16
+        half = torch.randn(hidden - hidden // 2, self.dim) / self.dim**0.5
+        both = torch.cat([half, -half])[:hidden]
+        self.of_query, self.of_class = nn.Parameter(both), nn.Parameter(-both)  # Wq, Wc
+        self.inner_bias = nn.Parameter(torch.zeros(hidden))
+        self.weight = nn.Parameter(torch.full((1, hidden), -16 / hidden))
+        self.bias = nn.Parameter(torch.full((1,), 7.0))
+
+    def compared(self, support: Tensor, y: Tensor, ways: int) -> Tensor:
+        """Return what a class gives to the hidden units, Wc c + b, [N, H], from embeddings [S, D]."""
+        return F.linear(prototypes(support, y, ways), self.of_class, self.inner_bias)
+
+    def relation(self, support: Tensor, y: Tensor, query: Tensor, ways: int) -> Tensor:
+        """Return g of every query [Q, D] and class, [Q, N]; far below zero for a shared label without an example."""
+        hidden = F.relu(F.linear(query, self.of_query)[:, None] + self.compared(support, y, ways))
+        g = F.linear(hidden, self.weight, self.bias)[..., 0]
+        return torch.where(one_hot(y, ways).any(0), g, ABSENT)
+
+    def meta_loss(self, episode: Episode) -> Tensor:
+        mean, scale = self.scaling(episode.support_x, episode.pool_x)
+        ways = self.ways or episode.ways
+        both = self.body((torch.cat([episode.support_x, episode.query_x]) - mean) / scale)
+        support, query = both.split([len(episode.support_x), len(episode.query_x)])
+        r = self.relation(support, episode.support_y, query, ways).sigmoid()
+        return F.mse_loss(r, one_hot(episode.query_y, ways, r.dtype))
+
+    @torch.no_grad()
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        ways = check_support(support_x, support_y, self.shape, self.ways)
+        mean, scale = self.scaling(support_x, pool_x)
+        constant = self.compared(self.body((support_x - mean) / scale), support_y, ways)
+        seen, hidden = one_hot(support_y, ways).any(0), len(self.inner_bias)
+        project = self.of_query if self.raw else self.of_query / scale
+        bias = project.new_zeros(hidden) if self.raw else -project @ mean
+        # the hidden units once a class: [N H, H], then each class reads its own: [N, N H]
+        unit = torch.eye(hidden, dtype=project.dtype, device=project.device)
+        read = torch.kron(torch.diag(seen.to(project.dtype)), self.weight)
+        stack = Affine(unit.repeat(ways, 1), constant.flatten())
+        head = Affine(read, torch.where(seen, self.bias, ABSENT))
+        return Classifier((*self.embedding(), Affine(project, bias), stack, "relu", head))
