@@ -40,9 +40,10 @@ class Episode:
         """The five tensors, in order."""
         return self.support_x, self.support_y, self.query_x, self.query_y, self.pool_x
 
-    def to(self, device: torch.device) -> "Episode":
-        """Return the episode on a device."""
-        moved = [None if tensor is None else tensor.to(device) for tensor in self.tensors]
+    def to(self, where: torch.device | torch.dtype) -> "Episode":
+        """Return the episode on a device, or with its numbers (not its labels) of another type."""
+        numbers = isinstance(where, torch.dtype)
+        moved = [t if t is None or (numbers and not t.is_floating_point()) else t.to(where) for t in self.tensors]
         return Episode(*moved, self.ways)  # type: ignore[call-arg, arg-type]
 
 

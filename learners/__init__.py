@@ -53,8 +53,9 @@ def make(name: str, body: int | Body, ways: int | None = None) -> Learner:
     Raises:
         ValueError: no learner has that name.
     """
-    own = OWN_LABELS if ways is None else SHARED_LABELS
-    kinds = {kind.name: kind for kind in (*BASELINES, *PLAIN_STRATEGIES, Finetune, *META, *own)}
+    own: tuple[type[Learner], ...] = OWN_LABELS if ways is None else SHARED_LABELS
+    every: tuple[type[Learner], ...] = (*BASELINES, *PLAIN_STRATEGIES, Finetune, *META, *own)
+    kinds = {kind.name: kind for kind in every}
     if name not in kinds:
         raise ValueError(f"no learner {name!r}; there are: {', '.join(kinds)}")
     return kinds[name](body, ways)

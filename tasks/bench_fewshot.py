@@ -30,6 +30,7 @@ from tasks.bench import Asked, Row
 from tasks.settings import Settings
 
 TEST_EPISODES, QUERIES = 1000, 15  # as in the literature: queries a class
+VALIDATION = 100  # episodes
 SUPERVISED = {"logistic": Logistic, "prototype": NearestPrototype, "scratch": Scratch}  # from the same shots alone
 FLAT = ("logistic", "prototype")  # read pixels as features
 WIDTH = {"omniglot": 64, "miniimagenet": 32}  # channels of Conv4, as in the MAML paper
@@ -67,7 +68,9 @@ class Job:
 
     @property
     def key(self) -> str:
-        parts = {**asdict(self), "episodes": 0, "version": version("acclimate")}
+        """The name of what is trained: the same job, recipe and code version, however many test episodes."""
+        training = asdict(METHODS[self.method].training(self))
+        parts = {**asdict(self), "episodes": 0, "version": version("acclimate"), "training": training}
         return f"{self.method}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
 
 
@@ -106,7 +109,7 @@ def _metric(kind: type[Learner]) -> Callable[[Job, int], Learner]:
 def _episodes(job: Job, steps: int, ways: int, queries: int, batch: int, rate: float, **more: Any) -> Training:
     shape = Shape((ways, ways), (job.shots,), queries, pool=(0,))
     steps = job.steps or steps
-    return Training(shape, steps, batch, rate, every=max(1, steps // 10), episodes=100, seed=job.seed, **more)
+    return Training(shape, steps, batch, rate, every=max(1, steps // 10), episodes=VALIDATION, seed=job.seed, **more)
 
 
 def _maml_training(job: Job) -> Training:
@@ -118,7 +121,7 @@ def _maml_training(job: Job) -> Training:
 def _metric_training(job: Job) -> Training:
     """More ways than in the test, as ProtoNet's authors found best."""
     if job.suite == "omniglot":
-        return _episodes(job, 2000, 4 * job.ways, 5, 1, 2e-3)
+        return _episodes(job, 2000 if job.shots < 5 else 800, 4 * job.ways, 5, 1, 2e-3)
     return _episodes(job, 3000, 2 * job.ways, 5, 1, 2e-3)
 
 
@@ -129,7 +132,7 @@ def _reptile(job: Job, channels: int) -> Learner:
 
 def _reptile_training(job: Job) -> Training:
     like = _episodes(job, 3000 if job.suite == "omniglot" else 1500, job.ways, max(1, 15 - job.shots), 5, 1.0)
-    return replace(like, optimiser="sgd", schedule="linear", clip=1e9)
+    return replace(like, optimiser="sgd", schedule="linear", clip=1e9, episodes=VALIDATION // 5)
 
 
 def _pretraining(job: Job) -> Training:
