@@ -179,6 +179,7 @@ def bench(
     steps: Annotated[int | None, typer.Option(min=1, help="omniglot, miniimagenet: meta-updates.")] = None,
     pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet: a side of the images.")] = None,
     episodes: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: test episodes.")] = 1000,
+    device: Annotated[str, typer.Option(help="All but quick: cpu or cuda; a GPU where there is one.")] = "",
 ) -> None:
     """Measure.
 
@@ -198,7 +199,7 @@ def bench(
     from tasks.progress import terminal
     from tasks.reports import bench_table
 
-    asked = benches.Asked(draws, benches.words(methods), benches.numbers(shots), ways, steps, pixels, episodes)
+    asked = benches.Asked(draws, benches.words(methods), benches.numbers(shots), ways, steps, pixels, episodes, device)
     with terminal(err):
         rows = benches.run(settings(), suite, asked, lambda line: err.print(line, highlight=False))
     if as_json is not None:

@@ -15,7 +15,7 @@ def save(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     """Write tensors and a JSON-able description as one file; the file before it stays as ``*.previous``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new, previous = path.with_suffix(".new"), path.with_suffix(".previous")
-    tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     words = json.dumps(about)
     save_file(tensors, new, metadata={"about": words, "digest": _digest(tensors, words)})
     with new.open("rb") as stream:

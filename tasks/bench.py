@@ -32,6 +32,21 @@ class Asked:
     steps: int | None = None
     pixels: int | None = None
     episodes: int = 1000
+    device: str = ""
+
+    @property
+    def on(self) -> str:
+        """The device asked for, or a GPU where there is one.
+
+        Raises:
+            UserError: no such device.
+        """
+        import torch
+
+        there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+        if self.device and self.device not in there:
+            raise UserError(f"no device {self.device!r} on this machine; there is: {', '.join(there)}")
+        return self.device or there[-1]
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -60,7 +75,7 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         from tasks.bench_speed import speed
 
         with progress("bench speed", 4 * (ROUNDS + 1)) as advance:
-            return speed(ROUNDS, advance=advance)
+            return speed(ROUNDS, asked.on, advance)
     from tasks import bench_fewshot
 
     todo = bench_fewshot.jobs(suite, asked)

@@ -114,15 +114,15 @@ def _episodes(job: Job, steps: int, ways: int, queries: int, batch: int, rate: f
 
 def _maml_training(job: Job) -> Training:
     if job.suite == "omniglot":
-        return _episodes(job, {1: 6000, 5: 2500}.get(job.shots, 1500), job.ways, 5, 16, 2e-3)
-    return _episodes(job, 1000, job.ways, 10, 4, 2e-3)
+        return _episodes(job, {1: 6000, 5: 2000}.get(job.shots, 1000), job.ways, 5, 16, 2e-3)
+    return _episodes(job, 600, job.ways, 10, 4, 2e-3)
 
 
 def _metric_training(job: Job) -> Training:
     """More ways than in the test, as ProtoNet's authors found best."""
     if job.suite == "omniglot":
         return _episodes(job, 2000 if job.shots < 5 else 800, 4 * job.ways, 5, 1, 2e-3)
-    return _episodes(job, 3000, 2 * job.ways, 5, 1, 2e-3)
+    return _episodes(job, 1500, 2 * job.ways, 5, 1, 2e-3)
 
 
 def _reptile(job: Job, channels: int) -> Learner:
@@ -262,9 +262,17 @@ def jobs(suite: str, asked: Asked) -> list[Job]:
         if method not in known:
             raise UserError(f"no method {method!r} in this benchmark; there are: {', '.join(known)}")
     side = asked.pixels or PIXELS[suite]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     return [
-        Job(suite, method, asked.ways, k, side, asked.steps, asked.episodes, device="cpu" if method in FLAT else device)
+        Job(
+            suite,
+            method,
+            asked.ways,
+            k,
+            side,
+            asked.steps,
+            asked.episodes,
+            device="cpu" if method in FLAT else asked.on,
+        )
         for method in asked.methods or known
         for k in asked.shots
     ]

@@ -190,3 +190,16 @@ def test_the_speed_of_the_maml_head_is_compared_on_the_same_meta_gradient():
     for i, name in names.items():
         theirs = usual.get_parameter(f"{i}.weight").grad
         assert torch.allclose(theirs, ours[f"{name}weight"].grad, rtol=1e-6, atol=1e-9)
+
+
+def test_a_device_that_is_not_there_is_told_and_a_gpu_is_taken_where_there_is_one():
+    assert Asked(device="cpu").on == "cpu"
+    assert Asked().on == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(UserError, match="no device 'tpu' on this machine; there is: cpu"):
+        _ = Asked(device="tpu").on
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_training_on_a_gpu_is_vmapped_and_near_that_on_a_cpu(settings):
+    rows = {device: run(replace(JOB, method="maml", device=device), settings)[0] for device in ("cpu", "cuda")}
+    assert abs(rows["cpu"]["value"] - rows["cuda"]["value"]) < 0.2
