@@ -2,15 +2,13 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from domains.episode import Episode
-from learners.base import ABSENT, Learner, check_support, one_hot, prototypes
+from learners.base import ABSENT, one_hot, prototypes
 from learners.bodies import Body
-from learners.classifier import Affine, Classifier
+from learners.linear_head import LinearHead
 
 
-class ProtoNet(Learner):
+class ProtoNet(LinearHead):
     """Meta-learns an embedding f in which every class is its mean.
 
     p(y = c | x) = softmax_c(-s |f(x) - mean_c f|^2). On raw examples f is the body and s = 1 at first, as published. On
@@ -18,16 +16,11 @@ class ProtoNet(Learner):
     the nearest prototype of the encoder. s is learned.
     """
 
-    name = "protonet"
+    name, unit = "protonet", True
 
     def __init__(self, body: int | Body, ways: int | None = None) -> None:
         super().__init__(body, ways)
         self.log_sharpness = nn.Parameter(torch.tensor(0.0 if self.raw else 2.3))
-        if not self.raw:
-            self.weight = nn.Parameter(torch.eye(self.dim))
-
-    def embed(self, x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        return self.body(x) if self.raw else F.normalize(F.linear((x - mean) / scale, self.weight), dim=-1)
 
     def head(self, support: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
         """Return weight [N, D] and bias [N] on embeddings, from those of a support [S, D].
@@ -38,20 +31,3 @@ class ProtoNet(Learner):
         seen = one_hot(y, ways).any(0)
         bias = torch.where(seen, -sharpness * centre.square().sum(1), ABSENT - 3 * sharpness)
         return 2 * sharpness * centre, bias
-
-    def meta_loss(self, episode: Episode) -> Tensor:
-        mean, scale = self.scaling(episode.support_x, episode.pool_x)
-        both = self.embed(torch.cat([episode.support_x, episode.query_x]), mean, scale)
-        support, query = both.split([len(episode.support_x), len(episode.query_x)])
-        weight, bias = self.head(support, episode.support_y, self.ways or episode.ways)
-        return F.cross_entropy(F.linear(query, weight, bias), episode.query_y)
-
-    @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
-        mean, scale = self.scaling(support_x, pool_x)
-        head = Affine(*self.head(self.embed(support_x, mean, scale), support_y, ways))
-        if self.raw:
-            return Classifier((*self.embedding(), head))
-        weight = self.weight / scale
-        return Classifier((Affine(weight, -weight @ mean), "normalise", head))

@@ -4,16 +4,13 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from domains.episode import Episode
-from learners.base import ABSENT, Learner, check_support, one_hot
+from learners.base import ABSENT, one_hot
 from learners.bodies import Body
-from learners.classifier import Affine, Classifier
-from learners.network import loss
+from learners.linear_head import LinearHead
 
 
-class Ridge(Learner):
+class Ridge(LinearHead):
     """Meta-learns an embedding f in which ridge regression on the labels separates the classes.
 
     min_{f, lambda, a, b}  sum_episodes L_query(a W f(x) + b),  W = argmin |X W^T - Y|^2 + lambda |W|^2,
@@ -32,12 +29,6 @@ class Ridge(Learner):
         self.log_lambda = nn.Parameter(torch.tensor(0.0))
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.bias = nn.Parameter(torch.zeros(ways or 1))
-        if not self.raw:
-            self.weight = nn.Parameter(torch.eye(self.dim))
-            self.together = 64
-
-    def embed(self, x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        return self.body(x) if self.raw else F.linear((x - mean) / scale, self.weight) / self.dim**0.5
 
     def head(self, support: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
         """Return a W [N, D] and b [N] from embeddings [S, D]; far lower for a shared label without an example."""
@@ -47,22 +38,6 @@ class Ridge(Learner):
         label = one_hot(y, ways, support.dtype)
         weight = scale * solve(support, label, self.log_lambda.exp())
         return weight, torch.where(label.any(0), self.bias, ABSENT - scale)
-
-    def meta_loss(self, episode: Episode) -> Tensor:
-        mean, scale = self.scaling(episode.support_x, episode.pool_x)
-        both = self.embed(torch.cat([episode.support_x, episode.query_x]), mean, scale)
-        support, query = both.split([len(episode.support_x), len(episode.query_x)])
-        return loss(F.linear(query, *self.head(support, episode.support_y, self.ways or episode.ways)), episode.query_y)
-
-    @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
-        mean, scale = self.scaling(support_x, pool_x)
-        weight, bias = self.head(self.embed(support_x, mean, scale), support_y, ways)
-        if self.raw:
-            return Classifier((*self.embedding(), Affine(weight, bias)))
-        weight = weight @ self.weight / self.dim**0.5 / scale
-        return Classifier((Affine(weight, bias - weight @ mean),))
 
 
 def solve(x: Tensor, y: Tensor, strength: Tensor) -> Tensor:

@@ -5,17 +5,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from domains.episode import Episode
-from learners.base import ABSENT, Learner, check_support, one_hot
+from learners.base import ABSENT, one_hot
 from learners.bodies import Body
-from learners.classifier import Affine, Classifier
+from learners.linear_head import LinearHead
 
 ROOM = 3e7  # numbers, N S^2, that a Newton step may hold
 
 
-class SVMHead(Learner):
+class SVMHead(LinearHead):
     """Meta-learns an embedding f in which a multi-class support vector machine separates the classes.
 
     min_{f, s}  sum_episodes L_query(s W f(x)),
@@ -36,40 +34,17 @@ class SVMHead(Learner):
         super().__init__(body, ways)
         self.c, self.steps = (0.1 if self.raw else 1.0) if c is None else c, steps
         self.log_scale = nn.Parameter(torch.tensor(0.0 if self.raw else math.log(5.0)))
-        if not self.raw:
-            self.weight = nn.Parameter(torch.eye(self.dim))
-            self.together = 64
-
-    def embed(self, x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        return self.body(x) if self.raw else F.linear((x - mean) / scale, self.weight) / self.dim**0.5
 
     def head(self, support: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
         """Return s W [N, D] and the bias [N] from embeddings [S, D]: 0, or far lower for an absent shared label."""
+        if ways * len(support) ** 2 > ROOM:
+            raise ValueError(
+                f"{ways} classes and {len(support)} support examples make N S^2 = {ways * len(support) ** 2:.0e}, "
+                f"the solver has room for {ROOM:.0e}; take fewer examples, or ridge"
+            )
         label, scale = one_hot(y, ways, support.dtype), self.log_scale.exp()
         alpha, _ = Dual.apply(support @ support.T, label, self.c, self.steps)
         return scale * alpha.T @ support, torch.where(label.any(0), 0.0, ABSENT - scale)
-
-    def meta_loss(self, episode: Episode) -> Tensor:
-        mean, scale = self.scaling(episode.support_x, episode.pool_x)
-        both = self.embed(torch.cat([episode.support_x, episode.query_x]), mean, scale)
-        support, query = both.split([len(episode.support_x), len(episode.query_x)])
-        weight, bias = self.head(support, episode.support_y, self.ways or episode.ways)
-        return F.cross_entropy(F.linear(query, weight, bias), episode.query_y)
-
-    @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
-        if ways * len(support_x) ** 2 > ROOM:
-            raise ValueError(
-                f"{ways} classes and {len(support_x)} support examples make N S^2 = {ways * len(support_x) ** 2:.0e}, "
-                f"the solver has room for {ROOM:.0e}; take fewer examples, or ridge"
-            )
-        mean, scale = self.scaling(support_x, pool_x)
-        weight, bias = self.head(self.embed(support_x, mean, scale), support_y, ways)
-        if self.raw:
-            return Classifier((*self.embedding(), Affine(weight, bias)))
-        weight = weight @ self.weight / self.dim**0.5 / scale
-        return Classifier((Affine(weight, bias - weight @ mean),))
 
 
 class Dual(torch.autograd.Function):

@@ -161,7 +161,7 @@ def test_the_best_parameters_are_kept_though_later_ones_are_worse():
 
 def test_a_meta_loss_that_is_no_number_raises_diverged_with_step_and_learning_rate(tmp_path):
     learner, loss = new("protonet", None), []
-    right = learner.meta_loss
+    right, learner.together = learner.meta_loss, 1
 
     def breaks_at_step_5(episode):
         loss.append(right(episode))
@@ -178,7 +178,7 @@ def test_a_meta_loss_that_is_no_number_raises_diverged_with_step_and_learning_ra
 
 def test_gradients_that_are_no_numbers_raise_diverged_and_leave_no_bad_checkpoint(tmp_path):
     learner, calls = new("protonet", None), []
-    right = learner.meta_loss
+    right, learner.together = learner.meta_loss, 1
 
     def breaks_at_step_6(episode):
         calls.append(0)
