@@ -135,7 +135,7 @@ def check_support(x: Tensor, y: Tensor, shape: int | Sequence[int] | None = None
     With shared labels (``ways`` given) a support need not have them all.
 
     Raises:
-        ValueError: shapes do not fit, features are not finite, labels are not exactly 0..N-1, or N < 2.
+        ValueError: shapes do not fit, features are not finite or constant, labels are not exactly 0..N-1, or N < 2.
     """
     wanted = x.shape[1:2] if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     if x.ndim != 1 + len(wanted) or y.ndim != 1 + y.is_floating_point() or len(x) != len(y):
@@ -154,12 +154,13 @@ def check_support(x: Tensor, y: Tensor, shape: int | Sequence[int] | None = None
     if ways is not None:
         if len(y) == 0 or classes[0] < 0 or classes[-1] >= ways:
             raise ValueError(f"labels must be within 0..{ways - 1}, found {classes.tolist()[:20]}")
-        return ways
-    if len(classes) < 2:
+    elif len(classes) < 2:
         raise ValueError(f"support has {len(classes)} class; at least 2 are needed")
-    if classes[0] != 0 or classes[-1] != len(classes) - 1:
+    elif classes[0] != 0 or classes[-1] != len(classes) - 1:
         raise ValueError(f"labels must be 0..{len(classes) - 1} with none missing, found {classes.tolist()[:20]}")
-    return len(classes)
+    if len(classes) > 1 and torch.equal(x, x[:1].expand_as(x)):
+        raise ValueError(f"all {len(x)} support examples are the same, so nothing tells {len(classes)} classes apart")
+    return ways or len(classes)
 
 
 def one_hot(y: Tensor, ways: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -126,7 +126,10 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
     x, y, n = data.train_x[support], data.train_y[support], len(data.labels)
     only = None if how.method == AUTO else how.method
     started = time.perf_counter()
-    choice = portfolio.choose(model.strategies, x, y, data.pool_x, n, model.prior, generator, only, model.in_time)
+    try:
+        choice = portfolio.choose(model.strategies, x, y, data.pool_x, n, model.prior, generator, only, model.in_time)
+    except ValueError as error:  # of the support: it names the value and the limit
+        raise UserError(f"support draw {number}: {error}; look at the labelled examples of the domain") from error
     seconds = time.perf_counter() - started
     methods: dict[str, Learner] = {kind.name: kind(model.dim) for kind in BASELINES} | model.strategies
     probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}

@@ -60,9 +60,9 @@ def test_every_classifier_survives_a_round_trip_through_its_file(kind, tmp_path)
 
 
 @each_learner
-@pytest.mark.filterwarnings("ignore:var")
-def test_examples_that_are_all_alike_give_probabilities_and_no_nan(kind):
+def test_features_that_hardly_vary_give_probabilities_and_no_nan(kind):
     x, y = torch.full((4, 10), 0.3), torch.tensor([0, 0, 1, 1])
+    x[3, 0] = 0.4  # the other nine are constant
     for pool in (None, x[:3]):
         p = kind(10).adapt(x, y, pool).predict_proba(torch.cat([x, torch.zeros(1, 10)]))
         assert torch.isfinite(p).all()
@@ -147,6 +147,7 @@ WRONG = {
     "empty": (X[:0], Y[:0], "support has 0 class; at least 2 are needed"),
     "dimensions": (torch.randn(4, 5), Y, "features have 5 dimensions, the learner was made for 3"),
     "lengths": (X, Y[:3], r"features \[S, D\] and labels \[S\], not \[4, 3\] and \[3\]"),
+    "constant": (torch.full((4, 3), 0.3), Y, "all 4 support examples are the same, so nothing tells 2 classes apart"),
     "images": (torch.randn(4, 3, 2), Y, r"features \[S, D\] and labels \[S\], not \[4, 3, 2\] and \[4\]"),
 }
 
