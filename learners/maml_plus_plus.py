@@ -33,7 +33,7 @@ class MAMLPlusPlus(MAML):
         step_norms: weights and biases of normalisations by step; False: they descend like any other tensor.
     """
 
-    name = "maml++"
+    name = "maml_plus_plus"
 
     def __init__(
         self,
