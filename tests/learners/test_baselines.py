@@ -1,5 +1,7 @@
 """The plain baselines on easy data, and what a support set must be."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -119,6 +121,7 @@ def test_training_from_scratch_fits_what_no_linear_model_can():
 
 def test_make_finds_every_learner_by_name_and_names_them_all_when_there_is_none():
     for kind in EVERY:
+        assert re.fullmatch("[a-z_]+", kind.name)  # it becomes part of file names and of metrics
         assert type(make(kind.name, 4)) is kind
     for kind in (*META, *SHARED_LABELS):
         assert type(make(kind.name, 4, ways=3)) is kind
