@@ -114,7 +114,8 @@ def _episodes(job: Job, steps: int, ways: int, queries: int, batch: int, rate: f
 
 def _maml_training(job: Job) -> Training:
     if job.suite == "omniglot":
-        return _episodes(job, {1: 6000, 5: 2000}.get(job.shots, 1000), job.ways, 5, 16, 2e-3)
+        steps, batch = {1: (6000, 16), 5: (10000, 4)}.get(job.shots, (1000, 16))
+        return _episodes(job, steps, job.ways, 5, batch, 2e-3)
     return _episodes(job, 600, job.ways, 10, 4, 2e-3)
 
 
