@@ -174,7 +174,7 @@ def bench_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
     """Return accuracies, one row a domain and setting, one column a method; other figures as they are."""
     found = [row for row in rows if row["metric"] == "accuracy"]
     if not found:
-        keys = ("domain", "setting", "method", "metric", "value")
+        keys = ("domain", "method", "metric", "value", "setting")
         return table_of([{key: str(row[key]) for key in keys} for row in rows])
     methods = list(dict.fromkeys(row["method"] for row in found))
     lines: dict[tuple[str, str], dict[str, str]] = {}
