@@ -1,7 +1,8 @@
 """The one contract of every learner: a loss over episodes to meta-train with, and a way to adapt."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,14 +78,7 @@ class Learner(nn.Module):
 
     def meta_losses(self, episodes: Sequence[Episode]) -> Tensor:
         """Return the losses [E] of episodes of one shape, run at once."""
-        first = episodes[0]
-        stacks = [None if t[0] is None else torch.stack(t) for t in zip(*(e.tensors for e in episodes), strict=True)]
-
-        def one(*tensors: Tensor | None) -> Tensor:
-            return self.meta_loss(Episode(*tensors, first.ways))  # type: ignore[call-arg, arg-type]
-
-        dims = tuple(None if stack is None else 0 for stack in stacks)
-        return torch.vmap(one, in_dims=dims, randomness="different")(*stacks)
+        return at_once(self.meta_loss, episodes)
 
     def backward(self, episodes: Sequence[Episode]) -> list[float]:
         """Add the gradient of the episodes' mean loss to every parameter's ``grad`` and return their losses [E].
@@ -114,6 +108,17 @@ class Learner(nn.Module):
     def embedding(self) -> tuple[Network, ...]:
         """Return the layers of a classifier that the body is: none where examples are features already."""
         return (Network.of(self.body),) if self.raw else ()
+
+
+def at_once(function: Callable[[Episode], Any], episodes: Sequence[Episode]) -> Any:
+    """Return what a function gives for episodes of one shape, stacked [E, ...], by ``vmap``."""
+    stacks = [None if t[0] is None else torch.stack(t) for t in zip(*(e.tensors for e in episodes), strict=True)]
+
+    def one(*tensors: Tensor | None) -> Any:
+        return function(Episode(*tensors, episodes[0].ways))  # type: ignore[call-arg, arg-type]
+
+    dims = tuple(None if stack is None else 0 for stack in stacks)
+    return torch.vmap(one, in_dims=dims, randomness="different")(*stacks)
 
 
 def groups(episodes: Sequence[Episode], together: int) -> list[list[Episode]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from domains.episode import Episode
-from learners.base import groups
+from learners.base import at_once, groups
 from learners.bodies import Body
 from learners.bodies.norm import inside_vmap
 from learners.maml import MAML
@@ -115,12 +115,7 @@ class Reptile(MAML):
         """Return what ``end`` does, stacked [E, ...], for episodes of one shape."""
         if len(episodes) == 1:
             return tuple(tensor[None] for tensor in self.end(episodes[0]))
-        stacks = [None if t[0] is None else torch.stack(t) for t in zip(*(e.tensors for e in episodes), strict=True)]
-
-        def one(*tensors: Tensor | None) -> tuple[Tensor, ...]:
-            return self.end(Episode(*tensors, episodes[0].ways))  # type: ignore[call-arg, arg-type]
-
-        return torch.vmap(one, in_dims=tuple(None if stack is None else 0 for stack in stacks))(*stacks)
+        return at_once(self.end, episodes)
 
 
 def slope(function: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Tensor, Tensor]:
