@@ -20,6 +20,7 @@ class Episode:
         query_x: [Q, D] examples the adapted model is judged on.
         query_y: [Q] their labels.
         pool_x: [U, D] unlabelled examples of the same domain, or None.
+        names_x: [N, D] features of the labels' names, or None.
         ways: N, the number of classes; counted from the labels unless given (targets of a regression have none).
     """
 
@@ -28,6 +29,7 @@ class Episode:
     query_x: Tensor
     query_y: Tensor
     pool_x: Tensor | None = None
+    names_x: Tensor | None = None
     ways: int = 0
 
     def __post_init__(self) -> None:
@@ -37,8 +39,8 @@ class Episode:
 
     @property
     def tensors(self) -> tuple[Tensor | None, ...]:
-        """The five tensors, in order."""
-        return self.support_x, self.support_y, self.query_x, self.query_y, self.pool_x
+        """The six tensors, in order."""
+        return self.support_x, self.support_y, self.query_x, self.query_y, self.pool_x, self.names_x
 
     def to(self, where: torch.device | torch.dtype) -> "Episode":
         """Return the episode on a device, or with its numbers (not its labels) of another type."""
@@ -58,6 +60,7 @@ class Pile:
         shared: the labels mean the same in every domain of the family (market states do), so an episode keeps
             their order and uses them all.
         time: [n] day of each example, for domains where the support must lie before the query; or None.
+        names: [C, D] features of the names of labels 0..C-1, or None where they say nothing or cannot be encoded.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Pile:
     y: Tensor
     shared: bool = False
     time: Tensor | None = None
+    names: Tensor | None = None
 
     @cached_property
     def classes(self) -> dict[int, Tensor]:
@@ -87,7 +91,8 @@ class Pile:
     def only(self, classes: Tensor) -> "Pile":
         """Return the pile restricted to some classes."""
         keep = torch.isin(self.y, classes)
-        return Pile(self.name, self.x[keep], self.y[keep], self.shared, None if self.time is None else self.time[keep])
+        time = None if self.time is None else self.time[keep]
+        return Pile(self.name, self.x[keep], self.y[keep], self.shared, time, self.names)
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class Shape:
             with ``inf`` for a balanced pool.
         days: for domains in time: the support is drawn from a span of so many dates of the pile, one date is left
             out, and the query is drawn from as many dates after it.
+        nameless: the share of episodes without label names; in half as many they are shuffled, as codes that say
+            nothing would be.
     """
 
     ways: tuple[int, int] = (5, 20)
@@ -111,6 +118,7 @@ class Shape:
     pool: tuple[int, ...] = (0, 300)
     imbalance: tuple[float, ...] = (1.0, float("inf"))
     days: int = 12
+    nameless: float = 0.2
 
 
 def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Episode:
@@ -155,6 +163,7 @@ def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Epi
         pile.examples(torch.cat(query)),
         _labels(query, pile, classes),
         pile.examples(pool) if len(pool) else None,
+        None if pile.names is None else _names(pile.names[classes], shape.nameless, generator),
     )
 
 
@@ -174,6 +183,13 @@ def _choose(n: int, generator: torch.Generator) -> int:
 def _labels(parts: list[Tensor], pile: Pile, classes: Tensor) -> Tensor:
     names = classes.tolist() if pile.shared else range(len(classes))
     return torch.cat([torch.full((len(part),), name) for name, part in zip(names, parts, strict=True)])
+
+
+def _names(names: Tensor, nameless: float, generator: torch.Generator) -> Tensor | None:
+    chance = float(torch.rand((), generator=generator))
+    if chance < nameless:
+        return None
+    return names[torch.randperm(len(names), generator=generator)] if chance < 1.5 * nameless else names
 
 
 def _draw_in_time(pile: Pile, shape: Shape, generator: torch.Generator) -> Episode:

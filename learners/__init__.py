@@ -24,11 +24,14 @@ from learners.reptile import Reptile
 from learners.ridge import Ridge
 from learners.scratch import Scratch
 from learners.svm import SVMHead
+from learners.views import EveryLayer, LastLayer
 
 #: Plain baselines: what a user would do without other domains.
 BASELINES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Scratch)
 #: Strategies the portfolio chooses from, besides the meta-trained learners.
 PLAIN_STRATEGIES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Whitened, Transductive)
+
+LAYERED_PROBE = "logistic on layers"
 
 #: Learners that are meta-trained by episodes, whatever the labels.
 META: tuple[type[Learner], ...] = (
@@ -47,8 +50,12 @@ def trainable(shared: bool) -> list[str]:
     return [kind.name for kind in META + own]
 
 
-def make(name: str, body: int | Body, ways: int | None = None) -> Learner:
+def make(name: str, body: int | Body, ways: int | None = None, last: int | None = None) -> Learner:
     """Return a new learner by name, on features of a length or with a body of its own.
+
+    Args:
+        last: the features are of several layers, so many of them of the last one: baselines read those, the others
+            ``EveryLayer``.
 
     Raises:
         ValueError: no learner has that name.
@@ -58,4 +65,19 @@ def make(name: str, body: int | Body, ways: int | None = None) -> Learner:
     kinds = {kind.name: kind for kind in every}
     if name not in kinds:
         raise ValueError(f"no learner {name!r}; there are: {', '.join(kinds)}")
-    return kinds[name](body, ways)
+    if last is None or isinstance(body, Body):
+        return kinds[name](body, ways)
+    if kinds[name] in BASELINES:
+        return LastLayer(kinds[name](last, ways), body)
+    return EveryLayer(kinds[name](body, ways))
+
+
+def baselines(dim: int, last: int | None = None) -> dict[str, Learner]:
+    """Return the plain baselines by name; ``last`` as for ``make``."""
+    return {kind.name: make(kind.name, dim, None, last) for kind in BASELINES}
+
+
+def plain_strategies(dim: int, last: int | None = None) -> dict[str, Learner]:
+    """Return the portfolio's strategies that are not meta-trained; ``last`` as for ``make``."""
+    found = {kind.name: make(kind.name, dim, None, last) for kind in PLAIN_STRATEGIES}
+    return found if last is None else found | {LAYERED_PROBE: EveryLayer(Logistic(dim))}

@@ -27,6 +27,17 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """x -> (x[:, :k] - mean) / scale, with mean and scale [k]."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (x[:, : len(self.mean)] - self.mean) / self.scale
+
+
+@dataclass(frozen=True)
 class Network:
     """A module known by name (``learners/parts.py``) at some weights, in evaluation mode."""
 
@@ -47,8 +58,8 @@ WORDS = {
     "softmax": lambda x: F.softmax(x, dim=-1),
     "log": lambda x: x.clamp_min(1e-12).log(),
 }
-#: A step of a classifier: an affine map, a module, or a word of WORDS.
-Layer = Affine | Network | str
+#: A step of a classifier: an affine map, some columns, a module, or a word of WORDS.
+Layer = Affine | Columns | Network | str
 
 
 @dataclass(frozen=True)
@@ -56,17 +67,23 @@ class Classifier:
     """Layers from features to logits, a temperature, and the labels.
 
     Prototype classifiers are of this form too: the softmax of -|z - c|^2 equals that of 2 c.z - |c|^2.
+
+    ``threshold`` belongs to the temperature: labels at least so probable are in an example's prediction set
+    (``learners/conformal.py``); None where nothing is known.
     """
 
     layers: tuple[Layer, ...]
     labels: tuple[str, ...] = ()
     temperature: float = 1.0
+    threshold: float | None = None
 
     def logits(self, x: Tensor) -> Tensor:
         """Return uncalibrated logits [n, N] of features [n, D] or raw examples."""
         for layer in self.layers:
             if isinstance(layer, Affine):
                 x = F.linear(x, layer.weight, layer.bias)
+            elif isinstance(layer, Columns):
+                x = layer(x)
             elif isinstance(layer, Network):
                 x = functional_call(layer.module, dict(layer.weights), (x,))
             else:
@@ -83,8 +100,8 @@ class Classifier:
         return replace(self, labels=tuple(labels))
 
     def at(self, temperature: float) -> "Classifier":
-        """Return the same classifier with another temperature."""
-        return replace(self, temperature=float(temperature))
+        """Return the same classifier with another temperature, for which no threshold is known."""
+        return replace(self, temperature=float(temperature), threshold=None)
 
     def save(self, folder: Path) -> Path:
         """Write one safetensors file into a folder and return its path."""
@@ -94,13 +111,17 @@ class Classifier:
             if isinstance(layer, Affine):
                 words.append("affine")
                 tensors |= {f"{i}.weight": layer.weight, f"{i}.bias": layer.bias}
+            elif isinstance(layer, Columns):
+                words.append("columns")
+                tensors |= {f"{i}.mean": layer.mean, f"{i}.scale": layer.scale}
             elif isinstance(layer, Network):
                 words.append({"module": layer.module.name, "config": layer.module.config})
                 tensors |= {f"{i}.{name}": value for name, value in layer.weights.items()}
             else:
                 words.append(layer)
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-        about = {"layers": words, "labels": self.labels, "temperature": self.temperature}
+        numbers = {"temperature": self.temperature, "threshold": self.threshold}
+        about = {"layers": words, "labels": self.labels, **numbers}
         save_file(tensors, folder / FILE, metadata={"classifier": json.dumps(about)})
         return folder / FILE
 
@@ -118,6 +139,8 @@ class Classifier:
         for i, word in enumerate(about["layers"]):
             if word == "affine":
                 layers.append(Affine(tensors[f"{i}.weight"], tensors[f"{i}.bias"]))
+            elif word == "columns":
+                layers.append(Columns(tensors[f"{i}.mean"], tensors[f"{i}.scale"]))
             elif isinstance(word, dict):
                 prefix = f"{i}."
                 weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -126,4 +149,4 @@ class Classifier:
                 layers.append(word)
             else:
                 raise ValueError(f"{folder / FILE}: unknown layer {word!r}; made by a newer version?")
-        return cls(tuple(layers), tuple(about["labels"]), about["temperature"])
+        return cls(tuple(layers), tuple(about["labels"]), about["temperature"], about.get("threshold"))

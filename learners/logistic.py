@@ -1,5 +1,7 @@
 """Logistic regression on frozen features: the linear probe that everything has to beat."""
 
+import warnings
+
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -25,7 +27,9 @@ class Logistic(Learner):
         x = ((support_x - mean) / scale).double()
         basis, inside = torch.linalg.qr(x.T)  # the solution lies in the span of the examples (representer theorem)
         model = LogisticRegression(C=self.C, max_iter=200, tol=1e-3)
-        model.fit(inside.T.numpy(), support_y.numpy())
+        with warnings.catch_warnings():  # that one label a class may be a regression
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            model.fit(inside.T.numpy(), support_y.numpy())
         weight = (torch.from_numpy(model.coef_) @ basis.T).float()
         bias = torch.from_numpy(model.intercept_).float()
         if ways == 2:  # scikit-learn keeps one row for two classes

@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from learners import PLAIN_STRATEGIES, make
+from learners import make, plain_strategies
 from learners.base import Learner
 from learners.portfolio import Prior
 
@@ -24,6 +24,7 @@ class MetaModel:
         ways: the number of shared labels, or None.
         learners: meta-trained learners by name.
         prior: what every strategy gained over the fallback on source domains.
+        last: how many of the features are of the encoder's last layer, or None: all.
         about: data revision, content hashes, training settings, validation curves.
     """
 
@@ -34,6 +35,7 @@ class MetaModel:
     learners: Mapping[str, Learner]
     prior: Prior
     about: dict[str, Any] = field(default_factory=dict)
+    last: int | None = None
 
     @property
     def in_time(self) -> bool:
@@ -43,7 +45,7 @@ class MetaModel:
     @property
     def strategies(self) -> dict[str, Learner]:
         """What the portfolio chooses from: plain strategies and the meta-trained learners."""
-        return {kind.name: kind(self.dim) for kind in PLAIN_STRATEGIES} | dict(self.learners)
+        return plain_strategies(self.dim, self.last) | dict(self.learners)
 
     def save(self, folder: Path) -> None:
         """Write one safetensors file a learner and ``meta_model.json``."""
@@ -54,6 +56,7 @@ class MetaModel:
             "encoder": self.encoder,
             "dim": self.dim,
             "ways": self.ways,
+            "last": self.last,
             "learners": list(self.learners),
             "prior": self.prior.to_json(),
             "about": self.about,
@@ -66,10 +69,11 @@ class MetaModel:
         about = json.loads((folder / "meta_model.json").read_text("utf-8"))
         learners = {}
         for name in about["learners"]:
-            learners[name] = make(name, about["dim"], about["ways"])
+            learners[name] = make(name, about["dim"], about["ways"], about.get("last"))
             try:
                 learners[name].load_state_dict(load_file(folder / f"{name}.safetensors"))
             except RuntimeError as error:
                 raise ValueError(f"{folder}: weights of {name} do not fit this version; meta-train again") from error
         prior = Prior.from_json(about["prior"])
-        return cls(about["family"], about["encoder"], about["dim"], about["ways"], learners, prior, about["about"])
+        shape = about["family"], about["encoder"], about["dim"], about["ways"]
+        return cls(*shape, learners, prior, about["about"], about.get("last"))

@@ -13,6 +13,7 @@ from domains.episode import Episode, Pile, Shape, draw
 from learners import checkpoint
 from learners.base import Learner
 from learners.bodies.norm import measure
+from learners.temperature import best_temperature
 
 
 @dataclass(frozen=True)
@@ -155,18 +156,22 @@ def _episodes(piles: Sequence[Pile], training: Training) -> list[Episode]:
 
 
 def _validate(learner: Learner, episodes: list[Episode], history: History, step: int, loss: float) -> None:
-    total, right = 0.0, 0.0
+    """Add the loss, at the temperature that suits all episodes best (it is fitted later), and the accuracy."""
     learner.eval()
+    every = []
     for episode in (episode.to(next(learner.parameters()).device) for episode in episodes):
-        classifier = learner.adapt(episode.support_x, episode.support_y, episode.pool_x)
-        logits = classifier.logits(episode.query_x)
-        total += torch.nn.functional.cross_entropy(logits, episode.query_y).item() / len(episodes)
-        right += (logits.argmax(1) == episode.query_y).float().mean().item() / len(episodes)
+        hints = {"names_x": episode.names_x} if learner.reads_names else {}
+        classifier = learner.adapt(episode.support_x, episode.support_y, episode.pool_x, **hints)
+        with torch.no_grad():
+            every.append((classifier.logits(episode.query_x), episode.query_y))
     learner.train()
+    temperature = best_temperature(*zip(*every, strict=True))
+    losses = [torch.nn.functional.cross_entropy(z / temperature, y).item() for z, y in every]
     history.step.append(step)
     history.loss.append(loss)
-    history.validation_loss.append(total)
-    history.validation_accuracy.append(right)
+    history.validation_loss.append(sum(losses) / len(losses))
+    right = [(z.argmax(1) == y).float().mean().item() for z, y in every]
+    history.validation_accuracy.append(sum(right) / len(right))
 
 
 def _keep(

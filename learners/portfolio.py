@@ -11,9 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from domains.episode import Episode
+from learners.axes import agreement
 from learners.base import ABSENT, Learner
 from learners.classifier import Affine, Classifier
+from learners.conformal import episodes_threshold, held_out_threshold
 from learners.task import meta_features
+from learners.temperature import best_temperature
 
 PROBE, POOLED = "logistic", "pooled"
 SMALLEST_SPREAD = 0.01  # of a gain between tasks, in accuracy
@@ -72,6 +75,7 @@ class Prior:
     regressions: dict[str, Regression] = field(default_factory=dict)
     means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by shots, for people to read
     temperatures: dict[str, float] = field(default_factory=dict)  # where none can be held out
+    thresholds: dict[str, float] = field(default_factory=dict)  # of prediction sets there, in multiples of chance
 
     def of(self, strategy: str, description: np.ndarray) -> Gain:
         known = self.regressions.get(strategy)
@@ -84,7 +88,7 @@ class Prior:
     def from_json(cls, value: Mapping[str, Any]) -> "Prior":
         means = {name: {int(k): Gain(**g) for k, g in by.items()} for name, by in value["means"].items()}
         regressions = {name: Regression(**r) for name, r in value["regressions"].items()}
-        return cls(regressions, means, dict(value["temperatures"]))
+        return cls(regressions, means, dict(value["temperatures"]), dict(value.get("thresholds", {})))
 
 
 def fallback(strategies: Iterable[str]) -> str:
@@ -92,17 +96,24 @@ def fallback(strategies: Iterable[str]) -> str:
     return POOLED if POOLED in strategies else PROBE
 
 
-def describe(x: Tensor, y: Tensor, pool: Tensor | None, held_out: Mapping[str, Tensor]) -> np.ndarray:
-    """Return the description of a task [12]: meta-features, and how well the fallback does in cross-validation."""
+def describe(
+    x: Tensor, y: Tensor, pool: Tensor | None, held_out: Mapping[str, Tensor], names: Tensor | None = None
+) -> np.ndarray:
+    """Return the description of a task [14].
+
+    Meta-features, how well the fallback does in cross-validation, and whether label names tell the classes apart.
+    """
     known = float(bool(held_out))
     right = (held_out[fallback(held_out)].argmax(1) == y).double().mean().item() if held_out else 0.0
-    _, compact = y.unique(return_inverse=True)
-    return np.array([*meta_features(x, compact, pool).tolist(), known, right])
+    seen, compact = y.unique(return_inverse=True)
+    told = 0.0 if names is None or len(seen) < 2 else agreement(x, compact, names[seen]).clamp(-1, 3).item()
+    few = told / max(1.0, float(torch.bincount(compact).double().mean()))  # names tell more where labels are few
+    return np.array([*meta_features(x, compact, pool).tolist(), known, right, told, few])
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The strategy chosen, its calibrated classifier, and the expected gain over the fallback of every strategy."""
+    """The strategy chosen, its calibrated classifier with its threshold, and every strategy's expected gain."""
 
     strategy: str
     classifier: Classifier
@@ -119,6 +130,7 @@ def choose(
     generator: torch.Generator,
     only: str | None = None,
     in_time: bool = False,
+    names_x: Tensor | None = None,
 ) -> Choice:
     """Adapt with every strategy and keep the one whose expected gain over the fallback is highest.
 
@@ -131,16 +143,18 @@ def choose(
     is left out: it tells more, from few examples, than who is right.
 
     With one shot there is nothing to hold out, and the prior alone decides. The fallback's gain is 0, so a strategy
-    is chosen only if it is expected to do better. The temperature minimises the held-out log-loss.
+    is chosen only if it is expected to do better. The temperature minimises the held-out log-loss, and the threshold of
+    prediction sets is a quantile of the held-out probabilities; where nothing is held out, the prior has both.
 
     Args:
         labels: the number of labels of the domain; some may have no support example.
         only: take this strategy, whatever is expected of it.
+        names_x: [labels, D] features of the labels' names, or None.
         in_time: what is to be predicted lies after the support, and differs from it. Cross-validation inside the
             support would flatter what fits its days; the prior, learned on episodes in time, decides alone.
     """
-    held_out = {} if in_time else cross_validate(strategies, support_x, support_y, pool_x, labels, generator)
-    description = describe(support_x, support_y, pool_x, held_out)
+    held_out = {} if in_time else cross_validate(strategies, support_x, support_y, pool_x, labels, generator, names_x)
+    description = describe(support_x, support_y, pool_x, held_out, names_x)
     safe = fallback(strategies)
     expected = {safe: 0.0}
     seen, compact = support_y.unique(return_inverse=True)
@@ -162,8 +176,11 @@ def choose(
         expected[name] -= CAUTION * deviation
     best = only or max(expected, key=lambda name: (expected[name], name == safe))
     temperature = temperatures[best] if held_out else prior.temperatures.get(best, 1.0)
-    classifier = adapt(strategies[best], support_x, support_y, pool_x, labels, temperature)
-    return Choice(best, classifier, expected)
+    threshold = prior.thresholds[best] / labels if best in prior.thresholds else None
+    if held_out:
+        threshold = held_out_threshold(F.softmax(logits[best] / temperature, 1), compact)
+    classifier = adapt(strategies[best], support_x, support_y, pool_x, labels, temperature, names_x)
+    return Choice(best, replace(classifier, threshold=threshold), expected)
 
 
 def significantly_above(losses: Tensor, others: Tensor) -> bool:
@@ -173,7 +190,13 @@ def significantly_above(losses: Tensor, others: Tensor) -> bool:
 
 
 def adapt(
-    learner: Learner, x: Tensor, y: Tensor, pool: Tensor | None, labels: int, temperature: float = 1.0
+    learner: Learner,
+    x: Tensor,
+    y: Tensor,
+    pool: Tensor | None,
+    labels: int,
+    temperature: float = 1.0,
+    names: Tensor | None = None,
 ) -> Classifier:
     """Adapt one learner; a label without an example gets a row of its own that is never preferred.
 
@@ -182,7 +205,8 @@ def adapt(
     if learner.ways is not None:
         return learner.adapt(x, y, pool).at(temperature)
     seen, compact = y.unique(return_inverse=True)
-    classifier = learner.adapt(x, compact, pool).at(temperature)
+    hints = {"names_x": names[seen]} if learner.reads_names and names is not None else {}
+    classifier = learner.adapt(x, compact, pool, **hints).at(temperature)
     if len(seen) == labels:
         return classifier
     rows = x.new_full((labels, len(seen)), 1 / len(seen)).index_copy(0, seen, torch.eye(len(seen), dtype=x.dtype))
@@ -197,6 +221,7 @@ def cross_validate(
     pool: Tensor | None,
     labels: int,
     generator: torch.Generator,
+    names: Tensor | None = None,
     folds: int = 3,
 ) -> dict[str, Tensor]:
     """Return held-out logits [S, labels] by strategy, stratified folds; {} when a class has one example only."""
@@ -209,7 +234,7 @@ def cross_validate(
     for i in range(folds):
         out, rest = fold == i, fold != i
         for name, learner in strategies.items():
-            logits[name][out] = adapt(learner, x[rest], y[rest], pool, labels).logits(x[out])
+            logits[name][out] = adapt(learner, x[rest], y[rest], pool, labels, names=names).logits(x[out])
     return logits
 
 
@@ -220,13 +245,6 @@ def stratified_folds(y: Tensor, folds: int, generator: torch.Generator) -> Tenso
         index = (y == c).nonzero()[:, 0]
         fold[index[torch.randperm(len(index), generator=generator)]] = torch.arange(len(index)) % folds
     return fold
-
-
-def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor]) -> float:
-    """Return the temperature in [0.05, 20] that minimises the mean log-loss (Guo et al. 2017), by a grid of 61."""
-    grid = torch.logspace(-1.3, 1.3, 61)
-    losses = [sum(F.cross_entropy(z / t, target) for z, target in zip(logits, y, strict=True)) for t in grid]
-    return float(grid[torch.stack([torch.as_tensor(loss) for loss in losses]).argmin()])
 
 
 def learn_prior(
@@ -252,12 +270,12 @@ def learn_prior(
     for episode in episodes:
         x, y, pool, n = episode.support_x, episode.support_y, episode.pool_x, labels or episode.ways
         held_out = {} if in_time else cross_validate(alone, x, y, pool, n, generator)
-        descriptions.append(describe(x, y, pool, held_out))
+        descriptions.append(describe(x, y, pool, held_out, episode.names_x))
         shots.append(int(torch.bincount(y).max()))
         if not held_out:
             truth.append(episode.query_y)
         for name, learner in strategies.items():
-            logits = adapt(learner, x, y, pool, n).logits(episode.query_x)
+            logits = adapt(learner, x, y, pool, n, names=episode.names_x).logits(episode.query_x)
             right[name].append((logits.argmax(1) == episode.query_y).double())
             if not held_out:
                 not_held_out[name].append(logits)
@@ -272,4 +290,8 @@ def learn_prior(
         by_shots = {k: gains[np.array(shots) == k] for k in sorted(set(shots))}
         means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
     temperatures = {name: best_temperature(logits, truth) for name, logits in not_held_out.items() if logits}
-    return Prior(regressions, means, temperatures)
+    thresholds = {
+        name: episodes_threshold([F.softmax(z / t, 1) for z in not_held_out[name]], truth)
+        for name, t in temperatures.items()
+    }
+    return Prior(regressions, means, temperatures, thresholds)

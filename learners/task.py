@@ -34,7 +34,8 @@ def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
     between = centres.var(0, correction=min(1, ways - 1)).sum()  # 0 where shared labels are seen of one class only
     cosines = F.normalize(centres - centres.mean(0), dim=-1)
     every = x if pool is None else torch.cat([x, pool[:256]])
-    energy = torch.linalg.svdvals(F.normalize(every - every.mean(0), dim=-1)).square()
+    unit = F.normalize(every - every.mean(0), dim=-1)
+    energy = torch.linalg.eigvalsh(unit @ unit.T if len(unit) < unit.shape[1] else unit.T @ unit).clamp_min(0)
     share = energy / energy.sum().clamp_min(1e-12)
     rank = torch.exp(-(share * share.clamp_min(1e-12).log()).sum()) / min(every.shape)
     shift, balance = x.new_zeros(()), x.new_ones(())
@@ -83,3 +84,63 @@ class TaskEncoder(nn.Module):
         with torch.no_grad():
             features = meta_features(x, y, pool)
         return self.out(torch.cat([z[0], features]))
+
+
+#: What is known of each class, in any encoder's features.
+TOKENS = (
+    "cosine of its prototype with the nearest other one",
+    "mean cosine of its prototype with the others",
+    "mean cosine of its examples with its prototype",
+    "log2 of its examples / 4",
+    "log of its share of the pool relative to an even one / 2",
+    "mean cosine of the pool examples in it with its prototype",
+    "mean certainty of the pool examples in it",
+)
+
+
+class TaskTokens(nn.Module):
+    """z = MLP([attention over what each class looks like ; meta-features]).
+
+    As ``TaskEncoder``, but its tokens are angles and shares that do not depend on what the features mean, so that z
+    of a domain unlike all sources is still of a kind that was seen.
+
+    Attributes:
+        size: the length of z.
+    """
+
+    size = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Sequential(nn.Linear(len(TOKENS), self.size), nn.GELU())
+        self.query = nn.Parameter(torch.zeros(1, self.size))
+        self.attention = nn.MultiheadAttention(self.size, 2, batch_first=True)
+        self.out = nn.Sequential(nn.Linear(self.size + len(META_FEATURES), self.size), nn.GELU())
+
+    def forward(self, x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
+        """Return z [size] of support [S, D], labels [S] and pool [U, D]."""
+        tokens = self.token(class_tokens(x, y, pool).to(self.query.dtype))
+        z, _ = self.attention(self.query, tokens, tokens, need_weights=False)
+        with torch.no_grad():
+            features = meta_features(x, y, pool)
+        return self.out(torch.cat([z[0], features]))
+
+
+@torch.no_grad()
+def class_tokens(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
+    """Return TOKENS [N, 7] of a support [S, D], [S] and pool [U, D] (0 where there is no pool); of order one."""
+    ways, counts = int(y.max()) + 1, torch.bincount(y).to(x.dtype)
+    mean = x.mean(0) if pool is None else torch.cat([x, pool]).mean(0)
+    centres = F.normalize(prototypes(x, y, ways) - mean, dim=-1)
+    cosine = centres @ centres.T
+    others = cosine - 2 * torch.eye(ways, dtype=x.dtype)
+    within = prototypes((F.normalize(x - mean, dim=-1) * centres[y]).sum(1, keepdim=True), y, ways)[:, 0]
+    mass = nearness = certainty = x.new_zeros(ways)
+    if pool is not None:
+        near = F.normalize(pool - mean, dim=-1) @ centres.T
+        share = F.softmax(20 * near, dim=-1)
+        total = share.sum(0).clamp_min(1e-6)
+        mass = (total / len(pool) * ways + 0.05).log() / 2
+        nearness, certainty = (share * near).sum(0) / total, share.square().sum(0) / total
+    mean_other = (cosine.sum(1) - 1) / max(ways - 1, 1)
+    return torch.stack([others.max(1).values, mean_other, within, counts.log2() / 4, mass, nearness, certainty], dim=1)

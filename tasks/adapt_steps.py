@@ -15,7 +15,7 @@ from domains.errors import UserError
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks import registry, reports
+from tasks import answers, registry, reports
 from tasks.adaptation import (
     AUTO,
     BASELINE_NAMES,
@@ -33,7 +33,7 @@ from tasks.encoding import encode, encoder_identity
 from tasks.evaluation import MISSING, Decision, GateRule, Scores, align, gate, hash_of_test, score
 from tasks.listing import target
 from tasks.progress import progress
-from tasks.results import AdaptResult, Score
+from tasks.results import AdaptResult, Score, SetScore
 from tasks.settings import settings
 
 PROBE = "logistic"
@@ -121,6 +121,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
         pool=0 if data.pool_x is None else len(data.pool_x),
         test=len(data.test_y),
         scores=summarise(trials, data),
+        sets=score_sets(trials, data),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         meta_version=plan.meta_version,
         key=plan.key,
@@ -164,13 +165,14 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
     """Store the challenger with its scores and lineage as a version of the domain's model."""
     result.write(plan.folder)
     (plan.folder / "probe.npy").unlink()
-    ours = result.scores[OURS]
+    ours, sets = result.scores[OURS], {} if result.sets is None else result.sets.model_dump()
     version = registry.log_adapted(
         settings(),
         result.domain,
         plan.folder,
         params={"k": result.k, "draws": result.draws, "strategy": result.strategy, "pool": result.pool},
-        metrics={"accuracy": ours.accuracy, "ci95": ours.ci95, "log_loss": ours.log_loss, "ece": ours.ece},
+        metrics={"accuracy": ours.accuracy, "ci95": ours.ci95, "log_loss": ours.log_loss, "ece": ours.ece}
+        | {f"set_{name}": value for name, value in sets.items()},
         tags={
             "key": plan.key,
             "family": result.family,
@@ -233,3 +235,17 @@ def summarise(trials: list[Trial], data: Encoded) -> dict[str, Score]:
         )
         scores[name] = Score(accuracy=accuracy, ci95=ci95, log_loss=log_loss, ece=ece)
     return scores
+
+
+def score_sets(trials: list[Trial], data: Encoded) -> SetScore | None:
+    """Return how good the prediction sets of the portfolio's models are, means over draws."""
+    y, found = data.test_y.numpy(), []
+    for trial in trials:
+        p = trial.probabilities[OURS].numpy()
+        sets = answers.sets(trial.classifier, p)
+        if sets is None:
+            return None
+        covered, doubtful = sets[np.arange(len(y)), y], answers.doubtful(p, sets)
+        found.append([covered.mean(), sets.sum(1).mean(), doubtful.mean()])
+    coverage, size, asked = np.mean(found, axis=0).tolist()
+    return SetScore(coverage=coverage, size=size, asked=asked)

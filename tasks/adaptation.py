@@ -13,11 +13,11 @@ from torch import Tensor
 from domains.domain import Domain
 from domains.episode import draw_support
 from domains.errors import UserError
-from learners import BASELINES, portfolio
+from learners import BASELINES, baselines, portfolio
 from learners.base import Learner
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks.encoding import encode, encoder_identity
+from tasks.encoding import encode, encode_names, encoder_identity
 from tasks.settings import Settings
 
 OURS = "acclimate"
@@ -44,7 +44,7 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A target domain as features: labelled [n, D], pool [U, D] or None, test [m, D]."""
+    """A target domain as features: labelled [n, D], pool [U, D], test [m, D], label names [N, D]; or None."""
 
     train_x: Tensor
     train_y: Tensor
@@ -53,6 +53,7 @@ class Encoded:
     test_y: Tensor
     labels: tuple[str, ...]
     seconds: float = 0.0
+    names_x: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,9 @@ def encode_domain(
         parts.append(("pool", [column[i] for i in pool_rows]))
     x = encode(settings, domain.family, [example for _, part in parts for example in part], advance)
     train_x, test_x, *pool = x.split([len(part) for _, part in parts])
+    names_x = encode_names(settings, domain.family, domain.labels)
     seconds = time.perf_counter() - started
-    return Encoded(train_x, train_y, pool[0] if pool else None, test_x, test_y, domain.labels, seconds)
+    return Encoded(train_x, train_y, pool[0] if pool else None, test_x, test_y, domain.labels, seconds, names_x)
 
 
 def examples_used(domain: Domain, how: Adaptation) -> int:
@@ -127,14 +129,18 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
     only = None if how.method == AUTO else how.method
     started = time.perf_counter()
     try:
-        choice = portfolio.choose(model.strategies, x, y, data.pool_x, n, model.prior, generator, only, model.in_time)
+        choice = portfolio.choose(
+            model.strategies, x, y, data.pool_x, n, model.prior, generator, only, model.in_time, data.names_x
+        )
     except ValueError as error:  # of the support: it names the value and the limit
         raise UserError(f"support draw {number}: {error}; look at the labelled examples of the domain") from error
     seconds = time.perf_counter() - started
-    methods: dict[str, Learner] = {kind.name: kind(model.dim) for kind in BASELINES} | model.strategies
+    methods: dict[str, Learner] = baselines(model.dim, model.last) | model.strategies
     probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}
     for name, learner in methods.items():
-        probabilities[name] = portfolio.adapt(learner, x, y, data.pool_x, n).predict_proba(data.test_x)
+        probabilities[name] = portfolio.adapt(learner, x, y, data.pool_x, n, names=data.names_x).predict_proba(
+            data.test_x
+        )
     classifier = choice.classifier.named(data.labels)
     return Trial(probabilities, choice.strategy, classifier, choice.expected_gain, seconds, support)
 

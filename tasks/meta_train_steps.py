@@ -88,7 +88,7 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
     s, piles = settings(), load_piles(settings(), plan.domains, plan.recipe)
     learners = {}
     for name in histories:
-        learners[name] = make(name, piles.train[0].x.shape[1], piles.ways)
+        learners[name] = make(name, piles.dim, piles.ways, piles.last)
         learners[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
     with progress(f"compare {plan.family} strategies", plan.recipe.prior_episodes) as advance:
         model = assemble(plan.family, piles, learners, histories, plan.recipe, advance)

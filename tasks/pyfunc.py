@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from learners.classifier import Classifier
+from tasks.answers import answers
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class AdaptedModel:
         """Classify feature vectors [n, D], an array or a frame.
 
         Returns:
-            n rows: ``label``, the most probable one, and ``p_<label>`` for each label.
+            n rows: ``label``, ``probability``, ``set`` and ``ask`` as from ``acclimate predict``, and ``p_<label>`` for
+            each label.
 
         Raises:
             ValueError: the input is not a matrix of numbers.
@@ -30,10 +32,8 @@ class AdaptedModel:
         if x.ndim != 2:
             raise ValueError(f"expected feature vectors as a matrix [n, D], got shape {list(x.shape)}")
         p = self.classifier.predict_proba(torch.from_numpy(np.ascontiguousarray(x))).numpy()
-        labels = np.asarray(self.classifier.labels, dtype=object)
-        frame = pd.DataFrame(p, columns=[f"p_{label}" for label in labels])
-        frame.insert(0, "label", labels[p.argmax(axis=1)])
-        return frame
+        every = pd.DataFrame(p, columns=[f"p_{label}" for label in self.classifier.labels])
+        return answers(self.classifier, p).join(every)
 
 
 def _load_pyfunc(data_path: str) -> AdaptedModel:

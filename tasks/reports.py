@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from domains.domain import FAMILIES, Domain
+from learners.conformal import COVERAGE
 from learners.meta_model import MetaModel
 from tasks.adaptation import OURS
 from tasks.artifacts import (
@@ -82,6 +83,7 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
         "decision": result.decision,
         "model": f"{result.domain} version {result.model_version}",
         "strategy": result.strategy,
+        **trust_of(result),
         "meta-model": f"meta-{result.family} version {result.meta_version}",
         "git revision": result.revision,
         "content hash": result.content_hash,
@@ -89,6 +91,16 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
     }
     rows = [{"what": name, "value": value} for name, value in lineage.items()]
     markdown_artifact(f"{key}-decision", f"# {domain.name}\n\n{markdown_table(rows)}", result.reason)
+
+
+def trust_of(result: AdaptResult) -> dict[str, str]:
+    """Return how far probabilities and prediction sets may be believed, means over support draws on the test set."""
+    found = {"calibration error (ECE)": f"{result.scores[OURS].ece:.3f}"}
+    if result.sets is not None:
+        held = f"true label in {100 * result.sets.coverage:.1f} % of sets, {100 * COVERAGE:.0f} % meant"
+        asked = f"a person asked about {100 * result.sets.asked:.0f} %"
+        found["prediction sets"] = f"{held}; {result.sets.size:.2f} labels a set; {asked}"
+    return found
 
 
 def show_texts(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:

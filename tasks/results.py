@@ -16,11 +16,25 @@ class Score(BaseModel):
     ece: float
 
 
+class SetScore(BaseModel):
+    """Prediction sets of the portfolio's models on the test examples, means over support draws.
+
+    Attributes:
+        coverage: share of examples whose set holds the true label; ``learners.conformal.COVERAGE`` is meant.
+        size: labels in a set.
+        asked: share of examples that a person would be asked about.
+    """
+
+    coverage: float
+    size: float
+    asked: float
+
+
 class AdaptResult(BaseModel):
     """One adaptation of one domain.
 
     ``scores`` holds a row a method: ``acclimate`` is the portfolio, the others are methods on their own. The
-    challenger that the gate judged is the portfolio's first support draw.
+    challenger that the gate judged is the portfolio's first support draw. ``sets`` is None where models have none.
     """
 
     domain: str
@@ -34,6 +48,7 @@ class AdaptResult(BaseModel):
     test: int
     scores: dict[str, Score]
     seconds: dict[str, float]
+    sets: SetScore | None = None
     decision: str = ""
     reason: str = ""
     model_version: str = ""

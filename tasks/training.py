@@ -15,12 +15,12 @@ import torch
 from domains.domain import Domain, Family
 from domains.episode import Pile, Shape, draw
 from domains.errors import UserError
-from learners import PLAIN_STRATEGIES, make, trainable
+from learners import make, plain_strategies, trainable
 from learners.base import Learner
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
 from learners.portfolio import learn_prior
-from tasks.encoding import encode, encoder_identity
+from tasks.encoding import encode, encode_names, encoder_identity, last_layer
 from tasks.settings import Settings
 
 
@@ -92,12 +92,22 @@ MANY = 10  # source domains, from which on whole domains are held out
 
 @dataclass(frozen=True)
 class Piles:
-    """Features of the source domains, classes (or, for markets, years) divided between training and validation."""
+    """Features of the source domains, classes (or, for markets, years) divided between training and validation.
+
+    Attributes:
+        ways: the number of shared labels, or None; last: how many of the features are of the last layer, or None: all.
+    """
 
     train: Sequence[Pile]
     validation: Sequence[Pile]
     ways: int | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
+    last: int | None = None
+
+    @property
+    def dim(self) -> int:
+        """The length of a feature vector."""
+        return self.train[0].x.shape[1]
 
 
 def training_key(domains: Sequence[Domain], family: Family, recipe: Recipe) -> str:
@@ -144,12 +154,13 @@ def load_piles(
     x = encode(settings, domains[0].family, examples, advance).split([len(used) for used in rows])
     y = [torch.tensor(domain.targets("train"))[used] for domain, used in zip(domains, rows, strict=True)]
     time = [days(domain, used) if shared else None for domain, used in zip(domains, rows, strict=True)]
-    piles = [Pile(d.name, *xyt[:2], shared, xyt[2]) for d, *xyt in zip(domains, x, y, time, strict=True)]
+    names = [encode_names(settings, domain.family, domain.labels) for domain in domains]
+    piles = [Pile(d.name, *xytn[:2], shared, *xytn[2:]) for d, *xytn in zip(domains, x, y, time, names, strict=True)]
     hashes = {d.name: d.content_hash for d in domains}
     train, validation = divide(piles, recipe.seed)
     for pile in (*train, *validation):
         check_pile(pile, next(iter(recipe.training.values())).shape)
-    return Piles(train, validation, len(domains[0].labels) if shared else None, hashes)
+    return Piles(train, validation, len(domains[0].labels) if shared else None, hashes, last_layer(domains[0].family))
 
 
 def divide(piles: list[Pile], seed: int) -> tuple[list[Pile], list[Pile]]:
@@ -202,7 +213,7 @@ def train_learner(
     x = torch.cat([pile.x for pile in piles.train])
     with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
         torch.manual_seed(training.seed)
-        learner = make(name, x.shape[1], piles.ways)
+        learner = make(name, piles.dim, piles.ways, piles.last)
     learner.fit_scale(x)
     return learner, meta_train(learner, piles.train, piles.validation, training, path, advance)
 
@@ -216,8 +227,7 @@ def assemble(
     advance: Callable[[int], None] = lambda episodes: None,
 ) -> MetaModel:
     """Measure the strategies on held-out source episodes and return the meta-model."""
-    dim = piles.train[0].x.shape[1]
-    strategies = {kind.name: kind(dim) for kind in PLAIN_STRATEGIES} | dict(learners)
+    strategies = plain_strategies(piles.dim, piles.last) | dict(learners)
     shape = next(iter(recipe.training.values())).shape
     generator = torch.Generator().manual_seed(recipe.seed + 2)
     domains = [i % len(piles.validation) for i in range(recipe.prior_episodes)]
@@ -228,7 +238,7 @@ def assemble(
         "history": {name: asdict(history) for name, history in histories.items()},
     }
     prior = learn_prior(strategies, episodes, domains, piles.ways, generator, piles.ways is not None, advance)
-    return MetaModel(family, encoder_identity(family), dim, piles.ways, learners, prior, about)
+    return MetaModel(family, encoder_identity(family), piles.dim, piles.ways, learners, prior, about, piles.last)
 
 
 def save_new(model: MetaModel, folder: Path) -> Path:

@@ -21,6 +21,8 @@ STAGES = (
     (4, 5, 2, 6, 192),
 )
 LAST = (1, 3, 1, 6, 320)
+#: Blocks whose statistics tell textures and colours: in images unlike ImageNet's, more than the last layer does.
+INNER = (4, 7, 10, 13, 15)
 
 
 class SameConv(nn.Conv2d):
@@ -74,10 +76,16 @@ class Body(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return pooled features [n, 1280] of images [n, 3, H, W] scaled to (pixel - 127) / 128."""
-        x = F.relu6(self._bn0(self._conv_stem(x)))
-        for block in self._blocks:
+        return self.layers(x)[0]
+
+    def layers(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return those, and mean and deviation over the places of the outputs of INNER blocks [n, 1488]."""
+        x, inner = F.relu6(self._bn0(self._conv_stem(x))), []
+        for i, block in enumerate(self._blocks):
             x = block(x)
-        return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+            if i in INNER:
+                inner += [x.mean((2, 3)), x.std((2, 3), correction=0)]
+        return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3)), torch.cat(inner, dim=1)
 
 
 class EfficientNetLite:
@@ -85,25 +93,38 @@ class EfficientNetLite:
 
     Args:
         folder: holds ``model.safetensors``.
-        pixels: images are resized to this many pixels a side.
+        small, large: images no larger than ``small`` pixels are resized to so many a side, larger ones to ``large``.
     """
 
-    dim = 1280
+    dim, last = 2768, 1280
 
-    def __init__(self, folder: Path, pixels: int = 64) -> None:
-        self.pixels = pixels
+    def __init__(self, folder: Path, small: int = 64, large: int = 128) -> None:
+        self.small, self.large = small, large
         self.model = Body().eval()
         self.model.load_state_dict(load_file(folder / "model.safetensors"))
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
 
     @torch.inference_mode()
     def encode(self, images: Sequence[bytes]) -> Tensor:
-        """Return unit-length vectors [n, 1280] of encoded images (PNG, JPEG, ...)."""
-        pixels = torch.from_numpy(np.stack([self._read(image) for image in images])).permute(
-            0, 3, 1, 2
-        )  # channels last in memory
-        return F.normalize(self.model((pixels.float() - 127) / 128), dim=-1)
+        """Return the last layer, to unit length, and inner layers' statistics [n, 2768] of images (PNG, JPEG, ...)."""
+        opened = [Image.open(io.BytesIO(image)) for image in images]
+        large = torch.tensor([max(image.size) > self.small for image in opened])
+        found = torch.empty(len(images), self.dim)
+        for which, pixels in ((~large, self.small), (large, self.large)):
+            some = [image for image, chosen in zip(opened, which.tolist(), strict=True) if chosen]
+            if some:
+                last, inner = self.model.layers((resized(some, pixels).float() - 127) / 128)
+                found[which] = torch.cat([F.normalize(last, dim=-1), inner], dim=1)
+        return found
 
-    def _read(self, image: bytes) -> np.ndarray:
-        size = (self.pixels, self.pixels)
-        return np.asarray(Image.open(io.BytesIO(image)).convert("RGB").resize(size, Image.Resampling.BILINEAR))
+
+def read_images(images: Sequence[bytes], pixels: int) -> Tensor:
+    """Return encoded images as bytes [n, 3, pixels, pixels], channels last in memory."""
+    return resized([Image.open(io.BytesIO(image)) for image in images], pixels)
+
+
+def resized(images: Sequence[Image.Image], pixels: int) -> Tensor:
+    """Return images as bytes [n, 3, pixels, pixels], channels last in memory."""
+    size = (pixels, pixels)
+    read = [np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR)) for image in images]
+    return torch.from_numpy(np.stack(read)).permute(0, 3, 1, 2)

@@ -34,3 +34,12 @@ class MiniLM:
         hidden = self.model(**batch).last_hidden_state
         mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
         return F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+
+
+def tokenise(folder: Path, texts: Sequence[str], tokens: int = 128) -> Tensor:
+    """Return texts as ``TransformerBody`` reads them: token ids and attention masks [n, 2, tokens], int32."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    batch = tokenizer(list(texts), padding="max_length", truncation=True, max_length=tokens, return_tensors="pt")
+    return torch.stack([batch["input_ids"], batch["attention_mask"]], 1).int()

@@ -198,6 +198,8 @@ def test_adapt_prints_what_programs_read(reviews: dict[str, Any]) -> None:
     assert (reviews["domain"], reviews["k"], reviews["pool"], reviews["test"]) == ("drugreviews", 5, 178, 143)
     assert reviews["scores"].keys() >= {"acclimate", "logistic", "prototype", "scratch", "maml", "protonet"}
     assert reviews["seconds"].keys() == {"encode", "adapt", "evaluate"}
+    assert 1 <= reviews["sets"]["size"] <= 10
+    assert 0.7 < reviews["sets"]["coverage"] <= 1
     for score in reviews["scores"].values():
         assert score.keys() == {"accuracy", "ci95", "log_loss", "ece"}
         assert all(math.isfinite(value) for value in score.values())
@@ -209,10 +211,14 @@ def test_adapt_prints_what_programs_read(reviews: dict[str, Any]) -> None:
 
 def test_new_texts_are_predicted_in_order(clone: Clone, predicted: pd.DataFrame) -> None:
     labels = clone.json("domains", "show", "drugreviews")["labels"]
-    assert predicted.columns.tolist() == ["text", "label", "probability"]
+    assert predicted.columns.tolist() == ["text", "label", "probability", "set", "ask"]
     assert predicted["text"].tolist() == REVIEWS
     assert set(predicted["label"]) <= set(labels)
     assert predicted["probability"].between(1 / len(labels), 1).all()
+    for row in predicted.itertuples():
+        assert row.set.split("|")[0] == row.label
+    doubtful = predicted["set"].str.contains("|", regex=False) | (predicted["probability"] < 0.5)
+    assert predicted["ask"].eq("ask a person").eq(doubtful).all()
 
 
 def test_status_names_the_server_the_data_and_what_is_in_service(

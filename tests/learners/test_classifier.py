@@ -19,13 +19,14 @@ def normal(*size, seed=0):
 @pytest.fixture
 def classifier():
     layers = (Affine(normal(6, 4), normal(6, seed=1)), "relu", "normalise", Affine(normal(3, 6, seed=2), normal(3)))
-    return Classifier(layers, ("mild", "sévère", "κρίση"), temperature=0.1 + 0.2)
+    return Classifier(layers, ("mild", "sévère", "κρίση"), temperature=0.1 + 0.2, threshold=0.1)
 
 
 def test_what_is_saved_comes_back_equal_to_the_bit(classifier, tmp_path):
     classifier.save(tmp_path)
     loaded, x = Classifier.load(tmp_path), normal(50, 4, seed=3)
     assert (loaded.labels, loaded.temperature) == (classifier.labels, classifier.temperature)
+    assert loaded.threshold == classifier.threshold == 0.1
     assert torch.equal(loaded.logits(x), classifier.logits(x))
     for mine, theirs in zip(classifier.layers, loaded.layers, strict=True):
         if isinstance(mine, Affine):
@@ -66,6 +67,21 @@ def test_a_layer_that_this_version_does_not_know_is_refused(classifier, tmp_path
     save_file(tensors, path, metadata={"classifier": json.dumps(about)})
     with pytest.raises(ValueError, match=r"unknown layer 'os\.system'"):
         Classifier.load(tmp_path)
+
+
+def test_a_file_of_an_older_version_has_no_threshold(classifier, tmp_path):
+    path = classifier.save(tmp_path)
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        about = json.loads(file.metadata()["classifier"])
+    del about["threshold"]
+    save_file(tensors, path, metadata={"classifier": json.dumps(about)})
+    assert Classifier.load(tmp_path).threshold is None
+
+
+def test_a_threshold_belongs_to_one_temperature(classifier):
+    assert classifier.named(["a", "b", "c"]).threshold == classifier.threshold
+    assert classifier.at(2.0).threshold is None
 
 
 def test_a_linear_head_of_prototypes_is_the_softmax_of_negative_squared_distances():

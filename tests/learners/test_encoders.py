@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from learners.encoders.efficientnet import LAST, STAGES, Body, SameConv
+from learners.encoders.efficientnet import LAST, STAGES, Body, SameConv, resized
 from tasks.encoding import ENCODERS, weights
 from tasks.settings import settings
 
@@ -82,12 +82,38 @@ def test_an_image_is_added_to_the_result_only_where_shapes_allow():
 # With the published weights
 
 
-def test_image_features_are_of_unit_length_and_tell_images_apart(efficientnet):
+def test_features_of_the_last_layer_are_of_unit_length_and_tell_images_apart(efficientnet):
     x = efficientnet.encode([picture(i) for i in range(6)])
-    assert x.shape == (6, 1280)
+    assert x.shape == (6, 2768)
     assert x.dtype == torch.float32
-    assert torch.allclose(x.norm(dim=1), torch.ones(6), atol=1e-5)
-    assert (x @ x.T - torch.eye(6)).max() < 0.99
+    last = x[:, : efficientnet.last]
+    assert torch.allclose(last.norm(dim=1), torch.ones(6), atol=1e-5)
+    assert (last @ last.T - torch.eye(6)).max() < 0.99
+
+
+def test_inner_layers_give_mean_and_deviation_of_every_channel(efficientnet):
+    model, image = efficientnet.model, torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    seen = []
+    hook = model._blocks[4].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    last, inner = model.layers(image)
+    hook.remove()
+    assert torch.allclose(last, model(image), atol=1e-6)
+    channels = seen[0].shape[1]
+    assert torch.allclose(inner[:, :channels], seen[0].mean((2, 3)), atol=1e-6)
+    assert torch.allclose(inner[:, channels : 2 * channels], seen[0].std((2, 3), correction=0), atol=1e-6)
+
+
+def test_small_and_large_images_in_one_batch_are_each_read_at_their_size(efficientnet):
+    def image(side):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(picture(1))).convert("RGB").resize((side, side)).save(file, "PNG")
+        return file.getvalue()
+
+    mixed = [image(32), image(200), image(64), image(65)]
+    together, alone = efficientnet.encode(mixed), torch.cat([efficientnet.encode([one]) for one in mixed])
+    assert torch.allclose(together, alone, atol=1e-5)
+    large = efficientnet.model.layers((resized([Image.open(io.BytesIO(mixed[3]))], 128).float() - 127) / 128)[1]
+    assert torch.allclose(together[3, efficientnet.last :], large[0], atol=1e-5)
 
 
 def test_image_features_depend_on_the_image_only_not_on_its_batch(efficientnet):

@@ -11,6 +11,7 @@ from domains.episode import Pile, Shape, draw
 from learners import MAML, PLAIN_STRATEGIES, ProtoNet, SharedReference
 from learners.base import Learner
 from learners.classifier import Affine, Classifier
+from learners.conformal import episodes_threshold, held_out_threshold
 from learners.logistic import Logistic
 from learners.metrics import log_loss
 from learners.portfolio import (
@@ -30,7 +31,7 @@ from learners.portfolio import (
 from learners.prototype import NearestPrototype
 from learners.reference import Transductive
 
-DIM, DESCRIPTION = 8, 12
+DIM, DESCRIPTION = 8, 14
 
 
 class Fixed(Learner):
@@ -281,6 +282,25 @@ def test_the_chosen_classifier_has_the_temperature_of_its_held_out_log_loss():
     assert choice.classifier.temperature == best_temperature([held_out[choice.strategy]], [y])
 
 
+# Prediction sets
+
+
+def test_the_chosen_classifier_has_the_threshold_of_its_held_out_probabilities():
+    x, y = task(shots=10, noise=2.0)
+    choice = choose(strategies(), x, y, None, 3, Prior(thresholds={PROBE: 5.0}), seeded(4))
+    held_out = cross_validate(strategies(), x, y, None, 3, seeded(4))
+    p = F.softmax(held_out[choice.strategy] / choice.classifier.temperature, 1)
+    assert choice.classifier.threshold == held_out_threshold(p, y)
+
+
+@pytest.mark.parametrize(("shots", "in_time"), [(1, False), (5, True)])
+def test_where_nothing_is_held_out_the_threshold_is_a_multiple_of_chance_from_the_prior(shots, in_time):
+    x, y = task(shots=shots)
+    for prior, threshold in ((Prior(thresholds={PROBE: 0.6}), pytest.approx(0.2)), (Prior(), None)):
+        choice = choose(strategies(), x, y, None, 3, prior, seeded(), only=PROBE, in_time=in_time)
+        assert choice.classifier.threshold == threshold
+
+
 # The prior
 
 
@@ -305,14 +325,18 @@ def test_a_prior_learns_on_episodes_what_a_strategy_gains_by_shots():
     for e in shared[:5]:
         description = describe(e.support_x, e.support_y, e.pool_x, {})
         assert prior.of("wrong", description).mean < -0.2
-    assert prior.temperatures.keys() == chosen_from.keys()
+    assert prior.temperatures.keys() == prior.thresholds.keys() == chosen_from.keys()
+    single = [e for e in shared if len(e.support_y) == 6]
+    logits = [adapt(chosen_from["wrong"], e.support_x, e.support_y, e.pool_x, 6).logits(e.query_x) for e in single]
+    p = [F.softmax(z / prior.temperatures["wrong"], 1) for z in logits]
+    assert prior.thresholds["wrong"] == pytest.approx(episodes_threshold(p, [e.query_y for e in single]))
 
 
 def test_a_prior_of_episodes_with_several_shots_only_has_no_one_shot_temperature():
     prior = learn_prior(
         {PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(10, shots=(4,)), [0] * 10, None, seeded()
     )
-    assert prior.temperatures == {}
+    assert prior.temperatures == prior.thresholds == {}
     assert set(prior.means["t"]) == {4}
 
 
@@ -346,6 +370,8 @@ def test_a_prior_comes_back_from_json_as_it_was():
     prior = learn_prior({PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(20), [0] * 20, None, seeded())
     again = Prior.from_json(json.loads(json.dumps(prior.to_json())))
     assert again == prior
+    older = {name: value for name, value in prior.to_json().items() if name != "thresholds"}
+    assert Prior.from_json(older).thresholds == {}
     x, y = task(shots=5)
     description = describe(x, y, None, {})
     assert again.of("t", description) == prior.of("t", description)
@@ -358,6 +384,14 @@ def test_a_description_does_not_depend_on_which_labels_are_seen():
     found = describe(x, SEEN[y], None, held_out)
     assert found.shape == (DESCRIPTION,)
     assert np.allclose(found[:10], describe(x, y, None, {})[:10])
-    assert found[10:].tolist() == [1.0, (held_out[PROBE].argmax(1) == SEEN[y]).double().mean().item()]
-    assert describe(x, y, None, {})[10:].tolist() == [0, 0]
+    assert found[10:12].tolist() == [1.0, (held_out[PROBE].argmax(1) == SEEN[y]).double().mean().item()]
+    assert describe(x, y, None, {})[10:].tolist() == [0, 0, 0, 0]
+
+
+def test_a_description_tells_whether_names_agree_with_the_classes():
+    x, y = task(shots=4)
+    told, few = describe(x, y, None, {}, centres(3))[12:]
+    assert told > 0.5
+    assert few == pytest.approx(told / 4)
+    assert describe(x, y, None, {}, centres(3).roll(1, 0))[12] < 0.5
     assert ABSENT < -10

@@ -10,6 +10,7 @@ from learners import BASELINES, PLAIN_STRATEGIES
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
 from learners.portfolio import PROBE, Prior
+from tasks.adapt_steps import score_sets
 from tasks.adaptation import (
     BASELINE_NAMES,
     OURS,
@@ -170,6 +171,19 @@ def test_a_named_method_is_used_whatever_is_expected_of_it(target, settings, tra
         trial = run_trial(trained, data, replace(HOW, method=name), 0)
         assert trial.strategy == name
         assert torch.equal(trial.probabilities[OURS].argmax(1), trial.probabilities[name].argmax(1))
+
+
+def test_prediction_sets_are_scored_on_the_test_examples(target, settings, model):
+    how = replace(HOW, k=10)
+    data = encode_domain(settings, target, how)
+    trials = [run_trial(model, data, how, number) for number in range(2)]
+    found = score_sets(trials, data)
+    assert 0.5 < found.coverage <= 1
+    assert 1 <= found.size <= 4
+    assert 0 <= found.asked <= 1
+    every = [replace(trial, classifier=replace(trial.classifier, threshold=0.0)) for trial in trials]
+    assert score_sets(every, data).model_dump() == {"coverage": 1, "size": 4, "asked": 1}
+    assert score_sets([replace(trials[0], classifier=trials[0].classifier.at(1.0)), trials[1]], data) is None
 
 
 def test_a_label_that_only_the_test_has_is_never_predicted_and_costs_a_finite_log_loss(made, settings, letters, model):

@@ -100,7 +100,7 @@ def test_mlflow_loads_the_champion_by_alias_without_unpickling_anything(settings
     monkeypatch.setenv("MLFLOW_TRACKING_URI", settings.tracking_uri)
     model = mlflow.pyfunc.load_model(f"models:/{name}@champion")
     frame = model.predict(np.array([[3.0, 0, 0], [-3.0, 0, 0]], np.float32))
-    assert list(frame) == ["label", "p_well", "p_sick"]
+    assert list(frame) == ["label", "probability", "set", "ask", "p_well", "p_sick"]
     assert list(frame.label) == ["sick", "well"]
     assert frame.p_sick[0] == pytest.approx(1 / (1 + np.exp(-12)))
     with pytest.raises(ValueError, match="matrix"):

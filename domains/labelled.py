@@ -1,0 +1,88 @@
+"""Labelled examples of one domain before anything divides them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from domains.build import drop_duplicates
+from domains.domain import EXAMPLE_COLUMN, Family
+from domains.errors import UserError
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Examples with labels.
+
+    Attributes:
+        name, family: of the domain.
+        examples: [n] texts or encoded images, no two the same.
+        y: [n] int64, indices into ``labels``.
+        labels: label names, sorted.
+        groups: [n] names of what examples share that must not lie on both sides of a split (a slide, a patient), or
+            None.
+    """
+
+    name: str
+    family: Family
+    examples: tuple[Any, ...]
+    y: np.ndarray
+    labels: tuple[str, ...]
+    groups: tuple[str, ...] | None = None
+
+    def take(self, rows: Sequence[int]) -> "Labelled":
+        """Return some of the examples in the order given; the label names stay."""
+        groups = None if self.groups is None else tuple(self.groups[i] for i in rows)
+        chosen = tuple(self.examples[i] for i in rows)
+        return Labelled(self.name, self.family, chosen, self.y[list(rows)], self.labels, groups)
+
+    def sample(self, per_class: int, classes: int | None = None, seed: int = 0) -> "Labelled":
+        """Return at most so many examples of each of at most so many classes, chosen by one shuffle."""
+        rng = np.random.default_rng(seed)
+        order, labels = rng.permutation(len(self.y)), rng.permutation(len(self.labels))[:classes]
+        rows = [order[self.y[order] == label][:per_class] for label in labels]
+        return self.take(np.sort(np.concatenate(rows)).tolist())
+
+    @property
+    def content_hash(self) -> str:
+        """A sha256 over every example and the name of its label."""
+        whole = hashlib.sha256()
+        for example, label in zip(self.examples, self.y, strict=True):
+            for part in (example, self.labels[label]):
+                raw = part.encode() if isinstance(part, str) else part
+                whole.update(len(raw).to_bytes(8, "big") + raw)
+        return whole.hexdigest()
+
+
+def labelled(name: str, family: Family, frame: pd.DataFrame, without: Sequence[str] = ()) -> Labelled:
+    """Return a frame's examples (column ``text`` or ``image``) with ``label`` and, if it is there, ``group``.
+
+    Runs of white space in a text become one space; empty texts and missing labels go, and so do examples that carry two
+    labels (nobody can say which is right, as in ``domains/build.py``) and copies of an example.
+
+    Args:
+        without: labels that are left out.
+
+    Raises:
+        UserError: a label to leave out is not there, so that leaving it out would say nothing; or fewer than two
+            labels are left.
+    """
+    column = EXAMPLE_COLUMN[family]
+    frame = frame[frame[column].notna() & frame["label"].notna()]
+    frame = frame.assign(label=frame["label"].astype(str))
+    if column == "text":
+        frame = frame.assign(text=[" ".join(str(text).split()) for text in frame["text"]])
+    frame = drop_duplicates(frame[frame[column].map(len) > 0], column)
+    for label in without:
+        if label not in set(frame["label"]):
+            raise UserError(f"{name}: no label {label!r} that could be left out; is it another version of the data?")
+    frame = frame[~frame["label"].isin(without)]
+    labels = sorted(frame["label"].unique())
+    if len(labels) < 2:
+        raise UserError(f"{name}: has {len(labels)} labels; there must be two or more to tell apart")
+    y = frame["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
+    groups = tuple(frame["group"]) if "group" in frame else None
+    return Labelled(name, family, tuple(frame[column]), y, tuple(labels), groups)

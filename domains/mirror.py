@@ -1,0 +1,109 @@
+"""One file of a mirror as labelled examples: a zip of class folders, or a table of texts and labels."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+from PIL import Image
+
+from domains.domain import Family, check_name
+from domains.errors import UserError
+from domains.files import read_table
+from domains.labelled import Labelled, labelled
+from domains.vision.archives import MOST_PIXELS, UNDECODABLE, ImageArchive
+
+#: The endings of the files that a family is read from, the first one there.
+FORMS: dict[str, tuple[str, ...]] = {"text": (".parquet", ".csv"), "vision": (".zip",)}
+
+
+def read_mirror(
+    mirror: Path | None,
+    family: Family,
+    name: str,
+    label: str = "label",
+    group: int | None = None,
+    without: Sequence[str] = (),
+) -> Labelled:
+    """Return the examples of ``<mirror>/<family>/<name>`` with one of the endings of the family.
+
+    A table has a column ``text`` and a column of labels. A zip has a folder, at any depth, for each class; nothing is
+    extracted to disk. See ``labelled`` for what is dropped.
+
+    Args:
+        mirror: the setting ``ACCLIMATE_MIRROR``.
+        label: the column of the labels.
+        group: images only: which field of a file's name, ``_`` between fields, says the group, counted from 0.
+        without: labels that are left out.
+
+    Raises:
+        UserError: the file is absent, unreadable, or lacks what is read.
+    """
+    path = find(mirror, family, name)
+    frame = read_images(path, group) if path.suffix == ".zip" else read_texts(path, label)
+    try:
+        return labelled(name, family, frame, without)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def find(mirror: Path | None, family: Family, name: str) -> Path:
+    """Return the path of a domain's file, or raise UserError that says where to put it."""
+    forms = FORMS.get(family)
+    if forms is None:
+        raise UserError(f"family {family}: no file of a mirror is read for it; there are: {', '.join(FORMS)}")
+    wanted = " or ".join(f"{family}/{check_name(name)}{form}" for form in forms)
+    if mirror is None:
+        raise UserError(f"{name} is read from a mirror: put {wanted} into a folder and set ACCLIMATE_MIRROR to it")
+    for form in forms:
+        if (path := mirror / family / f"{name}{form}").is_file():
+            return path
+    raise UserError(f"no {wanted} in {mirror}; put it there, or set ACCLIMATE_MIRROR to a folder that has it")
+
+
+def read_texts(path: Path, label: str) -> pd.DataFrame:
+    """Return the columns ``text`` and ``label`` of a table.
+
+    Raises:
+        UserError: the table is not readable, or lacks a column.
+    """
+    table = read_table(path)
+    for column in ("text", label):
+        if column not in table:
+            raise UserError(f"{path}: no column {column!r}; it has {', '.join(map(str, table.columns))}")
+    return pd.DataFrame({"text": table["text"], "label": table[label]})
+
+
+def read_images(path: Path, group: int | None = None) -> pd.DataFrame:
+    """Return the encoded images of a zip in column ``image``, ``label`` their folder, in the order of their names.
+
+    Raises:
+        UserError: the archive is not safe or not readable, a member is not an image or lies in no folder, or a file
+            name has no such field.
+    """
+    rows = []
+    with ImageArchive(path) as archive:
+        for name in archive.names:
+            member = PurePosixPath(name)
+            fields = member.stem.split("_")
+            if str(member.parent) == ".":
+                raise UserError(f"{path}: {name} lies in no folder; put the images of each class into one")
+            if group is not None and group >= len(fields):
+                raise UserError(f"{path}: {name} has no field {group + 1} between '_' that would say its group")
+            body = archive.read(name)
+            check_image(body, f"{path}: {name}")
+            rows.append((body, str(member.parent), "" if group is None else fields[group]))
+    if not rows:
+        raise UserError(f"{path}: no images in it; put the images (PNG or JPEG) of each class into a folder")
+    frame = pd.DataFrame(rows, columns=["image", "label", "group"])
+    return frame.drop(columns="group") if group is None else frame
+
+
+def check_image(body: bytes, where: str) -> None:
+    """Raise UserError if bytes do not begin as an image of a sane size; its pixels are not decoded."""
+    try:
+        with Image.open(io.BytesIO(body)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"more than {MOST_PIXELS:,} pixels")
+    except UNDECODABLE as error:
+        raise UserError(f"{where} is not a readable image; replace the archive") from error

@@ -1,0 +1,137 @@
+"""The axes along which a task's features are scaled, and the space that the scaling makes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from learners.base import one_hot, prototypes
+from learners.classifier import Affine, Layer
+
+TOTAL_SHARPNESS = 20.0  # of the assignment that evens out the classes of a pool
+POOL_WEIGHT, LARGEST_MASS = 0.3, 20.0  # of a pool example against a label; examples that a centre may rest on
+WIDE = 400  # more dimensions than these are reduced to the span of so many examples
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Principal axes: basis [D, r], variances [r] relative to their mean over D, and what they tell classes apart.
+
+    ``ratio`` [r] is the variance between class means over the variance of ``values``.
+    """
+
+    basis: Tensor
+    values: Tensor
+    ratio: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def total(cls, x: Tensor, y: Tensor, pool: Tensor | None) -> tuple["Axes", Tensor]:
+        """Return the axes of all examples, support [S, D], [S] and pool [U, D], and their mean [D].
+
+        Pools are seldom balanced: taken as they are, a frequent class would pull the mean towards itself and stretch
+        the axes along its own spread. So pool examples are weighted by 1 / the mass of the class they seem to be of.
+        """
+        mean, weights, every = x.mean(0), x.new_ones(len(x)), x
+        if pool is not None:
+            centres, every = prototypes(x, y, int(y.max()) + 1), torch.cat([x, pool])
+            ways, shots = len(centres), torch.bincount(y).to(x.dtype)[:, None]
+            for _ in range(3):
+                cosine = F.normalize(pool - mean, dim=-1) @ F.normalize(centres - mean, dim=-1).T
+                share = F.softmax(TOTAL_SHARPNESS * cosine, dim=-1)
+                mass = share.sum(0).clamp_min(1e-3)[:, None]
+                trust = shots / (shots + POOL_WEIGHT * mass.clamp_max(LARGEST_MASS))
+                mean = (trust * centres + (1 - trust) * share.T @ pool / mass).mean(0)
+            weights = torch.cat([weights, len(pool) / ways * (share / mass[:, 0].clamp_min(1)).sum(1)])
+        centred = (every - mean) * (weights / weights.sum()).sqrt()[:, None]
+        few = len(centred) <= x.shape[1]  # then the same from the smaller Gram matrix
+        values, vectors = torch.linalg.eigh(centred @ centred.T if few else centred.T @ centred)
+        keep = values > 1e-6 * values[-1]
+        values, vectors = values[keep], vectors[:, keep]
+        basis = F.normalize(centred.T @ vectors, dim=0) if few else vectors
+        coordinates = (x - mean) @ basis
+        between = prototypes(coordinates, y, int(y.max()) + 1).var(0)
+        ratio = between / coordinates.var(0).clamp_min(1e-12)
+        return cls(basis, values / (values.sum() / x.shape[1]).clamp_min(1e-12), ratio), mean
+
+    @classmethod
+    @torch.no_grad()
+    def within(cls, x: Tensor, members: Tensor) -> "Axes":
+        """Return the axes of the variance within classes, of centred examples [n, D] with memberships [n, N].
+
+        The covariance of linear discriminant analysis (Fisher 1936), with soft labels where there are no others.
+        """
+        mass = members.sum(0).clamp_min(1e-6)
+        means = members.T @ x / mass[:, None]
+        spread = (x * members.sum(1).sqrt()[:, None], means * mass.sqrt()[:, None])
+        values, basis = torch.linalg.eigh((spread[0].T @ spread[0] - spread[1].T @ spread[1]) / mass.sum())
+        values = values.clamp_min(0)
+        mean = values.mean().clamp_min(1e-12)
+        between = ((means - means.mean(0)) @ basis).square().mean(0)
+        return cls(basis, values / mean, between / (values + 0.01 * mean))
+
+
+@dataclass(frozen=True)
+class Space:
+    """Centred features scaled by axis weights [r] along a basis and by ``beyond`` [] outside it, to unit length."""
+
+    mean: Tensor
+    basis: Tensor
+    weights: Tensor
+    beyond: Tensor
+
+    def unit(self, centred: Tensor) -> Tensor:
+        """Return the place of centred features [n, D]: coordinates on the axes if they are D, else in the features."""
+        coordinates = centred @ self.basis
+        if self.whole:
+            return F.normalize(coordinates * self.weights, dim=-1)
+        return F.normalize(self.beyond * centred + coordinates * (self.weights - self.beyond) @ self.basis.T, dim=-1)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the axes leave nothing outside."""
+        return self.basis.shape[0] == self.basis.shape[1]
+
+    def layers(self, head: Tensor) -> tuple[Layer, ...]:
+        """Return the layers of a classifier whose logits are ``unit(x - mean) head^T``."""
+        if self.whole:
+            return Affine(self.weights[:, None] * self.basis.T, -self.weights * (self.mean @ self.basis)), *after(head)
+        identity = torch.eye(len(self.basis), dtype=head.dtype)
+        map_ = self.beyond * identity + (self.basis * (self.weights - self.beyond)) @ self.basis.T
+        return Affine(map_, -map_ @ self.mean), *after(head)
+
+
+def after(head: Tensor) -> tuple[Layer, ...]:
+    """Return the last layers: to unit length, and times the head [N, D]."""
+    return "normalise", Affine(head, head.new_zeros(len(head)))
+
+
+@torch.no_grad()
+def span(x: Tensor, pool: Tensor | None) -> Tensor | None:
+    """Return an orthonormal basis [D, r] of what a support and some of its pool span; None where D is small anyway.
+
+    What is outside hardly matters to the task, and axes take time as the cube of their number.
+    """
+    if x.shape[1] <= WIDE:
+        return None
+    rows = x[:: -(-len(x) // WIDE)]
+    if pool is not None and len(rows) < WIDE:
+        rows = torch.cat([rows, pool[:: -(-len(pool) // (WIDE - len(rows)))]])
+    return torch.linalg.qr(rows.T)[0]
+
+
+@torch.no_grad()
+def agreement(x: Tensor, y: Tensor, names: Tensor) -> Tensor:
+    """Return how well label names [N, D] tell the classes of a support [S, D], [S] apart, [].
+
+    (mean cosine of a class's examples and its own name - mean cosine with other names) / deviation of the latter:
+    about 0 for numbers and codes, above 1 for words that say what is in the examples.
+    """
+    ways = len(names)
+    cosine = F.normalize(x - x.mean(0), dim=-1) @ F.normalize(names - names.mean(0), dim=-1).T
+    own = one_hot(y, ways, torch.bool)
+    others = cosine.masked_fill(own, 0).sum(1) / (ways - 1)
+    margin = prototypes((cosine[own] - others)[:, None], y, ways).mean()
+    spread = cosine[~own].std(correction=0) if ways > 2 else cosine[~own].abs().mean()
+    return margin / spread.clamp_min(1e-6)

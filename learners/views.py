@@ -1,0 +1,79 @@
+"""Which of an encoder's layers a learner reads."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from domains.episode import Episode
+from learners.base import Learner
+from learners.classifier import Classifier, Columns
+
+
+class LastLayer(Learner):
+    """A learner on the first ``last`` features: the encoder's last layer, as its users know it.
+
+    Args:
+        learner: made for features of that length.
+        dim: the length of the whole feature vector.
+    """
+
+    def __init__(self, learner: Learner, dim: int) -> None:
+        super().__init__(dim, learner.ways)
+        self.learner, self.last = learner, learner.dim
+        self.name, self.meta_trained = learner.name, learner.meta_trained
+
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        zero = support_x.new_zeros(self.last)
+        first = Columns(zero, zero + 1)
+        pool = None if pool_x is None else first(pool_x)
+        classifier = self.learner.adapt(first(support_x), support_y, pool)
+        return replace(classifier, layers=(first, *classifier.layers))
+
+
+class EveryLayer(Learner):
+    """A learner on all features, each centred and scaled by the task's own examples, then to unit length.
+
+    x -> ((x - mean) / deviation) / |...|, over support and pool. What inner layers measure (texture, colour, size)
+    varies by orders of magnitude between them and between domains; in images unlike those that the encoder was
+    pretrained on, they tell more than its last layer does.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__(learner.dim, learner.ways)
+        self.learner = learner
+        self.name, self.meta_trained, self.together = learner.name, learner.meta_trained, learner.together
+
+    @property
+    def trunk(self) -> nn.Module:
+        return self.learner.trunk
+
+    def fit_scale(self, x: Tensor) -> None:
+        self.learner.fit_scale(nn.functional.normalize(self.own_scale(x, None)(x), dim=-1))
+
+    def own_scale(self, support_x: Tensor, pool_x: Tensor | None) -> Columns:
+        """Return the standardisation [D] by a task's examples; a feature that hardly varies is not blown up."""
+        x = support_x if pool_x is None else torch.cat([support_x, pool_x])
+        deviation = x.std(0, correction=0)
+        return Columns(x.mean(0), deviation + 0.01 * deviation.mean() + 1e-12)
+
+    def meta_loss(self, episode: Episode) -> Tensor:
+        scale = self.own_scale(episode.support_x, episode.pool_x)
+
+        def seen(x: Tensor) -> Tensor:
+            return nn.functional.normalize(scale(x), dim=-1)
+
+        pool = None if episode.pool_x is None else seen(episode.pool_x)
+        x, y, query, target, _, names = episode.tensors
+        return self.learner.meta_loss(
+            Episode(seen(x), y, seen(query), target, pool, names, episode.ways)  # type: ignore[arg-type]
+        )
+
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        scale = self.own_scale(support_x, pool_x)
+
+        def seen(x: Tensor) -> Tensor:
+            return nn.functional.normalize(scale(x), dim=-1)
+
+        classifier = self.learner.adapt(seen(support_x), support_y, None if pool_x is None else seen(pool_x))
+        return replace(classifier, layers=(scale, "normalise", *classifier.layers))
