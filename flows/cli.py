@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
 domains_app = typer.Typer(no_args_is_help=True, help="The domains: what is here, and what it is.")
 data_app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
+models_app = typer.Typer(no_args_is_help=True, help="The adapted models: their versions, and export.")
 app.add_typer(domains_app, name="domains")
 app.add_typer(data_app, name="data")
+app.add_typer(models_app, name="models")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
@@ -120,25 +122,44 @@ def adapt(
     rev: Revision = "HEAD",
     draws: Draws = 10,
     method: Annotated[str, typer.Option(help="A strategy by name; auto: chosen inside the support set.")] = "auto",
+    suggest: Annotated[
+        int | None, typer.Option(min=1, help="Also write so many pool examples to label next.", show_default=False)
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where --suggest writes them.")] = Path("to_label.csv"),
     as_json: AsJson = False,
 ) -> None:
     """Adapt to a domain from few labels and its unlabelled pool; promote what passes the gate.
 
-    Example: acclimate adapt hpo --k 5 --json
+    With --suggest, also write the pool examples whose labels would help most, and forecast the accuracy at twice the
+    labels.
+
+    Example: acclimate adapt hpo --k 5 --suggest 20 -o to_label.csv
     """
     from tasks.adapt_steps import plan_adaptation
 
-    plan_adaptation.fn(domain, rev, k, draws, method)  # what is wrong with it is said before a server is started
+    plan = plan_adaptation.fn(domain, rev, k, draws, method)  # what is wrong is said before a server is started
+    if suggest is not None:
+        from tasks.suggestion import check_suggestions
+
+        check_suggestions(plan.domain, output)
     with flows_running(settings()):
         from flows.adapt import adapt as flow
 
         result = flow(domain, k, rev, draws, method)
     if as_json:
-        return print_json(result.model_dump())
-    from tasks.reports import result_table, score_table
+        print_json(result.model_dump())
+    else:
+        from tasks.reports import result_table, score_table
 
-    Console().print(result_table([result]), score_table(result), result.reason)
-    return None
+        Console().print(result_table([result]), score_table(result), result.reason)
+    if suggest is not None:
+        from domains.files import write_whole
+        from tasks.suggestion import advise
+
+        advice = advise(settings(), plan, result, suggest)
+        write_whole(output, advice.rows.to_csv(index=False))
+        err.print(f"{len(advice.rows)} examples to label written to {output}", markup=False, soft_wrap=True)
+        err.print(advice.line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -150,6 +171,14 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict new examples with the champion of a domain.
+
+    label: the most probable one. probability: of that label, calibrated.
+
+    set: labels that come into question, | between them; made to hold
+    the true one for 90 of 100 examples. Empty: the model knows no sets.
+
+    ask: "ask a person" where the set has more than one label or the
+    probability is below 0.5; without sets, where it is below 0.9.
 
     Example: acclimate predict hpo new.csv -o out.csv
     """
@@ -170,22 +199,33 @@ def predict(
 
 @app.command()
 def bench(
-    suite: Annotated[str, typer.Argument(help="quick, omniglot, miniimagenet or speed.")],
+    suite: Annotated[str, typer.Argument(help="quick, adapt, omniglot, miniimagenet or speed.")],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
-    draws: Draws = 10,
-    methods: Annotated[str, typer.Option(help="omniglot, miniimagenet: methods, comma between them.")] = "",
-    shots: Annotated[str, typer.Option(help="omniglot, miniimagenet: examples a class.")] = "1,5,10",
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Support draws behind each interval; 10, of adapt 20.", show_default=False)
+    ] = None,
+    methods: Annotated[str, typer.Option(help="All but quick and speed: methods, comma between them.")] = "",
+    shots: Annotated[str, typer.Option(help="All but quick and speed: examples a class.")] = "1,5,10",
     ways: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: classes an episode.")] = 5,
-    steps: Annotated[int | None, typer.Option(min=1, help="omniglot, miniimagenet: meta-updates.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="All but quick and speed: meta-updates.")] = None,
     pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet: a side of the images.")] = None,
     episodes: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: test episodes.")] = 1000,
     device: Annotated[str, typer.Option(help="All but quick: cpu or cuda; a GPU where there is one.")] = "",
+    family: Annotated[str, typer.Option(help="adapt: text or vision.")] = "text",
+    pools: Annotated[str, typer.Option(help="adapt: which unlabelled pools.")] = "balanced,imbalanced,none",
+    sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
+    only: Annotated[str, typer.Option("--domains", help="adapt: targets, comma between them.")] = "",
+    tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
+    export: Annotated[
+        Path | None, typer.Option(help="adapt: write supports and tests into this folder, and measure nothing.")
+    ] = None,
 ) -> None:
     """Measure.
 
-    quick: every method on every built-in target at 1, 5 and 10 labels a class. omniglot, miniimagenet: learners
-    meta-trained on raw images, as in their papers, beside supervised learning from the same shots. speed: meta-updates
-    beside the usual way to compute them.
+    quick: every method on every built-in target at 1, 5 and 10 labels a class. adapt: adaptation to medical domains
+    after others, with balanced, imbalanced and no pools, beside logistic regression, fine-tuning and LoRA (reads
+    ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
+    supervised learning from the same shots. speed: meta-updates beside the usual way to compute them.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """
@@ -199,12 +239,21 @@ def bench(
     from tasks.progress import terminal
     from tasks.reports import bench_table
 
-    asked = benches.Asked(draws, benches.words(methods), benches.numbers(shots), ways, steps, pixels, episodes, device)
+    asked = benches.Asked(
+        *(draws, benches.words(methods), benches.numbers(shots), ways, steps, pixels, episodes, device),
+        family=family,  # type: ignore[arg-type]
+        pools=benches.words(pools),
+        sources=sources,
+        domains=benches.words(only),
+        tune_draws=tune_draws,
+        export=export,
+    )
     with terminal(err):
         rows = benches.run(settings(), suite, asked, lambda line: err.print(line, highlight=False))
     if as_json is not None:
         write_whole(as_json, json.dumps(rows, indent=1))
-    Console().print(bench_table(rows))
+    if rows:
+        Console().print(bench_table(rows))
 
 
 @app.command()
@@ -299,6 +348,41 @@ def data_verify(as_json: AsJson = False) -> None:
         raise UserError(
             f"data/ is not what data.dvc names (differs: {what}); `acclimate data build --force` rebuilds it"
         )
+
+
+@models_app.command("show")
+def models_show(
+    name: Annotated[str, typer.Argument(help="A domain, or meta-FAMILY.")], as_json: AsJson = False
+) -> None:
+    """Show the versions of a model, newest first.
+
+    Example: acclimate models show hpo
+    """
+    from tasks.artifacts import table_of
+    from tasks.listing import model_versions
+
+    rows = model_versions(settings(), name)
+    if as_json:
+        return print_json(rows)
+    Console().print(table_of(rows))
+    return None
+
+
+@models_app.command("export")
+def models_export(
+    name: Annotated[str, typer.Argument(help="A domain of texts with a champion.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    version: Annotated[str, typer.Option(help="A version of the model; the champion unless said.")] = "",
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too (pip install onnx onnxscript).")] = False,
+) -> None:
+    """Write a model as a folder that sentence-transformers loads; its README says how.
+
+    Example: acclimate models export hpo hpo-model
+    """
+    from tasks.export import export
+
+    found = export(settings(), name, folder, version, onnx)
+    err.print(f"{name} version {found.version} written to {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -59,9 +59,9 @@ class ResultRow:
         }
 
 
-def with_interval(share: float, half: float) -> str:
-    """Return a share and its interval in percent: ``61.2 ± 1.3``."""
-    return f"{100 * share:.1f}" + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
+def with_interval(share: float, half: float | None) -> str:
+    """Return a share and its interval in percent: ``61.2 ± 1.3``; without one where it is not known."""
+    return f"{100 * share:.1f}" + ("" if half is None or math.isnan(half) else f" ± {100 * half:.1f}")
 
 
 # Tables

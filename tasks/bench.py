@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from domains.domain import Family
 from domains.errors import UserError
 from learners.meta_model import MetaModel
 from tasks import registry
@@ -13,9 +15,10 @@ from tasks.data import domains_at, snapshot
 from tasks.progress import progress
 from tasks.settings import Settings
 
-SUITES = ("quick", "omniglot", "miniimagenet", "speed")
+SUITES = ("quick", "adapt", "omniglot", "miniimagenet", "speed")
 SHOTS = (1, 5, 10)
 ROUNDS = 7  # of the suite speed
+QUICK_DRAWS = 10
 
 #: A row: ``{suite, domain, setting, method, metric, value, ci95, n, seconds}``.
 Row = dict[str, Any]
@@ -25,7 +28,7 @@ Row = dict[str, Any]
 class Asked:
     """What the command line asks of a benchmark; each suite reads its own part."""
 
-    draws: int = 10
+    draws: int | None = None  # None: 10, or 20 of the suite adapt
     methods: tuple[str, ...] = ()
     shots: tuple[int, ...] = SHOTS
     ways: int = 5
@@ -33,6 +36,12 @@ class Asked:
     pixels: int | None = None
     episodes: int = 1000
     device: str = ""
+    family: Family = "text"
+    pools: tuple[str, ...] = ("balanced", "imbalanced", "none")
+    sources: str = "non-medical"
+    domains: tuple[str, ...] = ()
+    tune_draws: int = 3
+    export: Path | None = None
 
     @property
     def on(self) -> str:
@@ -69,8 +78,13 @@ def numbers(text: str) -> tuple[int, ...]:
 def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]) -> list[Row]:
     """Run a suite of SUITES and return its rows."""
     if suite == "quick":
-        with progress("bench quick", len(targets(settings)) * len(SHOTS) * asked.draws) as advance:
-            return quick(settings, asked.draws, advance)
+        draws = asked.draws or QUICK_DRAWS
+        with progress("bench quick", len(targets(settings)) * len(SHOTS) * draws) as advance:
+            return quick(settings, draws, advance)
+    if suite == "adapt":
+        from tasks.bench_adapt import adapt
+
+        return adapt(settings, asked, say)
     if suite == "speed":
         from tasks.bench_speed import speed
 
@@ -83,7 +97,7 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         return bench_fewshot.few_shot(settings, todo, advance, say)
 
 
-def quick(settings: Settings, draws: int = 10, advance: Callable[[int], None] = lambda n: None) -> list[Row]:
+def quick(settings: Settings, draws: int = QUICK_DRAWS, advance: Callable[[int], None] = lambda n: None) -> list[Row]:
     """Compare every method on every built-in target at 1, 5 and 10 labels a class.
 
     Protocol: frozen encoder, the same supports, pool and test examples for every method; mean over support draws

@@ -114,7 +114,7 @@ def _episodes(job: Job, steps: int, ways: int, queries: int, batch: int, rate: f
 
 def _maml_training(job: Job) -> Training:
     if job.suite == "omniglot":
-        steps, batch = {1: (6000, 16), 5: (10000, 4)}.get(job.shots, (1000, 16))
+        steps, batch = {1: (6000, 16), 5: (18000, 4)}.get(job.shots, (6000, 4))
         return _episodes(job, steps, job.ways, 5, batch, 2e-3)
     return _episodes(job, 600, job.ways, 10, 4, 2e-3)
 

@@ -131,7 +131,7 @@ def test_help_comes_within_a_second_and_loads_nothing_heavy() -> None:
 
 
 def test_without_a_command_help_is_printed_and_no_error(run: Callable[..., Said]) -> None:
-    for arguments in ((), ("domains",), ("data",)):
+    for arguments in ((), ("domains",), ("data",), ("models",)):
         code, out, error = run(*arguments)
         assert (code, error) == (2, "")
         assert "Usage: " in out
@@ -162,12 +162,15 @@ MISTAKES = {
     "adapt": "Missing argument 'domain'",
     "adapt drugreviews --method magic": "no method 'magic'; there are: auto, logistic",
     "adapt drugreviews --nonsense": "No such option: --nonsense",
+    "adapt drugreviews --suggest 0": "greater than or equal to 1",
+    "adapt drugreviews --suggest 5": "domain drugreviews has no pool: add unlabelled examples as pool.parquet to",
+    "adapt drugreviews --suggest 5 -o nowhere/x.csv": "cannot write nowhere/x.csv: not a file in a folder that is",
     "adapt digits": "no meta-model of family vision yet; run `acclimate meta-train --family vision`",
     "meta-train --family audio": "no family 'audio'; there are: text, vision, market",
     "meta-train --family text --rev nope": "unknown git revision 'nope'",
     "meta-train --family text --steps 0": "greater than or equal to 1",
     "demo --family text --family audio": "no family 'audio'; there are: text, vision, market",
-    "bench slow": "no benchmark 'slow'; there are: quick, omniglot, miniimagenet, speed",
+    "bench slow": "no benchmark 'slow'; there are: quick, adapt, omniglot, miniimagenet, speed",
     "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
     "domains show nope": "no domain 'nope'; see `acclimate domains list`",
     "domains show ../data": "domain name '../data': use 1 to 64 lower-case letters",
@@ -179,6 +182,12 @@ MISTAKES = {
     "predict drugreviews {gap}": "gap.csv: row 2 has an empty text; remove it or fill it in",
     "predict drugreviews {gap} --column txt": "which column is the text? It has id, text; say --column",
     "predict drugreviews {empty}": "empty.csv: no examples in it",
+    "models show nope": "no model of 'nope' yet; see `acclimate status`",
+    "models show ../data": "domain name '../data': use 1 to 64 lower-case letters",
+    "models export nope out": "no domain 'nope'; see `acclimate domains list`",
+    "models export hpo out": "domain hpo has no champion yet; run `acclimate adapt hpo`",
+    "models export drugreviews out --version 7": "no version 7; see: acclimate models show drugreviews",
+    "models export drugreviews {fine}": "fine.csv is there and not empty; choose a new folder",
     "nonsense": "No such command 'nonsense'",
 }
 
@@ -284,6 +293,13 @@ def test_domains_are_listed_for_a_program(run: Callable[..., Said]) -> None:
         "labels": [],
         "counts": {},
     }
+
+
+def test_versions_of_a_model_are_listed_for_a_program(run: Callable[..., Said]) -> None:
+    code, out, error = run("models", "show", "drugreviews", "--json")
+    assert (code, error) == (0, "")
+    (row,) = json.loads(out)
+    assert (row["version"], row["in service"]) == ("1", "champion")
 
 
 def test_a_domain_that_is_not_built_says_where_it_comes_from(run: Callable[..., Said]) -> None:

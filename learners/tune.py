@@ -1,0 +1,81 @@
+"""Fine-tune a pretrained body and a head on the support alone: what one does without other domains or a pool."""
+
+import copy
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from learners.base import Learner, check_support, prototypes
+from learners.bodies import Body
+from learners.classifier import Affine, Classifier, Network
+
+SHARPNESS = 20.0  # of the head at its start, as in ``NearestPrototype``
+FEWEST = 30  # steps, however small the support
+
+
+class Tune(Learner):
+    """min_{f, W, b}  sum_{(x, y) in support} CE(W f(x) + b, y), Adam in small batches, the rate falling to 0 linearly.
+
+    W starts at the class means of f(x), at unit length times a sharpness, b at 0: at step 0 this is nearest prototype,
+    and from one example a class it cannot be led far from that. All of a body's weights move that ask for a gradient:
+    its adapters alone where it has them (LoRA), else all. Normalisation keeps the statistics it was pretrained with.
+
+    Args:
+        epochs: passes over the support; but FEWEST steps at least.
+        batch: examples a step.
+        rate, head_rate: of Adam for the body and the head.
+    """
+
+    name = "tune"
+    meta_trained = False
+
+    def __init__(
+        self,
+        body: Body,
+        ways: int | None = None,
+        epochs: int = 10,
+        batch: int = 16,
+        rate: float = 5e-5,
+        head_rate: float = 1e-2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(body, ways)
+        self.epochs, self.batch, self.rate, self.head_rate, self.seed = epochs, batch, rate, head_rate, seed
+
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        """Return a classifier of raw examples; see ``Learner.adapt``. The pool is not used."""
+        ways = check_support(support_x, support_y, self.shape, self.ways)
+        body = copy.deepcopy(self.body).eval()
+        draw = torch.Generator().manual_seed(self.seed)
+        with torch.no_grad():
+            start = torch.cat([body(short(part)) for part in support_x.split(self.batch)])
+            weight = SHARPNESS * F.normalize(prototypes(F.normalize(start, dim=-1), support_y, ways), dim=-1)
+        head = [weight.requires_grad_(), torch.zeros_like(weight[:, 0]).requires_grad_()]
+        moving = [parameter for parameter in body.parameters() if parameter.requires_grad]
+        groups = [{"params": moving, "lr": self.rate}, {"params": head, "lr": self.head_rate}]
+        optimiser = torch.optim.Adam(groups)
+        batch = min(self.batch, len(support_y))
+        steps = max(FEWEST, self.epochs * -(-len(support_y) // batch))
+        schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
+        order = torch.cat([torch.randperm(len(support_y), generator=draw) for _ in range(steps)])  # more than enough
+        for step in range(steps):
+            rows = order[step * batch : (step + 1) * batch].to(support_y.device)
+            optimiser.zero_grad()
+            with torch.enable_grad():
+                loss = F.cross_entropy(F.linear(body(short(support_x[rows])), *head), support_y[rows])
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        return Classifier((Network.of(body), Affine(head[0].detach(), head[1].detach())))
+
+
+def short(x: Tensor) -> Tensor:
+    """Return texts [n, 2, tokens] without the columns at the end that are padding in all of them; images as they are.
+
+    Attention is quadratic in the tokens, and a batch of titles is far from 128 of them.
+    """
+    if x.ndim != 3:
+        return x
+    used = x[:, 1].any(0).nonzero()
+    return x[:, :, : int(used[-1]) + 1] if len(used) else x
