@@ -21,6 +21,7 @@ from learners.temperature import best_temperature
 PROBE, POOLED = "logistic", "pooled"
 SMALLEST_SPREAD = 0.01  # of a gain between tasks, in accuracy
 CAUTION = 0.5  # deviations that an expected gain is marked down by, for the probe is known and the rest is hoped for
+ALONE = 1.5  # the same where the prior decides on a new kind of domain and nothing can be held out to correct it
 UNKNOWN_SPREAD = 0.02  # the same where nothing was learned
 
 
@@ -142,9 +143,10 @@ def choose(
     marked down by CAUTION standard deviations. A strategy whose held-out log-loss is significantly above the fallback's
     is left out: it tells more, from few examples, than who is right.
 
-    With one shot there is nothing to hold out, and the prior alone decides. The fallback's gain is 0, so a strategy
-    is chosen only if it is expected to do better. The temperature minimises the held-out log-loss, and the threshold of
-    prediction sets is a quantile of the held-out probabilities; where nothing is held out, the prior has both.
+    With one shot there is nothing to hold out, and the prior alone decides: by the gain that is reached 14 times in 15.
+    The fallback's gain is 0, so a strategy is chosen only if it is expected to do better. The temperature minimises the
+    held-out log-loss, and the threshold of prediction sets is a quantile of the held-out probabilities; where nothing
+    is held out, the prior has both.
 
     Args:
         labels: the number of labels of the domain; some may have no support example.
@@ -173,7 +175,7 @@ def choose(
             trust, belief = 1 / error2, 1 / max(gain.deviation, 1e-3) ** 2
             expected[name] = (gain.mean * belief + difference.mean().item() * trust) / (belief + trust)
             deviation = (belief + trust) ** -0.5
-        expected[name] -= CAUTION * deviation
+        expected[name] -= (CAUTION if held_out or in_time else ALONE) * deviation
     best = only or max(expected, key=lambda name: (expected[name], name == safe))
     temperature = temperatures[best] if held_out else prior.temperatures.get(best, 1.0)
     threshold = prior.thresholds[best] / labels if best in prior.thresholds else None

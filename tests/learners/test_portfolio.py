@@ -16,6 +16,7 @@ from learners.logistic import Logistic
 from learners.metrics import log_loss
 from learners.portfolio import (
     ABSENT,
+    ALONE,
     CAUTION,
     PROBE,
     Prior,
@@ -118,10 +119,10 @@ def test_a_strategy_that_is_much_better_in_cross_validation_is_chosen_unless_the
 
 def test_with_one_shot_the_prior_alone_decides_marked_down_by_caution():
     x, y = task(shots=1)
-    prior = Prior({"prototype": expects(0.05, 0.02), "transductive": expects(0.06, 0.2)}, {}, {"prototype": 0.7})
+    prior = Prior({"prototype": expects(0.05, 0.02), "transductive": expects(0.16, 0.2)}, {}, {"prototype": 0.7})
     choice = choose(strategies(), x, y, None, 3, prior, seeded())
-    assert choice.expected_gain["prototype"] == pytest.approx(0.05 - CAUTION * 0.02)
-    assert choice.expected_gain["transductive"] == pytest.approx(0.06 - CAUTION * 0.2)
+    assert choice.expected_gain["prototype"] == pytest.approx(0.05 - ALONE * 0.02)
+    assert choice.expected_gain["transductive"] == pytest.approx(0.16 - ALONE * 0.2)
     assert choice.strategy == "prototype"
     assert choice.classifier.temperature == 0.7
 
