@@ -26,7 +26,8 @@ from tasks.side_by_side import side_by_side
 from tasks.training import RECIPES, Recipe
 
 DRAWS = 20
-TARGET_CLASS, SOURCE_CLASS = 300, 100  # at most so many examples a class are encoded, of a target and of a source
+TARGET_CLASS = 300  # at most so many examples a class are encoded
+SOURCE_CLASS: dict[Family, int] = {"text": 100, "vision": 30}  # the same of a source
 #: The source episodes of a meta-model.
 EPISODES: dict[Family, Shape] = {
     "text": Shape(ways=(5, 40), queries=8, pool=(0, 500, 1500)),
@@ -84,7 +85,7 @@ def recipe_of(family: Family) -> Recipe:
     """Return the family's recipe with more source examples a class, and episodes like those of the targets."""
     recipe = RECIPES[family]
     training = {name: replace(how, shape=EPISODES[family]) for name, how in recipe.training.items()}
-    return replace(recipe, per_class=SOURCE_CLASS, training=training)
+    return replace(recipe, per_class=SOURCE_CLASS[family], training=training)
 
 
 def problems_of(domain: Labelled, shots: Sequence[int], seed: int) -> list[Problem]:

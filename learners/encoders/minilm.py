@@ -46,7 +46,7 @@ class MiniLM:
             x[rows] = self._vectors([torch.tensor(ids[row]) for row in rows])
         return x
 
-    def _vectors(self, ids: Sequence[Tensor]) -> Tensor:
+    def _vectors(self, ids: list[Tensor]) -> Tensor:
         """Return unit-length vectors [n, 384] of word pieces; without padding, attention needs no mask."""
         lengths = torch.tensor([len(each) for each in ids])
         padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id)

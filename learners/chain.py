@@ -1,0 +1,75 @@
+"""A classifier as dense maps, ReLU and unit length: what other libraries can load without a line of this project."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from learners.classifier import Affine, Classifier, Columns, Network
+
+Step = Affine | str
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Steps from features [n, D] to calibrated logits [n, N]: ``Affine``, ``relu`` after one, and ``normalise``.
+
+    The softmax of the result is what ``Classifier.predict_proba`` gives: the temperature is in the last map.
+    """
+
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, classifier: Classifier, dim: int) -> "Chain":
+        """Return a classifier of features [n, dim] with neighbouring maps multiplied into one.
+
+        Raises:
+            ValueError: it has a step that is none of these; the message names it.
+        """
+        return cls(tuple(_merged(classifier, dim)))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return calibrated logits [n, N] of features [n, D]."""
+        for step in self.steps:
+            if isinstance(step, Affine):
+                x = F.linear(x, step.weight, step.bias)
+            else:
+                x = F.relu(x) if step == "relu" else F.normalize(x, dim=-1)
+        return x
+
+
+def _merged(classifier: Classifier, dim: int) -> Iterator[Step]:
+    """Yield the steps; products are taken in double precision, so that only their result is rounded."""
+    weight, bias = _identity(dim)
+    untouched = True  # whether the map that waits is the identity
+    for layer in classifier.layers:
+        if isinstance(layer, Affine | Columns):
+            own, shift = _matrix(layer, len(bias))
+            weight, bias, untouched = own @ weight, own @ bias + shift, False
+        elif layer in ("relu", "normalise"):
+            if layer == "relu" or not untouched:  # elsewhere ReLU is a property of the map before it
+                yield _single(weight, bias)
+                (weight, bias), untouched = _identity(len(bias)), True
+            yield str(layer)
+        else:
+            word = layer.module.name if isinstance(layer, Network) else layer
+            raise ValueError(f"the step {word!r} is no dense map, ReLU or normalisation")
+    yield _single(weight / classifier.temperature, bias / classifier.temperature)
+
+
+def _identity(dim: int) -> tuple[Tensor, Tensor]:
+    return torch.eye(dim, dtype=torch.float64), torch.zeros(dim, dtype=torch.float64)
+
+
+def _matrix(layer: Affine | Columns, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the weight [out, dim] and bias [out] of a layer."""
+    if isinstance(layer, Affine):
+        return layer.weight.detach().cpu().double(), layer.bias.detach().cpu().double()
+    scale = 1 / layer.scale.cpu().double()
+    return torch.eye(len(scale), dim, dtype=torch.float64) * scale[:, None], -layer.mean.cpu().double() * scale
+
+
+def _single(weight: Tensor, bias: Tensor) -> Affine:
+    return Affine(weight.float().contiguous(), bias.float().contiguous())

@@ -1,0 +1,65 @@
+"""A classifier written as a chain of maps predicts what it did."""
+
+import pytest
+import torch
+
+from learners import BASELINES, META, PLAIN_STRATEGIES, Reference, make
+from learners.chain import Chain
+from learners.classifier import Affine, Classifier, Columns, Network
+from learners.knn import Nearest
+
+
+def normal(*size, seed=0):
+    return torch.randn(*size, generator=torch.Generator().manual_seed(seed))
+
+
+def equal(classifier, dim=12, seed=9):
+    x = normal(40, dim, seed=seed)
+    chain = Chain.of(classifier, dim)
+    assert torch.allclose(chain(x).softmax(-1), classifier.predict_proba(x), atol=1e-5)
+    return chain.steps
+
+
+def test_maps_that_follow_each_other_become_one_and_the_temperature_is_in_the_last():
+    maps = [Affine(normal(out, dim), normal(out)) for dim, out in ((12, 7), (7, 5), (5, 3))]
+    layers = (*maps[:2], "normalise", maps[2])
+    first, word, last = equal(Classifier(layers, temperature=0.2))
+    assert (first.weight.shape, word, last.weight.shape) == ((5, 12), "normalise", (3, 5))
+    assert torch.allclose(last.weight, normal(3, 5) / 0.2)
+
+
+def test_standardised_columns_are_a_map_too():
+    scale = normal(4, seed=1).abs() + 0.1
+    (only,) = equal(Classifier((Columns(normal(4), scale), Affine(normal(3, 4), normal(3)))))
+    assert only.weight.shape == (3, 12)
+    assert torch.equal(only.weight[:, 4:], torch.zeros(3, 8))
+
+
+def test_unit_length_at_first_and_rectifying_without_a_map_before_it():
+    steps = equal(Classifier(("normalise", Affine(normal(3, 12), normal(3)))))
+    assert [step if isinstance(step, str) else "map" for step in steps] == ["normalise", "map"]
+    steps = equal(Classifier(("relu", "normalise")))
+    assert [step if isinstance(step, str) else "map" for step in steps] == ["map", "relu", "normalise", "map"]
+
+
+@pytest.mark.parametrize("layer", ["softmax", "log", Network.of(Nearest(3))], ids=["softmax", "log", "module"])
+def test_a_step_that_is_no_map_is_named(layer):
+    name = layer if isinstance(layer, str) else Nearest.name
+    with pytest.raises(ValueError, match=f"the step '{name}' is no dense map"):
+        Chain.of(Classifier((Affine(normal(3, 12), normal(3)), layer)), 12)
+
+
+REFUSED = {"matching", "caml", "cnaps"}
+KINDS = {kind.name: kind for kind in (*BASELINES, *PLAIN_STRATEGIES, Reference, *META)}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_all_strategies_are_chains_but_those_that_attend_or_measure_distances(name):
+    torch.manual_seed(0)
+    x, y = normal(15, 12) + 2 * torch.eye(3, 12).repeat(5, 1), torch.arange(3).repeat(5)
+    classifier = make(name, 12).adapt(x, y, normal(30, 12, seed=3)).at(0.7)
+    if name in REFUSED:
+        with pytest.raises(ValueError, match="no dense map"):
+            Chain.of(classifier, 12)
+    else:
+        equal(classifier)
