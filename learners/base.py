@@ -33,6 +33,7 @@ class Learner(nn.Module):
     name = "learner"
     meta_trained = True  # False for the plain baselines, which have nothing to learn from other domains
     together = 1
+    scaled_loss = False  # True: the meta-loss is that at the temperature which suits an episode, as a later fit will be
     reads_names = False  # True: ``adapt`` takes ``names_x`` too, the features of the labels' names
 
     def __init__(self, body: int | Body, ways: int | None = None) -> None:

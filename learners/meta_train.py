@@ -156,7 +156,7 @@ def _episodes(piles: Sequence[Pile], training: Training) -> list[Episode]:
 
 
 def _validate(learner: Learner, episodes: list[Episode], history: History, step: int, loss: float) -> None:
-    """Add the loss, at the temperature that suits all episodes best (it is fitted later), and the accuracy."""
+    """Add the loss, at the temperature that suits all episodes if the meta-loss is such too, and the accuracy."""
     learner.eval()
     every = []
     for episode in (episode.to(next(learner.parameters()).device) for episode in episodes):
@@ -165,7 +165,7 @@ def _validate(learner: Learner, episodes: list[Episode], history: History, step:
         with torch.no_grad():
             every.append((classifier.logits(episode.query_x), episode.query_y))
     learner.train()
-    temperature = best_temperature(*zip(*every, strict=True))
+    temperature = best_temperature(*zip(*every, strict=True)) if learner.scaled_loss else 1.0
     losses = [torch.nn.functional.cross_entropy(z / temperature, y).item() for z, y in every]
     history.step.append(step)
     history.loss.append(loss)

@@ -45,7 +45,7 @@ class Reference(Learner):
     """
 
     name = "reference"
-    reads_names = True
+    reads_names = scaled_loss = True
     steps = 3
 
     def __init__(self, dim: int, ways: int | None = None, parts: frozenset[str] = PARTS) -> None:

@@ -43,6 +43,7 @@ class EveryLayer(Learner):
         super().__init__(learner.dim, learner.ways)
         self.learner = learner
         self.name, self.meta_trained, self.together = learner.name, learner.meta_trained, learner.together
+        self.scaled_loss = learner.scaled_loss
 
     @property
     def trunk(self) -> nn.Module:

@@ -42,7 +42,7 @@ def episode(counts, shape=(6,), queries=2, seed=0, pool=0):
     y = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     query_y = torch.arange(len(counts)).repeat_interleave(queries)
     x, query_x = (centres[c] + normal(len(c), *shape, seed=seed + i) for i, c in ((1, y), (2, query_y)))
-    return Episode(x, y, query_x, query_y, normal(pool, *shape, seed=seed + 3) if pool else None, len(counts))
+    return Episode(x, y, query_x, query_y, normal(pool, *shape, seed=seed + 3) if pool else None, ways=len(counts))
 
 
 def new(kind, body=6, ways=None, size=0.1):
