@@ -3,13 +3,11 @@
 import hashlib
 import json
 import math
-import multiprocessing
-import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from learners.bodies import Conv4
 from learners.meta_train import Training, meta_train
 from tasks.bench import Asked, Row
 from tasks.settings import Settings
+from tasks.side_by_side import side_by_side
 
 TEST_EPISODES, QUERIES = 1000, 15  # as in the literature: queries a class
 VALIDATION = 100  # episodes
@@ -284,23 +283,13 @@ def few_shot(
 ) -> list[Row]:
     """Run jobs side by side, one thread and one process a core, and return their rows in order."""
     load(settings, todo[0].suite, todo[0].pixels)  # what is missing is said before anything starts
-    context = multiprocessing.get_context("spawn")
-    results: dict[Job, list[Row]] = {}
-    with context.Manager() as manager:
-        steps = manager.Queue()
-        with ProcessPoolExecutor(min(settings.processes, len(todo)), context) as pool:
-            running = {pool.submit(_in_process, job, settings, steps): job for job in todo}
-            waiting = set(running)
-            while waiting:
-                with suppress(queue.Empty):
-                    advance(steps.get(timeout=0.5))
-                for future in [f for f in waiting if f.done()]:
-                    waiting.remove(future)
-                    job = running[future]
-                    results[job] = future.result()
-                    row = results[job][0]
-                    say(f"{row['setting']} {job.method}: {100 * row['value']:.2f} ± {100 * row['ci95']:.2f} %")
-    return [row for job in todo for row in results[job]]
+
+    def done(job: Job, rows: list[Row]) -> None:
+        row = rows[0]
+        say(f"{row['setting']} {job.method}: {100 * row['value']:.2f} ± {100 * row['ci95']:.2f} %")
+
+    found = side_by_side(partial(_run, settings), todo, settings.processes, advance, done)
+    return [row for rows in found for row in rows]
 
 
 def total(todo: Sequence[Job]) -> int:
@@ -308,16 +297,5 @@ def total(todo: Sequence[Job]) -> int:
     return sum(METHODS[job.method].training(job).steps for job in todo if job.method in METHODS)
 
 
-def _in_process(job: Job, settings: Settings, steps: Any) -> list[Row]:
-    held = 0
-
-    def advance(n: int) -> None:
-        nonlocal held
-        held += n
-        if held >= 20:
-            steps.put(held)
-            held = 0
-
-    rows = run(job, settings, advance)
-    steps.put(held)
-    return rows
+def _run(settings: Settings, job: Job, advance: Callable[[int], None]) -> list[Row]:
+    return run(job, settings, advance)

@@ -65,4 +65,4 @@ def side_by_side(
 
 def _in_process(function: Callable[[Any, Advance], Any], job: Any, steps: Any) -> Any:
     torch.set_num_threads(1)
-    return function(job, steps.put)
+    return function(job, lambda n: steps.put(n) if n else None)

@@ -11,7 +11,7 @@ from domains.episode import Pile
 from domains.errors import UserError
 from learners import ANIL, MAML, Reptile
 from learners.bodies import Conv4
-from tasks import bench, bench_fewshot, bench_speed
+from tasks import bench, bench_fewshot, bench_speed, side_by_side
 from tasks.bench import Asked
 from tasks.bench_fewshot import METHODS, PUBLISHED, SUPERVISED, Job, evaluate, few_shot, jobs, run, stopwatch, total
 
@@ -104,7 +104,7 @@ def test_more_ways_than_classes_or_shots_than_examples_are_refused_with_value_an
 
 def test_jobs_run_side_by_side_come_back_in_order(settings, monkeypatch):
     todo, said = [replace(JOB, method=m, steps=None) for m in ("prototype", "logistic")], []
-    monkeypatch.setattr(bench_fewshot, "ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr(side_by_side, "ProcessPoolExecutor", InProcess)
     rows = few_shot(settings, todo, lambda n: None, said.append)
     assert [row["method"] for row in rows] == ["prototype", "logistic"]
     assert len(said) == 2
