@@ -97,9 +97,11 @@ def trust_of(result: AdaptResult) -> dict[str, str]:
     """Return how far probabilities and prediction sets may be believed, means over support draws on the test set."""
     found = {"calibration error (ECE)": f"{result.scores[OURS].ece:.3f}"}
     if result.sets is not None:
-        held = f"true label in {100 * result.sets.coverage:.1f} % of sets, {100 * COVERAGE:.0f} % meant"
-        asked = f"a person asked about {100 * result.sets.asked:.0f} %"
-        found["prediction sets"] = f"{held}; {result.sets.size:.2f} labels a set; {asked}"
+        found["prediction sets with the true label"] = (
+            f"{100 * result.sets.coverage:.1f} %, {100 * COVERAGE:.0f} % meant"
+        )
+        found["labels a prediction set"] = f"{result.sets.size:.2f}"
+        found["a person is asked about"] = f"{100 * result.sets.asked:.0f} %"
     return found
 
 
