@@ -59,31 +59,44 @@ def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
     return torch.stack(values)
 
 
-class TaskEncoder(nn.Module):
-    """z = MLP([attention over class prototypes and pool examples ; meta-features]).
+class Attended(nn.Module):
+    """z = MLP([attention over the tokens of a task ; meta-features]).
 
     A learned query attends over the set (pooling by multi-head attention, Lee et al. 2019, "Set Transformer"), so
     z does not depend on the order of classes or examples.
+
+    Attributes:
+        size: the length of z.
     """
 
-    def __init__(self, dim: int, size: int = 32) -> None:
+    def __init__(self, token: nn.Module, size: int, heads: int) -> None:
         super().__init__()
-        self.token = nn.Linear(dim + 1, size)  # one more: labelled or not
+        self.size, self.token = size, token
         self.query = nn.Parameter(torch.zeros(1, size))
-        self.attention = nn.MultiheadAttention(size, 4, batch_first=True)
+        self.attention = nn.MultiheadAttention(size, heads, batch_first=True)
         self.out = nn.Sequential(nn.Linear(size + len(META_FEATURES), size), nn.GELU())
 
-    def forward(self, x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
-        """Return z [size] of standardised support [S, D], labels [S] and pool [U, D] (its first 64 are read)."""
-        centres = prototypes(x, y, int(y.max()) + 1)
-        tokens = F.pad(centres, (0, 1), value=1.0)
-        if pool is not None:
-            tokens = torch.cat([tokens, F.pad(pool[:64], (0, 1), value=0.0)])
+    def represent(self, tokens: Tensor, x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
+        """Return z [size] of tokens [n, ...] and of the task that they are of."""
         tokens = self.token(tokens)
         z, _ = self.attention(self.query, tokens, tokens, need_weights=False)
         with torch.no_grad():
             features = meta_features(x, y, pool)
         return self.out(torch.cat([z[0], features]))
+
+
+class TaskEncoder(Attended):
+    """z from class prototypes and pool examples, for features that mean the same in every domain."""
+
+    def __init__(self, dim: int, size: int = 32) -> None:
+        super().__init__(nn.Linear(dim + 1, size), size, heads=4)  # one more: labelled or not
+
+    def forward(self, x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
+        """Return z [size] of standardised support [S, D], labels [S] and pool [U, D] (its first 64 are read)."""
+        tokens = F.pad(prototypes(x, y, int(y.max()) + 1), (0, 1), value=1.0)
+        if pool is not None:
+            tokens = torch.cat([tokens, F.pad(pool[:64], (0, 1), value=0.0)])
+        return self.represent(tokens, x, y, pool)
 
 
 #: What is known of each class, in any encoder's features.
@@ -98,32 +111,19 @@ TOKENS = (
 )
 
 
-class TaskTokens(nn.Module):
-    """z = MLP([attention over what each class looks like ; meta-features]).
+class TaskTokens(Attended):
+    """z from what each class looks like.
 
-    As ``TaskEncoder``, but its tokens are angles and shares that do not depend on what the features mean, so that z
-    of a domain unlike all sources is still of a kind that was seen.
-
-    Attributes:
-        size: the length of z.
+    Its tokens are angles and shares that do not depend on what the features mean, so that z of a domain unlike all
+    sources is still of a kind that was seen.
     """
 
-    size = 16
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.token = nn.Sequential(nn.Linear(len(TOKENS), self.size), nn.GELU())
-        self.query = nn.Parameter(torch.zeros(1, self.size))
-        self.attention = nn.MultiheadAttention(self.size, 2, batch_first=True)
-        self.out = nn.Sequential(nn.Linear(self.size + len(META_FEATURES), self.size), nn.GELU())
+    def __init__(self, size: int = 16) -> None:
+        super().__init__(nn.Sequential(nn.Linear(len(TOKENS), size), nn.GELU()), size, heads=2)
 
     def forward(self, x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
         """Return z [size] of support [S, D], labels [S] and pool [U, D]."""
-        tokens = self.token(class_tokens(x, y, pool).to(self.query.dtype))
-        z, _ = self.attention(self.query, tokens, tokens, need_weights=False)
-        with torch.no_grad():
-            features = meta_features(x, y, pool)
-        return self.out(torch.cat([z[0], features]))
+        return self.represent(class_tokens(x, y, pool).to(self.query.dtype), x, y, pool)
 
 
 @torch.no_grad()

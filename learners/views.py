@@ -50,7 +50,7 @@ class EveryLayer(Learner):
         return self.learner.trunk
 
     def fit_scale(self, x: Tensor) -> None:
-        self.learner.fit_scale(nn.functional.normalize(self.own_scale(x, None)(x), dim=-1))
+        self.learner.fit_scale(unit(self.own_scale(x, None), x))
 
     def own_scale(self, support_x: Tensor, pool_x: Tensor | None) -> Columns:
         """Return the standardisation [D] by a task's examples; a feature that hardly varies is not blown up."""
@@ -60,21 +60,22 @@ class EveryLayer(Learner):
 
     def meta_loss(self, episode: Episode) -> Tensor:
         scale = self.own_scale(episode.support_x, episode.pool_x)
-
-        def seen(x: Tensor) -> Tensor:
-            return nn.functional.normalize(scale(x), dim=-1)
-
-        pool = None if episode.pool_x is None else seen(episode.pool_x)
-        x, y, query, target, _, names = episode.tensors
         return self.learner.meta_loss(
-            Episode(seen(x), y, seen(query), target, pool, names, episode.ways)  # type: ignore[arg-type]
+            replace(
+                episode,
+                support_x=unit(scale, episode.support_x),
+                query_x=unit(scale, episode.query_x),
+                pool_x=None if episode.pool_x is None else unit(scale, episode.pool_x),
+            )
         )
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         scale = self.own_scale(support_x, pool_x)
-
-        def seen(x: Tensor) -> Tensor:
-            return nn.functional.normalize(scale(x), dim=-1)
-
-        classifier = self.learner.adapt(seen(support_x), support_y, None if pool_x is None else seen(pool_x))
+        pool = None if pool_x is None else unit(scale, pool_x)
+        classifier = self.learner.adapt(unit(scale, support_x), support_y, pool)
         return replace(classifier, layers=(scale, "normalise", *classifier.layers))
+
+
+def unit(scale: Columns, x: Tensor) -> Tensor:
+    """Return examples [n, D] standardised, to unit length."""
+    return nn.functional.normalize(scale(x), dim=-1)

@@ -123,8 +123,7 @@ def pool_sample(size: int, how: Adaptation) -> list[int]:
 
 def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> Trial:
     """Adapt from one support draw with the portfolio, and with every method on its own for comparison."""
-    generator = torch.Generator().manual_seed(how.seed * 1000 + number)
-    support = draw_support(data.train_y, how.k, generator)
+    support, generator = support_of(data, how, number)
     x, y, n = data.train_x[support], data.train_y[support], len(data.labels)
     only = None if how.method == AUTO else how.method
     started = time.perf_counter()
@@ -143,6 +142,12 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
         )
     classifier = choice.classifier.named(data.labels)
     return Trial(probabilities, choice.strategy, classifier, choice.expected_gain, seconds, support)
+
+
+def support_of(data: Encoded, how: Adaptation, number: int) -> tuple[Tensor, torch.Generator]:
+    """Return the rows of a support draw, and the generator that drew them, for what follows."""
+    generator = torch.Generator().manual_seed(how.seed * 1000 + number)
+    return draw_support(data.train_y, how.k, generator), generator
 
 
 def check_encoder(domain: Domain, model: MetaModel) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 
 from domains.domain import EXAMPLE_COLUMN, Domain
-from domains.episode import draw_support
 from domains.errors import UserError
 from learners import portfolio
 from learners.classifier import Classifier
@@ -18,7 +17,7 @@ from learners.meta_model import MetaModel
 from learners.suggest import suggest
 from tasks import registry
 from tasks.adapt_steps import Plan
-from tasks.adaptation import Adaptation, Encoded, encode_domain, pool_sample
+from tasks.adaptation import Adaptation, Encoded, encode_domain, pool_sample, support_of
 from tasks.results import AdaptResult
 from tasks.settings import Settings
 
@@ -47,7 +46,7 @@ def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptatio
     Examples with a label are those of the support that the model was adapted to.
     """
     assert data.pool_x is not None
-    found = suggest(data.pool_x, data.train_x[first_support(data, how)], n)
+    found = suggest(data.pool_x, data.train_x[support_of(data, how, 0)[0]], n)
     used = pool_sample(domain.counts["pool"], how)
     rows = [used[i] for i in found.rows.tolist()]
     p = model.predict_proba(data.pool_x[found.rows]).numpy()
@@ -61,11 +60,6 @@ def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptatio
             "why": [reason(int(count), each, model.labels) for count, each in zip(found.stands_for, p, strict=True)],
         }
     )
-
-
-def first_support(data: Encoded, how: Adaptation) -> torch.Tensor:
-    """Return the rows of the support that the challenger was adapted to, as ``run_trial`` draws them first."""
-    return draw_support(data.train_y, how.k, torch.Generator().manual_seed(how.seed * 1000))
 
 
 def shown(domain: Domain, rows: Sequence[int]) -> list[str]:

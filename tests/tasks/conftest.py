@@ -12,6 +12,8 @@ from domains.build import build
 from domains.domain import Domain
 from domains.fetch import Fetch
 from domains.source import Source, SplitRule
+from learners.meta_model import MetaModel
+from learners.portfolio import Prior
 from tasks import encoding
 from tasks.encoding import ENCODERS, EncoderSpec
 from tasks.settings import Settings
@@ -102,3 +104,15 @@ def made(tmp_path):
         return Domain.read(folder, "revision", hash_ or f"hash of {name}")
 
     return make
+
+
+@pytest.fixture
+def target(made, letters):
+    """A target of four classes, named by letters."""
+    return made("target", classes=4, per_class=40, role="target")
+
+
+@pytest.fixture
+def model():
+    """A meta-model of no meta-trained learner, for which the probe and plain strategies are left."""
+    return MetaModel("text", "letters-1", 8, None, {}, Prior())

@@ -7,9 +7,8 @@ import torch
 
 from domains.errors import UserError
 from learners import BASELINES, PLAIN_STRATEGIES
-from learners.meta_model import MetaModel
 from learners.meta_train import Training
-from learners.portfolio import PROBE, Prior
+from learners.portfolio import PROBE
 from tasks.adapt_steps import score_sets
 from tasks.adaptation import (
     BASELINE_NAMES,
@@ -26,18 +25,6 @@ from tasks.training import Recipe, Shape, assemble, load_piles, train_learner
 HOW = Adaptation(k=4, draws=2, pool=20)
 SHAPE = Shape(ways=(2, 3), shots=(1, 4), queries=4, pool=(0, 20), days=6)
 TRAINING = Training(SHAPE, steps=2, batch=1, every=2, episodes=2)
-
-
-@pytest.fixture
-def target(made, letters):
-    """A target of four classes, named by letters."""
-    return made("target", classes=4, per_class=40, role="target")
-
-
-@pytest.fixture
-def model():
-    """A meta-model of no meta-trained learner, for which the probe and plain strategies are left."""
-    return MetaModel("text", "letters-1", 8, None, {}, Prior())
 
 
 @pytest.fixture

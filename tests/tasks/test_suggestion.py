@@ -13,15 +13,13 @@ from domains.domain import Domain
 from domains.errors import UserError
 from flows import cli
 from learners.meta_model import MetaModel
-from learners.portfolio import Prior
 from tasks import registry
 from tasks.adapt_steps import Plan, plan_adaptation
-from tasks.adaptation import Adaptation, encode_domain, run_trial
+from tasks.adaptation import Adaptation, encode_domain, run_trial, support_of
 from tasks.results import AdaptResult
 from tasks.suggestion import (
     advise,
     check_suggestions,
-    first_support,
     forecast_twice,
     in_words,
     reason,
@@ -30,16 +28,6 @@ from tasks.suggestion import (
 )
 
 HOW = Adaptation(k=4, draws=2, pool=30)
-
-
-@pytest.fixture
-def target(made, letters):
-    return made("target", classes=4, per_class=40, role="target")
-
-
-@pytest.fixture
-def model():
-    return MetaModel("text", "letters-1", 8, None, {}, Prior())
 
 
 def test_rows_name_pool_examples_and_the_best_come_first(target, settings, model):
@@ -60,7 +48,7 @@ def test_rows_name_pool_examples_and_the_best_come_first(target, settings, model
 
 def test_what_the_model_was_adapted_to_counts_as_labelled(target, settings, model):
     data = encode_domain(settings, target, HOW)
-    assert first_support(data, HOW).tolist() == run_trial(model, data, HOW, 0).support.tolist()
+    assert support_of(data, HOW, 0)[0].tolist() == run_trial(model, data, HOW, 0).support.tolist()
 
 
 def test_more_than_the_pool_holds_gives_all_that_is_used_of_it(target, settings, model):
