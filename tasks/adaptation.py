@@ -105,7 +105,7 @@ def encode_domain(
         parts.append(("pool", [column[i] for i in pool_rows]))
     x = encode(settings, domain.family, [example for _, part in parts for example in part], advance)
     train_x, test_x, *pool = x.split([len(part) for _, part in parts])
-    names_x = encode_names(settings, domain.family, domain.labels)
+    (names_x,) = encode_names(settings, domain.family, [domain.labels])
     seconds = time.perf_counter() - started
     return Encoded(train_x, train_y, pool[0] if pool else None, test_x, test_y, domain.labels, seconds, names_x)
 

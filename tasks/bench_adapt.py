@@ -64,9 +64,11 @@ def adapt(settings: Settings, asked: Asked, say: Say = lambda line: None) -> lis
         folders = meta_models(settings, family, allowed, recipe, parts)
     with progress("bench adapt: encode targets", sum(len(domain.y) for domain in every.values())) as advance:
         x = {c: encode(settings, family, domain.examples, advance).numpy() for c, domain in every.items()}
+    encoded = encode_names(settings, family, [every[c].labels for c in corpora])
+    names = {c: None if found is None else found.numpy() for c, found in zip(corpora, encoded, strict=True)}
     jobs = [
         Job(
-            *(every[c], task, x[c], names_of(settings, every[c])),
+            *(every[c], task, x[c], names[c]),
             *(methods, asked.pools, draws, min(asked.tune_draws, draws), settings.seed),
             *(folders.get(c), weights(settings, ENCODERS[family]), asked.on if set(methods) & set(TUNED) else "cpu"),
         )
@@ -92,11 +94,6 @@ def problems_of(domain: Labelled, shots: Sequence[int], seed: int) -> list[Probl
     """Return the problems of a domain, one a number of shots, over one split."""
     parts = split(domain.y, domain.groups, seed)
     return [problem(domain.name, domain.y, parts, k) for k in shots]
-
-
-def names_of(settings: Settings, domain: Labelled) -> np.ndarray | None:
-    found = encode_names(settings, domain.family, domain.labels)
-    return None if found is None else found.numpy()
 
 
 def meta_models(
@@ -130,7 +127,7 @@ def meta_models(
 def pile(settings: Settings, domain: Labelled, advance: Callable[[int], None]) -> Pile:
     """Return a source as features to draw episodes from."""
     x = encode(settings, domain.family, domain.examples, advance)
-    names = encode_names(settings, domain.family, domain.labels)
+    (names,) = encode_names(settings, domain.family, [domain.labels])
     return Pile(domain.name, x, torch.from_numpy(domain.y), names=names)
 
 

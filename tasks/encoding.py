@@ -164,10 +164,19 @@ def encode(
     return torch.stack([known[key] for key in keys]) if keys else torch.zeros(0, spec.dim)
 
 
-def encode_names(settings: Settings, family: Family, labels: Sequence[str]) -> Tensor | None:
-    """Return features [N, D] of label names; None where the encoder reads no text, or they say nothing."""
-    phrases = readable(labels) if family == "text" else None
-    return None if phrases is None else encode(settings, family, phrases)
+def encode_names(settings: Settings, family: Family, domains: Sequence[Sequence[str]]) -> list[Tensor | None]:
+    """Return features [N, D] of the label names of domains, encoded together.
+
+    None for a domain whose names say nothing, and where the encoder reads no text.
+    """
+    phrases = [readable(labels) if family == "text" else None for labels in domains]
+    every = [phrase for some in phrases if some is not None for phrase in some]
+    rest = encode(settings, family, every) if every else torch.empty(0)
+    found: list[Tensor | None] = []
+    for some in phrases:
+        found.append(None if some is None else rest[: len(some)])
+        rest = rest[len(some or ()) :]
+    return found
 
 
 def key_of(example: str | bytes) -> bytes:

@@ -154,7 +154,7 @@ def load_piles(
     x = encode(settings, domains[0].family, examples, advance).split([len(used) for used in rows])
     y = [torch.tensor(domain.targets("train"))[used] for domain, used in zip(domains, rows, strict=True)]
     time = [days(domain, used) if shared else None for domain, used in zip(domains, rows, strict=True)]
-    names = [encode_names(settings, domain.family, domain.labels) for domain in domains]
+    names = encode_names(settings, domains[0].family, [domain.labels for domain in domains])
     piles = [Pile(d.name, *xytn[:2], shared, *xytn[2:]) for d, *xytn in zip(domains, x, y, time, names, strict=True)]
     hashes = {d.name: d.content_hash for d in domains}
     train, validation = divide(piles, recipe.seed)
