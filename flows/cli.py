@@ -5,30 +5,25 @@ import json
 import os
 import sys
 import traceback
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from domains.errors import UserError
-from tasks.settings import Settings, settings
+from flows import data_commands, domains_commands, models_commands
+from flows.terminal import AsJson, err, flows_running, print_json
+from tasks.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
-domains_app = typer.Typer(no_args_is_help=True, help="The domains: what is here, and what it is.")
-data_app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
-models_app = typer.Typer(no_args_is_help=True, help="The adapted models: their versions, and export.")
-app.add_typer(domains_app, name="domains")
-app.add_typer(data_app, name="data")
-app.add_typer(models_app, name="models")
+app.add_typer(domains_commands.app, name="domains")
+app.add_typer(data_commands.app, name="data")
+app.add_typer(models_commands.app, name="models")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
 Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each interval.")]
 Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
@@ -36,8 +31,6 @@ Family = Annotated[str, typer.Option("--family", help="text, vision or market.")
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C, and shells expect
 NO_SPACE = os.strerror(errno.ENOSPC)
-
-err = Console(stderr=True)
 
 
 @app.callback()
@@ -270,137 +263,6 @@ def status(as_json: AsJson = False) -> None:
         return print_json(found)
     Console().print(*tables(found))
     return None
-
-
-@domains_app.command("list")
-def domains_list(as_json: AsJson = False) -> None:
-    """List the built-in domains and those in data/.
-
-    Example: acclimate domains list
-    """
-    from tasks.artifacts import table_of
-    from tasks.listing import listing
-
-    rows = listing(settings())
-    if as_json:
-        return print_json(rows)
-    shown = []
-    for row in rows:
-        counts = {split: f"{row['counts'].get(split, 0):,}" for split in ("train", "pool", "test")}
-        sizes = {"labels": str(len(row["labels"]))} | counts if row["here"] else dict.fromkeys(("labels", *counts), "-")
-        shown.append({key: row[key] for key in ("domain", "family", "role")} | sizes | {"what": row["title"]})
-    Console().print(table_of(shown))
-    if not all(row["here"] for row in rows):
-        err.print("- is not built yet: acclimate data build")
-    return None
-
-
-@domains_app.command("show")
-def domains_show(name: str, as_json: AsJson = False) -> None:
-    """Show one domain: source, licence, labels, counts, some examples.
-
-    Example: acclimate domains show hpo
-    """
-    from tasks.listing import show
-
-    found = show(settings(), name)
-    if as_json:
-        return print_json(found)
-    table = Table(show_header=False)
-    examples = found.pop("examples", ())
-    for key, value in found.items():
-        table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
-    for example in examples:
-        table.add_row(Text(f"labelled {example['label']}"), Text(example["example"]))
-    Console().print(table)
-    return None
-
-
-@data_app.command("build")
-def data_build(force: Annotated[bool, typer.Option(help="Build again what is there.")] = False) -> None:
-    """Build the built-in domains and prove that they are what data.dvc names.
-
-    Example: acclimate data build
-    """
-    with flows_running(settings()):
-        from flows.ingest import ingest
-
-        print(f"data/ is what data.dvc names at {ingest(force)}")
-
-
-@data_app.command("verify")
-def data_verify(as_json: AsJson = False) -> None:
-    """Prove that data/ is what the committed data.dvc names.
-
-    Example: acclimate data verify
-    """
-    from dataclasses import asdict
-
-    from tasks.data import verify
-
-    found = verify(settings().root_path)
-    if as_json:
-        print_json(asdict(found))
-    elif found.ok:
-        print(f"data/ is what data.dvc names: {found.actual}")
-    if not found.ok:
-        what = ", ".join(found.changed or ("unknown which domain",))
-        raise UserError(
-            f"data/ is not what data.dvc names (differs: {what}); `acclimate data build --force` rebuilds it"
-        )
-
-
-@models_app.command("show")
-def models_show(
-    name: Annotated[str, typer.Argument(help="A domain, or meta-FAMILY.")], as_json: AsJson = False
-) -> None:
-    """Show the versions of a model, newest first.
-
-    Example: acclimate models show hpo
-    """
-    from tasks.artifacts import table_of
-    from tasks.listing import model_versions
-
-    rows = model_versions(settings(), name)
-    if as_json:
-        return print_json(rows)
-    Console().print(table_of(rows))
-    return None
-
-
-@models_app.command("export")
-def models_export(
-    name: Annotated[str, typer.Argument(help="A domain of texts with a champion.")],
-    folder: Annotated[Path, typer.Argument(help="A new folder.")],
-    version: Annotated[str, typer.Option(help="A version of the model; the champion unless said.")] = "",
-    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too (pip install onnx onnxscript).")] = False,
-) -> None:
-    """Write a model as a folder that sentence-transformers loads; its README says how.
-
-    Example: acclimate models export hpo hpo-model
-    """
-    from tasks.export import export
-
-    found = export(settings(), name, folder, version, onnx)
-    err.print(f"{name} version {found.version} written to {folder}", markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def flows_running(s: Settings) -> "Iterator[None]":
-    """Run flows in this process against a Prefect server, with progress bars in the terminal."""
-    from tasks.data import data_revision
-    from tasks.server import prefect_server
-
-    data_revision(s.root_path)  # a folder that is no checkout is told so before a server is started
-    with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):
-        from tasks.progress import terminal
-
-        with terminal(err):
-            yield
-
-
-def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
 
 def main(arguments: "Sequence[str] | None" = None) -> None:

@@ -1,0 +1,57 @@
+"""Commands about domains."""
+
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.terminal import AsJson, err, print_json
+from tasks.settings import settings
+
+app = typer.Typer(no_args_is_help=True, help="The domains: what is here, and what it is.")
+
+
+@app.command("list")
+def domains_list(as_json: AsJson = False) -> None:
+    """List the built-in domains and those in data/.
+
+    Example: acclimate domains list
+    """
+    from tasks.artifacts import table_of
+    from tasks.listing import listing
+
+    rows = listing(settings())
+    if as_json:
+        return print_json(rows)
+    shown = []
+    for row in rows:
+        counts = {split: f"{row['counts'].get(split, 0):,}" for split in ("train", "pool", "test")}
+        sizes = {"labels": str(len(row["labels"]))} | counts if row["here"] else dict.fromkeys(("labels", *counts), "-")
+        shown.append({key: row[key] for key in ("domain", "family", "role")} | sizes | {"what": row["title"]})
+    Console().print(table_of(shown))
+    if not all(row["here"] for row in rows):
+        err.print("- is not built yet: acclimate data build")
+    return None
+
+
+@app.command("show")
+def domains_show(name: str, as_json: AsJson = False) -> None:
+    """Show one domain: source, licence, labels, counts, some examples.
+
+    Example: acclimate domains show hpo
+    """
+    from tasks.listing import show
+
+    found = show(settings(), name)
+    if as_json:
+        return print_json(found)
+    table = Table(show_header=False)
+    examples = found.pop("examples", ())
+    for key, value in found.items():
+        table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+    for example in examples:
+        table.add_row(Text(f"labelled {example['label']}"), Text(example["example"]))
+    Console().print(table)
+    return None

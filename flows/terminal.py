@@ -1,0 +1,33 @@
+"""What every command shares: the console, common options, and a Prefect server while flows run."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tasks.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+err = Console(stderr=True)
+
+
+@contextmanager
+def flows_running(s: Settings) -> Iterator[None]:
+    """Run flows in this process against a Prefect server, with progress bars in the terminal."""
+    from tasks.data import data_revision
+    from tasks.server import prefect_server
+
+    data_revision(s.root_path)  # a folder that is no checkout is told so before a server is started
+    with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):
+        from tasks.progress import terminal
+
+        with terminal(err):
+            yield
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
