@@ -23,6 +23,9 @@ SMALLEST_SPREAD = 0.01  # of a gain between tasks, in accuracy
 CAUTION = 0.5  # deviations that an expected gain is marked down by, for the probe is known and the rest is hoped for
 ALONE = 1.5  # the same where the prior decides on a new kind of domain and nothing can be held out to correct it
 UNKNOWN_SPREAD = 0.02  # the same where nothing was learned
+HOPELESS = 2.0  # a strategy whose expected gain is so many deviations below 0 is not tried
+POOL_SEEN = 300  # pool examples on which it is measured how sure a model is
+FOLD_POOL = 1000  # pool examples that models of the cross-validation read, for time
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Regression:
-    """Bayesian ridge regression of one strategy's gain on the description of a task (MacKay 1992).
+    """Bayesian ridge regression of a strategy's gain, or log-temperature, on the description of a task (MacKay 1992).
 
     g(phi) = intercept + weights . (phi - centre), with the posterior covariance of the weights and ``spread``, the
     standard deviation of gains between tasks of one description.
@@ -75,21 +78,35 @@ class Prior:
 
     regressions: dict[str, Regression] = field(default_factory=dict)
     means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by shots, for people to read
-    temperatures: dict[str, float] = field(default_factory=dict)  # where none can be held out
+    temperatures: dict[str, Regression] = field(default_factory=dict)  # logarithms, where none can be held out
     thresholds: dict[str, float] = field(default_factory=dict)  # of prediction sets there, in multiples of chance
 
     def of(self, strategy: str, description: np.ndarray) -> Gain:
         known = self.regressions.get(strategy)
         return Gain(0.0, UNKNOWN_SPREAD) if known is None else known.at(description)
 
+    def temperature(self, strategy: str, classifier: Classifier, pool: Tensor | None, ways: int) -> float:
+        """Return the temperature to expect of a strategy's classifier of so many labels, made at temperature 1."""
+        known = self.temperatures.get(strategy)
+        return 1.0 if known is None else float(np.exp(known.at(sureness(classifier, pool, ways)).mean))
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Prior":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ValueError: an older version wrote it.
+        """
         means = {name: {int(k): Gain(**g) for k, g in by.items()} for name, by in value["means"].items()}
-        regressions = {name: Regression(**r) for name, r in value["regressions"].items()}
-        return cls(regressions, means, dict(value["temperatures"]), dict(value.get("thresholds", {})))
+        try:
+            regressions = {name: Regression(**r) for name, r in value["regressions"].items()}
+            temperatures = {name: Regression(**r) for name, r in value["temperatures"].items()}
+        except TypeError as error:
+            raise ValueError("the prior is of an older version; meta-train again") from error
+        return cls(regressions, means, temperatures, dict(value["thresholds"]))
 
 
 def fallback(strategies: Iterable[str]) -> str:
@@ -110,6 +127,17 @@ def describe(
     told = 0.0 if names is None or len(seen) < 2 else agreement(x, compact, names[seen]).clamp(-1, 3).item()
     few = told / max(1.0, float(torch.bincount(compact).double().mean()))  # names tell more where labels are few
     return np.array([*meta_features(x, compact, pool).tolist(), known, right, told, few])
+
+
+def sureness(classifier: Classifier, pool: Tensor | None, ways: int) -> np.ndarray:
+    """Return what a classifier's temperature is foretold from [3]: how sure it is of a pool, if any, and log N.
+
+    A model that has clustered a pool is surer of it the better the pool falls into clusters, right or wrong.
+    """
+    if pool is None or not len(pool):
+        return np.array([0.0, 0.0, np.log(ways)])
+    sure = F.softmax(classifier.logits(pool[:POOL_SEEN]), dim=1).max(1).values.mean().item()
+    return np.array([1.0, sure, np.log(ways)])
 
 
 @dataclass(frozen=True)
@@ -141,7 +169,7 @@ def choose(
         E[g | d] = (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2),
 
     marked down by CAUTION standard deviations. A strategy whose held-out log-loss is significantly above the fallback's
-    is left out: it tells more, from few examples, than who is right.
+    is left out: it tells more, from few examples, than who is right. What source episodes rule out is not tried.
 
     With one shot there is nothing to hold out, and the prior alone decides: by the gain that is reached 14 times in 15.
     The fallback's gain is 0, so a strategy is chosen only if it is expected to do better. The temperature minimises the
@@ -155,18 +183,23 @@ def choose(
         in_time: what is to be predicted lies after the support, and differs from it. Cross-validation inside the
             support would flatter what fits its days; the prior, learned on episodes in time, decides alone.
     """
-    held_out = {} if in_time else cross_validate(strategies, support_x, support_y, pool_x, labels, generator, names_x)
-    description = describe(support_x, support_y, pool_x, held_out, names_x)
     safe = fallback(strategies)
+    fold = None if in_time else stratified_folds(support_y, generator)
+    parts = support_x, support_y, pool_x, labels, fold, names_x
+    held_out = cross_validate({safe: strategies[safe]}, *parts)
+    description = describe(support_x, support_y, pool_x, held_out, names_x)
+    gains = {name: prior.of(name, description) for name in strategies if name != safe}
+    tried = [name for name, gain in gains.items() if gain.mean + HOPELESS * gain.deviation > 0 or name == only]
+    held_out |= cross_validate({name: strategies[name] for name in tried}, *parts)
     expected = {safe: 0.0}
     seen, compact = support_y.unique(return_inverse=True)
     logits = {name: z[:, seen] for name, z in held_out.items()}
     temperatures = {name: best_temperature([z], [compact]) for name, z in logits.items()}
     losses = {n: F.cross_entropy(z / temperatures[n], compact, reduction="none") for n, z in logits.items()}
-    for name in strategies:
-        if name == safe or (held_out and significantly_above(losses[name], losses[safe])):
+    for name in tried:
+        if held_out and significantly_above(losses[name], losses[safe]):
             continue
-        gain = prior.of(name, description)
+        gain = gains[name]
         expected[name], deviation = gain.mean, gain.deviation
         if held_out:
             mine, theirs = (held_out[s].argmax(1) == support_y for s in (name, safe))
@@ -177,11 +210,12 @@ def choose(
             deviation = (belief + trust) ** -0.5
         expected[name] -= (CAUTION if held_out or in_time else ALONE) * deviation
     best = only or max(expected, key=lambda name: (expected[name], name == safe))
-    temperature = temperatures[best] if held_out else prior.temperatures.get(best, 1.0)
+    classifier = fit(strategies[best], support_x, support_y, pool_x, names_x)
+    temperature = temperatures[best] if held_out else prior.temperature(best, classifier, pool_x, len(seen))
     threshold = prior.thresholds[best] / labels if best in prior.thresholds else None
     if held_out:
         threshold = held_out_threshold(F.softmax(logits[best] / temperature, 1), compact)
-    classifier = adapt(strategies[best], support_x, support_y, pool_x, labels, temperature, names_x)
+    classifier = complete(strategies[best], classifier.at(temperature), support_x, support_y, labels)
     return Choice(best, replace(classifier, threshold=threshold), expected)
 
 
@@ -192,27 +226,31 @@ def significantly_above(losses: Tensor, others: Tensor) -> bool:
 
 
 def adapt(
-    learner: Learner,
-    x: Tensor,
-    y: Tensor,
-    pool: Tensor | None,
-    labels: int,
-    temperature: float = 1.0,
-    names: Tensor | None = None,
+    learner: Learner, x: Tensor, y: Tensor, pool: Tensor | None, labels: int, names: Tensor | None = None
 ) -> Classifier:
-    """Adapt one learner; a label without an example gets a row of its own that is never preferred.
+    """Adapt one learner to a domain of so many labels, some of which may have no example: see ``complete``."""
+    return complete(learner, fit(learner, x, y, pool, names), x, y, labels)
+
+
+def fit(learner: Learner, x: Tensor, y: Tensor, pool: Tensor | None, names: Tensor | None = None) -> Classifier:
+    """Return a classifier of the labels that have an example, in their order; of all, where domains share them."""
+    if learner.ways is not None:
+        return learner.adapt(x, y, pool)
+    seen, compact = y.unique(return_inverse=True)
+    hints = {"names_x": names[seen]} if learner.reads_names and names is not None else {}
+    return learner.adapt(x, compact, pool, **hints)
+
+
+def complete(learner: Learner, classifier: Classifier, x: Tensor, y: Tensor, labels: int) -> Classifier:
+    """Give a label without an example a row of its own that is never preferred.
 
     Its logit is the mean of the others', so below the largest wherever x lies, less ABSENT at any temperature.
     """
-    if learner.ways is not None:
-        return learner.adapt(x, y, pool).at(temperature)
-    seen, compact = y.unique(return_inverse=True)
-    hints = {"names_x": names[seen]} if learner.reads_names and names is not None else {}
-    classifier = learner.adapt(x, compact, pool, **hints).at(temperature)
-    if len(seen) == labels:
+    seen = y.unique()
+    if learner.ways is not None or len(seen) == labels:
         return classifier
     rows = x.new_full((labels, len(seen)), 1 / len(seen)).index_copy(0, seen, torch.eye(len(seen), dtype=x.dtype))
-    bias = x.new_full((labels,), ABSENT * temperature).index_fill(0, seen, 0)
+    bias = x.new_full((labels,), ABSENT * classifier.temperature).index_fill(0, seen, 0)
     return replace(classifier, layers=(*classifier.layers, Affine(rows, bias)))
 
 
@@ -222,26 +260,29 @@ def cross_validate(
     y: Tensor,
     pool: Tensor | None,
     labels: int,
-    generator: torch.Generator,
+    fold: Tensor | None,
     names: Tensor | None = None,
-    folds: int = 3,
 ) -> dict[str, Tensor]:
-    """Return held-out logits [S, labels] by strategy, stratified folds; {} when a class has one example only."""
-    smallest = int(torch.bincount(y)[y.unique()].min())
-    folds = min(folds, smallest)
-    if folds < 2:
+    """Return held-out logits [S, labels] by strategy, for folds [S] of the examples; {} without folds.
+
+    Of a pool of more than FOLD_POOL every second, third … example is read.
+    """
+    if fold is None:
         return {}
-    fold = stratified_folds(y, folds, generator)
+    pool = None if pool is None else pool[:: max(1, -(-len(pool) // FOLD_POOL))]
     logits = {name: x.new_zeros(len(y), labels) for name in strategies}
-    for i in range(folds):
+    for i in range(int(fold.max()) + 1):
         out, rest = fold == i, fold != i
         for name, learner in strategies.items():
-            logits[name][out] = adapt(learner, x[rest], y[rest], pool, labels, names=names).logits(x[out])
+            logits[name][out] = adapt(learner, x[rest], y[rest], pool, labels, names).logits(x[out])
     return logits
 
 
-def stratified_folds(y: Tensor, folds: int, generator: torch.Generator) -> Tensor:
-    """Return the fold [S] of every example, each class spread evenly."""
+def stratified_folds(y: Tensor, generator: torch.Generator, folds: int = 3) -> Tensor | None:
+    """Return the fold [S] of every example, each class spread evenly; None where a class has one example only."""
+    folds = min(folds, int(torch.bincount(y)[y.unique()].min()))
+    if folds < 2:
+        return None
     fold = torch.empty_like(y)
     for c in y.unique():
         index = (y == c).nonzero()[:, 0]
@@ -256,31 +297,35 @@ def learn_prior(
     labels: int | None,
     generator: torch.Generator,
     in_time: bool = False,
+    others: Sequence[Episode] = (),
     advance: Callable[[int], None] = lambda episodes: None,
 ) -> Prior:
     """Measure every strategy's gain over the fallback on source episodes that meta-training has not seen.
 
     Args:
         domains: which domain each episode was drawn from, as a number.
+        others: episodes that meta-training may have seen, where nothing can be held out. They tell more of how
+            sure strategies are of other domains than of how well they do there: for temperatures and thresholds only.
     """
     safe = fallback(strategies)
-    alone = {safe: strategies[safe]}
-    descriptions, shots = [], []
+    descriptions, shots = list[np.ndarray](), list[int]()
     right: dict[str, list[Tensor]] = {name: [] for name in strategies}
-    not_held_out: dict[str, list[Tensor]] = {name: [] for name in strategies}
-    truth = []
-    for episode in episodes:
+    alone = {name: Alone() for name in strategies}
+    for episode in (*episodes, *others):
         x, y, pool, n = episode.support_x, episode.support_y, episode.pool_x, labels or episode.ways
-        held_out = {} if in_time else cross_validate(alone, x, y, pool, n, generator)
-        descriptions.append(describe(x, y, pool, held_out, episode.names_x))
-        shots.append(int(torch.bincount(y).max()))
-        if not held_out:
-            truth.append(episode.query_y)
+        counts = len(shots) < len(episodes)
+        fold = None if in_time else stratified_folds(y, generator)
+        if counts:
+            held_out = cross_validate({safe: strategies[safe]}, x, y, pool, n, fold)
+            descriptions.append(describe(x, y, pool, held_out, episode.names_x))
+            shots.append(int(torch.bincount(y).max()))
         for name, learner in strategies.items():
-            logits = adapt(learner, x, y, pool, n, names=episode.names_x).logits(episode.query_x)
-            right[name].append((logits.argmax(1) == episode.query_y).double())
-            if not held_out:
-                not_held_out[name].append(logits)
+            classifier = adapt(learner, x, y, pool, n, episode.names_x)
+            logits = classifier.logits(episode.query_x)
+            if counts:
+                right[name].append((logits.argmax(1) == episode.query_y).double())
+            if fold is None:
+                alone[name].add(sureness(classifier, pool, n), logits, episode.query_y)
         advance(1)
     regressions, means = {}, {}
     for name in strategies:
@@ -291,9 +336,31 @@ def learn_prior(
             regressions[name] = Regression.fit(np.stack(descriptions), gains, noise, np.asarray(domains))
         by_shots = {k: gains[np.array(shots) == k] for k in sorted(set(shots))}
         means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
-    temperatures = {name: best_temperature(logits, truth) for name, logits in not_held_out.items() if logits}
-    thresholds = {
-        name: episodes_threshold([F.softmax(z / t, 1) for z in not_held_out[name]], truth)
-        for name, t in temperatures.items()
-    }
+    temperatures = {name: seen.temperature() for name, seen in alone.items() if len(seen.logits) > 1}
+    thresholds = {name: alone[name].threshold(known) for name, known in temperatures.items()}
     return Prior(regressions, means, temperatures, thresholds)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What a strategy said of the queries of episodes with nothing to hold out: sureness [3], logits and labels."""
+
+    sureness: list[np.ndarray] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
+    truth: list[Tensor] = field(default_factory=list)
+
+    def add(self, sureness: np.ndarray, logits: Tensor, truth: Tensor) -> None:
+        self.sureness.append(sureness)
+        self.logits.append(logits)
+        self.truth.append(truth)
+
+    def temperature(self) -> Regression:
+        """Return the regression of the logarithm of each episode's best temperature on its sureness."""
+        best = [np.log(best_temperature([z], [y])) for z, y in zip(self.logits, self.truth, strict=True)]
+        return Regression.fit(np.stack(self.sureness), np.array(best), 0.0, np.arange(len(best)))
+
+    def threshold(self, temperature: Regression) -> float:
+        """Return the threshold of prediction sets at those temperatures, in multiples of chance."""
+        scales = [float(np.exp(temperature.at(sureness).mean)) for sureness in self.sureness]
+        p = [F.softmax(z / scale, dim=1) for z, scale in zip(self.logits, scales, strict=True)]
+        return episodes_threshold(p, self.truth)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from domains.episode import Pile, Shape, draw
+from domains.episode import Episode, Pile, Shape, draw
 from learners import MAML, PLAIN_STRATEGIES, ProtoNet, SharedReference
 from learners.base import Learner
 from learners.classifier import Affine, Classifier
@@ -24,10 +24,13 @@ from learners.portfolio import (
     adapt,
     best_temperature,
     choose,
+    complete,
     cross_validate,
     describe,
+    fit,
     learn_prior,
     stratified_folds,
+    sureness,
 )
 from learners.prototype import NearestPrototype
 from learners.reference import Transductive
@@ -119,19 +122,48 @@ def test_a_strategy_that_is_much_better_in_cross_validation_is_chosen_unless_the
 
 def test_with_one_shot_the_prior_alone_decides_marked_down_by_caution():
     x, y = task(shots=1)
-    prior = Prior({"prototype": expects(0.05, 0.02), "transductive": expects(0.16, 0.2)}, {}, {"prototype": 0.7})
+    gains = {"prototype": expects(0.05, 0.02), "transductive": expects(0.16, 0.2)}
+    prior = Prior(gains, {}, {"prototype": Regression([0.0] * 3, [0.0] * 3, np.log(0.7), np.eye(3).tolist(), 0.1)})
     choice = choose(strategies(), x, y, None, 3, prior, seeded())
     assert choice.expected_gain["prototype"] == pytest.approx(0.05 - ALONE * 0.02)
     assert choice.expected_gain["transductive"] == pytest.approx(0.16 - ALONE * 0.2)
     assert choice.strategy == "prototype"
-    assert choice.classifier.temperature == 0.7
+    assert choice.classifier.temperature == pytest.approx(0.7)
+
+
+def test_what_source_episodes_rule_out_is_not_tried_but_where_it_is_asked_for():
+    x, y = task(shots=4)
+    hopeless = Fixed(centres(3))
+    for only, tried in ((None, False), ("hopeless", True)):
+        prior = Prior({"hopeless": expects(-0.2, 0.05)})
+        choice = choose({**strategies(), "hopeless": hopeless}, x, y, None, 3, prior, seeded(), only=only)
+        assert ("hopeless" in choice.expected_gain) == tried
+        assert (choice.strategy == "hopeless") == tried
+
+
+def test_a_temperature_without_held_out_examples_follows_how_sure_a_model_is_of_its_pool():
+    rng, truth, few = np.random.default_rng(0), [], []
+    for i in range(40):  # a strategy is the surer the more wrong it is, which is to be learned
+        scale = float(rng.uniform(0.5, 4))
+        z = scale * torch.randn(60, 3, generator=seeded(i))
+        y = torch.multinomial(F.softmax(z / scale**2, 1), 1, generator=seeded(100 + i))[:, 0]
+        few.append(Episode(z[:3], torch.arange(3), z, y, z))
+        truth.append(scale)
+    itself = Fixed(torch.eye(3))
+    prior = learn_prior({PROBE: itself}, few[:2], [0, 1], None, seeded(), others=few[2:])
+    classifier = itself.adapt(few[0].support_x, few[0].support_y)
+    sure, unsure = few[int(np.argmax(truth))], few[int(np.argmin(truth))]
+    assert sureness(classifier, sure.pool_x, 3)[1] > sureness(classifier, unsure.pool_x, 3)[1]
+    hot, cold = (prior.temperature(PROBE, classifier, e.pool_x, 3) for e in (sure, unsure))
+    assert hot > 2 * cold
+    assert set(prior.means[PROBE]) == {1}
 
 
 def test_the_expected_gain_weighs_prior_and_evidence_by_their_precision():
     x, y = task(shots=10, noise=1.5)
     chosen_from = {name: learner for name, learner in strategies().items() if name in (PROBE, "prototype")}
     choice = choose(chosen_from, x, y, None, 3, Prior({"prototype": expects(0.04, 0.03)}), seeded(5))
-    held_out = cross_validate(chosen_from, x, y, None, 3, seeded(5))
+    held_out = cross_validate(chosen_from, x, y, None, 3, stratified_folds(y, seeded(5)))
     difference = (held_out["prototype"].argmax(1) == y).double() - (held_out[PROBE].argmax(1) == y).double()
     s2, e2 = 0.03**2, (difference.var() + 1 / 30) / 30
     mean = (0.04 / s2 + difference.mean() / e2) / (1 / s2 + 1 / e2)
@@ -176,7 +208,8 @@ SEEN = torch.tensor([1, 4])
 def test_a_label_without_a_support_example_gets_hardly_any_probability_but_a_finite_logarithm(learner, temperature):
     x, y = task(ways=2, shots=4)
     whole = learner.adapt(x, y).at(temperature).predict_proba(x)
-    classifier, absent = adapt(learner, x, SEEN[y], None, 6, temperature), [0, 2, 3, 5]
+    fitted = fit(learner, x, SEEN[y], None).at(temperature)
+    classifier, absent = complete(learner, fitted, x, SEEN[y], 6), [0, 2, 3, 5]
     p = classifier.predict_proba(x)
     assert p.shape == (len(x), 6)
     assert (p[:, absent] < 1e-6).all()
@@ -194,7 +227,7 @@ def test_a_label_without_a_support_example_is_never_preferred_not_even_far_away(
             learner.log_sharpness += 1.5  # as after meta-training
     x, y = task(ways=2, shots=4)
     far = torch.cat([scale * torch.randn(200, DIM, generator=seeded(7)) for scale in (1, 10, 1000)])
-    p = adapt(learner, x, SEEN[y], None, 6, 20.0).predict_proba(far)
+    p = complete(learner, fit(learner, x, SEEN[y], None).at(20.0), x, SEEN[y], 6).predict_proba(far)
     assert set(p.argmax(1).tolist()) <= set(SEEN.tolist())
     assert p[:, [0, 2, 3, 5]].max() < 1e-6
 
@@ -215,7 +248,7 @@ def test_learners_of_shared_labels_and_plain_ones_give_as_many_columns(kind, pre
     x, y = task(ways=2, shots=4)
     y = torch.tensor(present)[y]
     every = {**strategies(), "learner": kind(DIM, 3)}
-    held_out = cross_validate(every, x, y, None, 3, seeded())
+    held_out = cross_validate(every, x, y, None, 3, stratified_folds(y, seeded()))
     assert {z.shape for z in held_out.values()} == {(8, 3)}
     assert choose(every, x, y, None, 3, Prior(), seeded()).classifier.predict_proba(x).shape == (8, 3)
 
@@ -226,9 +259,9 @@ def test_learners_of_shared_labels_and_plain_ones_give_as_many_columns(kind, pre
 @pytest.mark.parametrize("counts", [[9, 9, 9], [2, 7, 4], [10, 3, 30]], ids=str)
 def test_folds_are_stratified(counts):
     y = torch.arange(3).repeat_interleave(torch.tensor(counts))[torch.randperm(sum(counts), generator=seeded())]
-    fold = stratified_folds(y, 3, seeded(1))
+    fold = stratified_folds(y, seeded(1))
     for c, n in enumerate(counts):
-        sizes = torch.bincount(fold[y == c], minlength=3)
+        sizes = torch.bincount(fold[y == c], minlength=int(fold.max()) + 1)
         assert sizes.sum() == n
         assert sizes.max() - sizes.min() <= 1
 
@@ -244,8 +277,10 @@ def test_cross_validation_never_shows_a_strategy_the_example_it_is_asked_about()
             return Classifier((Affine(torch.zeros(3, DIM), torch.zeros(3)),))
 
     shown = []
-    held_out = cross_validate({PROBE: NearestPrototype(DIM), "memory": Memory(DIM)}, x, y, None, 3, seeded(2))
-    fold = stratified_folds(y, 3, seeded(2))
+    held_out = cross_validate(
+        {PROBE: NearestPrototype(DIM), "memory": Memory(DIM)}, x, y, None, 3, stratified_folds(y, seeded(2))
+    )
+    fold = stratified_folds(y, seeded(2))
     assert len(shown) == 3
     for i, support in enumerate(shown):
         assert torch.equal(support, x[fold != i])
@@ -255,8 +290,10 @@ def test_cross_validation_never_shows_a_strategy_the_example_it_is_asked_about()
 
 def test_one_example_of_a_class_leaves_nothing_to_hold_out():
     x, y = task(shots=3)
-    assert cross_validate(strategies(), x[2:], y[2:], None, 3, seeded()) == {}
-    assert set(cross_validate(strategies(), x[1:], y[1:], None, 3, seeded())) == set(strategies())
+    assert cross_validate(strategies(), x[2:], y[2:], None, 3, stratified_folds(y[2:], seeded())) == {}
+    assert set(cross_validate(strategies(), x[1:], y[1:], None, 3, stratified_folds(y[1:], seeded()))) == set(
+        strategies()
+    )
 
 
 # Temperature
@@ -279,7 +316,7 @@ def test_the_temperature_stays_between_a_twentieth_and_twenty():
 def test_the_chosen_classifier_has_the_temperature_of_its_held_out_log_loss():
     x, y = task(shots=10, noise=2.0)
     choice = choose(strategies(), x, y, None, 3, Prior(), seeded(4))
-    held_out = cross_validate(strategies(), x, y, None, 3, seeded(4))
+    held_out = cross_validate(strategies(), x, y, None, 3, stratified_folds(y, seeded(4)))
     assert choice.classifier.temperature == best_temperature([held_out[choice.strategy]], [y])
 
 
@@ -289,7 +326,7 @@ def test_the_chosen_classifier_has_the_temperature_of_its_held_out_log_loss():
 def test_the_chosen_classifier_has_the_threshold_of_its_held_out_probabilities():
     x, y = task(shots=10, noise=2.0)
     choice = choose(strategies(), x, y, None, 3, Prior(thresholds={PROBE: 5.0}), seeded(4))
-    held_out = cross_validate(strategies(), x, y, None, 3, seeded(4))
+    held_out = cross_validate(strategies(), x, y, None, 3, stratified_folds(y, seeded(4)))
     p = F.softmax(held_out[choice.strategy] / choice.classifier.temperature, 1)
     assert choice.classifier.threshold == held_out_threshold(p, y)
 
@@ -328,8 +365,9 @@ def test_a_prior_learns_on_episodes_what_a_strategy_gains_by_shots():
         assert prior.of("wrong", description).mean < -0.2
     assert prior.temperatures.keys() == prior.thresholds.keys() == chosen_from.keys()
     single = [e for e in shared if len(e.support_y) == 6]
-    logits = [adapt(chosen_from["wrong"], e.support_x, e.support_y, e.pool_x, 6).logits(e.query_x) for e in single]
-    p = [F.softmax(z / prior.temperatures["wrong"], 1) for z in logits]
+    wrong = [adapt(chosen_from["wrong"], e.support_x, e.support_y, e.pool_x, 6) for e in single]
+    scales = [prior.temperature("wrong", c, e.pool_x, 6) for c, e in zip(wrong, single, strict=True)]
+    p = [F.softmax(c.logits(e.query_x) / s, 1) for c, e, s in zip(wrong, single, scales, strict=True)]
     assert prior.thresholds["wrong"] == pytest.approx(episodes_threshold(p, [e.query_y for e in single]))
 
 
@@ -371,8 +409,8 @@ def test_a_prior_comes_back_from_json_as_it_was():
     prior = learn_prior({PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(20), [0] * 20, None, seeded())
     again = Prior.from_json(json.loads(json.dumps(prior.to_json())))
     assert again == prior
-    older = {name: value for name, value in prior.to_json().items() if name != "thresholds"}
-    assert Prior.from_json(older).thresholds == {}
+    with pytest.raises(ValueError, match="meta-train again"):
+        Prior.from_json(prior.to_json() | {"temperatures": {"t": 1.5}})
     x, y = task(shots=5)
     description = describe(x, y, None, {})
     assert again.of("t", description) == prior.of("t", description)
@@ -381,7 +419,7 @@ def test_a_prior_comes_back_from_json_as_it_was():
 
 def test_a_description_does_not_depend_on_which_labels_are_seen():
     x, y = task(ways=2, shots=4)
-    held_out = cross_validate({PROBE: Logistic(DIM)}, x, SEEN[y], None, 6, seeded())
+    held_out = cross_validate({PROBE: Logistic(DIM)}, x, SEEN[y], None, 6, stratified_folds(SEEN[y], seeded()))
     found = describe(x, SEEN[y], None, held_out)
     assert found.shape == (DESCRIPTION,)
     assert np.allclose(found[:10], describe(x, y, None, {})[:10])
