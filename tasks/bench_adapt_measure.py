@@ -110,4 +110,4 @@ def score(adapter: Adapter, case: Case, x: Tensor, y: np.ndarray, is_raw: bool) 
     classifier = adapter(case)
     seconds = time.process_time() - started
     p = predict(classifier, x, is_raw).cpu().double().numpy()
-    return Score(metrics.accuracy(p, y), metrics.log_loss(p, y), metrics.ece(p, y), seconds)
+    return Score(metrics.accuracy(p, y), metrics.log_loss(p, y), metrics.ece(p, y), metrics.ece_by_chance(p), seconds)

@@ -14,11 +14,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Score:
-    """One method on one draw; ``seconds`` of CPU time are those of the adaptation, choice included."""
+    """One method on one draw; ``seconds`` of CPU time are those of the adaptation, choice included.
+
+    ``ece_by_chance`` is the ECE to expect of so many test examples if the method were perfectly calibrated.
+    """
 
     accuracy: float
     log_loss: float
     ece: float
+    ece_by_chance: float
     seconds: float
 
 
@@ -37,7 +41,7 @@ def rows(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) -> li
     for (domain, k), by_method in scores.items():
         for (pool, method), draws in by_method.items():
             seconds = round(float(np.mean([draw.seconds for draw in draws])), 4)
-            for metric in ("accuracy", "log_loss", "ece"):
+            for metric in ("accuracy", "log_loss", "ece", "ece_by_chance"):
                 values = np.array([getattr(draw, metric) for draw in draws])
                 found.append(row(domain, k, pool, method, metric, values, seconds))
     return found + summary(scores, medical)

@@ -188,7 +188,7 @@ def test_every_method_is_measured_on_every_pool_and_rows_can_be_read_by_programs
                 assert (row["ci95"] is None) == (method in TUNED)
                 assert 0 <= row["value"] <= 1
     assert {row["metric"] for row in found} == {
-        *("accuracy", "log_loss", "ece"),
+        *("accuracy", "log_loss", "ece", "ece_by_chance"),
         *("gain over logistic", "gain of acclimate"),
     }
     assert bench_table(found).row_count == 18  # one draw has no interval, and is shown
@@ -249,7 +249,7 @@ def test_exported_draws_are_those_that_are_measured(small, tmp_path):
 
 
 def scores(*accuracies):
-    return [Score(a, 1.0, 0.1, 0.5) for a in accuracies]
+    return [Score(a, 1.0, 0.1, 0.02, 0.5) for a in accuracies]
 
 
 def test_a_gain_is_paired_by_draw_and_its_interval_is_over_draws():
