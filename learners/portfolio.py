@@ -24,7 +24,6 @@ CAUTION = 0.5  # deviations that an expected gain is marked down by, for the pro
 ALONE = 1.5  # the same where the prior decides on a new kind of domain and nothing can be held out to correct it
 UNKNOWN_SPREAD = 0.02  # the same where nothing was learned
 HOPELESS = 2.0  # a strategy whose expected gain is so many deviations below 0 is not tried
-POOL_SEEN = 300  # pool examples on which it is measured how sure a model is
 FOLD_POOL = 1000  # pool examples that models of the cross-validation read, for time
 
 
@@ -38,7 +37,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Regression:
-    """Bayesian ridge regression of a strategy's gain, or log-temperature, on the description of a task (MacKay 1992).
+    """Bayesian ridge regression of one strategy's gain on the description of a task (MacKay 1992).
 
     g(phi) = intercept + weights . (phi - centre), with the posterior covariance of the weights and ``spread``, the
     standard deviation of gains between tasks of one description.
@@ -78,35 +77,21 @@ class Prior:
 
     regressions: dict[str, Regression] = field(default_factory=dict)
     means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by shots, for people to read
-    temperatures: dict[str, Regression] = field(default_factory=dict)  # logarithms, where none can be held out
+    temperatures: dict[str, float] = field(default_factory=dict)  # where none can be held out
     thresholds: dict[str, float] = field(default_factory=dict)  # of prediction sets there, in multiples of chance
 
     def of(self, strategy: str, description: np.ndarray) -> Gain:
         known = self.regressions.get(strategy)
         return Gain(0.0, UNKNOWN_SPREAD) if known is None else known.at(description)
 
-    def temperature(self, strategy: str, classifier: Classifier, pool: Tensor | None, ways: int) -> float:
-        """Return the temperature to expect of a strategy's classifier of so many labels, made at temperature 1."""
-        known = self.temperatures.get(strategy)
-        return 1.0 if known is None else float(np.exp(known.at(sureness(classifier, pool, ways)).mean))
-
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Prior":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            ValueError: an older version wrote it.
-        """
         means = {name: {int(k): Gain(**g) for k, g in by.items()} for name, by in value["means"].items()}
-        try:
-            regressions = {name: Regression(**r) for name, r in value["regressions"].items()}
-            temperatures = {name: Regression(**r) for name, r in value["temperatures"].items()}
-        except TypeError as error:
-            raise ValueError("the prior is of an older version; meta-train again") from error
-        return cls(regressions, means, temperatures, dict(value["thresholds"]))
+        regressions = {name: Regression(**r) for name, r in value["regressions"].items()}
+        return cls(regressions, means, dict(value["temperatures"]), dict(value.get("thresholds", {})))
 
 
 def fallback(strategies: Iterable[str]) -> str:
@@ -127,17 +112,6 @@ def describe(
     told = 0.0 if names is None or len(seen) < 2 else agreement(x, compact, names[seen]).clamp(-1, 3).item()
     few = told / max(1.0, float(torch.bincount(compact).double().mean()))  # names tell more where labels are few
     return np.array([*meta_features(x, compact, pool).tolist(), known, right, told, few])
-
-
-def sureness(classifier: Classifier, pool: Tensor | None, ways: int) -> np.ndarray:
-    """Return what a classifier's temperature is foretold from [3]: how sure it is of a pool, if any, and log N.
-
-    A model that has clustered a pool is surer of it the better the pool falls into clusters, right or wrong.
-    """
-    if pool is None or not len(pool):
-        return np.array([0.0, 0.0, np.log(ways)])
-    sure = F.softmax(classifier.logits(pool[:POOL_SEEN]), dim=1).max(1).values.mean().item()
-    return np.array([1.0, sure, np.log(ways)])
 
 
 @dataclass(frozen=True)
@@ -210,12 +184,11 @@ def choose(
             deviation = (belief + trust) ** -0.5
         expected[name] -= (CAUTION if held_out or in_time else ALONE) * deviation
     best = only or max(expected, key=lambda name: (expected[name], name == safe))
-    classifier = fit(strategies[best], support_x, support_y, pool_x, names_x)
-    temperature = temperatures[best] if held_out else prior.temperature(best, classifier, pool_x, len(seen))
+    temperature = temperatures[best] if held_out else prior.temperatures.get(best, 1.0)
     threshold = prior.thresholds[best] / labels if best in prior.thresholds else None
     if held_out:
         threshold = held_out_threshold(F.softmax(logits[best] / temperature, 1), compact)
-    classifier = complete(strategies[best], classifier.at(temperature), support_x, support_y, labels)
+    classifier = adapt(strategies[best], support_x, support_y, pool_x, labels, temperature, names_x)
     return Choice(best, replace(classifier, threshold=threshold), expected)
 
 
@@ -226,31 +199,27 @@ def significantly_above(losses: Tensor, others: Tensor) -> bool:
 
 
 def adapt(
-    learner: Learner, x: Tensor, y: Tensor, pool: Tensor | None, labels: int, names: Tensor | None = None
+    learner: Learner,
+    x: Tensor,
+    y: Tensor,
+    pool: Tensor | None,
+    labels: int,
+    temperature: float = 1.0,
+    names: Tensor | None = None,
 ) -> Classifier:
-    """Adapt one learner to a domain of so many labels, some of which may have no example: see ``complete``."""
-    return complete(learner, fit(learner, x, y, pool, names), x, y, labels)
-
-
-def fit(learner: Learner, x: Tensor, y: Tensor, pool: Tensor | None, names: Tensor | None = None) -> Classifier:
-    """Return a classifier of the labels that have an example, in their order; of all, where domains share them."""
-    if learner.ways is not None:
-        return learner.adapt(x, y, pool)
-    seen, compact = y.unique(return_inverse=True)
-    hints = {"names_x": names[seen]} if learner.reads_names and names is not None else {}
-    return learner.adapt(x, compact, pool, **hints)
-
-
-def complete(learner: Learner, classifier: Classifier, x: Tensor, y: Tensor, labels: int) -> Classifier:
-    """Give a label without an example a row of its own that is never preferred.
+    """Adapt one learner; a label without an example gets a row of its own that is never preferred.
 
     Its logit is the mean of the others', so below the largest wherever x lies, less ABSENT at any temperature.
     """
-    seen = y.unique()
-    if learner.ways is not None or len(seen) == labels:
+    if learner.ways is not None:
+        return learner.adapt(x, y, pool).at(temperature)
+    seen, compact = y.unique(return_inverse=True)
+    hints = {"names_x": names[seen]} if learner.reads_names and names is not None else {}
+    classifier = learner.adapt(x, compact, pool, **hints).at(temperature)
+    if len(seen) == labels:
         return classifier
     rows = x.new_full((labels, len(seen)), 1 / len(seen)).index_copy(0, seen, torch.eye(len(seen), dtype=x.dtype))
-    bias = x.new_full((labels,), ABSENT * classifier.temperature).index_fill(0, seen, 0)
+    bias = x.new_full((labels,), ABSENT * temperature).index_fill(0, seen, 0)
     return replace(classifier, layers=(*classifier.layers, Affine(rows, bias)))
 
 
@@ -274,7 +243,7 @@ def cross_validate(
     for i in range(int(fold.max()) + 1):
         out, rest = fold == i, fold != i
         for name, learner in strategies.items():
-            logits[name][out] = adapt(learner, x[rest], y[rest], pool, labels, names).logits(x[out])
+            logits[name][out] = adapt(learner, x[rest], y[rest], pool, labels, names=names).logits(x[out])
     return logits
 
 
@@ -297,35 +266,31 @@ def learn_prior(
     labels: int | None,
     generator: torch.Generator,
     in_time: bool = False,
-    others: Sequence[Episode] = (),
     advance: Callable[[int], None] = lambda episodes: None,
 ) -> Prior:
     """Measure every strategy's gain over the fallback on source episodes that meta-training has not seen.
 
     Args:
         domains: which domain each episode was drawn from, as a number.
-        others: episodes that meta-training may have seen, where nothing can be held out. They tell more of how
-            sure strategies are of other domains than of how well they do there: for temperatures and thresholds only.
     """
     safe = fallback(strategies)
-    descriptions, shots = list[np.ndarray](), list[int]()
+    alone = {safe: strategies[safe]}
+    descriptions, shots = [], []
     right: dict[str, list[Tensor]] = {name: [] for name in strategies}
-    alone = {name: Alone() for name in strategies}
-    for episode in (*episodes, *others):
+    not_held_out: dict[str, list[Tensor]] = {name: [] for name in strategies}
+    truth = []
+    for episode in episodes:
         x, y, pool, n = episode.support_x, episode.support_y, episode.pool_x, labels or episode.ways
-        counts = len(shots) < len(episodes)
-        fold = None if in_time else stratified_folds(y, generator)
-        if counts:
-            held_out = cross_validate({safe: strategies[safe]}, x, y, pool, n, fold)
-            descriptions.append(describe(x, y, pool, held_out, episode.names_x))
-            shots.append(int(torch.bincount(y).max()))
+        held_out = cross_validate(alone, x, y, pool, n, None if in_time else stratified_folds(y, generator))
+        descriptions.append(describe(x, y, pool, held_out, episode.names_x))
+        shots.append(int(torch.bincount(y).max()))
+        if not held_out:
+            truth.append(episode.query_y)
         for name, learner in strategies.items():
-            classifier = adapt(learner, x, y, pool, n, episode.names_x)
-            logits = classifier.logits(episode.query_x)
-            if counts:
-                right[name].append((logits.argmax(1) == episode.query_y).double())
-            if fold is None:
-                alone[name].add(sureness(classifier, pool, n), logits, episode.query_y)
+            logits = adapt(learner, x, y, pool, n, names=episode.names_x).logits(episode.query_x)
+            right[name].append((logits.argmax(1) == episode.query_y).double())
+            if not held_out:
+                not_held_out[name].append(logits)
         advance(1)
     regressions, means = {}, {}
     for name in strategies:
@@ -336,31 +301,9 @@ def learn_prior(
             regressions[name] = Regression.fit(np.stack(descriptions), gains, noise, np.asarray(domains))
         by_shots = {k: gains[np.array(shots) == k] for k in sorted(set(shots))}
         means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
-    temperatures = {name: seen.temperature() for name, seen in alone.items() if len(seen.logits) > 1}
-    thresholds = {name: alone[name].threshold(known) for name, known in temperatures.items()}
+    temperatures = {name: best_temperature(logits, truth) for name, logits in not_held_out.items() if logits}
+    thresholds = {
+        name: episodes_threshold([F.softmax(z / t, 1) for z in not_held_out[name]], truth)
+        for name, t in temperatures.items()
+    }
     return Prior(regressions, means, temperatures, thresholds)
-
-
-@dataclass(frozen=True)
-class Alone:
-    """What a strategy said of the queries of episodes with nothing to hold out: sureness [3], logits and labels."""
-
-    sureness: list[np.ndarray] = field(default_factory=list)
-    logits: list[Tensor] = field(default_factory=list)
-    truth: list[Tensor] = field(default_factory=list)
-
-    def add(self, sureness: np.ndarray, logits: Tensor, truth: Tensor) -> None:
-        self.sureness.append(sureness)
-        self.logits.append(logits)
-        self.truth.append(truth)
-
-    def temperature(self) -> Regression:
-        """Return the regression of the logarithm of each episode's best temperature on its sureness."""
-        best = [np.log(best_temperature([z], [y])) for z, y in zip(self.logits, self.truth, strict=True)]
-        return Regression.fit(np.stack(self.sureness), np.array(best), 0.0, np.arange(len(best)))
-
-    def threshold(self, temperature: Regression) -> float:
-        """Return the threshold of prediction sets at those temperatures, in multiples of chance."""
-        scales = [float(np.exp(temperature.at(sureness).mean)) for sureness in self.sureness]
-        p = [F.softmax(z / scale, dim=1) for z, scale in zip(self.logits, scales, strict=True)]
-        return episodes_threshold(p, self.truth)

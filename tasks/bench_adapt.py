@@ -119,7 +119,7 @@ def meta_models(
     with progress("bench adapt: meta-train", sum(work.how.steps for work in todo)) as advance:
         side_by_side(models.train, todo, settings.processes, advance)
     comparisons = [models.Comparison(folder, family, recipe) for folder in fresh]
-    with progress("bench adapt: compare strategies", len(fresh) * recipe.episodes) as advance:
+    with progress("bench adapt: compare strategies", len(fresh) * recipe.prior_episodes) as advance:
         side_by_side(models.compare, comparisons, settings.processes, advance)
     return folders
 

@@ -32,8 +32,7 @@ class Recipe:
         per_class: at most so many examples a class of a source domain are used.
         classes: of at most so many classes a source domain.
         training: by learner.
-        prior_episodes: held-out episodes on which strategies are compared, for the portfolio's prior; half as many
-            of the domains trained on are added for temperatures.
+        prior_episodes: held-out episodes on which strategies are compared, for the portfolio's prior.
     """
 
     per_class: int
@@ -41,11 +40,6 @@ class Recipe:
     training: Mapping[str, Training]
     prior_episodes: int = 150
     seed: int = 0
-
-    @property
-    def episodes(self) -> int:
-        """How many episodes strategies are compared on in all."""
-        return self.prior_episodes + self.prior_episodes // 2
 
     def with_learners(self, names: Sequence[str]) -> "Recipe":
         """Return the recipe with these learners; one it does not know is trained as long as its longest.
@@ -243,10 +237,7 @@ def assemble(
         "recipe": asdict(recipe),
         "history": {name: asdict(history) for name, history in histories.items()},
     }
-    in_time = piles.ways is not None
-    single = shape if in_time else replace(shape, shots=(1,))
-    others = [draw([piles.train[i % len(piles.train)]], single, generator) for i in range(recipe.prior_episodes // 2)]
-    prior = learn_prior(strategies, episodes, domains, piles.ways, generator, in_time, others, advance)
+    prior = learn_prior(strategies, episodes, domains, piles.ways, generator, piles.ways is not None, advance)
     return MetaModel(family, encoder_identity(family), piles.dim, piles.ways, learners, prior, about, piles.last)
 
 
