@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from domains.errors import UserError
-from tasks import data
+from tasks import data, dvc_access
 from tasks.data import data_revision, domains_at, snapshot, verify
+from tasks.objects import listing
+from tasks.revisions import content_hash, domain_files, parse_listing, parse_pointer
 
 
 def run(root: Path, *command: str) -> str:
@@ -48,7 +50,7 @@ def empty_cache(root: Path) -> None:
 
 def object_path(root: Path, domain: str) -> Path:
     """Where the cache keeps the domain's train shard."""
-    files = dict(data.domain_files(data._listing(root, data_revision(root)))[domain])
+    files = dict(domain_files(listing(root, data_revision(root)))[domain])
     md5 = files["train.parquet"]
     return root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
 
@@ -266,17 +268,17 @@ def test_a_revision_without_data_dvc_and_a_folder_without_git_say_so(tmp_path: P
 @pytest.mark.parametrize("text", ["", "outs: []", "outs: [{path: data, md5: abc, hash: md5}]", "[", "outs: 3"])
 def test_a_data_dvc_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"here does not name the folder data/"):
-        data.parse_pointer(text, "here")
+        parse_pointer(text, "here")
 
 
 def test_a_listing_that_leads_out_of_data_is_refused() -> None:
     with pytest.raises(UserError, match="outside data/"):
-        data.parse_listing(b'[{"md5": "a", "relpath": "news/../../x"}]')
+        parse_listing(b'[{"md5": "a", "relpath": "news/../../x"}]')
 
 
 def test_a_content_hash_depends_on_names_and_contents_only() -> None:
-    assert data.content_hash((("a", "1"), ("b", "2"))) == data.content_hash((("b", "2"), ("a", "1")))
-    assert data.content_hash((("a", "1"),)) != data.content_hash((("b", "1"),))
+    assert content_hash((("a", "1"), ("b", "2"))) == content_hash((("b", "2"), ("a", "1")))
+    assert content_hash((("a", "1"),)) != content_hash((("b", "1"),))
 
 
 def test_a_dvc_lock_held_by_another_is_waited_for_and_then_reported(
@@ -284,7 +286,7 @@ def test_a_dvc_lock_held_by_another_is_waited_for_and_then_reported(
 ) -> None:
     import zc.lockfile
 
-    monkeypatch.setattr(data, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(dvc_access, "LOCK_SECONDS", 0)
     held = zc.lockfile.LockFile(str(root / ".dvc/tmp/lock"))
     with pytest.raises(UserError, match="another DVC command"):
         verify(root)
@@ -296,10 +298,10 @@ def test_reading_data_leaves_the_standard_streams_alone() -> None:
     code = """if True:
         import sys
         from pathlib import Path
-        from tasks.data import _dvc
+        from tasks.dvc_access import dvc
         before = sys.stdout, sys.stderr
         try:
-            with _dvc(Path("/")): pass
+            with dvc(Path("/")): pass
         except Exception: pass
         assert "dvc" in sys.modules and (sys.stdout, sys.stderr) == before
     """

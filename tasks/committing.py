@@ -1,0 +1,147 @@
+"""Commit ``data/``: its bytes into DVC's cache, ``data.dvc`` into git, and nothing else of what the user has changed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from domains.domain import Domain
+from domains.errors import UserError
+from tasks.data_diff import DataDiff, compare
+from tasks.dvc_access import dvc, locked
+from tasks.folder import keep, read_folder
+from tasks.git import git
+from tasks.objects import listing
+from tasks.pointer import as_committed, commit_pointer, head
+from tasks.progress import progress
+from tasks.revisions import DataRevision, Listing, check_checkout
+
+BUILD_MINUTES = 30  # how long a command that writes data/ is waited for
+
+#: What git is in the middle of, by the file that says so in its folder.
+UNDER_WAY = {
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+}
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What a commit of ``data/`` did.
+
+    Attributes:
+        commit: the new commit, or None where nothing had changed.
+        diff: the domains that changed; None where the former list of files is not at hand.
+        notes: what the user should know besides.
+    """
+
+    commit: str | None
+    diff: DataDiff | None
+    notes: tuple[str, ...] = ()
+
+
+def commit(root: Path, home: Path, message: str, say: Callable[[str], None] = lambda line: None) -> Committed:
+    """Version ``data/`` as it is; what is staged or changed elsewhere stays as it is.
+
+    Killed at any point, it can be run again: until git has the commit, HEAD names the former data. Two at once
+    take turns.
+
+    Args:
+        root: the checkout.
+        home: where the lock of those who write ``data/`` is.
+        message: of the commit.
+        say: hears what is waited for.
+
+    Raises:
+        UserError: no message, no checkout, no DVC, no ``data/``, no git user, git is in the middle of a merge;
+            a domain is faulty; another command holds a lock; the disk is full; git refuses the commit. ``data.dvc``
+            is then as it was.
+    """
+    if not message.strip():
+        raise UserError('the message is empty: say what changed, -m "Add reports"')
+    notes = check_ready(root)
+    with _turn(home, say):
+        at = head(root)
+        with dvc(root) as repo, locked(repo), progress("read data/", _files(root / "data")) as advance:
+            folder = read_folder(repo, advance)
+            if at is not None and folder.data_hash == at.data_hash and as_committed(root):
+                return Committed(None, DataDiff(at.commit, at.commit, (), ()))
+            if not folder.files:
+                raise UserError(f"{root / 'data'} is empty: acclimate data build or acclimate domains add fills it")
+            former = _former(root, at)
+            check_changed(root / "data", former or (), folder.files)
+            keep(repo, folder)
+            places = {md5: Path(repo.cache.local.oid_to_path(md5)) for _, md5 in (*(former or ()), *folder.files)}
+        made = commit_pointer(root, folder, message)  # DVC's lock is free again: hooks of git may need it
+    before = "" if at is None else at.commit
+    if made is None:
+        return Committed(None, DataDiff(before, before, (), ()), notes)
+    diff = None if former is None else DataDiff(before, made, *compare(former, folder.files, places.__getitem__))
+    return Committed(made, diff, notes)
+
+
+def check_ready(root: Path) -> tuple[str, ...]:
+    """Raise UserError where no commit could be made; return what the user should know."""
+    check_checkout(root)
+    if not (root / ".dvc").is_dir():
+        raise UserError(f"{root} has no .dvc folder: run dvc init (with --subdir below the top of the checkout)")
+    if not (root / "data").is_dir():
+        raise UserError(f"{root / 'data'} is absent: acclimate data build or acclimate domains add makes it")
+    for name, what in UNDER_WAY.items():
+        if (root / git(root, "rev-parse", "--git-path", name).stdout.strip()).exists():
+            raise UserError(f"a git {what} is under way: finish it, or git {what} --abort, then commit the data")
+    if git(root, "var", "GIT_AUTHOR_IDENT").returncode or git(root, "var", "GIT_COMMITTER_IDENT").returncode:
+        raise UserError("git does not know who you are: git config user.name NAME; git config user.email ADDRESS")
+    if git(root, "ls-files", "--", "data").stdout:
+        raise UserError("git itself tracks files of data/: git rm -r --cached data, commit that, then commit the data")
+    if git(root, "symbolic-ref", "--quiet", "HEAD").returncode:
+        return ("HEAD is on no branch: git switch -c NAME keeps the commit",)
+    return ()
+
+
+def check_changed(data: Path, before: Listing, after: Listing) -> None:
+    """Raise UserError where a new or changed domain is not fit to be versioned."""
+    news = set(after) - set(before)
+    for name in sorted({path.split("/")[0] for path, _ in news if (data / path.split("/")[0] / "domain.yaml").exists()}):
+        Domain.read(data / name)
+
+
+@contextmanager
+def _turn(home: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of those who write ``data/``, so that no domain is read while it is swapped."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(home / "build.lock")
+        try:
+            lock.acquire(timeout=2)
+        except Timeout:
+            say("another acclimate command is writing data/; waiting for it")
+            lock.acquire(timeout=60 * BUILD_MINUTES)
+    except Timeout:
+        raise UserError(
+            f"another acclimate command has been writing data/ for {BUILD_MINUTES} minutes: let it end, then try again"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write {home}: {error.strerror or error}; free some space") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _former(root: Path, at: DataRevision | None) -> Listing | None:
+    if at is None:
+        return ()
+    try:
+        return listing(root, at)
+    except UserError:
+        return None
+
+
+def _files(data: Path) -> int:
+    return sum(1 for path in data.rglob("*") if path.is_file())

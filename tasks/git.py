@@ -1,0 +1,28 @@
+"""Git as a command: what it says is returned, and never raised."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from domains.errors import UserError
+
+
+def git(root: Path, *arguments: str, said: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a git command in ``root``, with ``said`` as its input; messages are English, so that they can be told apart.
+
+    Raises:
+        UserError: git is not installed.
+    """
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            input=said,
+            stdin=subprocess.DEVNULL if said is None else None,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
+        )
+    except FileNotFoundError:
+        raise UserError("git is not installed: install it, data revisions are git commits") from None
