@@ -13,7 +13,7 @@ from rich.console import Console
 
 from domains.errors import UserError
 from flows import data_commands, domains_commands, models_commands
-from flows.terminal import AsJson, err, flows_running, print_json
+from flows.terminal import AsJson, err, flows_running, print_json, warn_of_uncommitted
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def meta_train(
     families([family])
     from tasks.meta_train_steps import plan_meta_training
 
-    plan_meta_training.fn(family, rev, steps, learner or ())
+    plan = plan_meta_training.fn(family, rev, steps, learner or ())
+    warn_of_uncommitted(rev, [domain.name for domain in plan.domains])
     with flows_running(settings()):
         from flows.meta_train import meta_train as flow
 
@@ -131,6 +132,7 @@ def adapt(
     from tasks.adapt_steps import plan_adaptation
 
     plan = plan_adaptation.fn(domain, rev, k, draws, method)  # what is wrong is said before a server is started
+    warn_of_uncommitted(rev, [domain])
     if suggest is not None:
         from tasks.suggestion import check_suggestions
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from domains.errors import UserError
-from flows.terminal import AsJson, flows_running, print_json
+from flows.terminal import AsJson, err, flows_running, print_json
 from tasks.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
@@ -43,3 +43,92 @@ def data_verify(as_json: AsJson = False) -> None:
         raise UserError(
             f"data/ is not what data.dvc names (differs: {what}); `acclimate data build --force` rebuilds it"
         )
+
+
+Message = Annotated[str, typer.Option("--message", "-m", help="What changed, in a line.")]
+
+
+@app.command("commit")
+def data_commit(
+    message: Message,
+    push: Annotated[bool, typer.Option("--push/--no-push", help="Also copy it to the DVC remote.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Version data/ as it is: DVC keeps the bytes, a git commit of data.dvc names them.
+
+    Nothing else that is staged or changed goes into the commit. Without
+    a DVC remote a folder in .acclimate/ is made one.
+
+    Example: acclimate data commit -m "Add reports of March"
+    """
+    from tasks.committing import commit
+    from tasks.progress import terminal
+    from tasks.versions_shown import committed_json, committed_lines
+
+    s = settings()
+    with terminal(err):
+        done = commit(s.root_path, s.home_path, message, say)
+        pushed, failed = None, None
+        if push and done.commit:
+            from tasks.remotes import push as copy
+
+            try:
+                pushed = copy(s.root_path, s.home_path, done.commit)
+            except UserError as error:
+                failed = error
+    if as_json:
+        print_json(committed_json(done, pushed, failed))
+    else:
+        for line in committed_lines(done, pushed):
+            print(line)
+    if failed:
+        raise UserError(f"{failed}; the commit stands: `acclimate data push` tries again")
+
+
+@app.command("push")
+def data_push(
+    rev: Annotated[str, typer.Option("--rev", help="Git revision whose data are copied.")] = "HEAD",
+    as_json: AsJson = False,
+) -> None:
+    """Copy a version of data/ to the DVC remote, as far as it lacks it.
+
+    Example: acclimate data push
+    """
+    from dataclasses import asdict
+
+    from tasks.progress import terminal
+    from tasks.remotes import push
+    from tasks.versions_shown import pushed_line
+
+    s = settings()
+    with terminal(err):
+        done = push(s.root_path, s.home_path, rev)
+    if as_json:
+        return print_json(asdict(done))
+    print(pushed_line(done))
+    return None
+
+
+@app.command("diff")
+def data_diff(
+    before: Annotated[str, typer.Argument(metavar="REV", help="A git revision: commit, branch or tag.")],
+    after: Annotated[str, typer.Argument(metavar="[REV]", help="The later one.")] = "HEAD",
+    as_json: AsJson = False,
+) -> None:
+    """Show which domains differ between two git revisions, with counts, labels and bytes.
+
+    Example: acclimate data diff HEAD~1
+    """
+    from tasks.data_diff import data_diff as compare
+    from tasks.versions_shown import diff_json, diff_lines
+
+    found = compare(settings().root_path, before, after)
+    if as_json:
+        return print_json(diff_json(found))
+    for line in diff_lines(found):
+        print(line)
+    return None
+
+
+def say(line: str) -> None:
+    err.print(line, style="dim", markup=False, soft_wrap=True)

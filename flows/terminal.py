@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tasks.settings import Settings
+from tasks.settings import Settings, settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
@@ -27,6 +27,19 @@ def flows_running(s: Settings) -> Iterator[None]:
 
         with terminal(err):
             yield
+
+
+def warn_of_uncommitted(revision: str, domains: list[str]) -> None:
+    """Say in a line which of the domains are read as HEAD has them although ``data/`` has changes."""
+    from tasks.uncommitted import uncommitted
+
+    if revision == "HEAD" and (changed := uncommitted(settings().root_path, domains)):
+        err.print(
+            f"not used: changes of {', '.join(changed)} in data/ that are not committed (acclimate data commit -m ...)",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def print_json(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Commit ``data/``: its bytes into DVC's cache, ``data.dvc`` into git, and nothing else of what the user has changed."""
+"""Commit ``data/``: its bytes into DVC's cache, ``data.dvc`` into git, and no other change of the user's."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,7 +107,9 @@ def check_ready(root: Path) -> tuple[str, ...]:
 def check_changed(data: Path, before: Listing, after: Listing) -> None:
     """Raise UserError where a new or changed domain is not fit to be versioned."""
     news = set(after) - set(before)
-    for name in sorted({path.split("/")[0] for path, _ in news if (data / path.split("/")[0] / "domain.yaml").exists()}):
+    for name in sorted(
+        {path.split("/")[0] for path, _ in news if (data / path.split("/")[0] / "domain.yaml").exists()}
+    ):
         Domain.read(data / name)
 
 

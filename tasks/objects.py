@@ -57,13 +57,8 @@ def usual_path(root: Path, name: str) -> Path:
 
 def sound(path: Path, name: str) -> bool:
     """Whether a file is there and its bytes are those that its name says."""
-    return md5(path) == name.removesuffix(".dir")
-
-
-def md5(path: Path) -> str | None:
-    """Return the md5 of a file, or None where it cannot be read."""
     try:
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "md5").hexdigest()
+            return hashlib.file_digest(stream, "md5").hexdigest() == name.removesuffix(".dir")
     except OSError:
-        return None
+        return False

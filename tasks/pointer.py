@@ -95,7 +95,9 @@ def _to_ignore(root: Path) -> list[str]:
     if not git(root, "check-ignore", "--quiet", "data/").returncode:
         return []
     if git(root, "status", "--porcelain", "--ignored", "--", IGNORE).stdout:
-        raise UserError("git does not ignore data/, and .gitignore has changes of yours: add /data/ to it and commit it")
+        raise UserError(
+            "git does not ignore data/, and .gitignore has changes of yours: add /data/ to it and commit it"
+        )
     return [IGNORE]
 
 
