@@ -1,12 +1,22 @@
-"""A project small enough to meta-train and adapt in a test: an encoder that counts letters, and made-up domains."""
+"""A project small enough to meta-train and adapt in a test: an encoder that counts letters, and made-up domains.
 
+And a git and DVC checkout of tiny domains.
+"""
+
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 
 from domains.build import build
 from domains.domain import Domain
@@ -116,3 +126,62 @@ def target(made, letters):
 def model():
     """A meta-model of no meta-trained learner, for which the probe and plain strategies are left."""
     return MetaModel("text", "letters-1", 8, None, {}, Prior())
+
+
+class Checkout:
+    """A git and DVC checkout of two text domains, news and trec, versioned once by hand."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.home = root, root / ".acclimate"
+
+    def run(self, *command: str) -> str:
+        return subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True).stdout.strip()
+
+    def git(self, *arguments: str) -> str:
+        return self.run("git", *arguments)
+
+    def write(self, name: str, labels: tuple[str, ...] = ("a", "b"), **counts: int) -> Path:
+        """Write a domain of so many examples a split."""
+        folder = self.root / "data" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        about = {"name": name, "family": "text", "role": "target", "labels": list(labels), "counts": counts}
+        (folder / "domain.yaml").write_text(yaml.safe_dump(about))
+        for split, n in counts.items():
+            table = pa.table({"text": [f"{name} {i}" for i in range(n)], "label": [i % len(labels) for i in range(n)]})
+            pq.write_table(table, folder / f"{split}.parquet")
+        return folder
+
+    def status(self) -> str:
+        return self.git("status", "--porcelain")
+
+
+@pytest.fixture(scope="session")
+def versioned(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("versioned") / "root"
+    root.mkdir()
+    checkout = Checkout(root)
+    checkout.git("init", "--quiet", "--initial-branch=main")
+    checkout.git("config", "user.name", "t")
+    checkout.git("config", "user.email", "t@example.org")
+    (root / ".gitignore").write_text("/data/\n/.acclimate/\n")
+    (root / "notes.txt").write_text("one\n")
+    checkout.write("news", train=6, test=4)
+    checkout.write("trec", train=6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc")))
+        checkout.run(sys.executable, "-c", INIT)
+    checkout.git("add", "--all")
+    checkout.git("commit", "--quiet", "--message", "data")
+    return root
+
+
+INIT = "from dvc.repo import Repo; repo = Repo.init('.'); repo.add('data'); repo.close()"
+
+
+@pytest.fixture
+def checkout(versioned, tmp_path, monkeypatch) -> Checkout:
+    """A copy of the checkout to change at will; what DVC remembers of it stays in the test's own folder."""
+    shutil.copytree(versioned, tmp_path / "root", symlinks=True)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(tmp_path / "root"))
+    return Checkout(tmp_path / "root")
