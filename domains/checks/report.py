@@ -1,0 +1,29 @@
+"""Findings in lines for people."""
+
+from collections.abc import Iterator, Sequence
+
+from domains.checks.finding import Finding, Kind
+
+#: Findings of a kind that are listed.
+LISTED = 5
+
+
+def lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield a line a kind, what to do, and the first places; errors first."""
+    by_kind: dict[Kind, list[Finding]] = {}
+    for finding in findings:
+        by_kind.setdefault(finding.kind, []).append(finding)
+    for kind in sorted(by_kind, key=lambda kind: kind.level):
+        places = by_kind[kind]
+        yield f"{kind.level}: {kind.what} [{kind.name}]"
+        yield from (f"  {finding}" for finding in places[:LISTED])
+        if len(places) > LISTED:
+            yield f"  … and {len(places) - LISTED:,} more"
+        yield f"  → {kind.remedy}"
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """Return how many errors and warnings there are."""
+    errors = sum(finding.is_error for finding in findings)
+    counts = ((errors, "error"), (len(findings) - errors, "warning"))
+    return ", ".join(f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counts)

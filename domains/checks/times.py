@@ -1,0 +1,152 @@
+"""Dates of market examples: their order, gaps, and whether anything looks ahead."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from domains.checks.finding import Finding, Kind
+from domains.checks.scan import Scan
+from domains.domain import Domain
+from domains.market.labels import HORIZON
+from domains.market.prices import MAX_GAP_DAYS
+
+ORDER = Kind(
+    "dates-out-of-order",
+    "error",
+    "a row of an asset that is dated before the row of the asset above it",
+    "sort the shard by date, then by asset",
+)
+TWICE = Kind("repeated-day", "error", "an asset that has the same date twice", "keep one row a date and asset")
+GAP = Kind(
+    "date-gap",
+    "warning",
+    "a gap in the dates that is longer than any market closure",
+    "add the days that are missing, or start after the gap",
+)
+ASSET_GAP = Kind(
+    "asset-gap",
+    "warning",
+    "an asset without rows on days in a row that other assets have",
+    "add its prices, or leave the asset out",
+)
+PAST = Kind(
+    "test-before-train",
+    "error",
+    "a test example that is not later than the last training example",
+    "split by time: test after train, as it will be in use",
+)
+EMBARGO = Kind(
+    "no-embargo",
+    "error",
+    "a test example before the outcome of the last training label is known: the horizons of their labels overlap",
+    "leave out the days in between, as many as a label looks ahead",
+)
+FUTURE = Kind(
+    "pool-after-test",
+    "warning",
+    "an unlabelled example that is not earlier than the first test example",
+    "end the pool before the test begins",
+)
+KINDS = (ORDER, TWICE, GAP, ASSET_GAP, PAST, EMBARGO, FUTURE)
+
+DAY = np.timedelta64(1, "D")
+
+
+def times(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
+    """Check the dates of a market's shards."""
+    if domain.family != "market":
+        return []
+    found = [finding for scan in scans for finding in order(scan)]
+    found += twice(scans)
+    by_split = {scan.split: scan for scan in scans}
+    for part in ([s for s in scans if s.split != "test"], [s for s in scans if s.split == "test"]):
+        found += gaps(part)
+    found += asset_gaps(by_split["test"]) if "test" in by_split else asset_gaps(*scans[:1])
+    if "train" in by_split and "test" in by_split:
+        found += ahead(domain, by_split["train"], by_split["test"], scans)
+    if "pool" in by_split and "test" in by_split:
+        found += later(by_split["pool"], by_split["test"])
+    return found
+
+
+def table(*scans: Scan) -> pd.DataFrame:
+    """Return day, asset, shard (its place among the scans) and place in the scan of every example."""
+    parts = [
+        pd.DataFrame({"day": scan.parts["day"], "asset": scan.parts["asset"], "scan": s, "i": range(len(scan))})
+        for s, scan in enumerate(scans)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def at(kind: Kind, scan: Scan, i: int, about: str) -> Finding:
+    """A finding at one example."""
+    return Finding(kind, scan.file, scan.shown(i), int(scan.rows[i]), about)
+
+
+def order(scan: Scan) -> Iterator[Finding]:
+    """Yield the rows whose asset has a later date further up."""
+    rows = table(scan)
+    before = rows.groupby("asset")["day"].shift()
+    for i in np.flatnonzero(rows["day"] < before):
+        yield at(ORDER, scan, i, f"after {before[i]:%Y-%m-%d}")
+
+
+def twice(scans: Sequence[Scan]) -> Iterator[Finding]:
+    """Yield the rows whose asset and date stand further up already, in whichever shard."""
+    rows = table(*scans)
+    seen: dict[tuple[object, object], tuple[int, int]] = {}
+    for day, asset, s, i in rows[rows.duplicated(["asset", "day"], keep=False)].itertuples(index=False, name=None):
+        if (asset, day) in seen:
+            other, j = seen[asset, day]
+            yield at(TWICE, scans[s], i, f"also {scans[other].where(j)}")
+        else:
+            seen[asset, day] = (s, i)
+
+
+def gaps(scans: Sequence[Scan]) -> Iterator[Finding]:
+    """Yield gaps in the days of all assets together.
+
+    A gap has more than ``MAX_GAP_DAYS`` days and three usual steps (a source keeps every fifth day).
+    """
+    if not scans:
+        return
+    days = np.unique(np.concatenate([scan.parts["day"] for scan in scans]))
+    steps = np.diff(days) / DAY
+    for i in np.flatnonzero(steps > max(MAX_GAP_DAYS, 3 * np.median(steps))) if len(steps) else ():
+        scan, row = next((s, r) for s in scans for r in np.flatnonzero(s.parts["day"] == days[i + 1])[:1])
+        yield at(GAP, scan, row, f"{steps[i]:.0f} days after {days[i]}")
+
+
+def asset_gaps(scan: Scan) -> Iterator[Finding]:
+    """Yield the days from which an asset is back. Test shards, and sources, hold every asset on each of their days."""
+    rows = table(scan)
+    rows["step"] = np.unique(rows["day"], return_inverse=True)[1]
+    missing = rows.groupby("asset")["step"].diff() - 1
+    for i in np.flatnonzero(missing > MAX_GAP_DAYS):
+        yield at(ASSET_GAP, scan, i, f"{missing[i]:.0f} days that others have are missing before it")
+
+
+def ahead(domain: Domain, train: Scan, test: Scan, scans: Sequence[Scan]) -> Iterator[Finding]:
+    """Yield test examples that do not lie after train, and the label horizon of its last day.
+
+    The label of day t looks at prices until t + H; the first label of test may look at no day before that. H is
+    ``horizon`` of domain.yaml, in trading days. They are counted as week days, or as days where there are week-ends.
+    """
+    horizon = domain.meta.get("horizon", HORIZON)
+    days = np.concatenate([scan.parts["day"] for scan in scans])
+    last = train.parts["day"].max()
+    mask = "1111100" if np.is_busday(days).all() else "1111111"
+    trading = np.busday_count(last, test.parts["day"], weekmask=mask)
+    for i in np.flatnonzero(trading < horizon):
+        if test.parts["day"][i] <= last:
+            yield at(PAST, test, i, f"train ends on {last}")
+        else:
+            yield at(EMBARGO, test, i, f"{trading[i]} trading days after train ends, labels look {horizon} ahead")
+
+
+def later(pool: Scan, test: Scan) -> Iterator[Finding]:
+    """Yield pool examples that are not earlier than test."""
+    first = test.parts["day"].min()
+    for i in np.flatnonzero(pool.parts["day"] >= first):
+        yield at(FUTURE, pool, i, f"test begins on {first}")
