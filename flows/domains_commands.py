@@ -1,6 +1,7 @@
 """Commands about domains."""
 
 import json
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -55,3 +56,30 @@ def domains_show(name: str, as_json: AsJson = False) -> None:
         table.add_row(Text(f"labelled {example['label']}"), Text(example["example"]))
     Console().print(table)
     return None
+
+
+@app.command("check")
+def domains_check(
+    name: Annotated[str, typer.Argument(help="A domain in data/.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check a domain: schema, damage, duplicates, leakage, classes, dates.
+
+    Every finding says file, row, value and remedy. Errors give exit code 2, warnings do not. All kinds: docs/checks.md
+
+    Example: acclimate domains check hpo
+    """
+    from domains.checks import lines, summary
+    from tasks.checking import check_domain
+    from tasks.progress import terminal
+
+    with terminal(err):
+        found = check_domain(settings(), name)
+    if as_json:
+        print_json([finding.record() for finding in found])
+    else:
+        for line in lines(found):
+            print(line)
+        print(f"{name}: {summary(found)}")
+    if any(finding.is_error for finding in found):
+        raise typer.Exit(2)

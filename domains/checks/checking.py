@@ -1,12 +1,16 @@
 """All checks of a domain, in order."""
 
+from collections.abc import Callable
+
 from domains.checks import classes, duplicates, folder, near, telling, times
 from domains.checks.finding import Finding
 from domains.checks.images import Images
 from domains.checks.scan import Advance, Reader, scan
 from domains.checks.texts import Texts, Vocabulary
 from domains.checks.vectors import Vectors
-from domains.domain import Domain
+from domains.domain import Domain, Family
+
+READERS: dict[Family, Callable[[], Reader]] = {"text": Texts, "vision": Images, "market": Vectors}
 
 
 def check(domain: Domain, advance: Advance = lambda rows: None) -> list[Finding]:
@@ -18,7 +22,7 @@ def check(domain: Domain, advance: Advance = lambda rows: None) -> list[Finding]
         advance: is called with the number of rows that were read; there are ``size(domain)``.
     """
     found = folder.folder(domain)
-    reader: Reader = {"text": Texts, "vision": Images, "market": Vectors}[domain.family]()
+    reader = READERS[domain.family]()
     scans = []
     for split in folder.SPLITS:
         if domain.has(split):

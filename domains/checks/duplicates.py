@@ -37,6 +37,7 @@ def duplicates(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
     Of market vectors the same may have different labels, for what comes after a day is not decided by it.
     """
     found = []
+    place_of = {scan.file: place for place, scan in enumerate(scans)}
     for group in groups(scans):
         for place, (scan, i) in enumerate(group[1:], 1):
             before = group[:place]
@@ -50,7 +51,7 @@ def duplicates(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
                 mine, theirs = (domain.labels[s.labels[k]] for s, k in ((scan, i), other))
                 about = f"labelled {mine!r} here and {theirs!r} in {first.where(j)}"
             found.append(Finding(kind, scan.file, scan.shown(i), int(scan.rows[i]), about))
-    return found
+    return sorted(found, key=lambda finding: (place_of[finding.file], finding.row or 0))
 
 
 Member = tuple[Scan, int]

@@ -22,7 +22,7 @@ MISSING = Kind(
     "missing-shard",
     "error",
     "no train.parquet, or no test.parquet of a target",
-    "add the domain again from its source: every domain needs labelled examples, a target needs some kept apart as test",
+    "add the domain again from its source: it needs labelled examples, and a target needs some kept apart as test",
 )
 EMPTY = Kind("empty-shard", "error", "a shard without rows", "remove the file, or write its examples")
 STRAY = Kind(
@@ -55,7 +55,7 @@ def folder(domain: Domain) -> list[Finding]:
     if domain.role not in ("source", "target"):
         found.append(Finding(ROLE, about, shorten(domain.role)))
     found += labels(domain, about)
-    wanted = ("train", "test") if domain.role == "target" else ("train",)
+    wanted: tuple[Split, ...] = ("train", "test") if domain.role == "target" else ("train",)
     found += [
         Finding(MISSING, f"{domain.name}/{split}.parquet", "no such file") for split in wanted if not domain.has(split)
     ]

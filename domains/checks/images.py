@@ -42,7 +42,10 @@ SIDE = 16
 
 
 class Images:
-    """Reads images. Parts: ``key``, ``shown``, ``hash`` uint64 (difference hash) and ``small`` uint8 [n, SIDE * SIDE * 3]."""
+    """Reads images.
+
+    Parts: ``key``, ``shown``, ``hash`` uint64 (difference hash) and ``small`` uint8 [n, SIDE * SIDE * 3].
+    """
 
     def look(self, frame: pd.DataFrame, file: str) -> tuple[Parts, list[Finding]]:
         """Return the parts of a batch, and which images are not good."""
@@ -66,7 +69,7 @@ class Images:
             good[i], keys[i] = True, key(raw)
             small[i] = np.asarray(colour.resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
             steps[i] = np.asarray(colour.convert("L").resize((9, 8), Image.Resampling.BILINEAR))
-            if np.ptp(small[i]) == 0 and all(low == high for low, high in colour.getextrema()):
+            if np.ptp(np.asarray(colour), axis=(0, 1)).max() == 0:
                 found.append(Finding(BLANK, file, shown[i], row, f"colour {tuple(small[i][:3].tolist())}"))
         bits = np.packbits((steps[:, :, 1:] > steps[:, :, :-1]).reshape(n, 64), axis=1)
         parts = {"key": keys, "shown": shown, "hash": bits.view(np.uint64)[:, 0], "small": small, "good": good}

@@ -31,6 +31,12 @@ KINDS = (COLUMN, EMPTY_TEXT, EMPTY_IMAGE, LABEL, NUMBER, DATE)
 
 #: What an empty cell of a column is.
 MISSING = {"text": EMPTY_TEXT, "image": EMPTY_IMAGE, "x": NUMBER, "label": LABEL, "date": DATE, "asset": DATE}
+#: Pandera's names of the checks of types, in words.
+TYPES = {
+    "dtype('str')": "text",
+    "dtype('Int64')": "whole numbers",
+    "dtype('object')": "images (a struct with `bytes`) or lists of numbers",
+}
 BY_NAME = {kind.name: kind for kind in KINDS}
 
 
@@ -44,11 +50,11 @@ def validate(frame: pd.DataFrame, domain: Domain, split: Split, file: str) -> tu
     try:
         return schema(domain.family, len(domain.labels), split != "pool").validate(frame, lazy=True), []
     except pandera.errors.SchemaErrors as errors:
-        found = {}
+        found: dict[tuple[int | None, str, str], Finding] = {}
         for case in errors.failure_cases.to_dict("records"):
             finding = read(case, file)
-            found.setdefault((finding.row, finding.kind.name), finding)
-    findings = [found[key] for key in sorted(found, key=lambda key: (key[0] is not None, key[0] or 0, key[1]))]
+            found.setdefault((finding.row, finding.kind.name, finding.value), finding)
+    findings = [found[key] for key in sorted(found, key=lambda key: (key[0] is not None, key[0] or 0, *key[1:]))]
     bad = [finding.row for finding in findings if finding.row is not None]
     if len(bad) < len(findings):  # a whole column is wrong
         return frame.iloc[:0], [finding for finding in findings if finding.row is None]
@@ -60,8 +66,8 @@ def read(case: dict[str, Any], file: str) -> Finding:
     if case["check"] == "column_in_dataframe":
         return Finding(COLUMN, file, f"no column '{case['failure_case']}'")
     column = str(case["column"])
-    if pd.isna(case["index"]):
-        return Finding(COLUMN, file, f"column '{column}'", about=f"{case['failure_case']} in place of {case['check']}")
+    if case["check"] in TYPES:
+        return Finding(COLUMN, file, f"column '{column}'", about=f"not {TYPES[case['check']]}")
     kind = MISSING[column] if case["check"] == "not_nullable" else BY_NAME[case["check"]]
     value = "nothing" if case["check"] == "not_nullable" else shorten(case["failure_case"])
     return Finding(kind, file, value, int(case["index"]))

@@ -19,7 +19,7 @@ DAMAGED = Kind(
 KINDS = (DAMAGED,)
 
 #: UTF-8 that was read as Latin-1 or Windows-1252. Only what a right text hardly ever holds: two-byte characters after Â
-#: or Ã that are no closing quote, the dashes and quotes of three bytes, pictures of four bytes, and two Greek or Cyrillic letters in a row.
+#: or Ã that are no closing quote, dashes and quotes of three bytes, pictures of four, two Greek or Cyrillic letters.
 AFTER = "\x80-\xbfŒœŠšŽžŸƒˆ˜–—‘’‚“”„†‡•…‰‹›€™"
 MOJIBAKE = re.compile(
     f"\ufffd|[ÂÃ](?![»’”])[{AFTER}]|â[\x80€][{AFTER}]|ðŸ[{AFTER}]|(?:[ÎÏÐÑ][{AFTER}]){{2}}",
@@ -45,8 +45,11 @@ class Vocabulary(dict[str, int]):
 
 
 class Texts:
-    """Reads texts. Parts: ``key``, ``shown``, ``sketch`` uint32 [n, HASHES] (0 where there is no word), and ``words``, the
-    sorted numbers of the distinct words of each text."""
+    """Reads texts.
+
+    Parts: ``key``, ``shown``, ``sketch`` uint32 [n, HASHES] (0 where there is no word), and ``words``, the sorted
+    numbers of the distinct words of each text.
+    """
 
     def __init__(self) -> None:
         self.vocabulary = Vocabulary()

@@ -79,9 +79,9 @@ def table(*scans: Scan) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def at(kind: Kind, scan: Scan, i: int, about: str) -> Finding:
+def at(kind: Kind, scan: Scan, i: int | np.integer, about: str) -> Finding:
     """A finding at one example."""
-    return Finding(kind, scan.file, scan.shown(i), int(scan.rows[i]), about)
+    return Finding(kind, scan.file, scan.shown(int(i)), int(scan.rows[i]), about)
 
 
 def order(scan: Scan) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ class Vectors:
         self.width = self.width or len(vectors[0])
         good = np.array([len(x) == self.width for x in vectors])
         found = [
-            Finding(NUMBER, file, f"{len(vectors[i])} numbers", int(frame.index[i]), f"the first has {self.width}")
+            Finding(NUMBER, file, f"{len(vectors[i])} numbers", int(frame.index[int(i)]), f"the first has {self.width}")
             for i in np.flatnonzero(~good)
         ]
         empty = np.zeros(self.width, np.float32)

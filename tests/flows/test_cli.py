@@ -172,6 +172,8 @@ MISTAKES = {
     "demo --family text --family audio": "no family 'audio'; there are: text, vision, market",
     "bench slow": "no benchmark 'slow'; there are: quick, adapt, omniglot, miniimagenet, speed",
     "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
+    "domains check nope": "no domain 'nope' in data/; see `acclimate domains list`",
+    "domains check ../data": "domain name '../data': use 1 to 64 lower-case letters",
     "domains show nope": "no domain 'nope'; see `acclimate domains list`",
     "domains show ../data": "domain name '../data': use 1 to 64 lower-case letters",
     "predict nope {fine}": "no domain 'nope'; see `acclimate domains list`",
@@ -335,3 +337,38 @@ def test_a_domain_that_is_built_is_shown_with_counts_and_examples(
         code, out, _ = run(*command)
         assert code == 0
         assert "[red]my" in out
+
+
+def test_a_check_of_a_domain_exits_with_2_for_errors_and_0_for_warnings(
+    run: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pandas as pd
+
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(tmp_path))
+    folder = tmp_path / "data" / "notes"
+    folder.mkdir(parents=True)
+    about = {"name": "notes", "family": "text", "role": "source", "labels": ["well", "sick"]}
+    (folder / "domain.yaml").write_text(yaml.safe_dump(about))
+    frame = pd.DataFrame({"text": [f"note {i}" for i in range(24)], "label": [i % 2 for i in range(24)]})
+    frame.to_parquet(folder / "train.parquet")
+    assert run("domains", "check", "notes") == (0, "notes: 0 errors, 0 warnings\n", "")
+    frame.loc[3, "text"] = "[/b] sister\ufffdcity"
+    frame.to_parquet(folder / "train.parquet")
+    code, out, error = run("domains", "check", "notes")
+    assert (code, error) == (0, "")
+    assert "  notes/train.parquet row 3: '[/b] sister\ufffdcity'" in out.splitlines()
+    frame.loc[4, "label"] = 7
+    frame.to_parquet(folder / "train.parquet")
+    code, out, error = run("domains", "check", "notes")
+    assert (code, error, out.splitlines()[-1]) == (2, "", "notes: 1 error, 2 warnings")
+    code, out, error = run("domains", "check", "notes", "--json")
+    assert (code, error) == (2, "")
+    assert [(f["kind"], f["row"]) for f in json.loads(out)] == [
+        ("bad-label", 4),
+        ("small-class", None),
+        ("damaged-text", 3),
+    ]
+    (folder / "domain.yaml").write_text(yaml.safe_dump(about | {"name": "others"}))
+    code, out, error = run("domains", "check", "notes")
+    assert (code, out) == (2, "")
+    assert "its name is 'others'; make it that of the folder, 'notes'" in error
