@@ -173,7 +173,7 @@ def read_prices(path: Path, column: str | None) -> NewExamples:
     return NewExamples(list(x.to_numpy()[last]), names[last].reset_index(drop=True))
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all.
 
     Raises:
@@ -182,7 +182,7 @@ def write_whole(path: Path, text: str) -> None:
     target = path.resolve()  # a link stays a link
     new = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        new.write_text(text, "utf-8", newline="")
+        new.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(new, target)
     except OSError as error:
         with suppress(OSError):

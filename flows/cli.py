@@ -86,6 +86,8 @@ def meta_train(
     rev: Revision = "HEAD",
     steps: Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner.")] = None,
     learner: Annotated[list[str] | None, typer.Option(help="Only this learner (repeatable).")] = None,
+    sources: Annotated[str, typer.Option(help="all, or nearest:K with --for.")] = "all",
+    target: Annotated[str, typer.Option("--for", help="The domain that nearest:K sources are nearest to.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Meta-train the learners of a family on its source domains.
@@ -95,14 +97,16 @@ def meta_train(
     from tasks.settings import families
 
     families([family])
-    from tasks.meta_train_steps import plan_meta_training
+    from tasks.meta_train_steps import Nearest, plan_meta_training
 
-    plan = plan_meta_training.fn(family, rev, steps, learner or ())
+    near, plan = Nearest.parse(sources, target), plan_meta_training.fn(family, rev, steps, learner or ())
+    if near is not None:
+        near.domain(plan, rev)
     warn_of_uncommitted(rev, [domain.name for domain in plan.domains])
     with flows_running(settings()):
         from flows.meta_train import meta_train as flow
 
-        version = flow(family, rev, steps, learner or ())
+        version = flow(family, rev, steps, learner or (), near)
     if as_json:
         return print_json({"family": family, "model_version": version})
     print(f"meta-model of family {family}: version {version}")

@@ -1,6 +1,7 @@
 """Commands about domains."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from domains.errors import UserError
 from flows.terminal import AsJson, err, print_json
 from tasks.settings import settings
 
@@ -83,3 +85,40 @@ def domains_check(
         print(f"{name}: {summary(found)}")
     if any(finding.is_error for finding in found):
         raise typer.Exit(2)
+
+
+@app.command("map")
+def domains_map(
+    family: Annotated[str, typer.Option("--family", help="text, vision or market.")] = "text",
+    rev: Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")] = "HEAD",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Draw the map into this PNG file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which domains are alike: the nearest sources of each, and a map of all.
+
+    Distances are between the mean features of classes, 0 to 2. What was encoded before is not encoded again.
+
+    Example: acclimate domains map --family text -o map.png
+    """
+    from tasks.settings import families
+
+    (chosen,) = families([family])
+    if output is not None and not output.resolve().parent.is_dir():
+        raise UserError(f"cannot write {output}: no such folder; choose another path")
+    from domains.files import write_whole
+    from tasks.artifacts import table_of
+    from tasks.progress import progress, terminal
+    from tasks.similarity import examples_read, family_domains, make_map
+
+    domains = family_domains(settings(), chosen, rev)
+    with terminal(err), progress(f"read {chosen} domains", examples_read(domains)) as advance:
+        found = make_map(settings(), domains, advance)
+    if output is not None:
+        from tasks.reports import map_picture
+
+        write_whole(output, map_picture(found))
+        err.print(f"map written to {output}", markup=False, soft_wrap=True)
+    if as_json:
+        return print_json(found.to_json())
+    Console().print(table_of(found.rows()))
+    return None

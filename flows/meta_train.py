@@ -8,7 +8,13 @@ from tasks import meta_train_steps as do
 
 
 @flow(name="meta-train", flow_run_name="meta-train {family}")
-def meta_train(family: str, revision: str = "HEAD", steps: int | None = None, learners: Sequence[str] = ()) -> str:
+def meta_train(
+    family: str,
+    revision: str = "HEAD",
+    steps: int | None = None,
+    learners: Sequence[str] = (),
+    near: do.Nearest | None = None,
+) -> str:
     """Return the version of the family's meta-model, trained unless an equal one exists.
 
     Args:
@@ -16,11 +22,13 @@ def meta_train(family: str, revision: str = "HEAD", steps: int | None = None, le
         revision: git revision whose ``data.dvc`` is read.
         steps: meta-updates a learner, if not those of the recipe.
         learners: which to meta-train, if not those of the recipe.
+        near: only on the sources nearest to a domain, if not on all.
     """
-    plan = do.plan_meta_training(family, revision, steps, learners)
+    plan = do.choose_sources(do.plan_meta_training(family, revision, steps, learners), near, revision)
     version = do.find_finished(plan)
     if version is None:
         do.encode_sources(plan)
         version = do.register(plan, {name: do.train(plan, name) for name in plan.recipe.training})
     do.promote(plan, version)
+    do.map_domains(plan, revision)
     return do.report(plan, version)

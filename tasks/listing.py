@@ -48,6 +48,7 @@ def show(settings: Settings, name: str) -> dict[str, Any]:
     found |= domain.meta | {"counts": domain.counts}
     column, y = domain.column("train"), domain.targets("train")
     chosen = range(0, len(column), max(1, len(column) // SHOWN))[:SHOWN]
+    found["nearest sources"] = _nearest_sources(settings, domain)
     found["examples"] = [{"label": domain.labels[y[i]], "example": _shown(column[i])} for i in chosen]
     return found
 
@@ -93,6 +94,16 @@ def _shown(example: Any) -> str:
     if isinstance(example, bytes):
         return f"{len(example)} bytes"
     return example[:160] if isinstance(example, str) else " ".join(f"{value:.2f}" for value in example)
+
+
+def _nearest_sources(settings: Settings, domain: Domain) -> dict[str, float] | str:
+    """Return how far the nearest sources lie, if their features are at hand, or how they come to be known."""
+    from tasks.similarity import known_map
+
+    known = known_map(settings, domain)
+    if known is None:
+        return f"unknown until meta-training or `acclimate domains map --family {domain.family}` has read them"
+    return {name: round(apart, 3) for name, apart in known.nearest_sources(domain.name).items()}
 
 
 def _facts(domain: Domain | None) -> dict[str, Any]:

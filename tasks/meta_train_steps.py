@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect import task
@@ -18,6 +18,7 @@ from tasks import registry, reports
 from tasks.data import domains_at, snapshot
 from tasks.progress import progress
 from tasks.settings import settings
+from tasks.similarity import examples_read, family_domains, make_map, nearest_sources
 from tasks.training import (
     RECIPES,
     Recipe,
@@ -54,6 +55,58 @@ def plan_meta_training(family: str, revision: str, steps: int | None, learners: 
     recipe = RECIPES[family].with_learners(learners).with_steps(steps)  # type: ignore[index]
     key = training_key(domains, family, recipe)  # type: ignore[arg-type]
     return Plan(family, domains, recipe, key, s.home_path / "checkpoints" / key)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Meta-train on the ``k`` sources that lie nearest to domain ``target`` only."""
+
+    k: int
+    target: str
+
+    @classmethod
+    def parse(cls, sources: str, target: str) -> "Nearest | None":
+        """Read ``all`` (None) or ``nearest:K`` with a domain that they are nearest to.
+
+        Raises:
+            UserError: it is neither, or the one is given without the other.
+        """
+        if sources == "all":
+            if target:
+                raise UserError(f"--for {target}: say how many sources too, as in --sources nearest:8")
+            return None
+        kind, _, number = sources.partition(":")
+        if kind != "nearest" or not number.isascii() or not number.isdigit() or int(number) < 1:
+            raise UserError(f"sources {sources!r}: they are all, or nearest:K with K of 1 or more, as in nearest:8")
+        if not target:
+            raise UserError(f"sources {sources}: nearest to which domain? Say --for DOMAIN")
+        return cls(int(number), target)
+
+    def domain(self, plan: Plan, revision: str) -> Domain:
+        """Return the domain that sources are to be near to.
+
+        Raises:
+            UserError: as ``snapshot``; it is of another family, or has no labelled examples.
+        """
+        s = settings()
+        found = snapshot(s.root_path, s.home_path, self.target, revision)
+        if found.family != plan.family:
+            raise UserError(f"domain {found.name} is of family {found.family}, not {plan.family}; choose another")
+        if not found.counts.get("train"):
+            raise UserError(f"domain {found.name} has no labelled examples to compare it by; label some")
+        return found
+
+
+@task(cache_policy=NO_CACHE)
+def choose_sources(plan: Plan, near: Nearest | None, revision: str) -> Plan:
+    """Leave the plan as it is, or keep only the sources nearest to a domain."""
+    if near is None:
+        return plan
+    s, target = settings(), near.domain(plan, revision)
+    with progress(f"compare {plan.family} sources", examples_read([target, *plan.domains])) as advance:
+        domains = nearest_sources(s, plan.domains, target, near.k, advance)
+    key = training_key(domains, plan.family, plan.recipe)
+    return replace(plan, domains=domains, key=key, folder=s.home_path / "checkpoints" / key)
 
 
 @task(cache_policy=NO_CACHE)
@@ -110,6 +163,18 @@ def check(model: MetaModel) -> None:
     """Raise ValueError if a meta-model has no learners."""
     if not model.learners:
         raise ValueError("it has no learners")
+
+
+@task(cache_policy=NO_CACHE)
+def map_domains(plan: Plan, revision: str) -> int:
+    """Leave the map of the family's domains as artifacts; return how many there are.
+
+    Targets are encoded here as far as they were not; adapting finds them encoded.
+    """
+    domains = family_domains(settings(), plan.family, revision)
+    with progress(f"map {plan.family} domains", examples_read(domains)) as advance:
+        reports.similarity(make_map(settings(), domains, advance))
+    return len(domains)
 
 
 @task(cache_policy=NO_CACHE)

@@ -13,6 +13,7 @@ from tasks.artifacts import shorten, with_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 OURS, BASELINE, INK, FAINT, RIGHT, WRONG = "#2563eb", "#b6bcc6", "#1f2937", "#6b7280", "#16a34a", "#dc2626"
 WIDTH = 7.0  # inches, at 100 dots each
@@ -155,6 +156,91 @@ def plot_learning(
     lower.set(ylabel="meta-validation\naccuracy, %", xlabel="step")
     figure.align_ylabels()
     return _png(figure)
+
+
+def plot_map(
+    title: str, names: Sequence[str], targets: Sequence[bool], places: np.ndarray, shown: float | None = None
+) -> bytes:
+    """Draw domains as points that lie the nearer the more alike they are: sources as dots, targets as diamonds.
+
+    Args:
+        title: of the figure.
+        names: [n] of the domains; targets: [n] whether each is one.
+        places: [n, 2] where they lie.
+        shown: the share of the variation of all distances that two dimensions show.
+    """
+    figure, axes = _figure(6.2, title)
+    is_target = np.asarray(targets, bool)
+    for mask, marker, colour, size, label in (
+        (~is_target, "o", FAINT, 30, "source: meta-trained on"),
+        (is_target, "D", OURS, 46, "target: adapted to"),
+    ):
+        if mask.any():
+            axes.scatter(*places[mask].T, marker=marker, c=colour, s=size, label=label, zorder=2, linewidths=0)
+    axes.set(xticks=[], yticks=[])
+    axes.margins(0.14, 0.06)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False, fontsize=9)
+    if shown is not None:
+        note = f"near is alike; two dimensions show {100 * shown:.0f} % of the variation of the distances"
+        axes.set_title(note, loc="left", fontsize=8.5, color=FAINT)
+    _name_points(figure, axes, names, is_target, places)
+    return _png(figure)
+
+
+def _name_points(figure: "Figure", axes: "Axes", names: Sequence[str], bold: np.ndarray, places: np.ndarray) -> None:
+    """Write a name beside each point, on the side where it covers the least of the points and names before it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.transforms import Bbox
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()  # fixes the layout, and with it where the points are in dots
+    at = axes.transData.transform(places)
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in at]
+    sides = [(dx, dy, ha, va) for r in (6, 14, 24) for dx, dy, ha, va in _sides(r)]
+    for i in np.lexsort((places[:, 0], ~bold)):  # targets first: they keep the best places
+        text = axes.annotate(
+            _label(names[i], 24),
+            places[i],
+            (0, 0),
+            textcoords="offset pixels",
+            fontsize=8,
+            color=INK,
+            weight="bold" if bold[i] else "normal",
+            zorder=3,
+            arrowprops={"arrowstyle": "-", "color": BASELINE, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
+        )
+        boxes = []
+        for dx, dy, ha, va in sides:
+            text.set(position=(dx, dy), ha=ha, va=va)
+            boxes.append(Bbox.padded(text.get_window_extent(renderer), 1))
+        outside = [box.x0 < 2 or box.x1 > figure.bbox.width - 2 for box in boxes]
+        cost = [1e6 * out + sum(_shared(box, b) for b in taken) for box, out in zip(boxes, outside, strict=True)]
+        best = int(np.argmin(cost))
+        text.set(**dict(zip(("position", "ha", "va"), (sides[best][:2], *sides[best][2:]), strict=True)))
+        if best < 8 and text.arrow_patch is not None:
+            text.arrow_patch.set_visible(False)
+        taken.append(boxes[best])
+
+
+def _sides(r: float) -> list[tuple[float, float, str, str]]:
+    """Return eight places around a point, ``r`` dots away, the ones that read best first."""
+    return [
+        (r, 0, "left", "center"),
+        (-r, 0, "right", "center"),
+        (0, r, "center", "bottom"),
+        (0, -r, "center", "top"),
+        (r, r, "left", "bottom"),
+        (r, -r, "left", "top"),
+        (-r, r, "right", "bottom"),
+        (-r, -r, "right", "top"),
+    ]
+
+
+def _shared(a: "Bbox", b: "Bbox") -> float:
+    """Return the area that two boxes share."""
+    width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+    return max(width, 0.0) * max(height, 0.0)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

@@ -21,8 +21,9 @@ from tasks.artifacts import (
     terminal_table,
     with_interval,
 )
-from tasks.plots import Bar, plot_images, plot_learning, plot_methods, plot_timeline
+from tasks.plots import Bar, plot_images, plot_learning, plot_map, plot_methods, plot_timeline
 from tasks.results import AdaptResult
+from tasks.similarity import Map
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,6 +66,20 @@ def meta_training(model: MetaModel, version: str) -> None:
     over = "the pooled model" if model.in_time else "the linear probe"
     about = f"Accuracy over {over} on held-out source episodes, points: mean (deviation between episodes)"
     table_artifact(f"meta-train-{model.family}-gains", rows, f"Meta-model version {version}. {about}")
+
+
+def similarity(found: Map) -> None:
+    """Show the map of a family's domains, and the nearest sources of each."""
+    image_artifact(f"map-{found.family}", map_picture(found), f"Domains of family {found.family}: near is alike")
+    about = "Nearest sources and their distances (0: same classes, 1: nothing in common), targets first"
+    table_artifact(f"map-{found.family}-nearest", found.rows(), about)
+
+
+def map_picture(found: Map) -> bytes:
+    """Return the map of a family's domains as a PNG."""
+    places, shown = found.layout
+    targets = [role == "target" for role in found.roles]
+    return plot_map(f"Domains of family {found.family}", found.names, targets, places, shown)
 
 
 def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray) -> None:
