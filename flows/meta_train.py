@@ -30,5 +30,6 @@ def meta_train(
         do.encode_sources(plan)
         version = do.register(plan, {name: do.train(plan, name) for name in plan.recipe.training})
     do.promote(plan, version)
-    do.map_domains(plan, revision)
-    return do.report(plan, version)
+    do.report(plan, version)
+    do.map_domains(plan, revision, return_state=True)  # a map that fails is no reason to train again
+    return version

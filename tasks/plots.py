@@ -197,29 +197,26 @@ def _name_points(figure: "Figure", axes: "Axes", names: Sequence[str], bold: np.
     figure.draw_without_rendering()  # fixes the layout, and with it where the points are in dots
     at = axes.transData.transform(places)
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in at]
-    sides = [(dx, dy, ha, va) for r in (6, 14, 24) for dx, dy, ha, va in _sides(r)]
+    sides = [side for r in (6, 14, 24) for side in _sides(r)]
+    before = {"left": 0.0, "center": 0.5, "right": 1.0, "bottom": 0.0, "top": 1.0}
     for i in np.lexsort((places[:, 0], ~bold)):  # targets first: they keep the best places
-        text = axes.annotate(
-            _label(names[i], 24),
-            places[i],
-            (0, 0),
-            textcoords="offset pixels",
-            fontsize=8,
-            color=INK,
-            weight="bold" if bold[i] else "normal",
-            zorder=3,
-            arrowprops={"arrowstyle": "-", "color": BASELINE, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
-        )
-        boxes = []
-        for dx, dy, ha, va in sides:
-            text.set(position=(dx, dy), ha=ha, va=va)
-            boxes.append(Bbox.padded(text.get_window_extent(renderer), 1))
+        style = {"fontsize": 8, "color": INK, "weight": "bold" if bold[i] else "normal", "zorder": 3}
+        text = axes.annotate(_label(names[i], 24), places[i], (0, 0), textcoords="offset pixels", **style)
+        size = text.get_window_extent(renderer)
+        boxes = [
+            Bbox.from_bounds(
+                at[i, 0] + dx - before[ha] * size.width,
+                at[i, 1] + dy - before[va] * size.height,
+                size.width,
+                size.height,
+            )
+            for dx, dy, ha, va in sides
+        ]
         outside = [box.x0 < 2 or box.x1 > figure.bbox.width - 2 for box in boxes]
         cost = [1e6 * out + sum(_shared(box, b) for b in taken) for box, out in zip(boxes, outside, strict=True)]
         best = int(np.argmin(cost))
-        text.set(**dict(zip(("position", "ha", "va"), (sides[best][:2], *sides[best][2:]), strict=True)))
-        if best < 8 and text.arrow_patch is not None:
-            text.arrow_patch.set_visible(False)
+        dx, dy, ha, va = sides[best]
+        text.set(position=(dx, dy), ha=ha, va=va)
         taken.append(boxes[best])
 
 

@@ -29,6 +29,7 @@ PLOTS = {
     "one image": lambda: plots.plot_images("few", MANY[:1], []),
     "timeline": lambda: plots.plot_timeline("covid", DATES, np.full(len(DATES), 0.4), np.arange(len(DATES)) % 3 == 0),
     "learning": lambda: plots.plot_learning("text", range(5000), np.random.rand(5000), [0, 100], [0.2, 0.5]),
+    "map": lambda: plots.plot_map(HOSTILE, [HOSTILE, "a", "b"], [True, False, False], np.eye(3)[:, :2], 0.4),
     "learning, not yet": lambda: plots.plot_learning("text", [1], [0.5], [], []),
 }
 
