@@ -15,6 +15,7 @@ import yaml
 from domains.domain import EXAMPLE_COLUMN
 from domains.errors import UserError
 from domains.fetch import Fetch
+from domains.groups import held_out
 from domains.source import Source, SplitRule
 
 
@@ -69,20 +70,36 @@ def drop_duplicates(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def divide(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Add the column ``split``: sources are all train; targets follow their rule, class by class."""
+    """Add the column ``split``: sources are all train; targets follow their rule, class by class.
+
+    Where there is a column ``group``, no group has examples in the test and outside of it.
+    """
     if source.role == "source":
         return frame.assign(split="train")
     rule: SplitRule = source.split
     rng = np.random.default_rng(rule.seed)
     frame = frame.iloc[rng.permutation(len(frame))].reset_index(drop=True)
-    rank = frame.groupby("label").cumcount()
     size = frame.groupby("label")["label"].transform("size")
     test = np.minimum(rule.test, size // 3)  # a small class gives a third to the test, a third to the pool
+    if "group" in frame:
+        held = hold_out(frame, test, rng)
+        test = held.groupby(frame["label"]).transform("sum")
+        frame, size, test = (
+            part.loc[held.sort_values(ascending=False, kind="stable").index] for part in (frame, size, test)
+        )
+    rank = frame.groupby("label").cumcount()
     train = np.minimum(rule.train, np.maximum((size - test + 1) // 2, np.minimum(rule.shots, size - test)))
     split = np.where(rank < test, "test", np.where(rank < test + train, "train", "pool"))
     frame = frame.assign(split=split)
     pool = frame.index[frame["split"] == "pool"]
     return frame.drop(pool[rule.pool :])
+
+
+def hold_out(frame: pd.DataFrame, most: pd.Series, rng: np.random.Generator) -> pd.Series:
+    """Return which rows are in whole groups for the test, given how many of the row's class may be."""
+    y, _ = frame["label"].factorize()
+    wanted = most.groupby(y).first().to_numpy()
+    return pd.Series(held_out(y, frame["group"].tolist(), wanted, rng), frame.index)
 
 
 def to_table(part: pd.DataFrame, source: Source, labels: tuple[str, ...], labelled: bool) -> pa.Table:
@@ -116,6 +133,7 @@ def describe(source: Source, labels: tuple[str, ...], frame: pd.DataFrame) -> st
         "split_rule": source.own_split or rule,
         "where": source.where,
         "wheels": wheels,
+        **({"files": [{"path": f.path, "sha256": f.sha256} for f in source.files]} if source.files else {}),
         "licence": source.licence,
         "citation": source.citation,
     }

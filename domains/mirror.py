@@ -1,7 +1,8 @@
-"""One file of a mirror as labelled examples: a zip of class folders, or a table of texts and labels."""
+"""Files of a mirror as labelled examples: a zip of class folders, or a table of texts and labels."""
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -9,12 +10,58 @@ from PIL import Image
 
 from domains.domain import Family, check_name
 from domains.errors import UserError
+from domains.fetch import Fetch, Pinned
 from domains.files import read_table
-from domains.labelled import Labelled, labelled
+from domains.labelled import Labelled, clean, labelled
 from domains.vision.archives import MOST_PIXELS, UNDECODABLE, ImageArchive
 
 #: The endings of the files that a family is read from, the first one there.
 FORMS: dict[str, tuple[str, ...]] = {"text": (".parquet", ".csv"), "vision": (".zip",)}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a domain of the catalogue is read from pinned files: ``Stored(...)(fetch)`` returns its frame.
+
+    Args:
+        files: tables of texts, or zips of class folders.
+        label: the column of the labels, of a table.
+        group: of zips: which field of a file's name says its group, see ``read_images``.
+        depth: of zips: how many folders name a class, from the innermost outwards; None: all.
+        without: labels that are left out; only: labels that are kept, all if none is named.
+    """
+
+    files: tuple[Pinned, ...]
+    label: str = "label"
+    group: int | None = None
+    depth: int | None = None
+    without: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> Family:
+        return "vision" if self.files[0].path.endswith(".zip") else "text"
+
+    @property
+    def stem(self) -> str:
+        """The name of the first file, without its ending."""
+        return PurePosixPath(self.files[0].path).stem
+
+    def __call__(self, fetch: Fetch) -> pd.DataFrame:
+        """Return the examples; see ``clean`` for what is dropped.
+
+        Raises:
+            UserError: a file is not to be had, is not the pinned one, or lacks what is read.
+        """
+        paths = [fetch.pinned(file) for file in self.files]
+        if self.family == "text":
+            frames = [read_texts(path, self.label) for path in paths]
+        else:
+            frames = [read_images(path, self.group) for path in paths]
+        frame = pd.concat(frames, ignore_index=True)
+        if self.depth is not None:
+            frame["label"] = ["/".join(PurePosixPath(label).parts[-self.depth :]) for label in frame["label"]]
+        return clean(self.stem, self.family, frame, self.without, self.only)
 
 
 def read_mirror(

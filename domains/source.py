@@ -7,7 +7,7 @@ from typing import Literal
 import pandas as pd
 
 from domains.domain import Family
-from domains.fetch import Fetch, Wheel
+from domains.fetch import Fetch, Pinned, Wheel
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,19 @@ class SplitRule:
 
 @dataclass(frozen=True)
 class Source:
-    """A built-in domain: how to read it, and all that has to be said about it.
+    """A domain of the catalogue: how to read it, and all that has to be said about it.
 
     ``read(fetch)`` returns a frame with the family's example column (``text`` str; ``image`` PNG bytes;
     ``x`` float32 array with ``date``, ``asset``), ``label`` (str) and, where the source itself splits
-    (markets split by time), ``split``; a row of split ``pool`` has no label that is written.
+    (markets split by time), ``split``; a row of split ``pool`` has no label that is written. A column ``group`` names
+    what examples share that must not lie on both sides of a test (a slide, a patient).
+
+    Args:
+        where: where the data is published, and in which form it is read.
+        classes, examples: how many a build of it has; examples of all splits.
+        medical_labels: labels that are medical, left out of a source that is not medical itself.
+        overlaps: other domains with some of the same examples, never one a source for the other as target.
+        quick: of the quick start: what ``acclimate data build`` builds and the project's ``data.dvc`` names.
     """
 
     name: str
@@ -57,3 +65,13 @@ class Source:
     split: SplitRule = field(default_factory=SplitRule)
     labels: tuple[str, ...] | None = None  # fixed order where it has a meaning; else sorted
     own_split: str = ""  # how ``read`` splits, where it does
+    classes: int = 0
+    examples: int = 0
+    medical_labels: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
+    quick: bool = True
+
+    @property
+    def files(self) -> tuple[Pinned, ...]:
+        """The files of a mirror, or of addresses, that it is read from."""
+        return tuple(getattr(self.read, "files", ()))

@@ -198,16 +198,19 @@ def predict(
 
 @app.command()
 def bench(
-    suite: Annotated[str, typer.Argument(help="quick, adapt, omniglot, miniimagenet or speed.")],
+    suite: Annotated[str, typer.Argument(help="quick, adapt, omniglot, miniimagenet, lake or speed.")],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     draws: Annotated[
-        int | None, typer.Option(min=1, help="Support draws behind each interval; 10, of adapt 20.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Support draws behind each interval, of lake runs; 10, or 20.", show_default=False),
     ] = None,
     methods: Annotated[str, typer.Option(help="All but quick and speed: methods, comma between them.")] = "",
     shots: Annotated[str, typer.Option(help="All but quick and speed: examples a class.")] = "1,5,10",
     ways: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: classes an episode.")] = 5,
     steps: Annotated[int | None, typer.Option(min=1, help="All but quick and speed: meta-updates.")] = None,
-    pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet: a side of the images.")] = None,
+    pixels: Annotated[
+        int | None, typer.Option(min=16, help="omniglot, miniimagenet, lake: a side of the images.")
+    ] = None,
     episodes: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: test episodes.")] = 1000,
     device: Annotated[str, typer.Option(help="All but quick: cpu or cuda; a GPU where there is one.")] = "",
     family: Annotated[str, typer.Option(help="adapt: text or vision.")] = "text",
@@ -224,7 +227,8 @@ def bench(
     quick: every method on every built-in target at 1, 5 and 10 labels a class. adapt: adaptation to medical domains
     after others, with balanced, imbalanced and no pools, beside logistic regression, fine-tuning and LoRA (reads
     ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
-    supervised learning from the same shots. speed: meta-updates beside the usual way to compute them.
+    supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
+    meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual way to compute them.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """

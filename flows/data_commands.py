@@ -12,11 +12,30 @@ app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
 
 
 @app.command("build")
-def data_build(force: Annotated[bool, typer.Option(help="Build again what is there.")] = False) -> None:
-    """Build the built-in domains and prove that they are what data.dvc names.
+def data_build(
+    force: Annotated[bool, typer.Option(help="Build again what is there.")] = False,
+    domain: Annotated[
+        list[str] | None, typer.Option(help="Only this domain of the catalogue (repeatable).", show_default=False)
+    ] = None,
+) -> None:
+    """Build the domains of the quick start and prove that they are what data.dvc names.
 
-    Example: acclimate data build
+    With --domain, build any of the catalogue (acclimate domains list) into data/, to be versioned afterwards.
+
+    Example: acclimate data build --domain clinc150
     """
+    if domain:
+        from flows.terminal import err
+        from tasks.ingest_steps import build_named
+        from tasks.progress import terminal
+
+        with terminal(err):
+            built = build_named(settings(), domain, force)
+        if there := [name for name in dict.fromkeys(domain) if name not in built]:
+            print(f"already in data/: {', '.join(there)}; --force builds again")
+        if built:
+            print(f"built in data/: {', '.join(built)}")
+        return
     with flows_running(settings()):
         from flows.ingest import ingest
 

@@ -30,7 +30,7 @@ def demo(families: Sequence[str] = FAMILIES, k: int = 10, draws: int = 10) -> li
     results = []
     for family in sorted(families, key=READY_FIRST.index):
         meta_train(family, revision)
-        targets = [s.name for s in catalogue.catalogue().values() if s.family == family and s.role == "target"]
+        targets = [s.name for s in catalogue.quick_start().values() if s.family == family and s.role == "target"]
         results += [adapt(name, k, revision, draws) for name in targets]
     encoding.result()
     return reports.summary(results)

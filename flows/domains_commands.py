@@ -18,7 +18,9 @@ app = typer.Typer(no_args_is_help=True, help="The domains: what is here, and wha
 
 @app.command("list")
 def domains_list(as_json: AsJson = False) -> None:
-    """List the built-in domains and those in data/.
+    """List the domains of the catalogue and others in data/.
+
+    state: built (in data/), can build (acclimate data build), or mirror: a file has to be brought, see domains show.
 
     Example: acclimate domains list
     """
@@ -30,12 +32,18 @@ def domains_list(as_json: AsJson = False) -> None:
         return print_json(rows)
     shown = []
     for row in rows:
-        counts = {split: f"{row['counts'].get(split, 0):,}" for split in ("train", "pool", "test")}
-        sizes = {"labels": str(len(row["labels"]))} | counts if row["here"] else dict.fromkeys(("labels", *counts), "-")
-        shown.append({key: row[key] for key in ("domain", "family", "role")} | sizes | {"what": row["title"]})
+        sizes = {"classes": f"{row['classes']:,}", "examples": f"{row['total']:,}"}
+        shown.append({key: row[key] for key in ("domain", "family", "role", "state")} | sizes | {"what": row["title"]})
     Console().print(table_of(shown))
-    if not all(row["here"] for row in rows):
-        err.print("- is not built yet: acclimate data build")
+    states = {row["state"] for row in rows}
+    if "can build" in states:
+        err.print(
+            "can build: acclimate data build (the quick start), acclimate data build --domain NAME", soft_wrap=True
+        )
+    if "mirror" in states:
+        err.print(
+            "mirror: set ACCLIMATE_MIRROR to a folder with its files: acclimate domains show NAME", soft_wrap=True
+        )
     return None
 
 

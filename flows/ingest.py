@@ -1,4 +1,4 @@
-"""Build the built-in domains and prove that they are what the committed ``data.dvc`` names."""
+"""Build the domains of the quick start and prove that they are what the committed ``data.dvc`` names."""
 
 from prefect import flow
 

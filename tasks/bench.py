@@ -15,7 +15,7 @@ from tasks.data import domains_at, snapshot
 from tasks.progress import progress
 from tasks.settings import Settings
 
-SUITES = ("quick", "adapt", "omniglot", "miniimagenet", "speed")
+SUITES = ("quick", "adapt", "omniglot", "miniimagenet", "lake", "speed")
 SHOTS = (1, 5, 10)
 ROUNDS = 7  # of the suite speed
 QUICK_DRAWS = 10
@@ -28,7 +28,7 @@ Row = dict[str, Any]
 class Asked:
     """What the command line asks of a benchmark; each suite reads its own part."""
 
-    draws: int | None = None  # None: 10, or 20 of the suite adapt
+    draws: int | None = None  # None: 10, or 20 of the suites adapt and lake
     methods: tuple[str, ...] = ()
     shots: tuple[int, ...] = SHOTS
     ways: int = 5
@@ -90,6 +90,12 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
 
         with progress("bench speed", 4 * (ROUNDS + 1)) as advance:
             return speed(ROUNDS, asked.on, advance)
+    if suite == "lake":
+        from tasks.bench_lake import METHODS, lake, training
+
+        trains = "protonet" in (asked.methods or METHODS)
+        with progress("bench lake", training(asked.steps, settings.seed).steps if trains else 0) as advance:
+            return lake(settings, asked, advance, say)
     from tasks import bench_fewshot
 
     todo = bench_fewshot.jobs(suite, asked)

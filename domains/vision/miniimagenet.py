@@ -7,8 +7,11 @@ research and no passing on, so there is no address to download it from: the user
 
 from pathlib import PurePosixPath
 
+from domains.class_split import class_split
 from domains.errors import UserError
-from domains.fetch import Fetch
+from domains.fetch import Fetch, Pinned
+from domains.mirror import Stored
+from domains.source import Source
 from domains.vision.archives import ClassImages, ImageArchive, read_classes
 
 FILE = "miniimagenet.zip"
@@ -58,3 +61,24 @@ def load_miniimagenet(fetch: Fetch, pixels: int = 84) -> dict[str, ClassImages]:
         return {
             part: read_classes({wnid: members[wnid] for wnid in wnids}, "RGB", pixels) for part, wnids in SPLIT.items()
         }
+
+
+WHOLE = Source(
+    name="miniimagenet",
+    family="vision",
+    role="source",
+    title="miniImageNet: things and animals, 84 x 84 pixels",
+    read=Stored(
+        (Pinned(f"vision/{FILE}", "eefb7f59f56437639c253bc9b093f515b13563b92f333748be820d79d7ac2063", size=34051460),)
+    ),
+    licence="ImageNet's terms: non-commercial research, no passing on",
+    citation=(
+        "O. Vinyals et al. Matching Networks for One Shot Learning. NeurIPS 2016; split: S. Ravi and H. Larochelle, "
+        "ICLR 2017"
+    ),
+    where="https://www.image-net.org, 80 of the 600 images of each of 100 classes, called by WordNet id",
+    classes=100,
+    examples=8000,
+    quick=False,
+)
+SOURCES = (WHOLE, *class_split(WHOLE, SPLIT, (5120, 1280, 1600), "Ravi and Larochelle 2017"))

