@@ -80,13 +80,12 @@ def divide(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     rng = np.random.default_rng(rule.seed)
     frame = frame.iloc[rng.permutation(len(frame))].reset_index(drop=True)
     size = frame.groupby("label")["label"].transform("size")
-    test = np.minimum(rule.test, size // 3)  # a small class gives a third to the test, a third to the pool
+    test = (size // 3).clip(upper=rule.test)  # a small class gives a third to the test, a third to the pool
     if "group" in frame:
         held = hold_out(frame, test, rng)
         test = held.groupby(frame["label"]).transform("sum")
-        frame, size, test = (
-            part.loc[held.sort_values(ascending=False, kind="stable").index] for part in (frame, size, test)
-        )
+        first = held.sort_values(ascending=False, kind="stable").index
+        frame, size, test = frame.loc[first], size.loc[first], test.loc[first]
     rank = frame.groupby("label").cumcount()
     train = np.minimum(rule.train, np.maximum((size - test + 1) // 2, np.minimum(rule.shots, size - test)))
     split = np.where(rank < test, "test", np.where(rank < test + train, "train", "pool"))

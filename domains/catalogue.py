@@ -42,3 +42,17 @@ def overlaps(name: str) -> tuple[str, ...]:
     """Return the domains that share examples with one, whichever of the two says so, in order."""
     said = {other for other, entry in catalogue().items() if name in entry.overlaps}
     return tuple(other for other in catalogue() if other in said or other in source(name).overlaps)
+
+
+def table() -> str:
+    """Return the catalogue as the markdown table of ``docs/catalogue.md``, the quick start first."""
+    lines = ["| domain | family | role | classes | examples | to fetch | licence |", "|---|---|---|---|---|---|---|"]
+    for entry in sorted(catalogue().values(), key=lambda entry: not entry.quick):
+        size = sum(part.size for part in (*entry.files, *entry.wheels))
+        role = f"medical {entry.role}" if entry.medical else entry.role
+        fetched = f"{size / 1e6:.1f} MB" if size else "nothing"
+        if entry.files:
+            fetched += ", address" if all(file.url for file in entry.files) else ", mirror"
+        cells = (f"`{entry.name}`", entry.family, role, f"{entry.classes:,}", f"{entry.examples:,}", fetched)
+        lines.append(f"| {' | '.join((*cells, entry.licence))} |")
+    return "\n".join(lines)

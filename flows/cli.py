@@ -208,9 +208,7 @@ def bench(
     shots: Annotated[str, typer.Option(help="All but quick and speed: examples a class.")] = "1,5,10",
     ways: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: classes an episode.")] = 5,
     steps: Annotated[int | None, typer.Option(min=1, help="All but quick and speed: meta-updates.")] = None,
-    pixels: Annotated[
-        int | None, typer.Option(min=16, help="omniglot, miniimagenet, lake: a side of the images.")
-    ] = None,
+    pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet, lake: a side.")] = None,
     episodes: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: test episodes.")] = 1000,
     device: Annotated[str, typer.Option(help="All but quick: cpu or cuda; a GPU where there is one.")] = "",
     family: Annotated[str, typer.Option(help="adapt: text or vision.")] = "text",
@@ -228,7 +226,8 @@ def bench(
     after others, with balanced, imbalanced and no pools, beside logistic regression, fine-tuning and LoRA (reads
     ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
     supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
-    meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual way to compute them.
+    meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
+    way to compute them.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """

@@ -61,6 +61,8 @@ def domains_show(name: str, as_json: AsJson = False) -> None:
     table = Table(show_header=False)
     examples = found.pop("examples", ())
     for key, value in found.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):  # files, wheels: one a line
+            value = "\n".join("  ".join(map(str, part.values())) for part in value)
         table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
     for example in examples:
         table.add_row(Text(f"labelled {example['label']}"), Text(example["example"]))

