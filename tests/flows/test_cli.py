@@ -84,6 +84,7 @@ def store(root: Path, content: bytes, ending: str = "") -> str:
 def here(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCLIMATE_ROOT", str(checkout))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("ACCLIMATE_MIRROR", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
 
 
@@ -170,7 +171,12 @@ MISTAKES = {
     "meta-train --family text --rev nope": "unknown git revision 'nope'",
     "meta-train --family text --steps 0": "greater than or equal to 1",
     "demo --family text --family audio": "no family 'audio'; there are: text, vision, market",
-    "bench slow": "no benchmark 'slow'; there are: quick, adapt, omniglot, miniimagenet, speed",
+    "bench slow": "no benchmark 'slow'; there are: quick, adapt, omniglot, miniimagenet, lake, speed",
+    "bench lake --methods bpl": "no method 'bpl' in this benchmark; there are: protonet, logistic, nearest, hausdorff",
+    "data build --domain nope": "no domain 'nope' in the catalogue; see `acclimate domains list`",
+    "data build --domain ../data": "no domain '../data' in the catalogue; see `acclimate domains list`",
+    "data build --domain digits --domain clinc150": "clinc150.parquet is read from a mirror: put text/clinc150.parquet "
+    "into a folder and set ACCLIMATE_MIRROR to it",
     "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
 <<<<<<< HEAD
     "domains check nope": "no domain 'nope' in data/; see `acclimate domains list`",
@@ -297,15 +303,70 @@ def test_domains_are_listed_for_a_program(run: Callable[..., Said]) -> None:
     assert (code, error) == (0, "")
     rows = {row["domain"]: row for row in json.loads(out)}
     assert rows.keys() == catalogue.catalogue().keys()
-    assert rows["hpo"] | {"title": ""} == {
-        "domain": "hpo",
-        "family": "text",
-        "role": "target",
-        "title": "",
-        "here": False,
-        "labels": [],
-        "counts": {},
-    }
+    assert (
+        rows["hpo"].items()
+        >= {
+            "domain": "hpo",
+            "family": "text",
+            "role": "target",
+            "state": "can build",
+            "classes": 21,
+            "total": 3722,
+            "medical": True,
+            "quick": True,
+            "here": False,
+            "labels": [],
+            "counts": {},
+        }.items()
+    )
+    assert [file["bytes"] for file in rows["hpo"]["files"]] == [18_200_195]
+    assert (rows["omniglot"]["state"], rows["clinc150"]["state"]) == ("can build", "mirror")
+    assert rows["ohsumed23"]["overlaps"] == ["medical_abstracts"]
+
+
+def test_the_list_of_domains_is_one_line_a_domain_and_says_what_each_needs(run: Callable[..., Said]) -> None:
+    code, out, error = run("domains", "list")
+    assert code == 0
+    lines = [line for line in out.splitlines() if line.strip()]
+    assert len(lines) == len(catalogue.catalogue()) + 2  # the names of the columns, and a rule
+    assert max(map(len, lines)) <= 100
+    assert [word for word in ("clinc150", "text", "source", "mirror", "150", "22,491") if word not in out] == []
+    assert "set ACCLIMATE_MIRROR" in error
+    assert "acclimate data build --domain NAME" in error
+
+
+def test_a_file_in_the_mirror_can_be_built(
+    run: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCLIMATE_MIRROR", str(tmp_path))
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "clinc150.parquet").write_bytes(b"another version")
+    rows = {row["domain"]: row["state"] for row in json.loads(run("domains", "list", "--json")[1])}
+    assert (rows["clinc150"], rows["hwu64"]) == ("can build", "mirror")
+    code, out, error = run("data", "build", "--domain", "clinc150")
+    assert (code, out) == (2, "")
+    assert "clinc150.parquet: content has sha256" in error
+
+
+def test_an_entry_of_the_catalogue_is_shown_before_it_is_built(run: Callable[..., Said]) -> None:
+    code, out, error = run("domains", "show", "omniglot")
+    assert (code, error) == (0, "")
+    assert [word for word in ("1623", "MIT", "B. M. Lake", "vision/images_background.zip") if word not in out] == []
+    found = json.loads(run("domains", "show", "clinc150", "--json")[1])
+    assert found["here"] == (
+        "no: put text/clinc150.parquet into a folder, set ACCLIMATE_MIRROR to it, then "
+        "`acclimate data build --domain clinc150` builds it"
+    )
+
+
+def test_a_domain_of_the_catalogue_is_built_by_name_without_a_server(
+    run: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(tmp_path))
+    code, out, _ = run("data", "build", "--domain", "digits", "--domain", "digits")
+    assert (code, out) == (0, "built in data/: digits\n")
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["digits"]
+    assert run("data", "build", "--domain", "digits")[1] == "already in data/: digits; --force builds again\n"
 
 
 def test_versions_of_a_model_are_listed_for_a_program(run: Callable[..., Said]) -> None:
