@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 
@@ -137,17 +137,26 @@ def read_texts(path: Path, column: str | None) -> NewExamples:
 
 
 def read_images(path: Path, column: str | None) -> NewExamples:
-    from PIL import Image, UnidentifiedImageError
-
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES) if path.is_dir() else [path]
     for file in files:
-        try:
-            with Image.open(file) as image:
-                image.load()
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{file}: not a readable image; remove it or save it again as PNG") from error
+        open_image(file, str(file))
     names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
     return NewExamples([file.read_bytes() for file in files], pd.DataFrame({"file": names}))
+
+
+def open_image(file: Path | BinaryIO, name: str) -> None:
+    """Read an image whole.
+
+    Raises:
+        UserError: it is none that can be read; ``name`` says which.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            image.load()
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{name}: not a readable image; remove it or save it again as PNG") from error
 
 
 def read_prices(path: Path, column: str | None) -> NewExamples:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from domains.errors import UserError
 from flows.terminal import AsJson, err, print_json
 from tasks.settings import settings
 
@@ -32,16 +33,26 @@ def models_show(
 
 @app.command("export")
 def models_export(
-    name: Annotated[str, typer.Argument(help="A domain of texts with a champion.")],
+    name: Annotated[str, typer.Argument(help="A domain with a champion.")],
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     version: Annotated[str, typer.Option(help="A version of the model; the champion unless said.")] = "",
     onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx too (pip install onnx onnxscript).")] = False,
+    mlflow: Annotated[bool, typer.Option("--mlflow", help="Write what `mlflow models serve -m` serves.")] = False,
 ) -> None:
-    """Write a model as a folder that sentence-transformers loads; its README says how.
+    """Write a model of texts as a folder that sentence-transformers loads; its README says how.
+
+    With --mlflow: a model of any family as a folder that MLflow serves, its encoder with it.
 
     Example: acclimate models export hpo hpo-model
     """
-    from tasks.export import export
+    if mlflow:
+        if onnx:
+            raise UserError("--onnx and --mlflow are two formats; choose one and run again for the other")
+        from tasks.export_mlflow import export_mlflow
 
-    found = export(settings(), name, folder, version, onnx)
+        found = export_mlflow(settings(), name, folder, version)
+    else:
+        from tasks.export import export
+
+        found = export(settings(), name, folder, version, onnx)
     err.print(f"{name} version {found.version} written to {folder}", markup=False, highlight=False, soft_wrap=True)

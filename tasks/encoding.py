@@ -201,6 +201,27 @@ def weights(settings: Settings, spec: EncoderSpec) -> Path:
     return folder
 
 
+def weights_here(settings: Settings, family: Family) -> Path:
+    """Return the folder of a family's encoder as it lies in the home; nothing is fetched.
+
+    Raises:
+        UserError: it is not there.
+    """
+    folder = settings.home_path / "encoders" / ENCODERS[family].identity
+    if not folder.is_dir():
+        raise UserError(
+            f"no encoder {folder}: set ACCLIMATE_HOME to the folder with all state of acclimate, as an absolute path; "
+            "or serve a folder that `acclimate models export NAME FOLDER --mlflow` wrote, which has its encoder with it"
+        )
+    return folder
+
+
+def encode_here(family: Family, folder: Path, examples: Sequence[Any]) -> Tensor:
+    """Return features [n, D] of raw examples by the encoder in a folder: in this process, past the cache."""
+    _encoder(family, folder)
+    return _encode_chunk(family, folder, list(examples)) if examples else torch.zeros(0, ENCODERS[family].dim)
+
+
 def _encode_new(family: Family, folder: Path, new: dict[bytes, Any], processes: int) -> Iterator[dict[bytes, Tensor]]:
     """Yield features by key, long examples first so that no process is left with them at the end."""
     keys = sorted(new, key=lambda key: -len(new[key]))

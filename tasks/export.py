@@ -49,7 +49,7 @@ def export(settings: Settings, domain: str, folder: Path, version: str = "", onn
     found = registry.get(settings, domain, version) if version else in_service(settings, domain)
     if family_read(found) != "text":
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
-    _check_free(folder)
+    check_free(folder)
     model, spec = Classifier.load(found.folder), ENCODERS["text"]
     try:
         chain = Chain.of(model, spec.dim)
@@ -77,7 +77,8 @@ def export(settings: Settings, domain: str, folder: Path, version: str = "", onn
     return found
 
 
-def _check_free(folder: Path) -> None:
+def check_free(folder: Path) -> None:
+    """Raise UserError for a folder that is in use or cannot be made."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there and not empty; choose a new folder")
     if not folder.resolve().parent.is_dir():

@@ -1,5 +1,8 @@
-"""How MLflow loads an adapted model: safetensors and JSON into a Classifier, nothing unpickled."""
+"""How MLflow loads an adapted model and asks it: raw examples to answers, nothing unpickled."""
 
+import base64
+import binascii
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,35 +10,133 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
+from domains.domain import EXAMPLE_COLUMN, Family
+from domains.errors import UserError
+from domains.files import open_image
 from learners.classifier import Classifier
 from tasks.answers import answers
+from tasks.encoding import encode_here, encoder_identity, weights_here
+from tasks.flavour import Reads
+from tasks.settings import settings
+
+ENCODER = "encoder"  # folder of an exported model that has its encoder with it
 
 
 @dataclass(frozen=True)
 class AdaptedModel:
-    """An adapted model as MLflow serves it."""
+    """An adapted model as MLflow serves it.
+
+    Attributes:
+        family: whose raw examples it takes; None: feature vectors, of a model whose encoder is not known.
+        encoder: folder of the encoder's weights; None where features are what it takes.
+    """
 
     classifier: Classifier
+    family: Family | None = None
+    encoder: Path | None = None
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Classify feature vectors [n, D], an array or a frame.
+        """Classify raw examples: a column ``text`` or ``image`` (base64), or the features of a market by their names.
 
         Returns:
             n rows: ``label``, ``probability``, ``set`` and ``ask`` as from ``acclimate predict``, and ``p_<label>`` for
             each label.
 
         Raises:
-            ValueError: the input is not a matrix of numbers.
+            MlflowException: an example cannot be read; the server answers 400 with its line.
         """
-        x = np.asarray(model_input, dtype=np.float32)
-        if x.ndim != 2:
-            raise ValueError(f"expected feature vectors as a matrix [n, D], got shape {list(x.shape)}")
-        p = self.classifier.predict_proba(torch.from_numpy(np.ascontiguousarray(x))).numpy()
+        from mlflow.exceptions import MlflowException
+
+        try:
+            x = self._features(model_input)
+        except UserError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+        p = self.classifier.predict_proba(x).numpy()
         every = pd.DataFrame(p, columns=[f"p_{label}" for label in self.classifier.labels])
         return answers(self.classifier, p).join(every)
 
+    def _features(self, model_input: Any) -> Tensor:
+        if self.family is None or self.family == "market":
+            return numbers(model_input)
+        values = column(model_input, EXAMPLE_COLUMN[self.family])
+        assert self.encoder is not None
+        if self.family == "text":
+            return encode_here("text", self.encoder, [text(value, row) for row, value in enumerate(values, 1)])
+        return encode_here("vision", self.encoder, [image(value, row) for row, value in enumerate(values, 1)])
+
+
+def numbers(given: Any) -> Tensor:
+    """Return feature vectors [n, D] of a frame or an array.
+
+    Raises:
+        UserError: they are no matrix of finite numbers.
+    """
+    try:
+        x = np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"features are numbers ({error}); send a matrix [n, D]") from error
+    if x.ndim != 2 or not len(x):
+        raise UserError(f"expected feature vectors as a matrix [n, D], got shape {list(x.shape)}")
+    if not np.isfinite(x).all():
+        raise UserError(f"row {int(np.isfinite(x).all(1).argmin()) + 1} has a feature that is not a finite number")
+    return torch.from_numpy(np.ascontiguousarray(x))
+
+
+def column(given: Any, name: str) -> list[Any]:
+    """Return the examples of a frame's column, or of a list.
+
+    Raises:
+        UserError: the column is absent, or there are no examples.
+    """
+    if isinstance(given, pd.DataFrame):
+        if name not in given:
+            raise UserError(f"expected a column {name}, got {', '.join(map(str, given.columns))}")
+        given = given[name]
+    values = np.asarray(given, dtype=object).ravel().tolist()
+    if not values:
+        raise UserError(f"no examples: send at least one {name}")
+    return values
+
+
+def text(value: Any, row: int) -> str:
+    """Return a text that says something, or raise UserError."""
+    if not isinstance(value, str):
+        raise UserError(f"row {row} is not a text")
+    if not value.strip():
+        raise UserError(f"row {row} has an empty text; remove it or fill it in")
+    return value
+
+
+def image(value: Any, row: int) -> bytes:
+    """Return the bytes of an image given as base64, or raise UserError."""
+    try:
+        raw = value if isinstance(value, bytes) else base64.b64decode(value, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise UserError(f"row {row} is not base64; send the bytes of an image file so encoded") from error
+    open_image(io.BytesIO(raw), f"row {row}")
+    return raw
+
 
 def _load_pyfunc(data_path: str) -> AdaptedModel:
-    """Return the model in a folder; MLflow calls this by its name."""
-    return AdaptedModel(Classifier.load(Path(data_path)))
+    """Return the model in a folder, its encoder loaded; MLflow calls this by its name.
+
+    Raises:
+        UserError: the encoder it was adapted with is not here, or is another one now.
+    """
+    folder = Path(data_path)
+    classifier, reads = Classifier.load(folder), Reads.of(folder)
+    if reads is None:
+        return AdaptedModel(classifier)
+    if reads.encoder != encoder_identity(reads.family):
+        raise UserError(
+            f"this model reads features of {reads.encoder}, and the encoder here is {encoder_identity(reads.family)}; "
+            "adapt again, or serve it with the version of acclimate that made it"
+        )
+    if reads.family == "market":
+        return AdaptedModel(classifier, "market")
+    own = folder / ENCODER
+    encoder = own if own.is_dir() else weights_here(settings(), reads.family)
+    encode_here(reads.family, encoder, [])  # so that the first request need not wait for it
+    return AdaptedModel(classifier, reads.family, encoder)

@@ -17,13 +17,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from domains.errors import UserError
+from tasks import flavour
 from tasks.settings import Settings
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -105,7 +105,7 @@ def log_adapted(
         folder: holds what ``Classifier.save`` wrote, and any file to be kept beside it.
         params: what it was made with.
         metrics: its scores.
-        tags: its lineage; ``key`` is what :func:`find_by_key` finds it by.
+        tags: its lineage; ``key`` is what :func:`find_by_key` finds it by, ``family`` and ``encoder`` what it reads.
 
     Raises:
         UserError: the disk is full, or the database stays locked. Nothing is registered then.
@@ -113,7 +113,8 @@ def log_adapted(
     if name.startswith(META_PREFIX):
         raise UserError(f"domain name {name!r}: names that begin with '{META_PREFIX}' are kept for meta-models")
     with _storing(name), tempfile.TemporaryDirectory() as stage:
-        return _log(settings, ADAPT, name, _as_pyfunc(folder, Path(stage)), params, metrics, tags)
+        files = flavour.stage(folder, flavour.Reads.of_tags(tags), Path(stage))
+        return _log(settings, ADAPT, name, files, params, metrics, tags)
 
 
 def log_meta_model(
@@ -275,21 +276,6 @@ def _storing(name: str) -> Iterator[None]:
     except OSError as error:
         message = f"cannot store the model of {name}: {error.strerror or error}; free some space, then run again"
         raise UserError(message) from error
-
-
-def _as_pyfunc(folder: Path, stage: Path) -> Path:
-    """Stage an adapted model as MLflow's python_function flavour, loaded by ``tasks.pyfunc``: no pickle."""
-    import mlflow.pyfunc
-
-    shutil.copytree(folder, stage / "files")
-    needed = ("acclimate", "mlflow", "numpy", "pandas", "safetensors", "torch")
-    mlflow.pyfunc.save_model(
-        stage / "model",
-        loader_module="tasks.pyfunc",
-        data_path=str(stage / "files"),
-        pip_requirements=[f"{package}=={installed(package)}" for package in needed],
-    )
-    return stage / "model"
 
 
 def _registered(settings: Settings, version: Any) -> Registered:

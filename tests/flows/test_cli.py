@@ -207,6 +207,7 @@ MISTAKES = {
     "models export hpo out": "domain hpo has no champion yet; run `acclimate adapt hpo`",
     "models export drugreviews out --version 7": "no version 7; see: acclimate models show drugreviews",
     "models export drugreviews {fine}": "fine.csv is there and not empty; choose a new folder",
+    "models export drugreviews out --mlflow --onnx": "--onnx and --mlflow are two formats; choose one",
     "nonsense": "No such command 'nonsense'",
 }
 

@@ -103,7 +103,7 @@ def test_mlflow_loads_the_champion_by_alias_without_unpickling_anything(settings
     assert list(frame) == ["label", "probability", "set", "ask", "p_well", "p_sick"]
     assert list(frame.label) == ["sick", "well"]
     assert frame.p_sick[0] == pytest.approx(1 / (1 + np.exp(-12)))
-    with pytest.raises(ValueError, match="matrix"):
+    with pytest.raises(mlflow.exceptions.MlflowException, match="matrix"):
         model.predict(np.ones(3, np.float32))
 
 

@@ -1,0 +1,106 @@
+"""An adapted model in MLflow's python_function flavour: loaded by ``tasks.pyfunc``, with a signature; no pickle.
+
+Beside the classifier lies ``reads.json``, which names the encoder. Its weights (90 MB for text) are the same for all
+models: they stay where they are, and only an exported model has a copy.
+"""
+
+import base64
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from domains.domain import EXAMPLE_COLUMN, Family
+from learners.classifier import Classifier
+
+FILE = "reads.json"
+NEEDED = ("acclimate", "mlflow", "numpy", "pandas", "safetensors", "torch", "transformers", "pillow")
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What an adapted model reads: raw examples of a family, through the encoder of that identity."""
+
+    family: Family
+    encoder: str
+
+    @classmethod
+    def of_tags(cls, tags: Mapping[str, Any]) -> "Reads | None":
+        """Return what a version's tags say; None where they say nothing."""
+        if "encoder" not in tags or tags.get("family") not in get_args(Family):
+            return None
+        return cls(tags["family"], tags["encoder"])
+
+    @classmethod
+    def of(cls, folder: Path) -> "Reads | None":
+        """Return what ``write`` wrote; None for a model from before there was such a file."""
+        if not (folder / FILE).exists():
+            return None
+        return cls(**json.loads((folder / FILE).read_text("utf-8")))
+
+    def write(self, folder: Path) -> None:
+        (folder / FILE).write_text(json.dumps(asdict(self)), "utf-8")
+
+
+def stage(folder: Path, reads: Reads | None, into: Path) -> Path:
+    """Write the model whose files are in a folder as an MLflow model, and return its path.
+
+    Args:
+        folder: what ``Classifier.save`` wrote, and what else is to be kept with it.
+        reads: what it reads; None: feature vectors, and no signature.
+        into: an empty folder.
+    """
+    import mlflow.pyfunc
+
+    files = into / "files"
+    shutil.copytree(folder, files)
+    described: dict[str, Any] = {}
+    if reads is not None:
+        reads.write(files)
+        example = input_example(reads.family)
+        labels = Classifier.load(folder).labels
+        described = {"signature": signature(example, labels), "input_example": example}
+    mlflow.pyfunc.save_model(
+        into / "model",
+        loader_module="tasks.pyfunc",
+        data_path=str(files),
+        pip_requirements=[f"{package}=={installed(package)}" for package in NEEDED],
+        **described,
+    )
+    return into / "model"
+
+
+def input_example(family: Family) -> pd.DataFrame:
+    """Return two examples as a client sends them."""
+    if family == "text":
+        return pd.DataFrame({EXAMPLE_COLUMN[family]: ["One text.", "And another."]})
+    if family == "vision":
+        return pd.DataFrame({EXAMPLE_COLUMN[family]: [_png(60), _png(190)]})
+    from domains.market.features import FEATURES
+
+    return pd.DataFrame([[value] * len(FEATURES) for value in (0.0, 0.5)], columns=[name for name, _ in FEATURES])
+
+
+def signature(example: pd.DataFrame, labels: tuple[str, ...]) -> Any:
+    """Return MLflow's signature: every column of the example is required, answers come back."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    kinds = {name: "double" if example[name].dtype.kind == "f" else "string" for name in example}
+    answered = {"label": "string", "probability": "double", "set": "string", "ask": "string"}
+    answered |= {f"p_{label}": "float" for label in labels}
+    return ModelSignature(*(Schema([ColSpec(kind, name) for name, kind in both.items()]) for both in (kinds, answered)))
+
+
+def _png(grey: int) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("L", (8, 8), grey).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
