@@ -1,6 +1,7 @@
 """A domain: examples of one family, from one distribution, with one label set."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -83,11 +84,13 @@ class Domain:
             raise UserError(f"domain {self.name}: has no {split} split")
         return Dataset(pq.read_table(self.path / f"{split}.parquet", memory_map=True))
 
-    def column(self, split: Split) -> list[Any]:
-        """Return the raw examples of a shard: str, encoded image bytes, or lists of float."""
+    def column(self, split: Split, rows: Sequence[int] | None = None) -> list[Any]:
+        """Return the raw examples of a shard, or of some of its rows: str, encoded image bytes, or lists of float."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        values = pq.read_table(self.path / f"{split}.parquet", columns=[EXAMPLE_COLUMN[self.family]])[0].to_pylist()
+        table = pq.read_table(self.path / f"{split}.parquet", columns=[EXAMPLE_COLUMN[self.family]])
+        values = (table if rows is None else table.take(pa.array(rows, pa.int64())))[0].to_pylist()
         return [v["bytes"] for v in values] if self.family == "vision" else values
 
     def targets(self, split: Split) -> list[int]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from domains.errors import UserError
 from flows import data_commands, domains_commands, models_commands
-from flows.terminal import AsJson, err, flows_running, print_json, warn_of_uncommitted
+from flows.terminal import AsJson, err, flows_running, print_json, warn, warn_of_uncommitted
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def demo(
     from tasks.reports import result_table
 
     Console().print(result_table(results))
+    warn(results)
     if reused := sum(result.reused for result in results):
         err.print(f"{reused} of {len(results)} were done before, on the same data and settings, and are shown again.")
     err.print("See the runs: [bold]acclimate up[/bold]   Predict: [bold]acclimate predict hpo new.csv[/bold]")
@@ -151,6 +152,7 @@ def adapt(
         from tasks.reports import result_table, score_table
 
         Console().print(result_table([result]), score_table(result), result.reason)
+    warn([result])
     if suggest is not None:
         from domains.files import write_whole
         from tasks.suggestion import advise

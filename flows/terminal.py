@@ -1,14 +1,17 @@
 """What every command shares: the console, common options, and a Prefect server while flows run."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from tasks.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from tasks.results import AdaptResult
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
@@ -40,6 +43,14 @@ def warn_of_uncommitted(revision: str, domains: list[str]) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def warn(results: "Iterable[AdaptResult]") -> None:
+    """Print what is wrong with the examples of adapted domains, a line each."""
+    for result in results:
+        for warning in result.warnings:
+            line = f"warning: {result.domain}: {warning}"
+            err.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -126,6 +126,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
         meta_version=plan.meta_version,
         key=plan.key,
         baselines=list(BASELINE_NAMES),
+        warnings=list(data.warnings),
     )
     shutil.rmtree(plan.folder, ignore_errors=True)
     plan.folder.mkdir(parents=True)

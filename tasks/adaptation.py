@@ -19,6 +19,7 @@ from learners.classifier import Classifier
 from learners.meta_model import MetaModel
 from tasks.encoding import encode, encode_names, encoder_identity
 from tasks.settings import Settings
+from tasks.target_checks import far, sampled, usable
 
 OURS = "acclimate"
 AUTO = "auto"
@@ -44,7 +45,10 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A target domain as features: labelled [n, D], pool [U, D], test [m, D], label names [N, D]; or None."""
+    """A target domain as features: labelled [n, D], pool [U, D], test [m, D], label names [N, D]; or None.
+
+    ``pool_rows`` are the rows of the pool that are used; ``warnings`` say what is wrong with the examples.
+    """
 
     train_x: Tensor
     train_y: Tensor
@@ -54,6 +58,8 @@ class Encoded:
     labels: tuple[str, ...]
     seconds: float = 0.0
     names_x: Tensor | None = None
+    pool_rows: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
 def encode_domain(
     settings: Settings, domain: Domain, how: Adaptation, advance: Callable[[int], None] = lambda n: None
 ) -> Encoded:
-    """Encode a target domain's shards.
+    """Encode what is used of a target domain's shards (``tasks/target_checks.py``).
 
     Raises:
         UserError: the domain has no labelled or no test examples, or fewer than two classes with labels.
@@ -93,21 +99,25 @@ def encode_domain(
         if not domain.has(split):  # type: ignore[arg-type]
             raise UserError(f"domain {domain.name} has no {split} examples: see `acclimate domains show {domain.name}`")
     started = time.perf_counter()
-    train_y, test_y = torch.tensor(domain.targets("train")), torch.tensor(domain.targets("test"))
-    if len(train_y.unique()) < 2:
-        raise UserError(
-            f"domain {domain.name}: labels of at least two classes are needed, found {len(train_y.unique())}"
-        )
-    pool_rows = pool_sample(domain.counts.get("pool", 0), how)
-    parts = [("train", domain.column("train")), ("test", domain.column("test"))]
+    good = usable(domain)
+    train_y, test_y = torch.tensor(domain.targets("train"))[good.train], torch.tensor(domain.targets("test"))
+    pool_rows = [good.pool[i] for i in pool_sample(len(good.pool), how)]
+    parts = [domain.column("train", good.train), domain.column("test")]
     if pool_rows:
-        column = domain.column("pool")
-        parts.append(("pool", [column[i] for i in pool_rows]))
-    x = encode(settings, domain.family, [example for _, part in parts for example in part], advance)
-    train_x, test_x, *pool = x.split([len(part) for _, part in parts])
+        parts.append(domain.column("pool", pool_rows))
+    x = encode(settings, domain.family, [example for part in parts for example in part], advance)
+    train_x, test_x, *rest = x.split([len(part) for part in parts])
+    pool_x = rest[0] if rest else None
     (names_x,) = encode_names(settings, domain.family, [domain.labels])
+    warnings = (
+        *good.warnings,
+        *sampled(len(good.pool), len(pool_rows), how.seed),
+        *far(domain.family, pool_x, train_x),
+    )
     seconds = time.perf_counter() - started
-    return Encoded(train_x, train_y, pool[0] if pool else None, test_x, test_y, domain.labels, seconds, names_x)
+    return Encoded(
+        *(train_x, train_y, pool_x, test_x, test_y, domain.labels, seconds, names_x), tuple(pool_rows), warnings
+    )
 
 
 def examples_used(domain: Domain, how: Adaptation) -> int:

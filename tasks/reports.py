@@ -94,6 +94,9 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
     image_artifact(f"{key}-accuracy", plot_methods(title, bars, 1 / len(domain.labels)), title)
     table_artifact(f"{key}-scores", score_rows(result), f"{title}; means over {result.draws} support draws")
     {"text": show_texts, "vision": show_images, "market": show_timeline}[domain.family](key, domain, p, y)
+    if result.warnings:
+        about = f"What is wrong with the examples of {domain.name}"
+        table_artifact(f"{key}-warnings", [{"warning": warning} for warning in result.warnings], about)
     lineage = {
         "decision": result.decision,
         "model": f"{result.domain} version {result.model_version}",

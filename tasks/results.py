@@ -35,6 +35,7 @@ class AdaptResult(BaseModel):
 
     ``scores`` holds a row a method: ``acclimate`` is the portfolio, the others are methods on their own. The
     challenger that the gate judged is the portfolio's first support draw. ``sets`` is None where models have none.
+    ``warnings`` say what is wrong with the domain's examples, a line each.
     """
 
     domain: str
@@ -57,6 +58,7 @@ class AdaptResult(BaseModel):
     key: str = ""
     reused: bool = False
     baselines: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         (folder / FILE).write_text(self.model_dump_json(indent=1), "utf-8")

@@ -17,7 +17,7 @@ from learners.meta_model import MetaModel
 from learners.suggest import suggest
 from tasks import registry
 from tasks.adapt_steps import Plan
-from tasks.adaptation import Adaptation, Encoded, encode_domain, pool_sample, support_of
+from tasks.adaptation import Adaptation, Encoded, encode_domain, support_of
 from tasks.results import AdaptResult
 from tasks.settings import Settings
 
@@ -47,8 +47,7 @@ def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptatio
     """
     assert data.pool_x is not None
     found = suggest(data.pool_x, data.train_x[support_of(data, how, 0)[0]], n)
-    used = pool_sample(domain.counts["pool"], how)
-    rows = [used[i] for i in found.rows.tolist()]
+    rows = [data.pool_rows[i] for i in found.rows.tolist()]
     p = model.predict_proba(data.pool_x[found.rows]).numpy()
     best = p.argmax(1)
     return pd.DataFrame(
