@@ -200,7 +200,7 @@ def predict(
 
 @app.command()
 def bench(
-    suite: Annotated[str, typer.Argument(help="quick, adapt, omniglot, miniimagenet, lake or speed.")],
+    suite: Annotated[str, typer.Argument(help="quick, adapt, suggest, omniglot, miniimagenet, lake or speed.")],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     draws: Annotated[
         int | None,
@@ -213,10 +213,10 @@ def bench(
     pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet, lake: a side.")] = None,
     episodes: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: test episodes.")] = 1000,
     device: Annotated[str, typer.Option(help="All but quick: cpu or cuda; a GPU where there is one.")] = "",
-    family: Annotated[str, typer.Option(help="adapt: text or vision.")] = "text",
+    family: Annotated[str, typer.Option(help="adapt, suggest: text or vision.")] = "text",
     pools: Annotated[str, typer.Option(help="adapt: which unlabelled pools.")] = "balanced,imbalanced,none",
     sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
-    only: Annotated[str, typer.Option("--domains", help="adapt: targets, comma between them.")] = "",
+    only: Annotated[str, typer.Option("--domains", help="adapt, suggest: targets, comma between.")] = "",
     tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
     export: Annotated[
         Path | None, typer.Option(help="adapt: write supports and tests into this folder, and measure nothing.")
@@ -226,6 +226,7 @@ def bench(
 
     quick: every method on every built-in target at 1, 5 and 10 labels a class. adapt: adaptation to medical domains
     after others, with balanced, imbalanced and no pools, beside logistic regression, fine-tuning and LoRA (reads
+    ACCLIMATE_MIRROR). suggest: the labels that suggestions need, relative to random choice, on medical texts (reads
     ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
     supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual

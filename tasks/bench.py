@@ -15,7 +15,7 @@ from tasks.data import domains_at, snapshot
 from tasks.progress import progress
 from tasks.settings import Settings
 
-SUITES = ("quick", "adapt", "omniglot", "miniimagenet", "lake", "speed")
+SUITES = ("quick", "adapt", "suggest", "omniglot", "miniimagenet", "lake", "speed")
 SHOTS = (1, 5, 10)
 ROUNDS = 7  # of the suite speed
 QUICK_DRAWS = 10
@@ -85,6 +85,10 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         from tasks.bench_adapt import adapt
 
         return adapt(settings, asked, say)
+    if suite == "suggest":
+        from tasks.bench_suggest import bench_suggest
+
+        return bench_suggest(settings, asked, say)
     if suite == "speed":
         from tasks.bench_speed import speed
 

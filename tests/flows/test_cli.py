@@ -171,17 +171,15 @@ MISTAKES = {
     "meta-train --family text --rev nope": "unknown git revision 'nope'",
     "meta-train --family text --steps 0": "greater than or equal to 1",
     "demo --family text --family audio": "no family 'audio'; there are: text, vision, market",
-    "bench slow": "no benchmark 'slow'; there are: quick, adapt, omniglot, miniimagenet, lake, speed",
     "bench lake --methods bpl": "no method 'bpl' in this benchmark; there are: protonet, logistic, nearest, hausdorff",
     "data build --domain nope": "no domain 'nope' in the catalogue; see `acclimate domains list`",
     "data build --domain ../data": "no domain '../data' in the catalogue; see `acclimate domains list`",
     "data build --domain digits --domain clinc150": "clinc150.parquet is read from a mirror: put text/clinc150.parquet "
     "into a folder and set ACCLIMATE_MIRROR to it",
+    "bench slow": "no benchmark 'slow'; there are: quick, adapt, suggest, omniglot, miniimagenet, lake, speed",
     "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
-<<<<<<< HEAD
     "domains check nope": "no domain 'nope' in data/; see `acclimate domains list`",
     "domains check ../data": "domain name '../data': use 1 to 64 lower-case letters",
-=======
     "meta-train --family text --sources nearest:8": "nearest to which domain? Say --for DOMAIN",
     "meta-train --family text --sources best --for trec": "they are all, or nearest:K",
     "meta-train --family text --sources nearest:8 --for digits": "domain digits is of family vision, not text",
@@ -190,7 +188,6 @@ MISTAKES = {
     "domains map --family text": "family text has 0 domains with labels at revision HEAD; a map needs two",
     "domains map -o nowhere/map.png": "cannot write nowhere/map.png: no such folder; choose another path",
     "domains map --rev nope": "unknown git revision 'nope'",
->>>>>>> c4cfc61 (The map's labels keep beside their points; tests of distances and of nearest sources; what the map is good for and what not)
     "domains show nope": "no domain 'nope'; see `acclimate domains list`",
     "domains show ../data": "domain name '../data': use 1 to 64 lower-case letters",
     "predict nope {fine}": "no domain 'nope'; see `acclimate domains list`",
