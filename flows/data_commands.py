@@ -71,12 +71,15 @@ Message = Annotated[str, typer.Option("--message", "-m", help="What changed, in 
 def data_commit(
     message: Message,
     push: Annotated[bool, typer.Option("--push/--no-push", help="Also copy it to the DVC remote.")] = True,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Check what is new or has changed.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Version data/ as it is: DVC keeps the bytes, a git commit of data.dvc names them.
 
-    Nothing else that is staged or changed goes into the commit. Without
-    a DVC remote a folder in .acclimate/ is made one.
+    Domains that are new or have changed are checked first, as by
+    domains check: errors stop. Nothing else that is staged or changed
+    goes into the commit. Without a DVC remote a folder in .acclimate/
+    is made one.
 
     Example: acclimate data commit -m "Add reports of March"
     """
@@ -86,7 +89,7 @@ def data_commit(
 
     s = settings()
     with terminal(err):
-        done = commit(s.root_path, s.home_path, message, say)
+        done = commit(s.root_path, s.home_path, message, say, check)
         pushed, failed = None, None
         if push and done.commit:
             from tasks.remotes import push as copy

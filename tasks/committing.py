@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from domains.checks import check, size
 from domains.domain import Domain
 from domains.errors import UserError
 from tasks.data_diff import DataDiff, compare
@@ -45,7 +46,9 @@ class Committed:
     notes: tuple[str, ...] = ()
 
 
-def commit(root: Path, home: Path, message: str, say: Callable[[str], None] = lambda line: None) -> Committed:
+def commit(
+    root: Path, home: Path, message: str, say: Callable[[str], None] = lambda line: None, checked: bool = True
+) -> Committed:
     """Version ``data/`` as it is; what is staged or changed elsewhere stays as it is.
 
     Killed at any point, it can be run again: until git has the commit, HEAD names the former data. Two at once
@@ -56,6 +59,7 @@ def commit(root: Path, home: Path, message: str, say: Callable[[str], None] = la
         home: where the lock of those who write ``data/`` is.
         message: of the commit.
         say: hears what is waited for.
+        checked: domains that are new or have changed are checked first (``domains/checks``).
 
     Raises:
         UserError: no message, no checkout, no DVC, no ``data/``, no git user, git is in the middle of a merge;
@@ -67,15 +71,19 @@ def commit(root: Path, home: Path, message: str, say: Callable[[str], None] = la
     notes = check_ready(root)
     with _turn(home, say):
         at = head(root)
-        with dvc(root) as repo, locked(repo), progress("read data/", _files(root / "data")) as advance:
-            folder = read_folder(repo, advance)
+        with dvc(root) as repo:
+            with locked(repo), progress("read data/", _files(root / "data")) as advance:
+                folder = read_folder(repo, advance)
             if at is not None and folder.data_hash == at.data_hash and as_committed(root):
                 return Committed(None, DataDiff(at.commit, at.commit, (), ()))
             if not folder.files:
                 raise UserError(f"{root / 'data'} is empty: acclimate data build or acclimate domains add fills it")
             former = _former(root, at)
-            check_changed(root / "data", former or (), folder.files)
-            keep(repo, folder)
+            check_changed(root / "data", former or (), folder.files, checked)  # a minute, perhaps: without DVC's lock
+            with locked(repo):
+                if read_folder(repo, lambda files: None).data_hash != folder.data_hash:
+                    raise UserError("data/ changed while it was checked: try again when nobody writes it")
+                keep(repo, folder)
             places = {md5: Path(repo.cache.local.oid_to_path(md5)) for _, md5 in (*(former or ()), *folder.files)}
         made = commit_pointer(root, folder, message)  # DVC's lock is free again: hooks of git may need it
     before = "" if at is None else at.commit
@@ -104,13 +112,20 @@ def check_ready(root: Path) -> tuple[str, ...]:
     return ()
 
 
-def check_changed(data: Path, before: Listing, after: Listing) -> None:
+def check_changed(data: Path, before: Listing, after: Listing, checked: bool) -> None:
     """Raise UserError where a new or changed domain is not fit to be versioned."""
-    news = set(after) - set(before)
-    for name in sorted(
-        {path.split("/")[0] for path, _ in news if (data / path.split("/")[0] / "domain.yaml").exists()}
-    ):
-        Domain.read(data / name)
+    names = {path.split("/")[0] for path, _ in set(after) - set(before)}
+    for name in sorted(name for name in names if (data / name / "domain.yaml").exists()):
+        domain = Domain.read(data / name)
+        if not checked:
+            continue
+        with progress(f"check {name}", size(domain)) as advance:
+            errors = [finding for finding in check(domain, advance) if finding.is_error]
+        if errors:
+            raise UserError(
+                f"domain {name} is not fit to be versioned: {errors[0]}: {errors[0].kind.what}; all {len(errors)} with "
+                f"remedies: acclimate domains check {name}; --no-check commits it as it is"
+            )
 
 
 @contextmanager

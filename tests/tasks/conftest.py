@@ -144,10 +144,12 @@ class Checkout:
         """Write a domain of so many examples a split."""
         folder = self.root / "data" / name
         folder.mkdir(parents=True, exist_ok=True)
-        about = {"name": name, "family": "text", "role": "target", "labels": list(labels), "counts": counts}
+        role = "target" if "test" in counts else "source"
+        about = {"name": name, "family": "text", "role": role, "labels": list(labels), "counts": counts}
         (folder / "domain.yaml").write_text(yaml.safe_dump(about))
         for split, n in counts.items():
-            table = pa.table({"text": [f"{name} {i}" for i in range(n)], "label": [i % len(labels) for i in range(n)]})
+            texts, y = [f"{name} {split} {i}" for i in range(n)], [i % len(labels) for i in range(n)]
+            table = pa.table({"text": texts} | ({} if split == "pool" else {"label": y}))
             pq.write_table(table, folder / f"{split}.parquet")
         return folder
 

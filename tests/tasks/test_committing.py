@@ -34,6 +34,16 @@ def test_a_commit_names_data_as_it_is_and_says_what_changed(checkout):
     assert snapshot(checkout.root, checkout.home, "zoo").revision == done.commit
 
 
+def test_a_domain_with_errors_is_not_committed_unless_it_is_asked_for(checkout):
+    folder = checkout.write("zoo", train=6, test=6)
+    (folder / "test.parquet").write_bytes((folder / "train.parquet").read_bytes())
+    message = r"domain zoo is not fit .*zoo/test\.parquet row 0: .*also zoo/train\.parquet.*acclimate domains check zoo"
+    with pytest.raises(UserError, match=message):
+        commit(checkout.root, checkout.home, "Add zoo")
+    assert checkout.git("rev-list", "--count", "HEAD") == "1"
+    assert commit(checkout.root, checkout.home, "Add zoo", checked=False).commit
+
+
 def test_what_else_is_staged_or_changed_stays_as_it_is(checkout):
     (checkout.root / "staged.py").write_text("1")
     checkout.git("add", "staged.py")
@@ -279,7 +289,7 @@ def test_two_writers_at_once_both_end_up_committed(checkout):
         command = [sys.executable, "-c", code, name]
         writers.append(subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True))
     for writer in writers:
-        assert (writer.wait(), writer.stderr.read()) == (0, "")
+        assert (writer.wait(), writer.stderr.read().strip()) == (0, "")
     assert set(domains_at(checkout.root)) == {"left", "news", "right", "trec"}
     assert verify(checkout.root).ok
     assert checkout.status() == ""
