@@ -103,18 +103,25 @@ def hold_out(frame: pd.DataFrame, most: pd.Series, rng: np.random.Generator) -> 
 
 def to_table(part: pd.DataFrame, source: Source, labels: tuple[str, ...], labelled: bool) -> pa.Table:
     """Return a shard with the schema metadata that ``datasets`` reads features from."""
-    from datasets import ClassLabel, Features, Image, List, Value
-
     column = EXAMPLE_COLUMN[source.family]
-    kinds: dict[str, Any] = {"text": Value("string"), "image": Image(), "x": List(Value("float32"))}
-    features = {name: Value("string") for name in ("date", "asset") if name in part} | {column: kinds[column]}
-    columns: dict[str, Any] = {name: part[name].tolist() for name in features}
+    extra = tuple(name for name in ("date", "asset") if name in part)
+    columns: dict[str, Any] = {name: part[name].tolist() for name in (*extra, column)}
     if column == "image":
         columns[column] = [{"bytes": image, "path": None} for image in columns[column]]
     if labelled:
-        features["label"] = ClassLabel(names=list(labels))
         columns["label"] = part["label"].map({label: i for i, label in enumerate(labels)}).tolist()
-    return pa.table(columns, schema=Features(features).arrow_schema)
+    return pa.table(columns, schema=shard_schema(column, labels, labelled, extra))
+
+
+def shard_schema(column: str, labels: tuple[str, ...], labelled: bool, extra: tuple[str, ...] = ()) -> pa.Schema:
+    """Return the schema of a shard: columns of text, the example column, and ``label`` where examples have one."""
+    from datasets import ClassLabel, Features, Image, List, Value
+
+    kinds: dict[str, Any] = {"text": Value("string"), "image": Image(), "x": List(Value("float32"))}
+    features = {name: Value("string") for name in extra} | {column: kinds[column]}
+    if labelled:
+        features["label"] = ClassLabel(names=list(labels))
+    return Features(features).arrow_schema
 
 
 def describe(source: Source, labels: tuple[str, ...], frame: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pandas as pd
 
@@ -138,44 +138,32 @@ def read_texts(path: Path, column: str | None) -> NewExamples:
 
 def read_images(path: Path, column: str | None) -> NewExamples:
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES) if path.is_dir() else [path]
-    for file in files:
-        open_image(file, str(file))
     names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
-    return NewExamples([file.read_bytes() for file in files], pd.DataFrame({"file": names}))
+    return NewExamples([read_image(file.read_bytes(), str(file)) for file in files], pd.DataFrame({"file": names}))
 
 
-def open_image(file: Path | BinaryIO, name: str) -> None:
-    """Read an image whole.
+def read_image(content: bytes, name: str) -> bytes:
+    """Return an encoded image as encoders read it (``domains/own/pictures.py``).
 
     Raises:
         UserError: it is none that can be read; ``name`` says which.
     """
-    from PIL import Image, UnidentifiedImageError
+    from domains.own.pictures import picture
 
     try:
-        with Image.open(file) as image:
-            image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{name}: not a readable image; remove it or save it again as PNG") from error
+        return picture(content).content
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name}: not a readable image ({error}); remove it or save it again as PNG") from error
 
 
 def read_prices(path: Path, column: str | None) -> NewExamples:
     from domains.market.features import features
+    from domains.own.prices import asset_table
 
-    table = read_table(path)
-    if isinstance(table.index, pd.DatetimeIndex):
-        table = table.reset_index()
-    if table.shape[1] < 2:
-        raise UserError(f"{path}: expected dates in the first column and the prices of an asset in each other one")
-    first = table.iloc[:, 0]
-    dates = pd.to_datetime(first.astype(str), format="ISO8601", errors="coerce")
-    if dates.isna().any():
-        row = int(dates.isna().argmax())
-        raise UserError(f"{path}: row {row + 1}: {first.iloc[row]!r} is not a date; write YYYY-MM-DD")
     try:
-        x = features(table.iloc[:, 1:].set_index(pd.DatetimeIndex(dates)))
+        x = features(asset_table(read_table(path), path)[0])
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}") from error
     names = x.index.to_frame(index=False).set_axis(["date", "asset"], axis=1)
     last = (names["date"] == names["date"].max()).to_numpy()
     names = names.assign(date=names["date"].dt.strftime("%Y-%m-%d"))

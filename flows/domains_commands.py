@@ -131,4 +131,76 @@ def domains_map(
     if as_json:
         return print_json(found.to_json())
     Console().print(table_of(found.rows()))
+
+
+@app.command("add")
+def domains_add(
+    name: Annotated[str, typer.Argument(help="What to call it: the folder in data/.")],
+    path: Annotated[str, typer.Argument(help="A table, a folder or zip of images, a price file, or a dataset.")],
+    family: Annotated[str | None, typer.Option(help="text, vision or market; inferred.", show_default=False)] = None,
+    text_column: Annotated[str | None, typer.Option(help="Holds the texts; inferred.", show_default=False)] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Holds the labels, empty where unknown; inferred.", show_default=False)
+    ] = None,
+    group_column: Annotated[
+        str | None, typer.Option(help="No value of it on both sides of the split.", show_default=False)
+    ] = None,
+    time_column: Annotated[str | None, typer.Option(help="The newest are the test.", show_default=False)] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
+    test_share: Annotated[float | None, typer.Option(help="Of the labelled examples; 0.2.", show_default=False)] = None,
+    test_most: Annotated[int | None, typer.Option(help="Test examples a class; 200.", show_default=False)] = None,
+    start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
+    end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
+    keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave out examples that cannot be read.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of a domain of that name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what was understood, and write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add a domain of your own: texts, images or prices; what was understood is shown.
+
+    Texts: CSV, TSV, JSONL or Parquet with a text and a label column; rows without a label become the unlabelled pool.
+
+    Images: a folder, or a zip of one, with a folder a class; those in unlabelled/ become the pool.
+
+    Prices: daily closes, wide or long; states of volatility become the labels.
+
+    Or the name of a Hugging Face dataset, or a folder that datasets wrote.
+
+    Example: acclimate domains add reports reports.csv --label-column diagnosis --group-column patient
+    """
+    from domains.own.asked import Asked
+    from tasks.adding import add, check_free, understand
+    from tasks.progress import terminal
+    from tasks.settings import families
+
+    s = settings()
+    check_free(s, name, replace)
+    asked = Asked(
+        families([family])[0] if family is not None else None,
+        *(text_column, label_column, group_column, time_column, encoding, test_share, test_most),
+        keep_case=keep_case,
+        skip_unreadable=skip_unreadable,
+        start=start,
+        end=end,
+    )
+    with terminal(err):
+        found = understand(path, asked)
+        if not as_json:
+            from tasks.understood import understood
+
+            Console().print(*understood(name, found))
+        if not dry_run:
+            add(s, name, found, replace)
+    if as_json:
+        return print_json({"domain": name, "written": not dry_run} | found.summary())
+    if dry_run:
+        err.print("nothing is written: --dry-run")
+    else:
+        err.print(
+            f'data/{name} is written. Next: acclimate data commit -m "{name}", then acclimate adapt {name}',
+            soft_wrap=True,
+        )
     return None

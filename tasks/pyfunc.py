@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from domains.domain import EXAMPLE_COLUMN, Family
 from domains.errors import UserError
-from domains.files import open_image
+from domains.files import read_image
 from learners.classifier import Classifier
 from tasks.answers import answers
 from tasks.encoding import encode_here, encoder_identity, weights_here
@@ -115,8 +114,7 @@ def image(value: Any, row: int) -> bytes:
         raw = value if isinstance(value, bytes) else base64.b64decode(value, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
         raise UserError(f"row {row} is not base64; send the bytes of an image file so encoded") from error
-    open_image(io.BytesIO(raw), f"row {row}")
-    return raw
+    return read_image(raw, f"row {row}")
 
 
 def _load_pyfunc(data_path: str) -> AdaptedModel:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import TracebackType
@@ -60,7 +60,7 @@ class ImageArchive:
             ``MOST_BYTES``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, endings: Set[str] = ENDINGS) -> None:
         self.path = path
         try:
             self._zip = ZipFile(path)
@@ -75,7 +75,7 @@ class ImageArchive:
         self.names = sorted(
             name
             for name, member in paths.items()
-            if member.suffix.lower() in ENDINGS and "__MACOSX" not in member.parts  # there macOS keeps attributes
+            if member.suffix.lower() in endings and "__MACOSX" not in member.parts  # there macOS keeps attributes
         )
 
     def _check(self) -> None:

@@ -1,0 +1,29 @@
+"""What stands in a cell, as text."""
+
+import math
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+
+def as_text(value: Any) -> str | None:
+    """Return a cell as text: a number as people write it (``1``, not ``1.0``), nothing or NaN as the empty text.
+
+    None where it holds no single value (a list, bytes, an object).
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return "" if math.isnan(value) else str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, bool | int | Decimal):
+        return str(value)
+    return value.isoformat() if isinstance(value, date | datetime) else None
+
+
+def image_bytes(value: Any) -> bytes | None:
+    """Return the bytes of a cell that holds an image, as ``datasets`` writes them or as they are; else None."""
+    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
+        value = value["bytes"]
+    return value if isinstance(value, bytes) else None

@@ -1,0 +1,86 @@
+"""In which encoding a text file is, found by reading it once; its sha256 is taken on the way."""
+
+import codecs
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from domains.errors import UserError
+
+BLOCK = 2**20  # bytes
+
+#: Latin letters are mostly ASCII; where more of the letters are not, a guess of an encoding for them would be blind.
+MOST_FOREIGN = 0.2
+
+ASCII = bytes(range(128))
+NO_LETTERS = bytes(c for c in range(256) if not (chr(c).isascii() and chr(c).isalpha()))
+UNDEFINED = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))  # in Windows-1252
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one reading of a text file tells: sha256, encoding for ``open``, number of line ends, and a warning."""
+
+    sha256: str
+    encoding: str
+    lines: int
+    warning: str = ""
+
+
+def scan(path: Path, encoding: str | None = None) -> Scan:
+    """Find out the encoding of a text file: as said, else UTF-8 with or without mark, UTF-16 by its mark, else
+    Windows-1252 where the file can be that, which is a guess and comes with a warning.
+
+    Raises:
+        UserError: it is in none of them, or not in the one said.
+    """
+    with path.open("rb") as stream:
+        marked = stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    said = encoding or ("utf-16" if marked else "utf-8-sig")
+    try:
+        decoder = codecs.getincrementaldecoder(said)()
+        open(path, encoding=said).close()  # refuses codecs that are not of texts
+    except LookupError:
+        raise UserError(f"--encoding {said}: no such encoding; try utf-8, cp1252, latin-1 or utf-16") from None
+    whole, lines, letters, foreign, impossible, at, wrong = hashlib.sha256(), 0, 0, 0, False, 0, -1
+    zero = -1
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            whole.update(block)
+            lines += block.count(b"\n")
+            letters += len(block.translate(None, NO_LETTERS))
+            foreign += len(block.translate(None, ASCII))
+            impossible = impossible or any(byte in block for byte in UNDEFINED)
+            if zero < 0 and b"\0" in block:
+                zero = at + block.index(b"\0")
+            if wrong < 0:
+                pending = len(decoder.getstate()[0])
+                try:
+                    decoder.decode(block)
+                except UnicodeError as error:
+                    wrong = at - pending + getattr(error, "start", 0)
+            at += len(block)
+    try:
+        if wrong < 0:
+            decoder.decode(b"", final=True)
+    except UnicodeError:
+        wrong = at
+    if zero >= 0 and not said.lower().startswith(("utf-16", "utf_16", "utf-32", "utf_32")):
+        raise UserError(f"{path}: has a zero byte at {zero}, so it is no text file; save it as UTF-8 text")
+    if wrong < 0:
+        return Scan(whole.hexdigest(), said, lines)
+    if encoding or marked:
+        raise UserError(f"{path}: not {said} at byte {wrong}; save it as UTF-8, or say another --encoding")
+    if impossible or foreign > MOST_FOREIGN * (letters + foreign):
+        raise UserError(f"{path}: not UTF-8 at byte {wrong}; save it as UTF-8, or say --encoding")
+    return Scan(
+        whole.hexdigest(), "cp1252", lines, f"not UTF-8 ({sample(path, wrong)}); read as cp1252: else say --encoding"
+    )
+
+
+def sample(path: Path, at: int) -> str:
+    """Return what stands around a byte, read as Windows-1252, with its place."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, at - 12))
+        around = stream.read(24).decode("cp1252", "replace")
+    return f"byte {at}: {' '.join(around.split())!r}"

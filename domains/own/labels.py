@@ -1,0 +1,62 @@
+"""What users call a class: one name for what differs by spaces, case or a decimal zero only."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+#: Labels that say that there is none, in lower case.
+MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null"})
+
+INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
+SHOWN = 5  # of a list in a warning
+
+
+def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[str, str | None], list[str]]:
+    """Return the class of every label as it stands in the data (None: not labelled), and warnings.
+
+    Runs of white space are one space. ``1.0`` is ``1`` where all labels are whole numbers. Labels that differ only by
+    case are one class, called as most of them are, unless ``keep_case``.
+
+    Args:
+        raw: how often every label stands in the data.
+    """
+    tidy = {label: unicodedata.normalize("NFC", " ".join(label.split())) for label in raw}
+    missing = {label for label, name in tidy.items() if name.lower() in MISSING}
+    warnings = []
+    if said := [label for label in missing if label.strip()]:
+        count = sum(raw[label] for label in said)
+        warnings.append(f"{count:,} labels read {listed(said)}: taken as not labelled")
+    names = {label: name for label, name in tidy.items() if label not in missing}
+    if all(INTEGER.fullmatch(name) for name in names.values()):
+        names = {label: re.sub(r"\.0+$", "", name) for label, name in names.items()}
+    if spaced := [label for label in names if label != tidy[label]]:
+        warnings.append(f"spaces in labels do not count: {listed(spaced)}")
+    if not keep_case:
+        again: dict[str, Counter[str]] = defaultdict(Counter)
+        for label, name in names.items():
+            again[name.casefold()][name] += raw[label]
+        best = {key: min(found, key=lambda name: (-found[name], name)) for key, found in again.items()}
+        for key, found in sorted(again.items()):
+            if len(found) > 1:
+                counted = ", ".join(f"{name!r} ({found[name]:,})" for name in sorted(found))
+                warnings.append(
+                    f"labels that differ only by case are one class, {best[key]!r}: {counted}; "
+                    "--keep-case keeps them apart"
+                )
+        names = {label: best[name.casefold()] for label, name in names.items()}
+    return {label: names.get(label) for label in raw}, warnings
+
+
+def listed(labels: list[str]) -> str:
+    """Return some of the labels, quoted, and how many more there are."""
+    shown = sorted(labels)
+    more = f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else ""
+    return ", ".join(map(repr, shown[:SHOWN])) + more
+
+
+def in_order(labels: set[str]) -> tuple[str, ...]:
+    """Return class names in order: numbers by size, else by letters."""
+    if all(INTEGER.fullmatch(label) for label in labels):
+        return tuple(sorted(labels, key=lambda label: (float(label), label)))
+    return tuple(sorted(labels))

@@ -1,0 +1,200 @@
+"""The first reading of a domain's examples: a few bytes of each are kept, never the examples."""
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from domains.domain import Family
+from domains.errors import UserError
+
+MOST_LABELS = 10_000  # different ones; a column of more holds something else
+EMPTY, UNREADABLE = -2, -3
+
+
+class Item(NamedTuple):
+    """One example as it stands in the input; the label, group and time are as text, empty where there is none."""
+
+    example: Any
+    label: str
+    group: str = ""
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Examples that can be read again and again.
+
+    Attributes:
+        read: all of them, in the same order each time.
+        where: the name of an example by its place, for messages: ``row 3``, ``cat/1.png``.
+        prepare: what is written for a raw example, and what was changed for it, in words. ValueError: cannot be used.
+        sha256: of the input, called after the first reading.
+        columns: what the columns were taken for, by ``text``, ``label``, ``group``, ``time``.
+    """
+
+    family: Family
+    kind: str
+    file: str
+    size: int
+    read: Callable[[], Iterator[Item]]
+    where: Callable[[int], str]
+    prepare: Callable[[Any], tuple[Any, tuple[str, ...]]]
+    sha256: Callable[[], str]
+    columns: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the first reading found, by example [n].
+
+    Attributes:
+        digest: [n, 2] 128 bits of a hash of the content, white space apart.
+        code: [n] index into ``labels``, or EMPTY, or UNREADABLE.
+        labels: every label as it stands in the input.
+        group: [n] a number a group; examples without group have one each.
+        time: [n] seconds, or numbers as they stand.
+        changes: how many examples were changed, by what, and the first of them.
+        faults: why examples cannot be read, by place.
+    """
+
+    digest: np.ndarray
+    code: np.ndarray
+    labels: tuple[str, ...]
+    group: np.ndarray
+    time: np.ndarray
+    changes: dict[str, tuple[int, int]]
+    faults: dict[int, str]
+
+
+def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callable[[int], None]) -> Survey:
+    """Read all examples once.
+
+    Raises:
+        UserError: as the reading; too many different labels; a time that is none.
+    """
+    digest, code, group, time = bytearray(), array("q"), array("Q"), array("d")
+    codes: dict[str, int] = {}
+    changes: Counter[str] = Counter()
+    first: dict[str, int] = {}
+    faults: dict[int, str] = {}
+    read_time = Times(f"{name}: column {items.columns.get('time')}")
+    for i, (item, (found, changed)) in enumerate(prepared(items)):
+        digest += fingerprint(item.example)
+        if isinstance(found, Exception):
+            faults[i] = str(found)
+            code.append(UNREADABLE)
+        elif found == "" or found is None or (isinstance(found, str) and not found.strip()):
+            code.append(EMPTY)
+        else:
+            code.append(codes.setdefault(item.label, len(codes)))
+        for word in changed:
+            changes[word] += 1
+            first.setdefault(word, i)
+        if grouped:
+            own = item.group.strip() or f"\0{i}"
+            group.append(int.from_bytes(hashlib.blake2b(own.encode(), digest_size=8).digest(), "big"))
+        if timed:
+            time.append(read_time(item.time, items.where(i)) if code[-1] >= 0 else 0.0)
+        if len(codes) > MOST_LABELS:
+            raise UserError(
+                f"{name}: more than {MOST_LABELS:,} different labels (column {items.columns.get('label')}); "
+                "say --label-column"
+            )
+        advance(1)
+    return Survey(
+        np.frombuffer(bytes(digest), np.uint64).reshape(-1, 2),
+        np.array(code, np.int64),
+        tuple(codes),
+        np.array(group, np.uint64),
+        np.array(time),
+        {word: (count, first[word]) for word, count in changes.items()},
+        faults,
+    )
+
+
+def prepared(items: Items) -> Iterator[tuple[Item, tuple[Any, tuple[str, ...]]]]:
+    """Yield every example with what would be written for it, or the ValueError that says why not.
+
+    Images are decoded on all cores, a few ahead of the one that is yielded.
+    """
+    if items.family != "vision":
+        for item in items.read():
+            yield item, attempt(items.prepare, item.example)
+        return
+    import os
+    from collections import deque
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    cores = os.cpu_count() or 1
+    running: deque[tuple[Item, Future[tuple[Any, tuple[str, ...]]]]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        for item in items.read():
+            running.append((item, pool.submit(attempt, items.prepare, item.example)))
+            if len(running) > 2 * cores:
+                done, future = running.popleft()
+                yield done, future.result()
+        while running:
+            done, future = running.popleft()
+            yield done, future.result()
+
+
+def attempt(prepare: Callable[[Any], tuple[Any, tuple[str, ...]]], example: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return what is written for an example, or the ValueError in its place."""
+    try:
+        return prepare(example)
+    except ValueError as error:
+        return error, ()
+
+
+def fingerprint(example: Any) -> bytes:
+    """Return 16 bytes that name a content; texts that differ only by white space have the same."""
+    if isinstance(example, str):
+        example = " ".join(example.split()).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(example or b"", digest_size=16).digest()
+
+
+class Times:
+    """Read times: ISO dates, or numbers (years, days) where the first is one."""
+
+    def __init__(self, where: str) -> None:
+        self.where, self.numbers = where, None
+
+    numbers: bool | None
+
+    def __call__(self, text: str, row: str) -> float:
+        """Return a number that grows with time.
+
+        Raises:
+            UserError: it is empty, or not of the kind of the first.
+        """
+        text = text.strip()
+        if self.numbers is None:
+            self.numbers = number(text) is not None
+        value = number(text) if self.numbers else seconds(text)
+        if value is None:
+            kind = "number" if self.numbers else "date"
+            raise UserError(f"{self.where}: {row}: {text!r} is not a {kind}; write YYYY-MM-DD in all rows")
+        return value
+
+
+def number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def seconds(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,224 @@
+"""From examples as they stand in the input to what is written: labels, copies, split, and every warning."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from domains.domain import EXAMPLE_COLUMN
+from domains.errors import UserError
+from domains.own.asked import SEED, Asked, Found, Row
+from domains.own.copies import find_copies
+from domains.own.division import POOL, SPLITS, TEST, TRAIN, Division, by_class, by_group, by_time
+from domains.own.labels import SHOWN, in_order, name_classes
+from domains.own.survey import EMPTY, Items, Survey, attempt, fingerprint, survey
+
+EXAMPLES = 4  # shown before anything is written
+FEW = 10  # labelled examples of a class, under which there is a warning
+SMALL_TEST = 30  # test examples in all, under which there is one
+CONFLICTS = 3  # that are named
+
+
+def understand(items: Items, asked: Asked, advance: Callable[[int], None]) -> Found:
+    """Read everything once, and say what it is.
+
+    Raises:
+        UserError: there are no examples, not two classes with labels, an image cannot be read, or no test can be made.
+    """
+    grouped, timed = asked.group_column is not None, asked.time_column is not None
+    seen = survey(items, items.file, grouped, timed, advance)
+    warnings = [*items.warnings, *readable(items, seen, asked)]
+    names, more = name_classes(labels_by_count(seen), asked.keep_case)
+    warnings += more
+    labels = in_order({name for name in names.values() if name is not None})
+    index = {label: i for i, label in enumerate(labels)}
+    number = np.array([-1 if names[raw] is None else index[names[raw]] for raw in seen.labels] or [-1])  # type: ignore[index]
+    y = np.where(seen.code >= 0, number[np.maximum(seen.code, 0)], -1)
+    copies = find_copies(seen.digest, y, seen.code >= 0)
+    warnings += copies_found(items, copies.dropped, copies.conflicts)
+    y, division, labels, more = divided(items, asked, seen, copies.keep, copies.y, labels)
+    warnings += [*more, *division.warnings]
+    counts = {split: int((division.split == i).sum()) for i, split in enumerate(SPLITS)}
+    classes = {
+        label: {
+            split: int(((y == c) & (division.split == at)).sum()) for split, at in (("train", TRAIN), ("test", TEST))
+        }
+        for c, label in enumerate(labels)
+    }
+    warnings += small(classes, counts)
+    rows = reader(items, seen, y, division.split)
+    how: dict[str, Any] = {"by": "time" if timed else "group" if grouped else "class", "share": asked.share}
+    how |= {"most_a_class": asked.most} | ({} if timed else {"seed": SEED})
+    how |= {"column": asked.time_column or asked.group_column} if timed or grouped else {}
+    return Found(
+        items.family,
+        items.kind,
+        items.file,
+        items.sha256(),
+        items.columns,
+        labels,
+        {split: count for split, count in sorted(counts.items()) if count},
+        classes,
+        tuple(shown(rows, labels)),
+        tuple(warnings),
+        division.rule,
+        how,
+        rows,
+    )
+
+
+def labels_by_count(seen: Survey) -> dict[str, int]:
+    """Return how often every label stands at a usable example."""
+    counts = np.bincount(seen.code[seen.code >= 0], minlength=len(seen.labels))
+    return dict(zip(seen.labels, counts.tolist(), strict=True))
+
+
+def readable(items: Items, seen: Survey, asked: Asked) -> list[str]:
+    """Return warnings of examples that are empty, unreadable or changed.
+
+    Raises:
+        UserError: there are no examples, or one is unreadable and none may be left out.
+    """
+    if not len(seen.code):
+        raise UserError(f"{items.file}: no examples in it")
+    warnings = []
+    if seen.faults:
+        first = ", ".join(f"{items.where(i)} ({why})" for i, why in list(seen.faults.items())[:CONFLICTS])
+        count = len(seen.faults)
+        what = "images" if items.family == "vision" else "texts"
+        if not asked.skip_unreadable:
+            raise UserError(
+                f"{items.file}: {count:,} unreadable {what}: {first}; mend or remove them, or say --skip-unreadable"
+            )
+        warnings.append(f"{count:,} unreadable {what} left out: {first}")
+    empty = np.flatnonzero(seen.code == EMPTY)
+    if len(empty):
+        warnings.append(f"{len(empty):,} empty texts left out: {places(items, empty.tolist())}")
+    for word, (count, first_at) in sorted(seen.changes.items()):
+        warnings.append(f"{count:,} images {word}, the first is {items.where(first_at)}")
+    if not (seen.code >= 0).any():
+        raise UserError(f"{items.file}: no examples in it that can be used ({'; '.join(warnings)})")
+    return warnings
+
+
+def copies_found(items: Items, dropped: int, conflicts: tuple[tuple[int, ...], ...]) -> list[str]:
+    """Return warnings of copies."""
+    warnings = []
+    if dropped:
+        warnings.append(f"{dropped:,} copies of other examples left out")
+    if conflicts:
+        named = "; ".join(places(items, list(each)) for each in conflicts[:CONFLICTS])
+        more = f" and {len(conflicts) - CONFLICTS:,} more" if len(conflicts) > CONFLICTS else ""
+        warnings.append(
+            f"{len(conflicts):,} examples carry different labels, so their label does not count: {named}{more}"
+        )
+    return warnings
+
+
+def divided(
+    items: Items, asked: Asked, seen: Survey, keep: np.ndarray, y: np.ndarray, labels: tuple[str, ...]
+) -> tuple[np.ndarray, Division, tuple[str, ...], list[str]]:
+    """Divide what is kept; classes that no example of train has go, with their test examples.
+
+    Returns:
+        y [n] (classes of kept labelled examples, else -1), the division of all n, the labels, and warnings.
+    """
+    rows, n = np.flatnonzero(keep), len(labels)
+    present = np.unique(y[rows][y[rows] >= 0])
+    if len(present) < 2:
+        some = f" ({labels[present[0]]!r})" if len(present) else ""
+        column = f" in column {items.columns['label']}" if "label" in items.columns else ""
+        raise UserError(
+            f"{items.file}: {len(present)} labels{column}{some} at examples that can be used; there must be two or "
+            "more to tell apart"
+        )
+    at = y[rows]
+    if asked.time_column is not None:
+        part = by_time(at, seen.time[rows], n, asked.share, asked.most, asked.time_column)
+    elif asked.group_column is not None:
+        part = by_group(at, seen.group[rows], n, asked.share, asked.most, SEED, asked.group_column)
+    else:
+        part = by_class(at, n, asked.share, asked.most, SEED)
+    split = np.full(len(y), len(SPLITS), np.int8)
+    split[rows] = part.split
+    y = np.where(keep, y, -1)
+    learned = np.unique(y[split == TRAIN])
+    lost, warnings = [c for c in range(n) if c not in set(learned.tolist())], []
+    for c in lost:
+        gone = y == c
+        split[gone & (split == TEST)] = len(SPLITS)
+        warnings.append(
+            f"class {labels[c]!r} has no example in train, so it is left out ({int(gone.sum()):,} examples)"
+        )
+    if len(learned) < 2:
+        raise UserError(f"{items.file}: train has {len(learned)} classes after the split; divide in another way")
+    if not (split == TEST).any():
+        raise UserError(f"{items.file}: no class has the two labelled examples that a test needs; label more")
+    new = np.full(n + 1, -1)
+    new[learned] = np.arange(len(learned))
+    return new[y], Division(split, part.rule, part.warnings), tuple(labels[c] for c in learned), warnings
+
+
+def small(classes: dict[str, dict[str, int]], counts: dict[str, int]) -> list[str]:
+    """Return warnings of classes and tests that are small."""
+    few = {label: sum(of.values()) for label, of in classes.items() if sum(of.values()) < FEW}
+    warnings = []
+    if few:
+        named = ", ".join(f"{label!r} ({n})" for label, n in list(few.items())[:SHOWN])
+        more = f" and {len(few) - SHOWN:,} more" if len(few) > SHOWN else ""
+        warnings.append(f"{len(few):,} classes have fewer than {FEW} labelled examples: {named}{more}")
+    if untested := [label for label, of in classes.items() if not of["test"]]:
+        named = ", ".join(map(repr, untested[:SHOWN]))
+        warnings.append(f"{len(untested):,} classes have no test example, so they are never measured: {named}")
+    if counts["test"] < SMALL_TEST:
+        warnings.append(f"{counts['test']} test examples in all: measured accuracy will be rough")
+    return warnings
+
+
+def reader(items: Items, seen: Survey, y: np.ndarray, split: np.ndarray) -> Callable[[], Iterator[Row]]:
+    """Return how the examples are read once more, each checked against what was seen."""
+    column = EXAMPLE_COLUMN[items.family]
+    wrap = (lambda image: {"bytes": image, "path": None}) if items.family == "vision" else (lambda text: text)
+
+    def rows() -> Iterator[Row]:
+        i = -1
+        for i, item in enumerate(items.read()):
+            if i >= len(split) or split[i] >= len(SPLITS):
+                continue
+            if fingerprint(item.example) != seen.digest[i].tobytes():
+                raise changed(items)
+            example, _ = attempt(items.prepare, item.example)
+            label = {} if split[i] == POOL else {"label": int(y[i])}
+            yield SPLITS[split[i]], {column: wrap(example)} | label
+        if i + 1 != len(split):
+            raise changed(items)
+
+    return rows
+
+
+def changed(items: Items) -> UserError:
+    return UserError(f"{items.file}: changed while it was read; try again when nobody writes it")
+
+
+def shown(rows: Callable[[], Iterator[Row]], labels: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Yield an example of the first classes and of the pool."""
+    wanted = Counter({*labels[: EXAMPLES - 1], ""})
+    for _, (_, cells) in zip(range(5000), rows(), strict=False):
+        label = labels[cells["label"]] if "label" in cells else ""
+        if wanted[label]:
+            wanted[label] -= 1
+            example = next(value for key, value in cells.items() if key != "label")
+            text = " ".join(example.split())[:160] if isinstance(example, str) else f"{len(example['bytes']):,} bytes"
+            yield {"label": label, "example": text}
+        if not +wanted:
+            return
+
+
+def places(items: Items, at: list[int]) -> str:
+    """Return the names of some examples."""
+    more = f" and {len(at) - SHOWN:,} more" if len(at) > SHOWN else ""
+    names = [items.where(i) for i in at[:SHOWN]]
+    if all(name.startswith("row ") for name in names):
+        names = [names[0].replace("row", "rows" if len(names) > 1 else "row"), *(name[4:] for name in names[1:])]
+    return ", ".join(names) + more
