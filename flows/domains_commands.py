@@ -191,7 +191,8 @@ def domains_add(
         if not as_json:
             from tasks.understood import understood
 
-            Console().print(*understood(name, found))
+            for part in understood(name, found):
+                Console().print(part)
         if not dry_run:
             add(s, name, found, replace)
     if as_json:

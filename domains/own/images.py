@@ -9,6 +9,7 @@ from pathlib import Path
 from domains.errors import UserError
 from domains.files import IMAGES
 from domains.own.asked import Asked
+from domains.own.labels import many
 from domains.own.pictures import MOST_BYTES, picture
 from domains.own.survey import Item, Items
 from domains.vision.archives import ImageArchive
@@ -62,7 +63,9 @@ def from_names(
     found = sorted(name for name in names if Path(name).suffix.lower() in IMAGES)
     others = Counter(Path(name).suffix.lower() or "without ending" for name in set(names) - set(found))
     if others:
-        warnings.append(f"{others.total():,} files are no images ({', '.join(sorted(others)[:5])}): left out")
+        warnings.append(
+            f"{many(others.total(), 'file')} that are no images ({', '.join(sorted(others)[:5])}): left out"
+        )
     if not found:
         raise UserError(f"{path}: no examples in it; put images ({', '.join(sorted(IMAGES))}) into a folder a class")
     labels = labels_of(path, found)

@@ -26,7 +26,7 @@ def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[
     warnings = []
     if said := [label for label in missing if label.strip()]:
         count = sum(raw[label] for label in said)
-        warnings.append(f"{count:,} labels read {listed(said)}: taken as not labelled")
+        warnings.append(f"{many(count, 'label')} read {listed(said)}: taken as not labelled")
     names = {label: name for label, name in tidy.items() if label not in missing}
     if all(INTEGER.fullmatch(name) for name in names.values()):
         names = {label: re.sub(r"\.0+$", "", name) for label, name in names.items()}
@@ -46,6 +46,11 @@ def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[
                 )
         names = {label: best[name.casefold()] for label, name in names.items()}
     return {label: names.get(label) for label in raw}, warnings
+
+
+def many(count: int, one: str, more: str = "") -> str:
+    """Return a count with its noun: ``1 copy``, ``2,000 copies``."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def listed(labels: list[str]) -> str:

@@ -11,7 +11,7 @@ from domains.errors import UserError
 from domains.own.asked import SEED, Asked, Found, Row
 from domains.own.copies import find_copies
 from domains.own.division import POOL, SPLITS, TEST, TRAIN, Division, by_class, by_group, by_time
-from domains.own.labels import SHOWN, in_order, name_classes
+from domains.own.labels import SHOWN, in_order, many, name_classes
 from domains.own.survey import EMPTY, Items, Survey, attempt, fingerprint, survey
 
 EXAMPLES = 4  # shown before anything is written
@@ -86,17 +86,15 @@ def readable(items: Items, seen: Survey, asked: Asked) -> list[str]:
     if seen.faults:
         first = ", ".join(f"{items.where(i)} ({why})" for i, why in list(seen.faults.items())[:CONFLICTS])
         count = len(seen.faults)
-        what = "images" if items.family == "vision" else "texts"
+        what = many(count, "unreadable image" if items.family == "vision" else "unreadable text")
         if not asked.skip_unreadable:
-            raise UserError(
-                f"{items.file}: {count:,} unreadable {what}: {first}; mend or remove them, or say --skip-unreadable"
-            )
-        warnings.append(f"{count:,} unreadable {what} left out: {first}")
+            raise UserError(f"{items.file}: {what}: {first}; mend or remove, or say --skip-unreadable")
+        warnings.append(f"{what} left out: {first}")
     empty = np.flatnonzero(seen.code == EMPTY)
     if len(empty):
-        warnings.append(f"{len(empty):,} empty texts left out: {places(items, empty.tolist())}")
+        warnings.append(f"{many(len(empty), 'empty text')} left out: {places(items, empty.tolist())}")
     for word, (count, first_at) in sorted(seen.changes.items()):
-        warnings.append(f"{count:,} images {word}, the first is {items.where(first_at)}")
+        warnings.append(f"{many(count, 'image')} {word}, the first is {items.where(first_at)}")
     if not (seen.code >= 0).any():
         raise UserError(f"{items.file}: no examples in it that can be used ({'; '.join(warnings)})")
     return warnings
@@ -106,12 +104,12 @@ def copies_found(items: Items, dropped: int, conflicts: tuple[tuple[int, ...], .
     """Return warnings of copies."""
     warnings = []
     if dropped:
-        warnings.append(f"{dropped:,} copies of other examples left out")
+        warnings.append(f"{many(dropped, 'copy', 'copies')} of other examples left out")
     if conflicts:
         named = "; ".join(places(items, list(each)) for each in conflicts[:CONFLICTS])
         more = f" and {len(conflicts) - CONFLICTS:,} more" if len(conflicts) > CONFLICTS else ""
         warnings.append(
-            f"{len(conflicts):,} examples carry different labels, so their label does not count: {named}{more}"
+            f"{many(len(conflicts), 'example')} with copies of another label, so no label of it counts: {named}{more}"
         )
     return warnings
 
@@ -149,7 +147,7 @@ def divided(
         gone = y == c
         split[gone & (split == TEST)] = len(SPLITS)
         warnings.append(
-            f"class {labels[c]!r} has no example in train, so it is left out ({int(gone.sum()):,} examples)"
+            f"class {labels[c]!r} has no example in train, so it is left out ({many(int(gone.sum()), 'example')})"
         )
     if len(learned) < 2:
         raise UserError(f"{items.file}: train has {len(learned)} classes after the split; divide in another way")
@@ -167,12 +165,12 @@ def small(classes: dict[str, dict[str, int]], counts: dict[str, int]) -> list[st
     if few:
         named = ", ".join(f"{label!r} ({n})" for label, n in list(few.items())[:SHOWN])
         more = f" and {len(few) - SHOWN:,} more" if len(few) > SHOWN else ""
-        warnings.append(f"{len(few):,} classes have fewer than {FEW} labelled examples: {named}{more}")
+        warnings.append(f"{many(len(few), 'class', 'classes')} with fewer than {FEW} labelled examples: {named}{more}")
     if untested := [label for label, of in classes.items() if not of["test"]]:
         named = ", ".join(map(repr, untested[:SHOWN]))
-        warnings.append(f"{len(untested):,} classes have no test example, so they are never measured: {named}")
+        warnings.append(f"{many(len(untested), 'class', 'classes')} without a test example, never measured: {named}")
     if counts["test"] < SMALL_TEST:
-        warnings.append(f"{counts['test']} test examples in all: measured accuracy will be rough")
+        warnings.append(f"{many(counts['test'], 'test example')} in all: measured accuracy will be rough")
     return warnings
 
 
