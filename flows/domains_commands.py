@@ -169,7 +169,7 @@ def domains_add(
 
     Or the name of a Hugging Face dataset, or a folder that datasets wrote.
 
-    Example: acclimate domains add reports reports.csv --label-column diagnosis --group-column patient
+    Example: acclimate domains add reports reports.csv --label-column diagnosis
     """
     from domains.own.asked import Asked
     from tasks.adding import add, check_free, understand

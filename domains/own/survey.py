@@ -60,6 +60,7 @@ class Survey:
         labels: every label as it stands in the input.
         group: [n] a number a group; examples without group have one each.
         time: [n] seconds, or numbers as they stand.
+        altered: [n] whether another content than the raw one is written.
         changes: how many examples were changed, by what, and the first of them.
         faults: why examples cannot be read, by place.
     """
@@ -69,6 +70,7 @@ class Survey:
     labels: tuple[str, ...]
     group: np.ndarray
     time: np.ndarray
+    altered: np.ndarray
     changes: dict[str, tuple[int, int]]
     faults: dict[int, str]
 
@@ -79,7 +81,7 @@ def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callabl
     Raises:
         UserError: as the reading; too many different labels; a time that is none.
     """
-    digest, code, group, time = bytearray(), array("q"), array("Q"), array("d")
+    digest, altered, code, group, time = bytearray(), bytearray(), array("q"), array("Q"), array("d")
     codes: dict[str, int] = {}
     changes: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -87,6 +89,7 @@ def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callabl
     read_time = Times(f"{name}: column {items.columns.get('time')}")
     for i, (item, (found, changed)) in enumerate(prepared(items)):
         digest += fingerprint(item.example)
+        altered.append(bool(changed))
         if isinstance(found, Exception):
             faults[i] = str(found)
             code.append(UNREADABLE)
@@ -114,19 +117,23 @@ def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callabl
         tuple(codes),
         np.array(group, np.uint64),
         np.array(time),
+        np.frombuffer(bytes(altered), bool),
         {word: (count, first[word]) for word, count in changes.items()},
         faults,
     )
 
 
-def prepared(items: Items) -> Iterator[tuple[Item, tuple[Any, tuple[str, ...]]]]:
-    """Yield every example with what would be written for it, or the ValueError that says why not.
+def prepared(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[Item, tuple[Any, tuple[str, ...]]]]:
+    """Yield every example with what is written for it, or the ValueError that says why not.
 
     Images are decoded on all cores, a few ahead of the one that is yielded.
+
+    Args:
+        only: [n] which examples are not written as they stand; None: nobody knows yet.
     """
-    if items.family != "vision":
+    if items.family != "vision" or (only is not None and not only.any()):
         for item in items.read():
-            yield item, attempt(items.prepare, item.example)
+            yield item, attempt(items.prepare, item.example) if only is None else (item.example, ())
         return
     import os
     from collections import deque
@@ -135,14 +142,20 @@ def prepared(items: Items) -> Iterator[tuple[Item, tuple[Any, tuple[str, ...]]]]
     cores = os.cpu_count() or 1
     running: deque[tuple[Item, Future[tuple[Any, tuple[str, ...]]]]] = deque()
     with ThreadPoolExecutor(cores) as pool:
-        for item in items.read():
-            running.append((item, pool.submit(attempt, items.prepare, item.example)))
+        for i, item in enumerate(items.read()):
+            keep = only is not None and not (i < len(only) and only[i])
+            running.append((item, pool.submit(attempt, as_it_stands if keep else items.prepare, item.example)))
             if len(running) > 2 * cores:
                 done, future = running.popleft()
                 yield done, future.result()
         while running:
             done, future = running.popleft()
             yield done, future.result()
+
+
+def as_it_stands(example: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return an example of which nothing has to be changed."""
+    return example, ()
 
 
 def attempt(prepare: Callable[[Any], tuple[Any, tuple[str, ...]]], example: Any) -> tuple[Any, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from domains.own.asked import SEED, Asked, Found, Row
 from domains.own.copies import find_copies
 from domains.own.division import POOL, SPLITS, TEST, TRAIN, Division, by_class, by_group, by_time
 from domains.own.labels import SHOWN, in_order, many, name_classes
-from domains.own.survey import EMPTY, Items, Survey, attempt, fingerprint, survey
+from domains.own.survey import EMPTY, Items, Survey, fingerprint, prepared, survey
 
 EXAMPLES = 4  # shown before anything is written
 FEW = 10  # labelled examples of a class, under which there is a warning
@@ -181,12 +181,11 @@ def reader(items: Items, seen: Survey, y: np.ndarray, split: np.ndarray) -> Call
 
     def rows() -> Iterator[Row]:
         i = -1
-        for i, item in enumerate(items.read()):
+        for i, (item, (example, _)) in enumerate(prepared(items, seen.altered & (split < len(SPLITS)))):
             if i >= len(split) or split[i] >= len(SPLITS):
                 continue
             if fingerprint(item.example) != seen.digest[i].tobytes():
                 raise changed(items)
-            example, _ = attempt(items.prepare, item.example)
             label = {} if split[i] == POOL else {"label": int(y[i])}
             yield SPLITS[split[i]], {column: wrap(example)} | label
         if i + 1 != len(split):
