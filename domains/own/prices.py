@@ -57,7 +57,8 @@ def looks_like_prices(table: Table) -> bool:
     date, close, asset = (first(lower, names) for names in (DATES, CLOSES, ASSETS))
     date = date or table.columns[0]
     prices = [close] if close else [name for name in table.columns if name not in (date, asset)]
-    numbers = [pd.to_numeric(decimal_points(pd.Series(cells[name])), errors="coerce").notna().mean() for name in prices]
+    filled = [pd.Series([cell for cell in cells[name] if cell.strip()], dtype=object) for name in prices]
+    numbers = [pd.to_numeric(decimal_points(column), errors="coerce").notna().mean() for column in filled]
     dated = bool(head) and bool(parse_dates(pd.Series(cells[date])).notna().all())
     return dated and bool(min(numbers, default=0) > 0.5)
 

@@ -99,7 +99,9 @@ def test_the_mark_of_excel_semicolons_and_quoted_newlines_are_read(tmp_path: Pat
 
 def test_western_letters_of_windows_are_read_with_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes("text,label\n".encode() + b"".join(f"coffee at a café {i},{i % 2}\n".encode("cp1252") for i in range(20)))
+    path.write_bytes(
+        b"text,label\n" + b"".join(f"coffee at a café {i},{i % 2}\n".encode("cp1252") for i in range(20))
+    )
     found = understand(path)
     assert any("not UTF-8 (byte 26: " in line and "read as cp1252" in line for line in found.warnings)
     assert found.examples[0]["example"].startswith("coffee at a café")
@@ -107,7 +109,7 @@ def test_western_letters_of_windows_are_read_with_a_warning(tmp_path: Path) -> N
 
 def test_letters_that_would_be_guessed_blindly_are_refused_until_the_encoding_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes("text,label\n".encode() + b"".join(f"больной {i},{i % 2}\n".encode("cp1251") for i in range(20)))
+    path.write_bytes(b"text,label\n" + b"".join(f"больной {i},{i % 2}\n".encode("cp1251") for i in range(20)))
     with pytest.raises(UserError, match="not UTF-8 at byte 11; save it as UTF-8, or say --encoding"):
         understand(path)
     assert understand(path, encoding="cp1251").examples[0]["example"].startswith("больной")
@@ -333,7 +335,9 @@ def test_a_dataset_that_cannot_be_fetched_is_one_line(tmp_path: Path, monkeypatc
         raise ConnectionError("Couldn't reach the hub\nand more")
 
     monkeypatch.setattr(datasets, "load_dataset", away)
-    with pytest.raises(UserError, match=r"no such file, and Hugging Face gives no .*Couldn't reach the hub\)") as caught:
+    with pytest.raises(
+        UserError, match=r"no such file, and Hugging Face gives no .*Couldn't reach the hub\)"
+    ) as caught:
         open_input("nobody/nothing", Asked())
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"reports\.csv: no such file or folder"):
