@@ -1,6 +1,7 @@
 """Commands about domains."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -131,6 +132,7 @@ def domains_map(
     if as_json:
         return print_json(found.to_json())
     Console().print(table_of(found.rows()))
+    return None
 
 
 @app.command("add")
@@ -186,7 +188,7 @@ def domains_add(
         start=start,
         end=end,
     )
-    with terminal(err):
+    with terminal(err) if err.is_interactive else nullcontext():  # without a terminal it would print an empty line
         found = understand(path, asked)
         if not as_json:
             from tasks.understood import understood

@@ -99,9 +99,7 @@ def test_the_mark_of_excel_semicolons_and_quoted_newlines_are_read(tmp_path: Pat
 
 def test_western_letters_of_windows_are_read_with_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes(
-        b"text,label\n" + b"".join(f"coffee at a café {i},{i % 2}\n".encode("cp1252") for i in range(20))
-    )
+    path.write_bytes(b"text,label\n" + b"".join(f"coffee at a café {i},{i % 2}\n".encode("cp1252") for i in range(20)))
     found = understand(path)
     assert any("not UTF-8 (byte 26: " in line and "read as cp1252" in line for line in found.warnings)
     assert found.examples[0]["example"].startswith("coffee at a café")
