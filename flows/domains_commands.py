@@ -1,7 +1,6 @@
 """Commands about domains."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -188,7 +187,7 @@ def domains_add(
         start=start,
         end=end,
     )
-    with terminal(err) if err.is_interactive else nullcontext():  # without a terminal it would print an empty line
+    with terminal(err):
         found = understand(path, asked)
         if not as_json:
             from tasks.understood import understood

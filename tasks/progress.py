@@ -37,7 +37,8 @@ def terminal(console: Any) -> Iterator[None]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(SpinnerColumn(), *columns, console=console, transient=True) as bars:
+    quiet = not console.is_interactive  # elsewhere an empty line would be left
+    with Progress(SpinnerColumn(), *columns, console=console, transient=True, disable=quiet) as bars:
         _bars = bars
         try:
             yield
