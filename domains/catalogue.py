@@ -48,7 +48,7 @@ def table() -> str:
     """Return the catalogue as the markdown table of ``docs/catalogue.md``, the quick start first."""
     lines = ["| domain | family | role | classes | examples | to fetch | licence |", "|---|---|---|---|---|---|---|"]
     for entry in sorted(catalogue().values(), key=lambda entry: not entry.quick):
-        size = sum(part.size for part in (*entry.files, *entry.wheels))
+        size = sum(file.size for file in entry.files) + sum(wheel.size for wheel in entry.wheels)
         role = f"medical {entry.role}" if entry.medical else entry.role
         fetched = f"{size / 1e6:.1f} MB" if size else "nothing"
         if entry.files:
