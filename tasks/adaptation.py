@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -22,6 +22,7 @@ from tasks.settings import Settings
 from tasks.target_checks import far, sampled, usable
 
 OURS = "acclimate"
+LABELLED, SUPPORTS = 50, 5  # examples of a class that supports are drawn from: 50, or 5 K where that is more
 AUTO = "auto"
 BASELINE_NAMES = tuple(kind.name for kind in BASELINES)
 
@@ -100,9 +101,10 @@ def encode_domain(
             raise UserError(f"domain {domain.name} has no {split} examples: see `acclimate domains show {domain.name}`")
     started = time.perf_counter()
     good = usable(domain)
-    train_y, test_y = torch.tensor(domain.targets("train"))[good.train], torch.tensor(domain.targets("test"))
+    used = [good.train[i] for i in labelled_sample(domain, good.train, how)]
+    train_y, test_y = torch.tensor(domain.targets("train"))[used], torch.tensor(domain.targets("test"))
     pool_rows = [good.pool[i] for i in pool_sample(len(good.pool), how)]
-    parts = [domain.column("train", good.train), domain.column("test")]
+    parts = [domain.column("train", used), domain.column("test")]
     if pool_rows:
         parts.append(domain.column("pool", pool_rows))
     x = encode(settings, domain.family, [example for part in parts for example in part], advance)
@@ -111,7 +113,8 @@ def encode_domain(
     (names_x,) = encode_names(settings, domain.family, [domain.labels])
     warnings = (
         *good.warnings,
-        *sampled(len(good.pool), len(pool_rows), how.seed),
+        *sampled("train", len(good.train), len(used), how.seed),
+        *sampled("pool", len(good.pool), len(pool_rows), how.seed),
         *far(domain.family, pool_x, train_x),
     )
     seconds = time.perf_counter() - started
@@ -122,7 +125,21 @@ def encode_domain(
 
 def examples_used(domain: Domain, how: Adaptation) -> int:
     """Return how many examples of a target an adaptation encodes."""
-    return sum(domain.counts.get(split, 0) for split in ("train", "test")) + min(domain.counts.get("pool", 0), how.pool)
+    train = len(labelled_sample(domain, range(domain.counts.get("train", 0)), how))
+    return train + domain.counts.get("test", 0) + min(domain.counts.get("pool", 0), how.pool)
+
+
+def labelled_sample(domain: Domain, rows: Sequence[int], how: Adaptation) -> list[int]:
+    """Return which of the rows of train are used, by their place in ``rows``: at most so many a class that K needs.
+
+    Markets need no encoder: there all are used.
+    """
+    if domain.family == "market":
+        return list(range(len(rows)))
+    y = torch.tensor(domain.targets("train"))[list(rows)]
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(how.seed))
+    most = max(LABELLED, SUPPORTS * how.k)
+    return sorted(int(i) for c in y.unique() for i in order[y[order] == c][:most])
 
 
 def pool_sample(size: int, how: Adaptation) -> list[int]:

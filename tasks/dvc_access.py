@@ -70,13 +70,11 @@ def complaints() -> Iterator[list[str]]:
             reasons.append(str(fault or record.getMessage()))
 
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
-    before, collect = [(one, one.propagate) for one in loggers], Collect(logging.WARNING)
+    before = [(one, one.handlers, one.propagate) for one in loggers]
     for one in loggers:
-        one.addHandler(collect)
-        one.propagate = False
+        one.handlers, one.propagate = [Collect(logging.WARNING)], False
     try:
         yield reasons
     finally:
-        for one, propagate in before:
-            one.removeHandler(collect)
-            one.propagate = propagate
+        for one, handlers, propagate in before:
+            one.handlers, one.propagate = handlers, propagate

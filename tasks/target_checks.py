@@ -82,9 +82,9 @@ def contradictions(domain: Domain, split: Split, rows: Sequence[int]) -> list[li
     return [group for group in groups.values() if len({y[row] for row in group}) > 1]
 
 
-def sampled(size: int, used: int, seed: int) -> list[str]:
-    """Return a line where only a part of a pool is used."""
-    return [f"pool of {size:,} examples: {used:,} of them are used, drawn with seed {seed}"] if used < size else []
+def sampled(what: str, size: int, used: int, seed: int) -> list[str]:
+    """Return a line where only a part of a shard is used."""
+    return [f"{what} of {size:,} examples: {used:,} of them are used, drawn with seed {seed}"] if used < size else []
 
 
 def far(family: Family, pool: torch.Tensor | None, labelled: torch.Tensor) -> list[str]:

@@ -433,11 +433,8 @@ def test_a_check_of_a_domain_exits_with_2_for_errors_and_0_for_warnings(
     assert (code, error, out.splitlines()[-1]) == (2, "", "notes: 1 error, 2 warnings")
     code, out, error = run("domains", "check", "notes", "--json")
     assert (code, error) == (2, "")
-    assert [(f["kind"], f["row"]) for f in json.loads(out)] == [
-        ("bad-label", 4),
-        ("small-class", None),
-        ("damaged-text", 3),
-    ]
+    found = [(f["kind"], f["row"]) for f in json.loads(out)]
+    assert found == [("bad-label", 4), ("damaged-text", 3), ("small-class", None)]
     (folder / "domain.yaml").write_text(yaml.safe_dump(about | {"name": "others"}))
     code, out, error = run("domains", "check", "notes")
     assert (code, out) == (2, "")

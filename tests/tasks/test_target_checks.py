@@ -122,6 +122,19 @@ def test_of_a_large_pool_a_sample_is_used_and_that_is_said(target, settings, let
     assert sum(letters.calls.values()) < 3000
 
 
+def test_of_many_labelled_examples_fifty_a_class_are_used_and_that_is_said(target, settings, letters):
+    labels = len(target.labels)
+    many = [f"{'abcdefgh'[i % labels] * 20} {i}" for i in range(300 * labels)]
+    y = [i % labels for i in range(len(many))]
+    large = rewrite(target, "train", lambda frame: pd.DataFrame({"text": many, "label": y}))
+    data = encode_domain(settings, large, replace(HOW, pool=1000))
+    said = f"train of {len(many):,} examples: {50 * labels:,} of them are used, drawn with seed 0"
+    assert data.warnings[0] == said
+    assert torch.bincount(data.train_y).tolist() == [50] * labels
+    more = encode_domain(settings, large, replace(HOW, k=20, pool=1000))
+    assert torch.bincount(more.train_y).tolist() == [100] * labels
+
+
 GERMAN = [
     "Die Tabletten haben mir gegen die Kopfschmerzen sehr geholfen.",
     "Nach zwei Wochen wurde mir jeden Morgen schwindelig.",
