@@ -31,11 +31,14 @@ KINDS = (COLUMN, EMPTY_TEXT, EMPTY_IMAGE, LABEL, NUMBER, DATE)
 
 #: What an empty cell of a column is.
 MISSING = {"text": EMPTY_TEXT, "image": EMPTY_IMAGE, "x": NUMBER, "label": LABEL, "date": DATE, "asset": DATE}
-#: Pandera's names of the checks of types, in words.
+#: What a column holds, in words.
 TYPES = {
-    "dtype('str')": "text",
-    "dtype('Int64')": "whole numbers",
-    "dtype('object')": "images (a struct with `bytes`) or lists of numbers",
+    "text": "text",
+    "image": "images (a struct with `bytes`)",
+    "x": "lists of numbers",
+    "label": "whole numbers",
+    "date": "text",
+    "asset": "text",
 }
 BY_NAME = {kind.name: kind for kind in KINDS}
 
@@ -68,8 +71,8 @@ def read(case: dict[str, Any], file: str) -> Finding:
     if case["check"] == "column_in_dataframe":
         return Finding(COLUMN, file, f"no column '{case['failure_case']}'")
     column = str(case["column"])
-    if case["check"] in TYPES:
-        return Finding(COLUMN, file, f"column '{column}'", about=f"not {TYPES[case['check']]}")
+    if case["check"].startswith("dtype("):
+        return Finding(COLUMN, file, f"column '{column}'", about=f"not {TYPES[column]}")
     kind = MISSING[column] if case["check"] == "not_nullable" else BY_NAME[case["check"]]
     value = "nothing" if case["check"] == "not_nullable" else shorten(case["failure_case"])
     return Finding(kind, file, value, int(case["index"]))
