@@ -72,6 +72,7 @@ def data_commit(
     message: Message,
     push: Annotated[bool, typer.Option("--push/--no-push", help="Also copy it to the DVC remote.")] = True,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Check what is new or has changed.")] = True,
+    drop: Annotated[bool, typer.Option("--drop", help="Domains that are gone from data/ may go.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Version data/ as it is: DVC keeps the bytes, a git commit of data.dvc names them.
@@ -89,7 +90,7 @@ def data_commit(
 
     s = settings()
     with terminal(err):
-        done = commit(s.root_path, s.home_path, message, say, check)
+        done = commit(s.root_path, s.home_path, message, say, check, drop)
         pushed, failed = None, None
         if push and done.commit:
             from tasks.remotes import push as copy

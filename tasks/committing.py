@@ -17,8 +17,9 @@ from tasks.git import git
 from tasks.objects import listing
 from tasks.pointer import as_committed, commit_pointer, head
 from tasks.progress import progress
-from tasks.revisions import DataRevision, Listing, check_checkout
+from tasks.revisions import DataRevision, Listing, check_checkout, domain_files
 
+SHOWN = 5  # names in a line
 BUILD_MINUTES = 30  # how long a command that writes data/ is waited for
 
 #: What git is in the middle of, by the file that says so in its folder.
@@ -47,7 +48,12 @@ class Committed:
 
 
 def commit(
-    root: Path, home: Path, message: str, say: Callable[[str], None] = lambda line: None, checked: bool = True
+    root: Path,
+    home: Path,
+    message: str,
+    say: Callable[[str], None] = lambda line: None,
+    checked: bool = True,
+    drop: bool = False,
 ) -> Committed:
     """Version ``data/`` as it is; what is staged or changed elsewhere stays as it is.
 
@@ -60,11 +66,12 @@ def commit(
         message: of the commit.
         say: hears what is waited for.
         checked: domains that are new or have changed are checked first (``domains/checks``).
+        drop: domains that HEAD has and ``data/`` lacks may go.
 
     Raises:
         UserError: no message, no checkout, no DVC, no ``data/``, no git user, git is in the middle of a merge;
-            a domain is faulty; another command holds a lock; the disk is full; git refuses the commit. ``data.dvc``
-            is then as it was.
+            a domain is faulty, or would be dropped; another command holds a lock; the disk is full; git refuses the
+            commit. ``data.dvc`` is then as it was.
     """
     if not message.strip():
         raise UserError('the message is empty: say what changed, -m "Add reports"')
@@ -79,6 +86,8 @@ def commit(
             if not folder.files:
                 raise UserError(f"{root / 'data'} is empty: acclimate data build or acclimate domains add fills it")
             former = _former(root, at)
+            if not drop:
+                check_kept(former, folder.files)
             check_changed(root / "data", former or (), folder.files, checked)  # a minute, perhaps: without DVC's lock
             with locked(repo):
                 if read_folder(repo, lambda files: None).data_hash != folder.data_hash:
@@ -126,6 +135,16 @@ def check_changed(data: Path, before: Listing, after: Listing, checked: bool) ->
                 f"domain {name} is not fit to be versioned: {errors[0]}: {errors[0].kind.what}; all {len(errors)} with "
                 f"remedies: acclimate domains check {name}; --no-check commits it as it is"
             )
+
+
+def check_kept(before: Listing | None, after: Listing) -> None:
+    """Raise UserError where domains of HEAD are not in ``data/``: after a clone, say, before they were built."""
+    remedy = "acclimate data build (or dvc pull) brings them back, --drop commits without them"
+    if before is None:
+        raise UserError(f"which domains HEAD has is unknown, as the list is not in DVC's cache: {remedy}")
+    if gone := sorted(domain_files(before).keys() - domain_files(after).keys()):
+        more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
+        raise UserError(f"data/ lacks domains that HEAD has ({', '.join(gone[:SHOWN])}{more}): {remedy}")
 
 
 @contextmanager

@@ -327,4 +327,16 @@ def test_files_that_did_not_change_are_not_read_again(checkout, monkeypatch):
 def test_what_changed_is_unknown_and_not_nothing_where_the_former_list_is_gone(checkout):
     checkout.write("zoo", train=3)
     checkout.run("rm", "-r", ".dvc/cache")
-    assert commit(checkout.root, checkout.home, "x").diff is None
+    with pytest.raises(UserError, match=r"which domains HEAD has is unknown.*acclimate data build.*--drop"):
+        commit(checkout.root, checkout.home, "x")
+    assert commit(checkout.root, checkout.home, "x", drop=True).diff is None
+
+
+def test_a_domain_that_is_gone_is_dropped_only_where_that_is_asked_for(checkout):
+    checkout.write("zoo", train=3)
+    checkout.run("rm", "-r", "data/news")
+    with pytest.raises(UserError, match=r"data/ lacks domains that HEAD has \(news\): .*--drop"):
+        commit(checkout.root, checkout.home, "x")
+    assert set(domains_at(checkout.root)) == {"news", "trec"}
+    commit(checkout.root, checkout.home, "x", drop=True)
+    assert set(domains_at(checkout.root)) == {"trec", "zoo"}
