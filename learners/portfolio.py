@@ -24,7 +24,7 @@ CAUTION = 0.5  # deviations that an expected gain is marked down by, for the pro
 ALONE = 1.5  # the same where the prior decides on a new kind of domain and nothing can be held out to correct it
 UNKNOWN_SPREAD = 0.02  # the same where nothing was learned
 HOPELESS = 2.0  # a strategy whose expected gain is so many deviations below 0 is not tried
-FOLD_POOL = 500  # pool examples that models of the cross-validation read, for time
+FOLD_POOL = 1000  # pool examples that models of the cross-validation read, for time; fewer hide what uneven pools do
 
 
 @dataclass(frozen=True)
