@@ -67,7 +67,11 @@ def near_images(train: Scan, test: Scan) -> Iterator[tuple[int, int, str]]:
     step = max(1, BLOCK // max(1, len(hashes)))
     for first in range(0, len(test), step):
         apart = np.bitwise_count(test.parts["hash"][first : first + step, None] ^ hashes)
-        for i, j in np.argwhere(apart <= BITS).tolist():
-            difference = np.abs(test.parts["small"][first + i].astype(np.int16) - small[j])
-            if difference.mean() <= MEAN and difference.max() <= LARGEST:
-                yield first + i, j, f"differs by {difference.mean():.1f} of 255 from"
+        for i, row in enumerate(apart <= BITS, first):
+            j = np.flatnonzero(row)
+            if not len(j):
+                continue
+            difference = np.abs(test.parts["small"][i].astype(np.int16) - small[j]).reshape(len(j), -1)
+            mean = difference.mean(axis=1)
+            for k in np.flatnonzero((mean <= MEAN) & (difference.max(axis=1) <= LARGEST)):
+                yield i, int(j[k]), f"differs by {mean[k]:.1f} of 255 from"
