@@ -17,7 +17,7 @@ def test_added_removed_and_changed_domains_are_told_from_the_cache_and_not_from_
     checkout.write("news", ("a", "c"), train=9, test=4)
     checkout.write("zoo", ("cat", "dog", "eel"), train=3)
     checkout.run("rm", "-r", "data/trec")
-    commit(checkout.root, checkout.home, "x")
+    commit(checkout.root, checkout.home, "x", drop=True)
     checkout.run("rm", "-r", "data")
     found = data_diff(checkout.root, "HEAD~1")
     assert [(d.name, d.change) for d in found.domains] == [
