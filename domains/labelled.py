@@ -41,10 +41,7 @@ class Labelled:
 
     def sample(self, per_class: int, classes: int | None = None, seed: int = 0) -> "Labelled":
         """Return at most so many examples of each of at most so many classes, chosen by one shuffle."""
-        rng = np.random.default_rng(seed)
-        order, labels = rng.permutation(len(self.y)), rng.permutation(len(self.labels))[:classes]
-        rows = [order[self.y[order] == label][:per_class] for label in labels]
-        return self.take(np.sort(np.concatenate(rows)).tolist())
+        return self.take(sample_rows(self.y, len(self.labels), per_class, classes, seed))
 
     @property
     def content_hash(self) -> str:
@@ -55,6 +52,13 @@ class Labelled:
                 raw = part.encode() if isinstance(part, str) else part
                 whole.update(len(raw).to_bytes(8, "big") + raw)
         return whole.hexdigest()
+
+
+def sample_rows(y: np.ndarray, labels: int, per_class: int, classes: int | None = None, seed: int = 0) -> list[int]:
+    """Return the rows, in order, of at most so many examples of each of at most so many of the labels of y [n]."""
+    rng = np.random.default_rng(seed)
+    order, chosen = rng.permutation(len(y)), rng.permutation(labels)[:classes]
+    return np.sort(np.concatenate([order[y[order] == label][:per_class] for label in chosen])).tolist()
 
 
 def labelled(name: str, family: Family, frame: pd.DataFrame, without: Sequence[str] = ()) -> Labelled:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from domains.errors import UserError
 from flows import data_commands, domains_commands, models_commands
-from flows.terminal import AsJson, err, flows_running, print_json, warn, warn_of_uncommitted
+from flows.terminal import AsJson, check_folder, err, flows_running, print_json, warn, warn_of_uncommitted
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -238,8 +238,7 @@ def bench(
 
     if suite not in benches.SUITES:
         raise UserError(f"no benchmark {suite!r}; there are: {', '.join(benches.SUITES)}")
-    if as_json is not None and not as_json.resolve().parent.is_dir():
-        raise UserError(f"cannot write {as_json}: no such folder; choose another path")
+    check_folder(as_json)
     from domains.files import write_whole
     from tasks.progress import terminal
     from tasks.reports import bench_table

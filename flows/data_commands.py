@@ -25,7 +25,6 @@ def data_build(
     Example: acclimate data build --domain clinc150
     """
     if domain:
-        from flows.terminal import err
         from tasks.ingest_steps import build_named
         from tasks.progress import terminal
 

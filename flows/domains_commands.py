@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from domains.errors import UserError
-from flows.terminal import AsJson, err, print_json
+from flows.terminal import AsJson, check_folder, err, print_json
 from tasks.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="The domains: what is here, and what it is.")
@@ -113,8 +112,7 @@ def domains_map(
     from tasks.settings import families
 
     (chosen,) = families([family])
-    if output is not None and not output.resolve().parent.is_dir():
-        raise UserError(f"cannot write {output}: no such folder; choose another path")
+    check_folder(output)
     from domains.files import write_whole
     from tasks.artifacts import table_of
     from tasks.progress import progress, terminal

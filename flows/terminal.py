@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from domains.errors import UserError
 from tasks.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -51,6 +53,12 @@ def warn(results: "Iterable[AdaptResult]") -> None:
         for warning in result.warnings:
             line = f"warning: {result.domain}: {warning}"
             err.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def check_folder(path: Path | None) -> None:
+    """Raise UserError where a file to be written would lie in no folder."""
+    if path is not None and not path.resolve().parent.is_dir():
+        raise UserError(f"cannot write {path}: no such folder; choose another path")
 
 
 def print_json(value: Any) -> None:

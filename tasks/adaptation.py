@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from domains.domain import Domain
 from domains.episode import draw_support
 from domains.errors import UserError
+from domains.labelled import sample_rows
 from learners import BASELINES, baselines, portfolio
 from learners.base import Learner
 from learners.classifier import Classifier
@@ -136,10 +138,8 @@ def labelled_sample(domain: Domain, rows: Sequence[int], how: Adaptation) -> lis
     """
     if domain.family == "market":
         return list(range(len(rows)))
-    y = torch.tensor(domain.targets("train"))[list(rows)]
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(how.seed))
-    most = max(LABELLED, SUPPORTS * how.k)
-    return sorted(int(i) for c in y.unique() for i in order[y[order] == c][:most])
+    y = np.asarray(domain.targets("train"))[list(rows)]
+    return sample_rows(y, len(domain.labels), max(LABELLED, SUPPORTS * how.k), seed=how.seed)
 
 
 def pool_sample(size: int, how: Adaptation) -> list[int]:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from filelock import FileLock
-
 from domains import catalogue
 from domains.domain import check_name
 from domains.errors import UserError
@@ -11,6 +9,7 @@ from domains.own.asked import Asked, Found
 from domains.own.opening import open_input
 from domains.own.writing import write
 from tasks.data import data_revision
+from tasks.folder import writers_lock
 from tasks.progress import progress
 from tasks.settings import Settings
 
@@ -46,8 +45,7 @@ def add(settings: Settings, name: str, found: Found, replace: bool = False) -> P
         UserError: the name is taken, or the folder cannot be written.
     """
     try:
-        settings.home_path.mkdir(parents=True, exist_ok=True)
-        with FileLock(settings.home_path / "build.lock"):
+        with writers_lock(settings.home_path):
             check_free(settings, name, replace)
             with progress(f"write {name}", sum(found.counts.values())) as advance:
                 return write(found, name, settings.data_path, advance)

@@ -5,20 +5,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from domains.domain import Domain
 from domains.errors import UserError
+from domains.words import some
 from tasks.data_diff import DataDiff, compare
 from tasks.dvc_access import dvc, locked
-from tasks.folder import keep, read_folder
+from tasks.folder import keep, read_folder, writers_lock
 from tasks.git import git
 from tasks.objects import listing
 from tasks.pointer import as_committed, commit_pointer, head
 from tasks.progress import progress
 from tasks.revisions import DataRevision, Listing, check_checkout, domain_files
 
-SHOWN = 5  # names in a line
 BUILD_MINUTES = 30  # how long a command that writes data/ is waited for
 
 #: What git is in the middle of, by the file that says so in its folder.
@@ -75,6 +75,8 @@ def commit(
     if not message.strip():
         raise UserError('the message is empty: say what changed, -m "Add reports"')
     notes = check_ready(root)
+    if checked:
+        import domains.checks  # noqa: F401  two seconds, in which no other writer has to wait; a diff never needs it
     with _turn(home, say):
         at = head(root)
         with dvc(root) as repo:
@@ -89,7 +91,7 @@ def commit(
                 check_kept(former, folder.files)
             check_changed(root / "data", former or (), folder.files, checked)  # a minute, perhaps: without DVC's lock
             with locked(repo):
-                if read_folder(repo, lambda files: None).data_hash != folder.data_hash:
+                if read_folder(repo).data_hash != folder.data_hash:
                     raise UserError("data/ changed while it was checked: try again when nobody writes it")
                 keep(repo, folder)
             places = {md5: Path(repo.cache.local.oid_to_path(md5)) for _, md5 in (*(former or ()), *folder.files)}
@@ -122,13 +124,13 @@ def check_ready(root: Path) -> tuple[str, ...]:
 
 def check_changed(data: Path, before: Listing, after: Listing, checked: bool) -> None:
     """Raise UserError where a new or changed domain is not fit to be versioned."""
-    from domains.checks import check, size  # two seconds, which a diff need not wait for
-
     names = {path.split("/")[0] for path, _ in set(after) - set(before)}
     for name in sorted(name for name in names if (data / name / "domain.yaml").exists()):
         domain = Domain.read(data / name)
         if not checked:
             continue
+        from domains.checks import check, size
+
         with progress(f"check {name}", size(domain)) as advance:
             errors = [finding for finding in check(domain, advance) if finding.is_error]
         if errors:
@@ -144,16 +146,14 @@ def check_kept(before: Listing | None, after: Listing) -> None:
     if before is None:
         raise UserError(f"which domains HEAD has is unknown, as the list is not in DVC's cache: {remedy}")
     if gone := sorted(domain_files(before).keys() - domain_files(after).keys()):
-        more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
-        raise UserError(f"data/ lacks domains that HEAD has ({', '.join(gone[:SHOWN])}{more}): {remedy}")
+        raise UserError(f"data/ lacks domains that HEAD has ({some(gone)}): {remedy}")
 
 
 @contextmanager
 def _turn(home: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of those who write ``data/``, so that no domain is read while it is swapped."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(home / "build.lock")
+        lock = writers_lock(home)
         try:
             lock.acquire(timeout=2)
         except Timeout:

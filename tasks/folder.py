@@ -3,7 +3,10 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from domains.errors import UserError
 from tasks.dvc_access import complaints
@@ -26,6 +29,12 @@ class Folder:
     nfiles: int
     files: Listing
     staged: Any
+
+
+def writers_lock(home: Path) -> FileLock:
+    """Return the lock that whoever writes ``data/`` holds, so that no domain is read while it is swapped."""
+    home.mkdir(parents=True, exist_ok=True)
+    return FileLock(home / "build.lock")
 
 
 def read_folder(repo: Any, advance: Callable[[int], None] | None = None) -> Folder:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from filelock import FileLock
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -12,6 +11,7 @@ from domains.errors import UserError
 from tasks import reports
 from tasks.data import Verification, data_revision, verify
 from tasks.encoding import fetcher
+from tasks.folder import writers_lock
 from tasks.progress import progress
 from tasks.settings import Settings, settings
 
@@ -38,8 +38,7 @@ def build_named(s: Settings, names: Sequence[str], force: bool = False) -> list[
         for file in source.files:
             if not fetcher(s).has(file):
                 fetcher(s).pinned(file)  # says what to do
-    s.home_path.mkdir(parents=True, exist_ok=True)
-    with FileLock(s.home_path / "build.lock"):
+    with writers_lock(s.home_path):
         todo = [source for source in todo if force or not (s.data_path / source.name).exists()]  # others may have built
         with progress("build domains", len(todo)) as advance:
             for source in todo:
@@ -60,7 +59,7 @@ def verify_data() -> Verification:
         what = ", ".join(found.changed or ()) or "unknown which domain"
         raise UserError(
             f"data/ is not what data.dvc names (differs: {what}): `acclimate data build --force` builds the built-in "
-            "domains again; to keep your changes, version them with `dvc add data` and a git commit"
+            "domains again; to keep your changes, version them with `acclimate data commit`"
         )
     return found
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from domains.domain import Domain, Family
 from domains.errors import UserError
+from domains.files import write_whole
 from learners import similarity
 from tasks.data import domains_at, snapshot
 from tasks.encoding import encode, encoder_identity, last_layer
@@ -174,11 +175,5 @@ def _read(path: Path) -> Tensor:
 
 def _write(path: Path, means: Tensor) -> None:
     """Keep class means, written whole or not at all."""
-    new = path.with_name(f".{path.name}.{np.random.default_rng().integers(2**62):x}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"means": means.contiguous()}, new)
-        new.replace(path)
-    except (OSError, SafetensorError) as error:
-        new.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path} ({error}); free some space") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, save({"means": means.contiguous()}))

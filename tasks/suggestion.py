@@ -36,7 +36,7 @@ def check_suggestions(domain: Domain, output: Path) -> None:
     if not domain.counts.get("pool", 0):
         raise UserError(
             f"domain {domain.name} has no pool: add unlabelled examples as pool.parquet to data/{domain.name}, "
-            "then `dvc add data` and commit"
+            "then `acclimate data commit`"
         )
 
 

@@ -14,11 +14,11 @@ import torch
 
 from domains.domain import EXAMPLE_COLUMN, Domain, Family, Split
 from domains.errors import UserError
+from domains.words import some
 from learners.likeness import FAR, likeness
 from tasks.encoding import key_of, last_layer
 
 SPLITS: tuple[Split, ...] = get_args(Split)
-SHOWN = 5  # rows, classes or pairs named in a line
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ def usable(domain: Domain) -> Usable:
     for split in SPLITS:
         rows[split], empty = _not_blank(domain, split)
         if empty:
-            said.append(f"{split} has empty examples in {listed(empty, 'row')}: {_fate(split)}; fill them in")
+            rows_of = f"row{'s' if len(empty) > 1 else ''} {some(empty)}"
+            said.append(f"{split} has empty examples in {rows_of}: {_fate(split)}; fill them in")
     for split in ("train", "test") if domain.family != "market" else ():
-        groups = contradictions(domain, split, rows[split])
+        y = domain.targets(split)
+        groups = contradictions(domain, split, rows[split], y)
         if groups:
-            shown = [f"{' and '.join(map(str, group))} ({_labels(domain, split, group)})" for group in groups]
-            said.append(f"{split} has equal examples with different labels in rows {listed(shown)}: {_fate(split)}")
+            shown = [f"{' and '.join(map(str, group))} ({_labels(domain, y, group)})" for group in groups]
+            said.append(f"{split} has equal examples with different labels in rows {some(shown)}: {_fate(split)}")
         if split == "train":
             wrong = {row for group in groups for row in group}
             rows[split] = [row for row in rows[split] if row not in wrong]
@@ -58,7 +60,7 @@ def usable(domain: Domain) -> Usable:
     check_labels(domain, [y[row] for row in rows["train"]])
     missing = sorted(set(range(len(domain.labels))) - {y[row] for row in rows["train"]})
     if missing:
-        names = listed([repr(domain.labels[i]) for i in missing])
+        names = some([repr(domain.labels[i]) for i in missing])
         said.append(f"no labelled example of {names}: never predicted; label at least one of each")
     return Usable(rows["train"], rows["pool"], tuple(said))
 
@@ -70,13 +72,13 @@ def check_labels(domain: Domain, y: Sequence[int]) -> None:
         all_of = f", and all {len(y)} labelled examples are {domain.labels[y[0]]!r}" if y else ""
         raise UserError(
             f"domain {domain.name}: labels of at least two classes are needed, found {len(set(y))}{all_of}; "
-            f"label examples of {listed(others)} too"
+            f"label examples of {some(others)} too"
         )
 
 
-def contradictions(domain: Domain, split: Split, rows: Sequence[int]) -> list[list[int]]:
-    """Return groups of rows, of those given, that hold equal examples with different labels."""
-    groups, y = defaultdict(list), domain.targets(split)
+def contradictions(domain: Domain, split: Split, rows: Sequence[int], y: Sequence[int]) -> list[list[int]]:
+    """Return groups of rows, of those given, that hold equal examples with different labels y [n]."""
+    groups = defaultdict(list)
     for row, example in zip(rows, domain.column(split, rows), strict=True):
         groups[key_of(example)].append(row)
     return [group for group in groups.values() if len({y[row] for row in group}) > 1]
@@ -104,13 +106,6 @@ def far(family: Family, pool: torch.Tensor | None, labelled: torch.Tensor) -> li
         f"pool is far from everything labelled (likeness {found:.2f}; 1 is usual, under {FAR} is another {other}): "
         "look at its examples"
     ]
-
-
-def listed(values: Sequence[object], unit: str = "") -> str:
-    """Return the first few of some values in words: ``rows 3, 17, 20 and 4 more``."""
-    head = f"{unit}{'s' if len(values) > 1 else ''} " if unit else ""
-    more = f" and {len(values) - SHOWN:,} more" if len(values) > SHOWN else ""
-    return head + ", ".join(map(str, values[:SHOWN])) + more
 
 
 def _not_blank(domain: Domain, split: Split) -> tuple[list[int], list[int]]:
@@ -143,6 +138,5 @@ def _fate(split: Split) -> str:
     return "they stay in the test" if split == "test" else "left out"
 
 
-def _labels(domain: Domain, split: Split, rows: Sequence[int]) -> str:
-    y = domain.targets(split)
+def _labels(domain: Domain, y: Sequence[int], rows: Sequence[int]) -> str:
     return ", ".join(dict.fromkeys(repr(domain.labels[y[row]]) for row in rows))

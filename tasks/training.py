@@ -15,6 +15,7 @@ import torch
 from domains.domain import Domain, Family
 from domains.episode import Pile, Shape, draw
 from domains.errors import UserError
+from domains.labelled import sample_rows
 from learners import make, plain_strategies, trainable
 from learners.base import Learner
 from learners.meta_model import MetaModel
@@ -125,10 +126,7 @@ def training_key(domains: Sequence[Domain], family: Family, recipe: Recipe) -> s
 def rows_used(domain: Domain, recipe: Recipe) -> list[int]:
     """Return the rows of a source domain that meta-training reads."""
     y = np.asarray(domain.targets("train"))
-    rng = np.random.default_rng(recipe.seed)
-    order, labels = rng.permutation(len(y)), rng.permutation(len(domain.labels))[: recipe.classes]
-    taken = [order[y[order] == label][: recipe.per_class] for label in labels]
-    return sorted(int(row) for part in taken for row in part)
+    return sample_rows(y, len(domain.labels), recipe.per_class, recipe.classes, recipe.seed)
 
 
 def load_piles(

@@ -9,10 +9,10 @@ from pathlib import Path
 from domains.errors import UserError
 from domains.files import IMAGES
 from domains.own.asked import Asked
-from domains.own.labels import many
 from domains.own.pictures import MOST_BYTES, picture
 from domains.own.survey import Item, Items
 from domains.vision.archives import ImageArchive
+from domains.words import many
 
 UNLABELLED = {"unlabelled", "unlabeled", "pool"}
 HALVES = {"train", "training", "test", "testing", "val", "valid", "validation"}

@@ -5,11 +5,12 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
+from domains.words import many, some
+
 #: Labels that say that there is none, in lower case.
 MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null"})
 
 INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
-SHOWN = 5  # of a list in a warning
 
 
 def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[str, str | None], list[str]]:
@@ -26,12 +27,14 @@ def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[
     warnings = []
     if said := [label for label in missing if label.strip()]:
         count = sum(raw[label] for label in said)
-        warnings.append(f"{many(count, 'label')} read {listed(said)}: taken as not labelled")
+        warnings.append(
+            f"{many(count, 'label')} read {some([repr(label) for label in sorted(said)])}: taken as not labelled"
+        )
     names = {label: name for label, name in tidy.items() if label not in missing}
     if all(INTEGER.fullmatch(name) for name in names.values()):
         names = {label: re.sub(r"\.0+$", "", name) for label, name in names.items()}
     if spaced := [label for label in names if label != tidy[label]]:
-        warnings.append(f"spaces in labels do not count: {listed(spaced)}")
+        warnings.append(f"spaces in labels do not count: {some([repr(label) for label in sorted(spaced)])}")
     if not keep_case:
         again: dict[str, Counter[str]] = defaultdict(Counter)
         for label, name in names.items():
@@ -46,18 +49,6 @@ def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[
                 )
         names = {label: best[name.casefold()] for label, name in names.items()}
     return {label: names.get(label) for label in raw}, warnings
-
-
-def many(count: int, one: str, more: str = "") -> str:
-    """Return a count with its noun: ``1 copy``, ``2,000 copies``."""
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
-
-
-def listed(labels: list[str]) -> str:
-    """Return some of the labels, quoted, and how many more there are."""
-    shown = sorted(labels)
-    more = f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else ""
-    return ", ".join(map(repr, shown[:SHOWN])) + more
 
 
 def in_order(labels: set[str]) -> tuple[str, ...]:

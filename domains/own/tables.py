@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from domains.errors import UserError
+from domains.fetch import sha256_of
 from domains.own.encoding import Scan, scan
 
 MOST_CELL = 2**24  # characters; a cell that is longer began with a quote that nobody closed
@@ -156,10 +157,7 @@ def open_lines(path: Path, found: Scan) -> Table:
 
 def open_parquet(path: Path) -> Table:
     """Read a Parquet file in batches."""
-    import hashlib
-
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    sha256 = sha256_of(path)
     try:
         with pq.ParquetFile(path) as file:
             columns, size = tuple(file.schema_arrow.names), file.metadata.num_rows

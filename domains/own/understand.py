@@ -11,8 +11,9 @@ from domains.errors import UserError
 from domains.own.asked import SEED, Asked, Found, Row
 from domains.own.copies import find_copies
 from domains.own.division import POOL, SPLITS, TEST, TRAIN, Division, by_class, by_group, by_time
-from domains.own.labels import SHOWN, in_order, many, name_classes
+from domains.own.labels import in_order, name_classes
 from domains.own.survey import EMPTY, Items, Survey, fingerprint, prepared, survey
+from domains.words import SHOWN, and_more, many, some
 
 EXAMPLES = 4  # shown before anything is written
 FEW = 10  # labelled examples of a class, under which there is a warning
@@ -107,9 +108,9 @@ def copies_found(items: Items, dropped: int, conflicts: tuple[tuple[int, ...], .
         warnings.append(f"{many(dropped, 'copy', 'copies')} of other examples left out")
     if conflicts:
         named = "; ".join(places(items, list(each)) for each in conflicts[:CONFLICTS])
-        more = f" and {len(conflicts) - CONFLICTS:,} more" if len(conflicts) > CONFLICTS else ""
         warnings.append(
-            f"{many(len(conflicts), 'example')} with copies of another label, so no label of it counts: {named}{more}"
+            f"{many(len(conflicts), 'example')} with copies of another label, so no label of it counts: {named}"
+            f"{and_more(len(conflicts), CONFLICTS)}"
         )
     return warnings
 
@@ -163,9 +164,8 @@ def small(classes: dict[str, dict[str, int]], counts: dict[str, int]) -> list[st
     few = {label: sum(of.values()) for label, of in classes.items() if sum(of.values()) < FEW}
     warnings = []
     if few:
-        named = ", ".join(f"{label!r} ({n})" for label, n in list(few.items())[:SHOWN])
-        more = f" and {len(few) - SHOWN:,} more" if len(few) > SHOWN else ""
-        warnings.append(f"{many(len(few), 'class', 'classes')} with fewer than {FEW} labelled examples: {named}{more}")
+        named = some([f"{label!r} ({n})" for label, n in few.items()])
+        warnings.append(f"{many(len(few), 'class', 'classes')} with fewer than {FEW} labelled examples: {named}")
     if untested := [label for label, of in classes.items() if not of["test"]]:
         named = ", ".join(map(repr, untested[:SHOWN]))
         warnings.append(f"{many(len(untested), 'class', 'classes')} without a test example, never measured: {named}")
@@ -214,8 +214,7 @@ def shown(rows: Callable[[], Iterator[Row]], labels: tuple[str, ...]) -> Iterato
 
 def places(items: Items, at: list[int]) -> str:
     """Return the names of some examples."""
-    more = f" and {len(at) - SHOWN:,} more" if len(at) > SHOWN else ""
     names = [items.where(i) for i in at[:SHOWN]]
     if all(name.startswith("row ") for name in names):
         names = [names[0].replace("row", "rows" if len(names) > 1 else "row"), *(name[4:] for name in names[1:])]
-    return ", ".join(names) + more
+    return ", ".join(names) + and_more(len(at))
