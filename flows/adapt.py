@@ -3,10 +3,11 @@
 from prefect import flow
 
 from tasks import adapt_steps as do
+from tasks import alive
 from tasks.results import AdaptResult
 
 
-@flow(name="adapt", flow_run_name="adapt {domain} K={k}")
+@flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[alive.mark])
 def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10, method: str = "auto") -> AdaptResult:
     """Adapt ``domain`` as it is at ``revision`` from ``k`` labels a class; the same work is done once.
 
@@ -18,11 +19,14 @@ def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10, met
         method: a strategy's name, or ``auto``: the portfolio chooses inside the support set.
     """
     plan = do.plan_adaptation(domain, revision, k, draws, method)
-    result = do.find_finished(plan)
-    if result is None:
-        seconds = do.encode_examples(plan)
-        result = do.adapt_and_compare(plan, seconds)
-        decision, result = do.judge(plan, result)
-        result = do.register(plan, result, decision)
-    result = do.promote(plan, result)
-    return do.report(plan, result)
+    with do.one_at_a_time(plan):
+        result = do.find_finished(plan)
+        if result is None:
+            seconds = do.encode_examples(plan)
+            result = do.adapt_and_compare(plan, seconds)
+            decision, result = do.judge(plan, result)
+            result = do.register(plan, result, decision)
+        result = do.promote(plan, result)
+    result = do.report(plan, result)
+    do.settle(result)
+    return result

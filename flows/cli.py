@@ -261,6 +261,32 @@ def bench(
 
 
 @app.command()
+def watch(
+    domain: Annotated[list[str] | None, typer.Argument(help="Only these; all, if none is named.")] = None,
+) -> None:
+    """Ask for an adaptation to every domain that changed; what the schedule of acclimate up does.
+
+    Example: acclimate watch
+    """
+    with flows_running(settings()):
+        from flows.watch import watch as flow
+
+        print(flow(domain or []))
+
+
+@app.command()
+def reconcile() -> None:
+    """Set right what dead processes left behind, and ask again for what they were doing.
+
+    Example: acclimate reconcile
+    """
+    with flows_running(settings()):
+        from flows.reconcile import reconcile as flow
+
+        print(flow())
+
+
+@app.command()
 def status(as_json: AsJson = False) -> None:
     """Show the server, the data, the meta-models and the champions.
 

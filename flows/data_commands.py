@@ -6,7 +6,7 @@ import typer
 
 from domains.errors import UserError
 from flows.terminal import AsJson, err, flows_running, print_json
-from tasks.settings import settings
+from tasks.settings import Settings, settings
 
 app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
 
@@ -79,7 +79,8 @@ def data_commit(
     Domains that are new or have changed are checked first, as by
     domains check: errors stop. Nothing else that is staged or changed
     goes into the commit. Without a DVC remote a folder in .acclimate/
-    is made one.
+    is made one. Where acclimate up runs, changed domains are adapted to
+    at once.
 
     Example: acclimate data commit -m "Add reports of March"
     """
@@ -103,6 +104,8 @@ def data_commit(
     else:
         for line in committed_lines(done, pushed):
             print(line)
+    if done.commit:
+        tell_watch(s)
     if failed:
         raise UserError(f"{failed}; the commit stands: `acclimate data push` tries again")
 
@@ -150,6 +153,26 @@ def data_diff(
     for line in diff_lines(found):
         print(line)
     return None
+
+
+def tell_watch(s: Settings) -> None:
+    """Have changed domains adapted to now, where a server runs; else the next ``watch`` finds them."""
+    from tasks.server import prefect_server, running
+
+    if not running(s):
+        return
+    from tasks.watching import tick
+
+    try:
+        with prefect_server(s):
+            done = tick(s)
+    except UserError as error:
+        say(f"not adapted to yet: {error}; watch tries again")
+        return
+    if done.asked:
+        say(f"adapting to {', '.join(done.asked)}: acclimate status shows what comes of it")
+    for note in done.notes:
+        say(note)
 
 
 def say(line: str) -> None:

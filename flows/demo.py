@@ -9,14 +9,14 @@ from domains.domain import FAMILIES
 from flows.adapt import adapt
 from flows.ingest import ingest
 from flows.meta_train import meta_train
-from tasks import reports
+from tasks import alive, reports
 from tasks.demo_steps import encode_ahead
 from tasks.results import AdaptResult
 
 READY_FIRST = ("market", "text", "vision")  # market examples are vectors already, so nothing has to be waited for
 
 
-@flow(name="demo", flow_run_name="demo K={k}")
+@flow(name="demo", flow_run_name="demo K={k}", on_running=[alive.mark])
 def demo(families: Sequence[str] = FAMILIES, k: int = 10, draws: int = 10) -> list[AdaptResult]:
     """Return one result a quick-start target.
 

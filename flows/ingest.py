@@ -2,10 +2,11 @@
 
 from prefect import flow
 
+from tasks import alive
 from tasks import ingest_steps as do
 
 
-@flow(name="ingest", flow_run_name="ingest")
+@flow(name="ingest", flow_run_name="ingest", on_running=[alive.mark])
 def ingest(force: bool = False) -> str:
     """Return the git revision whose data is in place.
 

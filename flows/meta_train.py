@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from prefect import flow
 
+from tasks import alive
 from tasks import meta_train_steps as do
 
 
-@flow(name="meta-train", flow_run_name="meta-train {family}")
+@flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[alive.mark])
 def meta_train(
     family: str,
     revision: str = "HEAD",

@@ -2,20 +2,24 @@
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 
 from domains.domain import Domain
 from domains.errors import UserError
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks import answers, registry, reports
+from tasks import answers, ledger, registry, reports
 from tasks.adaptation import (
     AUTO,
     BASELINE_NAMES,
@@ -75,6 +79,21 @@ def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str)
     how = Adaptation(k=k, draws=draws, method=method, seed=s.seed)
     key = adaptation_key(found, meta.version, how)
     return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key)
+
+
+@contextmanager
+def one_at_a_time(plan: Plan) -> Iterator[None]:
+    """Let one run at a time do a piece of work: a second waits, and finds it done. The lock dies with its process."""
+    folder = settings().home_path / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"adapt-{plan.key}.lock")
+    try:
+        held = lock.acquire(timeout=1)
+    except Timeout:
+        get_run_logger().info("another run does the same work; waiting for it")
+        held = lock.acquire()
+    with held:
+        yield
 
 
 @task(cache_policy=NO_CACHE)
@@ -201,6 +220,12 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     sample = encode(s, plan.domain.family, plan.domain.column("test")[:4])
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
     return result
+
+
+@task(cache_policy=NO_CACHE)
+def settle(result: AdaptResult) -> None:
+    """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
+    ledger.settle(settings(), result.key, result.model_version, result.decision, result.reason)
 
 
 def smoke_test(sample: torch.Tensor) -> registry.SmokeTest:

@@ -26,10 +26,11 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from domains.errors import UserError
+from tasks.deployments import POOL
 from tasks.settings import Settings
 
-POOL = "acclimate"
 START_SECONDS = 120
+RESTARTS, RESTART_SECONDS = 5, 600  # so many within so long are a fault that no restart mends
 STOP_SECONDS = 15
 
 #: Prefect sends usage figures to nobody.
@@ -98,36 +99,49 @@ def running(settings: Settings) -> str | None:
 def up(settings: Settings, say: Say, url: str = "") -> None:
     """Run server, deployments and worker until Ctrl-C or SIGTERM, then stop what was started.
 
+    A worker or a server of ours that dies is started again, and what it was doing is asked for again.
+
     Raises:
         UserError: as ``prefect_server``; another ``acclimate up`` runs in this home folder; a deployment of
-            ``prefect.yaml`` cannot be registered; the worker or the server ended by itself.
+            ``prefect.yaml`` cannot be registered; the worker or the server ends again and again.
     """
+    from tasks.deployments import ask_to_reconcile, create_work_pool, ensure_automations
+
     folder = _folder(settings)
+    restarts: list[float] = []
     with _only_one(folder / "up.lock"), prefect_server(settings, say, url) as server:
-        create_work_pool()
-        with _worker(settings) as worker:
-            register(settings)
-            say(f"Prefect UI: {server.ui}")
-            try:
-                while worker.poll() is None and (not server.ours or _alive(folder / "server.json")):
-                    time.sleep(0.5)
-            except KeyboardInterrupt:
-                say("stopping the worker and the server")
-                return
-            ended, log = ("server", "server.log") if worker.poll() is None else ("worker", "worker.log")
-            raise UserError(f"the Prefect {ended} ended ({_last_line(folder / log)}): start acclimate up again")
+        create_work_pool(settings.processes)
+        try:
+            while True:
+                with _worker(settings) as worker:
+                    if not restarts:
+                        register(settings)
+                        ensure_automations()
+                        say(f"Prefect UI: {server.ui}")
+                    ask_to_reconcile()
+                    while worker.poll() is None and (not server.ours or _alive(folder / "server.json")):
+                        time.sleep(0.5)
+                    ended = "server" if worker.poll() is None else "worker"
+                last = _last_line(folder / f"{ended}.log")
+                restarts = [at for at in restarts if at > time.monotonic() - RESTART_SECONDS] + [time.monotonic()]
+                if len(restarts) > RESTARTS:
+                    raise UserError(f"the Prefect {ended} ends again and again ({last}): see {folder}/{ended}.log")
+                say(f"the Prefect {ended} ended ({last}); starting it again")
+                if server.ours and not _alive(folder / "server.json"):
+                    _start_server(settings, say)
+                    _wait_until_healthy(folder / "server.json", folder / "server.log")
+        except KeyboardInterrupt:
+            say("stopping the worker and the server")
 
 
-def create_work_pool() -> None:
-    """Create the work pool of this project, unless it exists."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-    from prefect.workers.process import ProcessWorker
+def worker_since(settings: Settings) -> float | None:
+    """Return when the worker of this machine started, as a Unix time; None where none runs."""
+    import psutil
 
-    template = ProcessWorker.get_default_base_job_template()
-    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+    found = _alive(settings.home_path / "prefect" / "worker.json")
+    with suppress(psutil.NoSuchProcess):
+        return float(psutil.Process(found["pid"]).create_time()) if found else None
+    return None
 
 
 def register(settings: Settings) -> None:
@@ -190,7 +204,8 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     record = folder / "worker.json"
     _stop_worker(record)  # that of an `acclimate up` that was killed
     command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"]
-    command += ["--pool", POOL, "--limit", str(settings.processes)]
+    # one more than may work, so that watch and reconcile never wait for long runs
+    command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
     environment = _loud(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
     worker = _spawn(record, command, environment, folder / "worker.log")
     try:

@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(4200, ge=1, le=65535)
     mlflow_uri: str = ""  # default: SQLite in home
+    ledger: str = ""  # address of a database; default: SQLite in home
+    watch: str = "HEAD"  # git revision whose data is adapted to; with a remote's name, as origin/main, it is fetched
+    dask: str = ""  # spread many adaptations: local, or the address of a Dask scheduler
     seed: int = 0
     processes: int = Field(os.cpu_count() or 1, ge=1)
 
@@ -43,6 +46,17 @@ class Settings(BaseSettings):
     @cached_property
     def tracking_uri(self) -> str:
         return self.mlflow_uri or f"sqlite:///{self.home_path / 'mlflow.db'}"
+
+    @cached_property
+    def ledger_uri(self) -> str:
+        return self.ledger or f"sqlite:///{self.home_path / 'ledger.db'}"
+
+    @property
+    def ledger_shown(self) -> str:
+        """Address of the ledger without its password."""
+        from sqlalchemy import make_url
+
+        return make_url(self.ledger_uri).render_as_string()
 
 
 def settings() -> Settings:

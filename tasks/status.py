@@ -1,5 +1,6 @@
 """The state of an installation in one look: server, data, meta-models, champions."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,10 +8,14 @@ from rich.table import Table
 
 from domains.domain import FAMILIES
 from domains.errors import UserError
-from tasks import registry
+from tasks import ledger, registry
+from tasks.artifacts import table_of
 from tasks.data import data_revision, domains_at
-from tasks.server import running
+from tasks.ledger import shown
+from tasks.server import prefect_server, running
 from tasks.settings import Settings
+
+SHOWN = 8  # last runs, last decisions
 
 
 def status(settings: Settings) -> dict[str, Any]:
@@ -25,7 +30,43 @@ def status(settings: Settings) -> dict[str, Any]:
     found["meta_models"] = {family: describe(model) for family, model in meta.items() if model is not None}
     champions = {name: registry.champion(settings, name) for name in found["domains"]}
     found["champions"] = {name: describe(model) for name, model in champions.items() if model is not None}
+    found["ledger"] = [shown(row) for row in ledger.rows(settings)[::-1] if row.status != "done"]
+    found["decided"] = [shown(row) for row in ledger.rows(settings, "done")[::-1] if row.attempts][:SHOWN]
+    found["next"], found["runs"] = schedule(settings, found["server"])
     return found
+
+
+def schedule(settings: Settings, server: str | None) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Return when each deployment runs next, and the last flow runs, newest first; nothing where no server runs."""
+    if server is None:
+        return {}, []
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    def of(*types: StateType) -> FlowRunFilter:
+        return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))))
+
+    ran = (StateType.RUNNING, StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.PAUSED)
+    with prefect_server(settings), get_client(sync_client=True) as client:
+        due = client.read_flow_runs(
+            flow_run_filter=of(StateType.SCHEDULED), sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200
+        )
+        last = client.read_flow_runs(flow_run_filter=of(*ran), sort=FlowRunSort.START_TIME_DESC, limit=SHOWN)
+        flows = {run.flow_id: "" for run in (*due, *last)}
+        flows = {flow: client.read_flow(flow).name for flow in flows}
+    soonest: dict[str, str] = {}
+    for run in due:
+        family = (run.parameters or {}).get("family", "")
+        soonest.setdefault(
+            " ".join(filter(None, (flows[run.flow_id], family))), f"{run.expected_start_time:%F %H:%M} UTC"
+        )
+    return soonest, [{"run": run.name, "state": run.state_name or "", "started": started(run)} for run in last]
+
+
+def started(run: Any) -> str:
+    return f"{run.start_time:%F %H:%M:%S}" if run.start_time else ""
 
 
 def describe(model: registry.Registered) -> dict[str, Any]:
@@ -55,8 +96,24 @@ def tables(found: dict[str, Any]) -> list[Any]:
     metas = Table("family", "meta-model", "age", title="Meta-models", title_justify="left")
     for family, model in found["meta_models"].items():
         metas.add_row(family, model["version"], ago(model["age"]))
+    more = []
+    for title, rows in (
+        ("Waiting or failed", found["ledger"]),
+        ("Decided last", found["decided"]),
+        ("Runs", found["runs"]),
+    ):
+        if rows:
+            more.append(titled(title, rows))
+    if found["next"]:
+        more.append(titled("Next", [{"flow": flow, "at": at} for flow, at in found["next"].items()]))
     nothing = "No champions yet: run `acclimate demo`, or `acclimate adapt DOMAIN`."
-    return ["\n".join(lines) + "\n", *((metas, champions) if found["champions"] else (nothing,))]
+    return ["\n".join(lines) + "\n", *((metas, champions) if found["champions"] else (nothing,)), *more]
+
+
+def titled(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    table = table_of(rows)
+    table.title, table.title_justify = title, "left"
+    return table
 
 
 def ago(seconds: float) -> str:

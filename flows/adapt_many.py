@@ -1,0 +1,21 @@
+"""Adapt to many domains in one flow run: a process takes seconds to start, an adaptation to a small domain one.
+
+By configuration (``ACCLIMATE_DASK``) they are spread over a Dask cluster.
+"""
+
+from prefect import flow
+
+from flows.adapt import adapt
+from tasks import alive
+from tasks.many import Request, adapting, runner, summary
+
+
+@flow(name="adapt-many", flow_run_name="adapt to many", task_runner=runner(), on_running=[alive.mark])
+def adapt_many(requests: list[Request]) -> str:
+    """Do each request as a flow run of ``adapt`` of its own; what fails stops no other.
+
+    Args:
+        requests: parameters of ``adapt``, one set a domain.
+    """
+    one = adapting(adapt)
+    return summary([(request, one.submit(request)) for request in requests])

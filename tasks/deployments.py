@@ -1,0 +1,77 @@
+"""What the Prefect server knows beside the deployments of ``prefect.yaml``: where runs go, and who watches them."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
+POOL = "acclimate"
+WORK = "work"  # queue of what takes long; the pool's default queue is for watch and reconcile
+
+SILENT_FOR = timedelta(seconds=180)  # a flow run says every 30 seconds that it lives
+
+
+def create_work_pool(processes: int) -> None:
+    """Create or update the work pool of this project, with a queue for so many long runs at a time."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+    asyncio.run(_limit_queue(processes))  # the synchronous client knows no queues
+
+
+async def _limit_queue(processes: int) -> None:
+    """Create the queue of long runs, or set its limit."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    async with get_client() as client:
+        try:
+            queue = await client.read_work_queue_by_name(WORK, POOL)
+        except ObjectNotFound:
+            await client.create_work_queue(WORK, concurrency_limit=processes, work_pool_name=POOL)
+        else:
+            await client.update_work_queue(queue.id, concurrency_limit=processes)
+
+
+def ask_to_reconcile() -> None:
+    """Have the worker look for what a dead process left behind."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("reconcile/acclimate")
+        client.create_flow_run_from_deployment(deployment.id, tags=["acclimate"])
+
+
+def ensure_automations() -> None:
+    """Create or update the automation that crashes runs of other machines which say no more that they live."""
+    from prefect.client.orchestration import get_client
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+    from prefect.states import StateType
+
+    ends = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
+    beat = "prefect.flow-run.heartbeat"
+    wanted = AutomationCore(
+        name="acclimate: runs that went silent",
+        description="A flow run whose machine died says nothing more; it is marked as crashed, and asked for again.",
+        trigger=EventTrigger(
+            after={beat},
+            expect={beat, *(f"prefect.flow-run.{end}" for end in ends)},
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=SILENT_FOR,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its machine said nothing for three minutes")],
+    )
+    with get_client(sync_client=True) as client:
+        there = client.read_automations_by_name(wanted.name)
+        if there:
+            client.update_automation(there[0].id, wanted)
+        else:
+            client.create_automation(wanted)

@@ -1,0 +1,80 @@
+"""Many adaptations in one flow run: where they run, and what is said when they are done."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from pydantic import BaseModel
+
+from domains.errors import UserError
+from domains.words import some
+from tasks.adaptation import AUTO
+from tasks.artifacts import table_artifact
+from tasks.settings import settings
+
+LOCAL = "local"
+
+
+class Request(BaseModel):
+    """Parameters of the flow ``adapt``."""
+
+    domain: str
+    k: int = 10
+    revision: str = "HEAD"
+    draws: int = 10
+    method: str = AUTO
+
+
+def runner() -> TaskRunner[Any]:
+    """Return where the adaptations run: one after another here, or on the Dask cluster of ``ACCLIMATE_DASK``.
+
+    Raises:
+        UserError: a cluster is set and prefect-dask is not installed.
+    """
+    s = settings()
+    if not s.dask:
+        return ThreadPoolTaskRunner(max_workers=1)  # torch has one thread; more processes make more speed, not these
+    try:
+        from prefect_dask import DaskTaskRunner
+    except ImportError:
+        raise UserError("ACCLIMATE_DASK is set and prefect-dask is not installed: pip install -e '.[dask]'") from None
+    if s.dask == LOCAL:
+        workers = {"n_workers": s.processes, "threads_per_worker": 1, "processes": True}
+        return DaskTaskRunner(cluster_kwargs=workers | {"dashboard_address": None})
+    return DaskTaskRunner(address=s.dask)
+
+
+def adapting(flow: Callable[..., Any]) -> Any:
+    """Return a Prefect task that runs the flow ``adapt`` for a request, and returns its decision and what was said."""
+
+    @task(name="adapt one", cache_policy=NO_CACHE)
+    def adapt_one(request: Request) -> tuple[str, str]:
+        state = flow(**request.model_dump(), return_state=True)
+        if state.is_completed():
+            result = state.result()
+            return result.decision, result.reason
+        return "", " ".join((state.message or state.name or "").split())
+
+    return adapt_one
+
+
+def summary(done: Sequence[tuple[Request, PrefectFuture[Any]]]) -> str:
+    """Wait for all, leave a table of what came of them, and return it in a line.
+
+    Raises:
+        UserError: one or more failed.
+    """
+    rows = []
+    for request, future in done:
+        state = future.wait() or future.state
+        decision, said = future.result() if state is None or state.is_completed() else ("", state.message or state.name)
+        rows.append({"domain": request.domain, "decision": decision or "failed", "reason": said})
+    table_artifact("adapt-many", rows, "Many domains adapted to in one flow run.")
+    failed = [f"{row['domain']}: {row['reason']}" for row in rows if row["decision"] == "failed"]
+    if failed:
+        raise UserError(f"{len(failed)} of {len(rows)} adaptations failed: {some(failed)}")
+    promoted = sum(row["decision"] == "promoted" for row in rows)
+    return f"{len(rows)} adapted to, {promoted} promoted"

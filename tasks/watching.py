@@ -1,0 +1,253 @@
+"""From a revision of the data to adaptations asked for: what ``watch`` and ``reconcile`` do at each of their ticks.
+
+A tick is safe to repeat, to kill and to run beside another: rows are opened once, and Prefect creates one run for
+one idempotency key. So whatever was lost, the next tick asks for.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+from uuid import UUID
+
+from domains.errors import UserError
+from tasks import ledger, registry
+from tasks.adaptation import AUTO, Adaptation, adaptation_key
+from tasks.data import domains_at
+from tasks.git import git
+from tasks.ledger import Row
+from tasks.listing import target
+from tasks.revisions import data_revision
+from tasks.settings import Settings
+
+CHANGED = "data.revision.changed"  # event of one domain, emitted when its row is in the ledger
+ADAPT, ADAPT_MANY = "adapt/acclimate", "adapt-many/acclimate"
+TOGETHER = 4  # from so many rows on, one flow run does several: a process takes seconds to start
+ATTEMPTS = 5
+FIRST_DELAY = timedelta(minutes=2)  # after a failure; doubled each time. Nothing waits for a process that died
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A target domain at a revision and the meta-model in service; the name of its row."""
+
+    domain: str
+    content_hash: str
+    row: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What a tick did: rows it opened, flow runs it asked for by row's domain, and what could not be done yet."""
+
+    commit: str
+    opened: list[Row]
+    asked: dict[str, str]
+    notes: list[str]
+
+
+def wanted(settings: Settings, commit: str, only: Sequence[str] = ()) -> tuple[list[Wanted], list[str]]:
+    """Return the target domains at a commit whose family has a meta-model in service, and notes on the others."""
+    hashes = domains_at(settings.root_path, commit)
+    if unknown := sorted(set(only) - hashes.keys()):
+        raise UserError(f"no domain {unknown[0]!r} at revision {commit[:12]}; there are: {', '.join(hashes)}")
+    kinds = ledger.kinds(settings, hashes, lambda name: kind_of(settings, name, commit))
+    found, waiting = [], set()
+    metas = {
+        family: registry.champion(settings, registry.meta_name(family)) for family in {k[0] for k in kinds.values()}
+    }
+    for name, digest in hashes.items():
+        family, role = kinds[name]
+        if role != "target" or (only and name not in only):
+            continue
+        if (meta := metas[family]) is None:
+            waiting.add(family)
+        else:
+            row = ledger.row_name(name, digest, family, meta.version, version("acclimate"))
+            found.append(Wanted(name, digest, row))
+    return found, [f"no meta-model of family {f} yet: acclimate meta-train --family {f}" for f in sorted(waiting)]
+
+
+def kind_of(settings: Settings, name: str, commit: str) -> tuple[str, str]:
+    """Return family and role of a domain."""
+    from tasks.data import snapshot
+
+    found = snapshot(settings.root_path, settings.home_path, name, commit)
+    return found.family, found.role
+
+
+def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str = "") -> tuple[list[Row], list[str]]:
+    """Open a row for every domain that has to be adapted to and has none; rows that no longer apply are closed."""
+    every, notes = wanted(settings, commit, only)
+    known = ledger.known(settings, [w.row for w in every])
+    new = []
+    for w in every:
+        if w.row not in known:
+            try:
+                new.append(open_row(settings, w, commit, why))
+            except UserError as error:
+                notes.append(f"{w.domain}: {error}")
+    added = ledger.add(settings, new)
+    current = {w.domain: w.row for w in every}
+    for row in ledger.rows(settings, "open"):
+        if row.domain in current and row.name != current[row.domain]:
+            ledger.give_up(settings, row.name, "a newer version of the data or the meta-model took its place")
+    return added, notes
+
+
+def open_row(settings: Settings, w: Wanted, commit: str, why: str = "") -> Row:
+    """Return the row of a domain: adapted to as its champion was, and done where it was adapted to by hand already."""
+    domain = target(settings, w.domain, commit)
+    meta = registry.champion(settings, registry.meta_name(domain.family))
+    if meta is None:
+        raise UserError(f"no meta-model of family {domain.family} yet")
+    before = registry.champion(settings, w.domain)
+    how = way_of(settings, before)
+    key = adaptation_key(domain, meta.version, how)
+    parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
+    row = Row(w.row, w.domain, w.content_hash, key, parameters, why or reason_of(w, before, meta.version))
+    made = registry.find_by_key(settings, key)
+    if made is None or left_unpromoted(made, before):
+        return row
+    ended = {"status": "done", "version": made.version, "decision": made.tags.get("decision", "")}
+    return Row(**vars(row) | ended | {"reason": "adapted to before it was noticed"})
+
+
+def way_of(settings: Settings, champion: registry.Registered | None) -> Adaptation:
+    """Return how a domain is adapted to: as a person chose for its champion."""
+    if champion is None:
+        return Adaptation(seed=settings.seed)
+    k, draws = (int(champion.params.get(name, 10)) for name in ("k", "draws"))
+    return Adaptation(k=k, draws=draws, method=champion.tags.get("method", AUTO), seed=settings.seed)
+
+
+def reason_of(w: Wanted, champion: registry.Registered | None, meta_version: str) -> str:
+    if champion is None:
+        return "no champion yet"
+    if champion.tags.get("content_hash") != w.content_hash:
+        return f"its data changed since champion {champion.version}"
+    if champion.tags.get("meta_version") != meta_version:
+        return f"meta-model {meta_version} took the place of {champion.tags.get('meta_version')}"
+    return "acclimate or its settings changed"
+
+
+def left_unpromoted(made: registry.Registered, champion: registry.Registered | None) -> bool:
+    """Whether a version that passed the gate never came into service, as where its process was killed in between."""
+    passed = made.tags.get("decision") == "promoted" and not made.aliases
+    return passed and (champion is None or int(champion.version) < int(made.version))
+
+
+def commit_to_watch(settings: Settings, notes: list[str]) -> str:
+    """Return the commit whose data is adapted to; where it is a remote's branch, the remote is asked first."""
+    root, revision = settings.root_path, settings.watch
+    remotes = git(root, "remote").stdout.split()
+    if (remote := revision.split("/")[0]) in remotes:
+        fetched = git(root, "fetch", "--quiet", remote)
+        if fetched.returncode:
+            notes.append(f"git remote {remote} cannot be reached: {' '.join(fetched.stderr.split())[:200]}")
+    return data_revision(root, revision).commit
+
+
+def submit_due(settings: Settings, client: Any) -> tuple[dict[str, str], list[str]]:
+    """Ask for a flow run for every open row that has none, or whose run ended without an end to its adaptation.
+
+    Args:
+        client: a synchronous Prefect client.
+
+    Returns:
+        The flow run's id by domain, and what could not be done.
+    """
+    due = [row for row in ledger.rows(settings, "open") if is_due(settings, client, row)]
+    if not due:
+        return {}, []
+    asked: dict[str, str] = {}
+    try:
+        for batch in batches(due, settings.processes):
+            asked |= ask(settings, client, batch)
+    except LookupError as error:
+        return asked, [
+            f"no deployment {error}: `acclimate up` registers it; {len(due) - len(asked)} wait in the ledger"
+        ]
+    return asked, []
+
+
+def batches(due: Sequence[Row], processes: int) -> list[list[Row]]:
+    """Divide rows into flow runs: one each where there are few, else one a process."""
+    if len(due) < TOGETHER:
+        return [[row] for row in due]
+    return [list(due[i::processes]) for i in range(processes)]
+
+
+def ask(settings: Settings, client: Any, batch: Sequence[Row]) -> dict[str, str]:
+    """Create the flow run of these rows, unless that was done, and write it down."""
+    from prefect.exceptions import ObjectNotFound
+
+    name = ADAPT if len(batch) == 1 else ADAPT_MANY
+    try:
+        deployment = client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        raise LookupError(name) from None
+    attempts = {row.name: row.attempts + 1 for row in batch}
+    parameters = batch[0].parameters if name == ADAPT else {"requests": [row.parameters for row in batch]}
+    run = client.create_flow_run_from_deployment(
+        deployment.id,
+        parameters=parameters,
+        tags=["acclimate", "watch"],
+        idempotency_key=ledger.row_name(*(f"{row} {attempts[row]}" for row in sorted(attempts))),
+    )
+    ledger.asked(settings, attempts, str(run.id), attempts)
+    return {row.domain: str(run.id) for row in batch}
+
+
+def is_due(settings: Settings, client: Any, row: Row) -> bool:
+    """Whether a row needs a flow run now; closes it where no further run would help."""
+    if not row.flow_run:
+        return True
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        state = client.read_flow_run(UUID(row.flow_run)).state
+    except ObjectNotFound:  # the server's database is another one now
+        return True
+    if state is None or not state.is_final():
+        return False
+    if state.is_cancelled():
+        ledger.give_up(settings, row.name, "a person cancelled its run; acclimate adapt starts it again")
+        return False
+    said = " ".join((state.message or "").split())
+    if row.attempts >= ATTEMPTS:
+        ledger.give_up(settings, row.name, f"{row.attempts} runs of it failed: {said}"[:500])
+        return False
+    if state.is_crashed() or state.is_completed():
+        return True
+    return datetime.now(UTC) >= state.timestamp + FIRST_DELAY * 2 ** (row.attempts - 1)
+
+
+def announce(rows: Iterable[Row]) -> None:
+    """Emit an event a domain, for automations of the user's; nothing of ours depends on its arrival."""
+    from prefect.events import emit_event
+
+    for row in rows:
+        emit_event(
+            CHANGED,
+            resource={"prefect.resource.id": f"acclimate.domain.{row.domain}", "prefect.resource.name": row.domain},
+            payload={"domain": row.domain, "revision": row.parameters["revision"], "why": row.why},
+        )
+
+
+def tick(settings: Settings, only: Sequence[str] = (), why: str = "") -> Tick:
+    """Notice what changed, and ask for what is due. Needs a Prefect server; rows are kept where it goes away.
+
+    Raises:
+        UserError: the revision to watch is unknown, or its data are not at hand.
+    """
+    from prefect.client.orchestration import get_client
+
+    notes: list[str] = []
+    commit = commit_to_watch(settings, notes)
+    opened, more = notice(settings, commit, only, why)
+    announce(row for row in opened if row.status == "open")
+    with get_client(sync_client=True) as client:
+        asked, late = submit_due(settings, client)
+    return Tick(commit, opened, asked, [*notes, *more, *late])
