@@ -41,7 +41,9 @@ def ask_to_reconcile() -> None:
     """Have the worker look for what a dead process left behind."""
     from prefect.client.orchestration import get_client
 
-    with get_client(sync_client=True) as client:
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client, suppress(ObjectNotFound):  # a prefect.yaml may do without it
         deployment = client.read_deployment_by_name("reconcile/acclimate")
         client.create_flow_run_from_deployment(deployment.id, tags=["acclimate"])
 

@@ -288,8 +288,9 @@ def test_two_writers_at_once_both_end_up_committed(checkout):
         checkout.write(name, train=3)
         command = [sys.executable, "-c", code, name]
         writers.append(subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True))
+    waited = "another acclimate command is writing data/; waiting for it"  # said on a busy machine
     for writer in writers:
-        assert (writer.wait(), writer.stderr.read().strip()) == (0, "")
+        assert (writer.wait(), writer.stderr.read().strip().removeprefix(waited)) == (0, "")
     assert set(domains_at(checkout.root)) == {"left", "news", "right", "trec"}
     assert verify(checkout.root).ok
     assert checkout.status() == ""

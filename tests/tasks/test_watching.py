@@ -1,0 +1,247 @@
+"""Ticks: each change is asked for once, and asked for again until it is done, whatever dies in between."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running
+
+from domains.errors import UserError
+from tasks import alive, ledger, reconciling, registry, watching
+from tasks.data import domains_at
+from tasks.registry import Registered
+from tasks.settings import Settings
+
+
+class Server:
+    """As much of a Prefect client as a tick uses: one run for one idempotency key."""
+
+    def __init__(self, *deployments):
+        self.deployments = deployments or (watching.ADAPT, watching.ADAPT_MANY)
+        self.runs, self.by_key, self.states = {}, {}, {}
+
+    def read_deployment_by_name(self, name):
+        if name not in self.deployments:
+            raise ObjectNotFound(Exception(name))
+        return SimpleNamespace(id=name)
+
+    def create_flow_run_from_deployment(self, deployment, parameters, tags, idempotency_key):
+        run = self.by_key.setdefault(idempotency_key, uuid4())
+        self.runs.setdefault(run, (deployment, parameters))
+        self.states.setdefault(run, Running())
+        return SimpleNamespace(id=run)
+
+    def read_flow_run(self, run):
+        if run not in self.states:
+            raise ObjectNotFound(Exception(run))
+        return SimpleNamespace(state=self.states[run])
+
+    def end(self, state: State):
+        """End every run in this state."""
+        self.states = dict.fromkeys(self.states, state)
+
+
+@pytest.fixture
+def there(checkout, monkeypatch):
+    """A checkout with one target, news, a meta-model of texts in service, and no champion."""
+    models = {"meta-text": version_of("meta-text", "7")}
+    monkeypatch.setattr(registry, "champion", lambda settings, name: models.get(name))
+    monkeypatch.setattr(registry, "find_by_key", lambda settings, key: models.get(key))
+    checkout.write("news", train=6, test=4)
+    return SimpleNamespace(checkout=checkout, settings=Settings(root=checkout.root), models=models)
+
+
+def version_of(name: str, number: str, params=(), tags=(), aliases=("champion",)) -> Registered:
+    now = datetime.now(UTC)
+    return Registered(name, number, "", aliases, dict(params), {}, dict(tags), "", now, "")
+
+
+def commit_of(there) -> str:
+    return there.checkout.git("rev-parse", "HEAD")
+
+
+def noticed(there):
+    return watching.notice(there.settings, commit_of(there))
+
+
+def test_a_target_is_opened_once_and_a_source_never(there):
+    opened, notes = noticed(there)
+    assert [row.domain for row in opened] == ["news"]
+    assert notes == []
+    assert opened[0].parameters == {
+        "domain": "news",
+        "k": 10,
+        "revision": commit_of(there),
+        "draws": 10,
+        "method": "auto",
+    }
+    assert opened[0].why == "no champion yet"
+    assert noticed(there) == ([], [])
+
+
+def test_only_what_changed_is_opened_and_takes_the_place_of_what_waits(there):
+    noticed(there)
+    there.checkout.write("news", train=8, test=4)
+    commit(there)
+    (new,), _ = noticed(there)
+    first, second = ledger.rows(there.settings)
+    assert (first.status, second.name) == ("failed", new.name)
+    assert "took its place" in first.reason
+
+
+def commit(there):
+    from tasks.committing import commit as commit_data
+
+    commit_data(there.checkout.root, there.settings.home_path, "more", checked=False)
+
+
+def test_a_domain_is_adapted_to_as_a_person_chose_for_its_champion(there):
+    tags = {"content_hash": domains_at(there.checkout.root)["news"], "meta_version": "6", "method": "linear"}
+    there.models["news"] = version_of("news", "1", {"k": "5", "draws": "3"}, tags)
+    (row,), _ = noticed(there)
+    assert {name: row.parameters[name] for name in ("k", "draws", "method")} == {"k": 5, "draws": 3, "method": "linear"}
+    assert row.why == "meta-model 7 took the place of 6"
+
+
+@pytest.mark.parametrize(
+    ("decision", "aliases", "status"),
+    [
+        ("promoted", ("champion",), "done"),
+        ("refused", (), "done"),
+        ("promoted", (), "open"),
+        ("promoted", ("previous",), "done"),
+    ],
+    ids=["in-service", "refused", "killed-before-it-came-into-service", "rolled-back"],
+)
+def test_what_was_done_by_hand_needs_no_run_unless_it_was_left_half_way(there, monkeypatch, decision, aliases, status):
+    made = version_of("news", "1", tags={"decision": decision}, aliases=aliases)
+    monkeypatch.setattr(registry, "find_by_key", lambda settings, key: made)
+    (row,), _ = noticed(there)
+    assert row.status == status
+
+
+def test_without_a_meta_model_a_line_says_what_to_do(there):
+    del there.models["meta-text"]
+    assert noticed(there) == ([], ["no meta-model of family text yet: acclimate meta-train --family text"])
+
+
+def test_an_unknown_domain_or_revision_is_refused(there):
+    with pytest.raises(UserError, match=r"no domain '\.\./x'"):
+        watching.notice(there.settings, commit_of(there), ["../x"])
+    with pytest.raises(UserError, match="unknown git revision"):
+        watching.commit_to_watch(Settings(root=there.checkout.root, watch="gone"), [])
+
+
+def test_a_remote_that_cannot_be_reached_is_a_note_and_what_is_known_of_it_is_used(there):
+    there.checkout.git("remote", "add", "origin", str(there.checkout.root / "nowhere"))
+    there.checkout.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    notes = []
+    watched = Settings(root=there.checkout.root, watch="origin/main")
+    assert watching.commit_to_watch(watched, notes) == commit_of(there)
+    assert "git remote origin cannot be reached" in notes[0]
+
+
+def opened(settings, *domains):
+    rows = [ledger.Row(f"row {d}", d, "h", f"key {d}", {"domain": d}, "new") for d in domains]
+    return ledger.add(settings, rows)
+
+
+def test_a_run_is_asked_for_once_even_if_the_ledger_never_heard_of_it(settings, monkeypatch):
+    server = Server()
+    opened(settings, "news")
+    with monkeypatch.context() as patch:  # killed between the server's answer and the ledger
+        patch.setattr(ledger, "asked", lambda *arguments: None)
+        watching.submit_due(settings, server)
+    asked, _ = watching.submit_due(settings, server)
+    assert list(map(str, server.runs)) == list(asked.values())
+    assert watching.submit_due(settings, server) == ({}, [])
+
+
+@pytest.mark.parametrize("end", [Crashed(), Completed()], ids=["crashed", "ended-without-a-result"])
+def test_what_ended_without_a_result_is_asked_for_again_at_once(settings, end):
+    server = Server()
+    opened(settings, "news")
+    watching.submit_due(settings, server)
+    server.end(end)
+    watching.submit_due(settings, server)
+    assert len(server.runs) == 2
+    assert [row.attempts for row in ledger.rows(settings)] == [2]
+
+
+def test_a_run_that_failed_is_tried_again_later_and_not_for_ever(settings):
+    server = Server()
+    opened(settings, "news")
+    watching.submit_due(settings, server)
+    server.end(Failed(message="UserError: no labels"))
+    assert watching.submit_due(settings, server) == ({}, [])
+    server.end(replaced(Failed(message="UserError: no labels"), hours=2))
+    for _ in range(watching.ATTEMPTS):
+        watching.submit_due(settings, server)
+        server.end(replaced(Failed(message="UserError: no labels"), hours=2))
+    (row,) = ledger.rows(settings, "failed")
+    assert (row.attempts, row.reason) == (watching.ATTEMPTS, "5 runs of it failed: UserError: no labels")
+
+
+def replaced(state: State, hours: float) -> State:
+    return state.model_copy(update={"timestamp": datetime.now(UTC) - timedelta(hours=hours)})
+
+
+def test_a_run_that_a_person_cancelled_is_left_alone_and_one_that_the_server_lost_is_not(settings):
+    server = Server()
+    opened(settings, "news", "trec")
+    watching.submit_due(settings, server)
+    ids = {row.domain: UUID(row.flow_run) for row in ledger.rows(settings)}
+    server.states[ids["news"]] = Cancelled()
+    del server.states[ids["trec"]]
+    asked, _ = watching.submit_due(settings, server)
+    assert list(asked) == ["trec"]
+    assert [row.domain for row in ledger.rows(settings, "failed")] == ["news"]
+
+
+def test_many_rows_share_as_many_runs_as_there_are_processes(tmp_path):
+    there, server = Settings(root=tmp_path, processes=2), Server()
+    opened(there, *(f"d{i}" for i in range(7)))
+    asked, _ = watching.submit_due(there, server)
+    assert len(asked) == 7
+    assert sorted(len(parameters["requests"]) for _, parameters in server.runs.values()) == [3, 4]
+
+
+def test_where_nothing_is_deployed_the_rows_wait(settings):
+    opened(settings, "news")
+    asked, notes = watching.submit_due(settings, Server("other"))
+    assert asked == {}
+    assert notes == ["no deployment adapt/acclimate: `acclimate up` registers it; 1 wait in the ledger"]
+
+
+def run_of(state: State, **values):
+    return SimpleNamespace(id=uuid4(), name="adapt", state=state, **values)
+
+
+def test_the_process_of_a_run_is_known_to_live_while_it_does(settings, monkeypatch):
+    monkeypatch.setattr(alive, "settings", lambda: settings)
+    run = run_of(Running())
+    assert alive.lives(settings, run.id) is None
+    alive.mark(None, run, None)
+    assert alive.lives(settings, run.id) is True
+    alive.forget_ended(settings)
+    assert alive.lives(settings, run.id) is True
+    alive._held.pop(str(run.id)).close()  # as the kernel does when a process ends
+    assert alive.lives(settings, run.id) is False
+    assert reconciling.is_dead(settings, run, None)
+    alive.forget_ended(settings)
+    assert alive.lives(settings, run.id) is None
+    assert not reconciling.is_dead(settings, run, None)
+
+
+def test_a_run_that_never_began_is_dead_when_its_worker_is_or_after_a_while(settings):
+    from prefect.states import Pending
+
+    young, old = run_of(Pending()), run_of(replaced(Pending(), hours=1))
+    now = datetime.now(UTC).timestamp()
+    assert not reconciling.is_dead(settings, young, None)
+    assert not reconciling.is_dead(settings, young, now - 100)
+    assert reconciling.is_dead(settings, young, now + 100)
+    assert reconciling.is_dead(settings, old, None)
