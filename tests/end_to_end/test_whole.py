@@ -18,13 +18,16 @@ from typing import Any
 from uuid import UUID
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import StateType
 
@@ -140,15 +143,24 @@ def up(clone: Clone, demo: list[dict[str, Any]]) -> Iterator[subprocess.Popen[st
     running = clone.start("up")
     lines = [running.stderr.readline(), running.stderr.readline()]
     assert lines == ["starting the Prefect server\n", f"Prefect UI: http://127.0.0.1:{clone.port}\n"]
+    with clone.client() as client:  # the tests say when
+        client.pause_deployment(client.read_deployment_by_name("watch/acclimate").id)
     yield running
     if running.poll() is None:
         running.terminate()
     running.communicate(timeout=60)
 
 
+KEPT = {"bbc", "trec", "drugreviews", "fx-latest", "stocks-covid", "stocks-rates"}
+
+
 @pytest.fixture(scope="module")
 def reviews(clone: Clone, up: subprocess.Popen[str]) -> dict[str, Any]:
-    """The result of an adaptation to drug reviews, from a text meta-model that was hardly trained."""
+    """The result of an adaptation to drug reviews, from a meta-model of few texts that was hardly trained."""
+    for folder in (clone.path / "data").iterdir():
+        if folder.is_dir() and folder.name not in KEPT:
+            shutil.rmtree(folder)
+    clone.run("data", "commit", "--drop", "-m", "Keep what the tests need")
     assert clone.json("meta-train", "--family", "text", "--steps", "5") == {"family": "text", "model_version": "1"}
     return clone.json("adapt", "drugreviews", "--k", "5", "--draws", "3")
 
@@ -261,20 +273,37 @@ def test_a_deployment_that_is_triggered_runs_in_the_worker_and_leaves_artifacts(
     assert "data:image/png;base64," in left["adapt-stocks-rates-timeline"].data
 
 
-def test_a_killed_adaptation_is_seen_as_crashed_and_leaves_the_champion_in_service(
-    clone: Clone, reviews: dict[str, Any], predicted: pd.DataFrame
+def change_reviews(clone: Clone) -> None:
+    """Take 20 examples out of the pool of drug reviews."""
+    folder = clone.path / "data/drugreviews"
+    pool = pq.read_table(folder / "pool.parquet")
+    pq.write_table(pool.slice(0, len(pool) - 20), folder / "pool.parquet")
+    about = yaml.safe_load((folder / "domain.yaml").read_text())
+    about["counts"]["pool"] -= 20
+    (folder / "domain.yaml").write_text(yaml.safe_dump(about, sort_keys=False))
+
+
+def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
+    clone: Clone, reviews: dict[str, Any], predicted: pd.DataFrame, up: subprocess.Popen[str]
 ) -> None:
+    change_reviews(clone)
+    clone.run("data", "commit", "-m", "Fewer reviews")
+    (row,) = clone.json("status")["ledger"]
+    assert (row["domain"], row["status"], row["why"]) == ("drugreviews", "open", "its data changed since champion 1")
+    worker = clone.process("worker")
     with clone.client() as client:
-        deployment = client.read_deployment_by_name("adapt/acclimate")
-        wanted = {"domain": "drugreviews", "k": 5, "draws": 5000}
-        run = client.create_flow_run_from_deployment(deployment.id, parameters=wanted).id
-        at_work = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
-        wait_for(lambda: client.read_artifacts(flow_run_filter=at_work), 120)  # its progress
-        pid = int(client.read_flow_run(run).infrastructure_pid.split(":")[-1])
-        os.kill(pid, signal.SIGKILL)
-        assert wait_for(lambda: finished(client, run), 60).is_crashed()
-    assert clone.json("status")["champions"]["drugreviews"]["version"] == reviews["model_version"]
-    pd.testing.assert_frame_equal(predict(clone), predicted)
+        started = FlowRunFilter(tags=FlowRunFilterTags(all_=["watch", "adapt"]))
+        (run,) = client.read_flow_runs(flow_run_filter=started)
+        wait_for(lambda: client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))), 120)
+        os.kill(int(client.read_flow_run(run.id).infrastructure_pid.split(":")[-1]), signal.SIGKILL)
+        os.kill(worker, signal.SIGKILL)
+        pd.testing.assert_frame_equal(predict(clone), predicted)
+        assert "the Prefect worker ended" in up.stderr.readline()
+        assert wait_for(lambda: finished(client, run.id), 60).is_crashed()
+        (decided,) = wait_for(lambda: clone.json("status")["decided"], 150)
+    assert (decided["domain"], decided["runs"], decided["version"]) == ("drugreviews", "2", "2")
+    assert clone.json("status")["ledger"] == []
+    assert [row["version"] for row in clone.json("models", "show", "drugreviews")] == ["2", "1"]
 
 
 def test_ctrl_c_stops_worker_and_server(clone: Clone, up: subprocess.Popen[str]) -> None:
