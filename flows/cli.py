@@ -200,7 +200,9 @@ def predict(
 
 @app.command()
 def bench(
-    suite: Annotated[str, typer.Argument(help="quick, adapt, suggest, omniglot, miniimagenet, lake or speed.")],
+    suite: Annotated[
+        str, typer.Argument(help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed or orchestration.")
+    ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     draws: Annotated[
         int | None,
@@ -230,7 +232,7 @@ def bench(
     ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
     supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
-    way to compute them.
+    way to compute them. orchestration: from a commit to a decision, of one domain and of 200, with a real server.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """

@@ -15,7 +15,7 @@ from tasks.data import domains_at, snapshot
 from tasks.progress import progress
 from tasks.settings import Settings
 
-SUITES = ("quick", "adapt", "suggest", "omniglot", "miniimagenet", "lake", "speed")
+SUITES = ("quick", "adapt", "suggest", "omniglot", "miniimagenet", "lake", "speed", "orchestration")
 SHOTS = (1, 5, 10)
 ROUNDS = 7  # of the suite speed
 QUICK_DRAWS = 10
@@ -100,6 +100,10 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         trains = "protonet" in (asked.methods or METHODS)
         with progress("bench lake", training(asked.steps, settings.seed).steps if trains else 0) as advance:
             return lake(settings, asked, advance, say)
+    if suite == "orchestration":
+        from tasks.bench_orchestration import orchestration
+
+        return orchestration(settings, asked, say)
     from tasks import bench_fewshot
 
     todo = bench_fewshot.jobs(suite, asked)

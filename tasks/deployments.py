@@ -40,7 +40,6 @@ async def _limit_queue(processes: int) -> None:
 def ask_to_reconcile() -> None:
     """Have the worker look for what a dead process left behind."""
     from prefect.client.orchestration import get_client
-
     from prefect.exceptions import ObjectNotFound
 
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):  # a prefect.yaml may do without it
