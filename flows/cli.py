@@ -201,7 +201,7 @@ def predict(
 @app.command()
 def bench(
     suite: Annotated[
-        str, typer.Argument(help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed or orchestration.")
+        str, typer.Argument(help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, orchestration or faults.")
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     draws: Annotated[
@@ -233,6 +233,7 @@ def bench(
     supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
     way to compute them. orchestration: from a commit to a decision, of one domain and of 200, with a real server.
+    faults: kill -9 of flow, worker and server at random moments, and how long until it is made good.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """

@@ -15,7 +15,7 @@ from tasks.data import domains_at, snapshot
 from tasks.progress import progress
 from tasks.settings import Settings
 
-SUITES = ("quick", "adapt", "suggest", "omniglot", "miniimagenet", "lake", "speed", "orchestration")
+SUITES = ("quick", "adapt", "suggest", "omniglot", "miniimagenet", "lake", "speed", "orchestration", "faults")
 SHOTS = (1, 5, 10)
 ROUNDS = 7  # of the suite speed
 QUICK_DRAWS = 10
@@ -104,6 +104,10 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         from tasks.bench_orchestration import orchestration
 
         return orchestration(settings, asked, say)
+    if suite == "faults":
+        from tasks.bench_faults import faults
+
+        return faults(settings, asked, say)
     from tasks import bench_fewshot
 
     todo = bench_fewshot.jobs(suite, asked)
