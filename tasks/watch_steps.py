@@ -1,14 +1,20 @@
 """The Prefect tasks of the flows ``watch`` and ``reconcile``."""
 
+from typing import TYPE_CHECKING
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from tasks import reconciling, watching
+from tasks import reconciling
 from tasks.artifacts import table_artifact
 from tasks.ledger import rows, shown
 from tasks.server import worker_since
 from tasks.settings import settings
+from tasks.submitting import submit_due
+
+if TYPE_CHECKING:
+    from tasks.watching import Tick
 
 SHOWN = 50  # rows of the ledger in its artifact
 
@@ -16,6 +22,8 @@ SHOWN = 50  # rows of the ledger in its artifact
 @task(cache_policy=NO_CACHE)
 def notice_and_submit(only: list[str], why: str = "") -> str:
     """Do one tick and say in a line what came of it."""
+    from tasks import watching  # two seconds, which reconcile need not spend
+
     done = watching.tick(settings(), only, why)
     for note in done.notes:
         get_run_logger().warning(note)
@@ -33,7 +41,7 @@ def clear_and_submit() -> str:
     with get_client(sync_client=True) as client:
         cleared = reconciling.clear_dead_runs(s, client, worker_since(s))
         reconciling.clear_files(s)
-        asked, notes = watching.submit_due(s, client)
+        asked, notes = submit_due(s, client)
     for said in (*cleared, *notes):
         get_run_logger().warning(said)
     if asked:
@@ -41,7 +49,7 @@ def clear_and_submit() -> str:
     return f"{len(cleared)} dead runs cleared, {len(asked)} adaptations asked for"
 
 
-def line(done: watching.Tick) -> str:
+def line(done: "Tick") -> str:
     """Return a tick in a line."""
     new = ", ".join(row.domain for row in done.opened if row.status == "open") or "nothing"
     return f"{done.commit[:12]}: new {new}; {len(done.asked)} adaptations asked for" + "".join(

@@ -10,7 +10,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
 from domains.errors import UserError
-from tasks import alive, ledger, reconciling, registry, watching
+from tasks import alive, ledger, reconciling, registry, submitting, watching
 from tasks.data import domains_at
 from tasks.registry import Registered
 from tasks.settings import Settings
@@ -20,7 +20,7 @@ class Server:
     """As much of a Prefect client as a tick uses: one run for one idempotency key."""
 
     def __init__(self, *deployments):
-        self.deployments = deployments or (watching.ADAPT, watching.ADAPT_MANY)
+        self.deployments = deployments or (submitting.ADAPT, submitting.ADAPT_MANY)
         self.runs, self.by_key, self.states = {}, {}, {}
 
     def read_deployment_by_name(self, name):
@@ -154,19 +154,19 @@ def test_a_run_is_asked_for_once_even_if_the_ledger_never_heard_of_it(settings, 
     opened(settings, "news")
     with monkeypatch.context() as patch:  # killed between the server's answer and the ledger
         patch.setattr(ledger, "asked", lambda *arguments: None)
-        watching.submit_due(settings, server)
-    asked, _ = watching.submit_due(settings, server)
+        submitting.submit_due(settings, server)
+    asked, _ = submitting.submit_due(settings, server)
     assert list(map(str, server.runs)) == list(asked.values())
-    assert watching.submit_due(settings, server) == ({}, [])
+    assert submitting.submit_due(settings, server) == ({}, [])
 
 
 @pytest.mark.parametrize("end", [Crashed(), Completed()], ids=["crashed", "ended-without-a-result"])
 def test_what_ended_without_a_result_is_asked_for_again_at_once(settings, end):
     server = Server()
     opened(settings, "news")
-    watching.submit_due(settings, server)
+    submitting.submit_due(settings, server)
     server.end(end)
-    watching.submit_due(settings, server)
+    submitting.submit_due(settings, server)
     assert len(server.runs) == 2
     assert [row.attempts for row in ledger.rows(settings)] == [2]
 
@@ -174,15 +174,15 @@ def test_what_ended_without_a_result_is_asked_for_again_at_once(settings, end):
 def test_a_run_that_failed_is_tried_again_later_and_not_for_ever(settings):
     server = Server()
     opened(settings, "news")
-    watching.submit_due(settings, server)
+    submitting.submit_due(settings, server)
     server.end(Failed(message="UserError: no labels"))
-    assert watching.submit_due(settings, server) == ({}, [])
+    assert submitting.submit_due(settings, server) == ({}, [])
     server.end(replaced(Failed(message="UserError: no labels"), hours=2))
-    for _ in range(watching.ATTEMPTS):
-        watching.submit_due(settings, server)
+    for _ in range(submitting.ATTEMPTS):
+        submitting.submit_due(settings, server)
         server.end(replaced(Failed(message="UserError: no labels"), hours=2))
     (row,) = ledger.rows(settings, "failed")
-    assert (row.attempts, row.reason) == (watching.ATTEMPTS, "5 runs of it failed: UserError: no labels")
+    assert (row.attempts, row.reason) == (submitting.ATTEMPTS, "5 runs of it failed: UserError: no labels")
 
 
 def replaced(state: State, hours: float) -> State:
@@ -192,11 +192,11 @@ def replaced(state: State, hours: float) -> State:
 def test_a_run_that_a_person_cancelled_is_left_alone_and_one_that_the_server_lost_is_not(settings):
     server = Server()
     opened(settings, "news", "trec")
-    watching.submit_due(settings, server)
+    submitting.submit_due(settings, server)
     ids = {row.domain: UUID(row.flow_run) for row in ledger.rows(settings)}
     server.states[ids["news"]] = Cancelled()
     del server.states[ids["trec"]]
-    asked, _ = watching.submit_due(settings, server)
+    asked, _ = submitting.submit_due(settings, server)
     assert list(asked) == ["trec"]
     assert [row.domain for row in ledger.rows(settings, "failed")] == ["news"]
 
@@ -204,14 +204,14 @@ def test_a_run_that_a_person_cancelled_is_left_alone_and_one_that_the_server_los
 def test_many_rows_share_as_many_runs_as_there_are_processes(tmp_path):
     there, server = Settings(root=tmp_path, processes=2), Server()
     opened(there, *(f"d{i}" for i in range(7)))
-    asked, _ = watching.submit_due(there, server)
+    asked, _ = submitting.submit_due(there, server)
     assert len(asked) == 7
     assert sorted(len(parameters["requests"]) for _, parameters in server.runs.values()) == [3, 4]
 
 
 def test_where_nothing_is_deployed_the_rows_wait(settings):
     opened(settings, "news")
-    asked, notes = watching.submit_due(settings, Server("other"))
+    asked, notes = submitting.submit_due(settings, Server("other"))
     assert asked == {}
     assert notes == ["no deployment adapt/acclimate: `acclimate up` registers it; 1 wait in the ledger"]
 
