@@ -1,0 +1,100 @@
+"""Prefect, MLflow and the ledger in Postgres, by configuration alone. Skips where its binaries are absent."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks import ledger, registry
+from tasks.server import prefect_server
+from tasks.settings import Settings
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not shutil.which("initdb") or not shutil.which("postgres"), reason="no Postgres binaries"),
+]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of our own, with the databases prefect and acclimate."""
+    folder = tmp_path_factory.mktemp("postgres")
+    user = {}
+    if os.geteuid() == 0:  # it refuses to run as root
+        try:
+            account = pwd.getpwnam("postgres")
+        except KeyError:
+            pytest.skip("Postgres does not run as root, and there is no user postgres")
+        for path in (folder, *folder.parents[:2]):
+            path.chmod(0o755)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    port, data = free_port(), folder / "data"
+    made = ["initdb", "-D", str(data), "-U", "acclimate", "--auth", "trust", "--no-sync"]
+    subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
+    command = ["postgres", "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, **user) as running:
+        try:
+            url = f"acclimate@127.0.0.1:{port}"
+            for name in ("prefect", "acclimate"):
+                subprocess.run([sys.executable, "-c", CREATE, url, name], check=True, capture_output=True, timeout=60)
+            yield url
+        finally:
+            running.terminate()
+
+
+CREATE = """if True:
+    import sys, time, psycopg2
+    for _ in range(100):
+        try:
+            connection = psycopg2.connect(f"postgresql://{sys.argv[1]}/postgres")
+            break
+        except psycopg2.OperationalError:
+            time.sleep(0.2)
+    connection.autocommit = True
+    connection.cursor().execute(f"create database {sys.argv[2]}")
+"""
+
+
+def test_flow_runs_models_and_ledger_are_kept_in_postgres(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"postgresql+asyncpg://{postgres}/prefect")
+    ours = f"postgresql://{postgres}/acclimate"
+    settings = Settings(root=tmp_path, port=free_port(), mlflow_uri=ours, ledger=ours)
+    ledger.add(settings, [ledger.Row("a", "hpo", "h", "key", {"k": 5}, "new")])
+    assert ledger.settle(settings, "key", "1", "promoted", "better") == 1
+    assert [row.parameters for row in ledger.rows(settings, "done")] == [{"k": 5}]
+    (tmp_path / "model").mkdir()
+    version = registry.log_meta_model(settings, "text", tmp_path / "model", {}, {}, {"key": "m"})
+    registry.promote(settings, "meta-text", version, lambda folder: None)
+    assert registry.champion(settings, "meta-text").version == "1"
+    with prefect_server(settings):
+        run_flow()
+    assert not list(settings.home_path.rglob("*.db"))  # no SQLite anywhere
+
+
+def run_flow() -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+
+    @flow(name="kept")
+    def kept() -> None: ...
+
+    kept()
+    with get_client(sync_client=True) as client:
+        (run,) = client.read_flow_runs()
+        assert run.state.is_completed()

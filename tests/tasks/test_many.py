@@ -1,0 +1,54 @@
+"""Many adaptations in one flow run: where they run, and what is said of those that fail."""
+
+import pytest
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from domains.errors import UserError
+from tasks import many
+from tasks.many import Request
+from tasks.settings import Settings
+
+
+class Done:
+    """A future that has ended."""
+
+    def __init__(self, decision: str, said: str) -> None:
+        self.value, self.state = (decision, said), Completed() if said != "broken" else Failed(message=said)
+
+    def wait(self) -> None: ...
+
+    def result(self) -> tuple[str, str]:
+        return self.value
+
+
+@pytest.fixture(autouse=True)
+def tables(monkeypatch):
+    shown = []
+    monkeypatch.setattr(many, "table_artifact", lambda key, rows, description: shown.extend(rows))
+    return shown
+
+
+def test_they_run_one_after_another_unless_a_cluster_is_set(monkeypatch):
+    assert isinstance(many.runner(), ThreadPoolTaskRunner)
+    monkeypatch.setattr(many, "settings", lambda: Settings(dask="tcp://10.0.0.1:8786", processes=2))
+    assert many.runner().address == "tcp://10.0.0.1:8786"
+    monkeypatch.setattr(many, "settings", lambda: Settings(dask="local", processes=2))
+    assert many.runner().cluster_kwargs["n_workers"] == 2
+
+
+def test_what_came_of_each_is_in_a_table(tables):
+    done = [(Request(domain="a"), Done("promoted", "better")), (Request(domain="b"), Done("refused", "worse"))]
+    assert many.summary(done) == "2 adapted to, 1 promoted"
+    assert [row["decision"] for row in tables] == ["promoted", "refused"]
+
+
+def test_one_that_fails_is_named_and_the_others_are_in_the_table(tables):
+    done = [
+        (Request(domain="a"), Done("", "UserError: no labels")),
+        (Request(domain="b"), Done("promoted", "better")),
+        (Request(domain="c"), Done("", "broken")),
+    ]
+    with pytest.raises(UserError, match="2 of 3 adaptations failed: a: UserError: no labels, c: broken"):
+        many.summary(done)
+    assert [row["decision"] for row in tables] == ["failed", "promoted", "failed"]
