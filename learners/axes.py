@@ -19,7 +19,8 @@ WIDE = 400  # more dimensions than these are reduced to the span of so many exam
 class Axes:
     """Principal axes: basis [D, r], variances [r] relative to their mean over D, and what they tell classes apart.
 
-    ``basis`` is None where features are coordinates on the axes already.
+    ``basis`` is None where features are coordinates on the axes already. Axes without variance have value 0 and ratio 0;
+    examples fewer than dimensions have no such axes.
 
     ``ratio`` [r] is the variance between class means over the variance of ``values``.
     """
@@ -50,12 +51,14 @@ class Axes:
         centred = (every - mean) * (weights / weights.sum()).sqrt()[:, None]
         few = len(centred) <= x.shape[1]  # then the same from the smaller Gram matrix
         values, vectors = torch.linalg.eigh(centred @ centred.T if few else centred.T @ centred)
-        keep = values > 1e-6 * values[-1]
-        values, vectors = values[keep], vectors[:, keep]
-        basis = F.normalize(centred.T @ vectors, dim=0) if few else vectors
+        there = values > 1e-6 * values[-1]
+        if few:
+            values, basis = values[there], F.normalize(centred.T @ vectors[:, there], dim=0)
+        else:
+            values, basis = values * there, vectors
         coordinates = (x - mean) @ basis
         between = prototypes(coordinates, y, int(y.max()) + 1).var(0)
-        ratio = between / coordinates.var(0).clamp_min(1e-12)
+        ratio = between / coordinates.var(0).clamp_min(1e-12) * (values > 0)
         return cls(basis, values / (values.sum() / x.shape[1]).clamp_min(1e-12), ratio), mean
 
     @classmethod

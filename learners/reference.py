@@ -118,7 +118,7 @@ class Reference(Learner):
         if "initialise" in self.parts:
             described = torch.stack([(axes.values + 0.01).log() / 2, (axes.ratio + 0.01).log() / 2], dim=1)
             film = self.film(torch.cat([described, z.expand(len(described), -1)], dim=1))
-            weights = weights + film[:, stage]
+            weights = weights + film[:, stage] * (axes.values > 0)
         return Space(axes.basis, weights.exp(), (-number["power"] * number["shrink"].log()).exp())
 
     def descend(self, head: Tensor, x: Tensor, members: Tensor, rates: Tensor, sharpness: Tensor) -> Tensor:
