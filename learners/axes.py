@@ -1,6 +1,6 @@
 """The axes along which a task's features are scaled, and the space that the scaling makes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from learners.base import one_hot, prototypes
 from learners.classifier import Affine, Layer
+from learners.sharing import shared
 
 TOTAL_SHARPNESS = 20.0  # of the assignment that evens out the classes of a pool
 POOL_WEIGHT, LARGEST_MASS = 0.3, 20.0  # of a pool example against a label; examples that a centre may rest on
@@ -18,10 +19,13 @@ WIDE = 400  # more dimensions than these are reduced to the span of so many exam
 class Axes:
     """Principal axes: basis [D, r], variances [r] relative to their mean over D, and what they tell classes apart.
 
+    ``basis`` is None where features are coordinates on the axes already. Axes without variance have value 0 and ratio 0;
+    examples fewer than dimensions have no such axes.
+
     ``ratio`` [r] is the variance between class means over the variance of ``values``.
     """
 
-    basis: Tensor
+    basis: Tensor | None
     values: Tensor
     ratio: Tensor
 
@@ -47,12 +51,14 @@ class Axes:
         centred = (every - mean) * (weights / weights.sum()).sqrt()[:, None]
         few = len(centred) <= x.shape[1]  # then the same from the smaller Gram matrix
         values, vectors = torch.linalg.eigh(centred @ centred.T if few else centred.T @ centred)
-        keep = values > 1e-6 * values[-1]
-        values, vectors = values[keep], vectors[:, keep]
-        basis = F.normalize(centred.T @ vectors, dim=0) if few else vectors
+        there = values > 1e-6 * values[-1]
+        if few:
+            values, basis = values[there], F.normalize(centred.T @ vectors[:, there], dim=0)
+        else:
+            values, basis = values * there, vectors
         coordinates = (x - mean) @ basis
         between = prototypes(coordinates, y, int(y.max()) + 1).var(0)
-        ratio = between / coordinates.var(0).clamp_min(1e-12)
+        ratio = between / coordinates.var(0).clamp_min(1e-12) * (values > 0)
         return cls(basis, values / (values.sum() / x.shape[1]).clamp_min(1e-12), ratio), mean
 
     @classmethod
@@ -73,38 +79,81 @@ class Axes:
 
 
 @dataclass(frozen=True)
-class Space:
-    """Centred features scaled by axis weights [r] along a basis and by ``beyond`` [] outside it, to unit length."""
+class Start:
+    """What solving a task starts from: its examples centred, and the axes of all their variance.
 
+    Where there are as many axes as dimensions, everything is turned into coordinates on them once, so that scaling
+    along them is a product of each coordinate and a number. Nothing depends on the turn.
+
+    Attributes:
+        axes: their ``basis`` is None where coordinates are on the axes themselves.
+        to: [D, r] the map from features to coordinates, or None where these are the features.
+        mean: [r] what is taken off coordinates.
+        x, pool: centred coordinates [S, r] and [U, r] (or None).
+    """
+
+    axes: "Axes"
+    to: Tensor | None
     mean: Tensor
-    basis: Tensor
+    x: Tensor
+    pool: Tensor | None
+
+    @classmethod
+    @shared
+    @torch.no_grad()
+    def of(cls, x: Tensor, y: Tensor, pool: Tensor | None) -> "Start":
+        """Return the start of a support [S, D], [S] and pool [U, D]."""
+        to = span(x, pool)
+        if to is not None:
+            x, pool = x @ to, None if pool is None else pool @ to
+        axes, mean = Axes.total(x, y, pool)
+        x, pool = x - mean, None if pool is None else pool - mean
+        if axes.basis is not None and axes.basis.shape[0] == axes.basis.shape[1]:
+            turn, axes = axes.basis, replace(axes, basis=None)
+            to, mean, x = turn if to is None else to @ turn, mean @ turn, x @ turn
+            pool = None if pool is None else pool @ turn
+        return cls(axes, to, mean, x, pool)
+
+    def turned(self, x: Tensor) -> Tensor:
+        """Return features [n, D] as coordinates [n, r] that are not centred."""
+        return x if self.to is None else x @ self.to
+
+    def layers(self, space: "Space", head: Tensor) -> tuple[Layer, ...]:
+        """Return the layers of a classifier whose logits are ``space.unit(turned(x) - mean) head^T``."""
+        map_ = space.map(len(self.mean), head.dtype)
+        bias = -self.mean @ map_
+        if self.to is not None:
+            map_ = self.to @ map_
+        return Affine(map_.T, bias), "normalise", Affine(head, head.new_zeros(len(head)))
+
+
+@dataclass(frozen=True)
+class Space:
+    """Centred coordinates scaled by axis weights [r] along a basis (None: the coordinates' own), to unit length.
+
+    What lies outside the basis is scaled by ``beyond`` [].
+    """
+
+    basis: Tensor | None
     weights: Tensor
     beyond: Tensor
 
-    def unit(self, centred: Tensor) -> Tensor:
-        """Return the place of centred features [n, D]: coordinates on the axes if they are D, else in the features."""
-        coordinates = centred @ self.basis
-        if self.whole:
-            return F.normalize(coordinates * self.weights, dim=-1)
-        return F.normalize(self.beyond * centred + coordinates * (self.weights - self.beyond) @ self.basis.T, dim=-1)
+    def unit(self, x: Tensor) -> Tensor:
+        """Return the place of centred coordinates [n, r]: on the axes if there are as many, else as they are."""
+        if self.basis is None:
+            return F.normalize(x * self.weights, dim=-1)
+        if self.basis.shape[0] == self.basis.shape[1]:
+            return F.normalize(x @ (self.basis * self.weights), dim=-1)
+        return F.normalize(self.beyond * x + x @ self.basis * (self.weights - self.beyond) @ self.basis.T, dim=-1)
 
-    @property
-    def whole(self) -> bool:
-        """Whether the axes leave nothing outside."""
-        return self.basis.shape[0] == self.basis.shape[1]
-
-    def layers(self, head: Tensor) -> tuple[Layer, ...]:
-        """Return the layers of a classifier whose logits are ``unit(x - mean) head^T``."""
-        if self.whole:
-            return Affine(self.weights[:, None] * self.basis.T, -self.weights * (self.mean @ self.basis)), *after(head)
-        identity = torch.eye(len(self.basis), dtype=head.dtype)
-        map_ = self.beyond * identity + (self.basis * (self.weights - self.beyond)) @ self.basis.T
-        return Affine(map_, -map_ @ self.mean), *after(head)
-
-
-def after(head: Tensor) -> tuple[Layer, ...]:
-    """Return the last layers: to unit length, and times the head [N, D]."""
-    return "normalise", Affine(head, head.new_zeros(len(head)))
+    def map(self, size: int, dtype: torch.dtype) -> Tensor:
+        """Return the same up to the unit length as a matrix [r, r], for coordinates of a size."""
+        if self.basis is None:
+            return self.weights.diag()
+        if self.basis.shape[0] == self.basis.shape[1]:
+            return self.basis * self.weights
+        inside = (self.basis * (self.weights - self.beyond)) @ self.basis.T
+        return self.beyond * torch.eye(size, dtype=dtype) + inside
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from learners.axes import agreement
 from learners.base import ABSENT, Learner
 from learners.classifier import Affine, Classifier
 from learners.conformal import episodes_threshold, held_out_threshold
+from learners.sharing import sharing
 from learners.task import meta_features
 from learners.temperature import best_temperature
 
@@ -242,8 +243,9 @@ def cross_validate(
     logits = {name: x.new_zeros(len(y), labels) for name in strategies}
     for i in range(int(fold.max()) + 1):
         out, rest = fold == i, fold != i
-        for name, learner in strategies.items():
-            logits[name][out] = adapt(learner, x[rest], y[rest], pool, labels, names=names).logits(x[out])
+        with sharing():
+            for name, learner in strategies.items():
+                logits[name][out] = adapt(learner, x[rest], y[rest], pool, labels, names=names).logits(x[out])
     return logits
 
 

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.axes import Axes, Space, agreement, span
+from learners.axes import Axes, Space, Start, agreement
 from learners.base import Learner, check_support, one_hot
-from learners.classifier import Affine, Classifier
+from learners.classifier import Classifier
 from learners.task import TaskTokens
 from learners.temperature import best_temperature
 
@@ -63,9 +63,11 @@ class Reference(Learner):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def solve(self, x: Tensor, y: Tensor, pool: Tensor | None, names: Tensor | None) -> tuple[Space, Tensor]:
-        """Return the last space, and the head [N, r] on its unit features, times the sharpness."""
+    def solve(self, x: Tensor, y: Tensor, pool: Tensor | None, names: Tensor | None) -> tuple[Start, Space, Tensor]:
+        """Return where it started, the last space, and the head [N, r] on its unit coordinates, times the sharpness."""
         ways = int(y.max()) + 1
+        start = Start.of(x, y, pool)
+        x, pool, names = start.x, start.pool, None if names is None else start.turned(names)
         z = self.task(x, y, pool) if "represent" in self.parts else x.new_zeros(self.task.size)
         moves = self.shift(z)
         size, numbers = self.base.numel(), self.base
@@ -78,46 +80,46 @@ class Reference(Learner):
             trust = trust * (self.names + moves[-1]).exp()
             names = names - names.mean(0)
 
-        axes, mean = Axes.total(x, y, pool)
-        labels, centred = one_hot(y, ways, x.dtype), x - mean
-        unlabelled = None if pool is None or "finetune" not in self.parts else pool - mean
+        axes, labels = start.axes, one_hot(y, ways, x.dtype)
+        unlabelled = pool if "finetune" in self.parts else None
         soft = x.new_zeros(0, ways)
-        prior = x.new_full((ways,), 1 / ways)
+        prior = x.new_full((ways, 1), 1 / ways)
         for i, number in enumerate(stages if unlabelled is not None else stages[:1]):
             if i and unlabelled is not None:
-                axes = Axes.within(torch.cat([centred, unlabelled]), torch.cat([labels, soft]))
-            space = self.space(i, axes, mean, number, z)
-            support = space.unit(centred)
-            start = labels.T @ support
+                axes = Axes.within(torch.cat([x, unlabelled]), torch.cat([labels, soft]))
+            space = self.space(i, axes, number, z)
+            support = space.unit(x)
+            known = labels.T @ support
             if names is not None:
-                start = start + trust * space.unit(names)
+                known = known + trust * space.unit(names)
             if unlabelled is None:
-                head, others = start, support[:0]
+                head, others = known, support[:0]
                 break
             others = space.unit(unlabelled)
-            head = start + soft.T @ others if i else start
+            head = known + soft.T @ others if i else known
             even = len(others) / ways
-            for _ in range(ROUNDS[i]):
-                share = F.softmax(number["sharpness"] * others @ F.normalize(head, dim=-1).T + prior.log(), dim=-1)
-                mass = share.sum(0)
+            for _ in range(ROUNDS[i]):  # a class a row: such products of few classes and many examples are faster
+                share = F.softmax(number["sharpness"] * F.normalize(head, dim=-1) @ others.T + prior.log(), dim=0)
+                mass = share.sum(1, keepdim=True)
                 prior = (mass + number["smoothing"] * even) / (mass + number["smoothing"] * even).sum()
                 soft = share * (number["pool"] * even / mass.clamp_min(even))  # no class gets more than its even part
-                head = start + soft.T @ others
+                head = known + soft @ others
+            soft = soft.T
         if "update" in self.parts:
             rates = (self.log_rates + moves[size:-1]).exp()
             head = self.descend(
                 head, torch.cat([support, others]), torch.cat([labels, soft]), rates, number["sharpness"]
             )
-        return space, number["sharpness"] * F.normalize(head, dim=-1)
+        return start, space, number["sharpness"] * F.normalize(head, dim=-1)
 
-    def space(self, stage: int, axes: Axes, mean: Tensor, number: dict[str, Tensor], z: Tensor) -> Space:
+    def space(self, stage: int, axes: Axes, number: dict[str, Tensor], z: Tensor) -> Space:
         """Return the space of a stage: FiLM weights of its axes."""
         weights = -number["power"] * (axes.values + number["shrink"]).log()
         if "initialise" in self.parts:
             described = torch.stack([(axes.values + 0.01).log() / 2, (axes.ratio + 0.01).log() / 2], dim=1)
             film = self.film(torch.cat([described, z.expand(len(described), -1)], dim=1))
-            weights = weights + film[:, stage]
-        return Space(mean, axes.basis, weights.exp(), (-number["power"] * number["shrink"].log()).exp())
+            weights = weights + film[:, stage] * (axes.values > 0)
+        return Space(axes.basis, weights.exp(), (-number["power"] * number["shrink"].log()).exp())
 
     def descend(self, head: Tensor, x: Tensor, members: Tensor, rates: Tensor, sharpness: Tensor) -> Tensor:
         """Return prototypes after T gradient steps on the cross-entropy of unit features x [n, r] (in closed form).
@@ -127,16 +129,13 @@ class Reference(Learner):
         head = F.normalize(head, dim=-1)
         mass = members.sum(1, keepdim=True)
         for rate in rates:
-            error = mass * F.softmax(sharpness * x @ F.normalize(head, dim=-1).T, dim=-1) - members
+            error = mass * F.softmax(x @ (sharpness * F.normalize(head, dim=-1)).T, dim=-1) - members
             head = head - rate * error.T @ x * sharpness / mass.sum()
         return head
 
     def meta_loss(self, episode: Episode) -> Tensor:
-        x, y, query, _, pool, names = episode.tensors
-        basis = span(x, pool)  # type: ignore[arg-type]
-        x, query, pool, names = (t if t is None or basis is None else t @ basis for t in (x, query, pool, names))
-        space, head = self.solve(x, y, pool, names)  # type: ignore[arg-type]
-        logits = space.unit(query - space.mean) @ head.T  # type: ignore[operator]
+        start, space, head = self.solve(episode.support_x, episode.support_y, episode.pool_x, episode.names_x)
+        logits = space.unit(start.turned(episode.query_x) - start.mean) @ head.T
         return F.cross_entropy(logits / best_temperature([logits.detach()], [episode.query_y]), episode.query_y)
 
     @torch.no_grad()
@@ -146,13 +145,8 @@ class Reference(Learner):
         """Return a classifier; see ``Learner.adapt``. ``names_x``: [N, D] features of the labels' names, or None."""
         check_support(support_x, support_y, self.dim)
         pool = pool_x if pool_x is not None and len(pool_x) else None
-        basis = span(support_x, pool)
-        if basis is None:
-            space, head = self.solve(support_x, support_y, pool, names_x)
-            return Classifier(space.layers(head))
-        pool, names = (t if t is None else t @ basis for t in (pool, names_x))
-        space, head = self.solve(support_x @ basis, support_y, pool, names)
-        return Classifier((Affine(basis.T, basis.new_zeros(basis.shape[1])), *space.layers(head)))
+        start, space, head = self.solve(support_x, support_y, pool, names_x)
+        return Classifier(start.layers(space, head))
 
 
 class Whitened(Reference):
