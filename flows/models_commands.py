@@ -1,7 +1,7 @@
 """Commands about adapted models."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,13 +10,71 @@ from domains.errors import UserError
 from flows.terminal import AsJson, err, print_json
 from tasks.settings import settings
 
-app = typer.Typer(no_args_is_help=True, help="The adapted models: their versions, and export.")
+if TYPE_CHECKING:
+    from tasks.promotion import Change
+
+app = typer.Typer(no_args_is_help=True, help="The models: what is in service, versions, promotion, export.")
+
+
+Name = Annotated[str, typer.Argument(help="A domain, or meta-FAMILY.")]
+
+
+@app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """List every model: the version in service, its age and accuracy.
+
+    Example: acclimate models list
+    """
+    from tasks.artifacts import table_of
+    from tasks.models_listing import cells, models
+
+    rows = models(settings())
+    if as_json:
+        return print_json(rows)
+    nothing = "No models yet: run `acclimate demo`, or `acclimate adapt DOMAIN`."
+    Console().print(table_of([cells(row) for row in rows]) if rows else nothing)
+    return None
+
+
+@app.command("promote")
+def models_promote(
+    name: Name,
+    version: Annotated[str, typer.Argument(help="A version of it: acclimate models show NAME.")],
+    as_json: AsJson = False,
+) -> None:
+    """Put a version into service whatever the gate said; it has to pass the smoke test.
+
+    Example: acclimate models promote hpo 3
+    """
+    from tasks.promotion import promote
+
+    _say(promote(settings(), name, version), as_json)
+
+
+@app.command("rollback")
+def models_rollback(name: Name, as_json: AsJson = False) -> None:
+    """Put the previous champion back into service; no flow puts the one it replaces back.
+
+    Example: acclimate models rollback hpo
+    """
+    from tasks.promotion import rollback
+
+    _say(rollback(settings(), name), as_json)
+
+
+def _say(change: "Change", as_json: bool) -> None:
+    if as_json:
+        return print_json(
+            {"model": change.model.name, "version": change.model.version, "before": change.before, "gate": change.gate}
+        )
+    Console().print(change.line, markup=False, highlight=False, soft_wrap=True)
+    if change.changed and change.gate.startswith("refused"):
+        err.print(f"the gate had {change.gate}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return None
 
 
 @app.command("show")
-def models_show(
-    name: Annotated[str, typer.Argument(help="A domain, or meta-FAMILY.")], as_json: AsJson = False
-) -> None:
+def models_show(name: Name, as_json: AsJson = False) -> None:
     """Show the versions of a model, newest first.
 
     Example: acclimate models show hpo

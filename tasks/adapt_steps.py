@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -35,6 +34,7 @@ from tasks.listing import target
 from tasks.progress import progress
 from tasks.results import AdaptResult, Score, SetScore
 from tasks.settings import settings
+from tasks.smoke import EXAMPLES, smoke_test
 
 PROBE = "logistic"
 
@@ -198,20 +198,9 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     incumbent = registry.champion(s, result.domain)
     if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
         return result
-    sample = encode(s, plan.domain.family, plan.domain.column("test")[:4])
+    sample = encode(s, plan.domain.family, plan.domain.column("test")[:EXAMPLES])
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
     return result
-
-
-def smoke_test(sample: torch.Tensor) -> registry.SmokeTest:
-    """Return a check that a model folder predicts probabilities for sample features [n, D]."""
-
-    def check(folder: Path) -> None:
-        p = Classifier.load(folder).predict_proba(sample)
-        if not torch.isfinite(p).all() or not torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-4):
-            raise ValueError("its predictions are not probabilities")
-
-    return check
 
 
 @task(cache_policy=NO_CACHE)

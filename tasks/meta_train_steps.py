@@ -19,6 +19,7 @@ from tasks.data import domains_at, snapshot
 from tasks.progress import progress
 from tasks.settings import settings
 from tasks.similarity import examples_read, family_domains, make_map, nearest_sources
+from tasks.smoke import meta_smoke_test
 from tasks.training import (
     RECIPES,
     Recipe,
@@ -154,15 +155,9 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
 @task(cache_policy=NO_CACHE)
 def promote(plan: Plan, version: str) -> str:
     """Put the meta-model into service and clear its checkpoints away; harmless to repeat."""
-    registry.promote(settings(), registry.meta_name(plan.family), version, lambda folder: check(MetaModel.load(folder)))
+    registry.promote(settings(), registry.meta_name(plan.family), version, meta_smoke_test)
     shutil.rmtree(plan.folder, ignore_errors=True)
     return version
-
-
-def check(model: MetaModel) -> None:
-    """Raise ValueError if a meta-model has no learners."""
-    if not model.learners:
-        raise ValueError("it has no learners")
 
 
 @task(cache_policy=NO_CACHE)
