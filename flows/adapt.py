@@ -7,7 +7,14 @@ from tasks.results import AdaptResult
 
 
 @flow(name="adapt", flow_run_name="adapt {domain} K={k}")
-def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10, method: str = "auto") -> AdaptResult:
+def adapt(
+    domain: str,
+    k: int = 10,
+    revision: str = "HEAD",
+    draws: int = 10,
+    method: str = "auto",
+    meta_version: str = "",
+) -> AdaptResult:
     """Adapt ``domain`` as it is at ``revision`` from ``k`` labels a class; the same work is done once.
 
     Args:
@@ -16,8 +23,9 @@ def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10, met
         revision: git revision whose ``data.dvc`` is read; never the working tree.
         draws: support draws behind the interval; the first makes the challenger.
         method: a strategy's name, or ``auto``: the portfolio chooses inside the support set.
+        meta_version: version or key of the meta-model, if not the one in service.
     """
-    plan = do.plan_adaptation(domain, revision, k, draws, method)
+    plan = do.plan_adaptation(domain, revision, k, draws, method, meta_version)
     result = do.find_finished(plan)
     if result is None:
         seconds = do.encode_examples(plan)

@@ -74,18 +74,36 @@ def _say(change: "Change", as_json: bool) -> None:
 
 
 @app.command("show")
-def models_show(name: Name, as_json: AsJson = False) -> None:
-    """Show the versions of a model, newest first.
+def models_show(
+    name: Name,
+    version: Annotated[str, typer.Option(help="The version whose lineage is shown; the champion unless said.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the versions of a model, newest first, and how the champion is made again to the same weights.
 
     Example: acclimate models show hpo
     """
     from tasks.artifacts import table_of
+    from tasks.lineage import lineage
     from tasks.listing import model_versions
+    from tasks.registry import champion, get
 
     rows = model_versions(settings(), name)
+    model = get(settings(), name, version) if version else champion(settings(), name)
+    found = None if model is None else lineage(settings(), model)
     if as_json:
-        return print_json(rows)
-    Console().print(table_of(rows))
+        return print_json({"versions": rows, "lineage": found})
+    console = Console()
+    console.print(table_of(rows))
+    if found is None:
+        return err.print(f"{name} has no champion; --version N shows the lineage of a version")
+    commands, different = found.pop("commands"), found.pop("packages_now_different")
+    for what, value in found.items():
+        shown = ", ".join(f"{n} {v}" for n, v in value.items()) if isinstance(value, dict) else value
+        console.print(f"{what:13} {shown}", markup=False, highlight=False, soft_wrap=True)
+    console.print("\nTo make it again:\n", *commands, sep="\n", markup=False, highlight=False, soft_wrap=True)
+    for package, (then, now) in different.items():
+        err.print(f"{package} was {then}, now it is {now}: weights may differ in the last digits", style="yellow")
     return None
 
 

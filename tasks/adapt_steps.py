@@ -9,7 +9,7 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from domains.domain import Domain
+from domains.domain import Domain, Family
 from domains.errors import UserError
 from learners import metrics
 from learners.classifier import Classifier
@@ -30,10 +30,11 @@ from tasks.adaptation import (
 )
 from tasks.encoding import encode, encoder_identity
 from tasks.evaluation import MISSING, Decision, GateRule, Scores, align, gate, hash_of_test, score
+from tasks.lineage import made_by
 from tasks.listing import target
 from tasks.progress import progress
 from tasks.results import AdaptResult, Score, SetScore
-from tasks.settings import settings
+from tasks.settings import Settings, settings
 from tasks.smoke import EXAMPLES, smoke_test
 
 PROBE = "logistic"
@@ -49,20 +50,17 @@ class Plan:
     how: Adaptation
     key: str
     folder: Path
+    meta_key: str = ""
 
 
 @task(cache_policy=NO_CACHE)
-def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str) -> Plan:
-    """Resolve the revision, the domain's bytes and the meta-model in service."""
+def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str, meta_version: str = "") -> Plan:
+    """Resolve the revision, the domain's bytes and the meta-model: the one in service, or of a version or key."""
     if k < 1 or draws < 1:
         raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
     s = settings()
     found = target(s, domain, revision)
-    meta = registry.champion(s, registry.meta_name(found.family))
-    if meta is None:
-        raise UserError(
-            f"no meta-model of family {found.family} yet; run `acclimate meta-train --family {found.family}`"
-        )
+    meta = meta_model(s, found.family, meta_version)
     try:
         strategies = [AUTO, *MetaModel.load(meta.folder).strategies]
     except (ValueError, KeyError, TypeError) as error:
@@ -74,7 +72,25 @@ def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str)
         raise UserError(f"no method {method!r}; there are: {', '.join(strategies)}")
     how = Adaptation(k=k, draws=draws, method=method, seed=s.seed)
     key = adaptation_key(found, meta.version, how)
-    return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key)
+    return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key, meta.tags.get("key", ""))
+
+
+def meta_model(s: Settings, family: Family, wanted: str = "") -> registry.Registered:
+    """Return a family's meta-model: that in service, or the one of a version or a key (which is the same everywhere).
+
+    Raises:
+        UserError: there is none.
+    """
+    name = registry.meta_name(family)
+    if not wanted:
+        meta = registry.champion(s, name)
+        if meta is None:
+            raise UserError(f"no meta-model of family {family} yet; run `acclimate meta-train --family {family}`")
+        return meta
+    for meta in registry.versions(s, name):
+        if wanted in (meta.version, meta.tags.get("key")):
+            return meta
+    raise UserError(f"{name} has no version or key {wanted!r}; see: acclimate models show {name}")
 
 
 @task(cache_policy=NO_CACHE)
@@ -180,6 +196,10 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "revision": result.revision,
             "content_hash": result.content_hash,
             "meta_version": result.meta_version,
+            "meta_key": plan.meta_key,
+            "method": plan.how.method,
+            "seed": plan.how.seed,
+            **made_by(),
             "encoder": encoder_identity(plan.domain.family),
             "decision": decision.word,
             "reason": decision.reason,
