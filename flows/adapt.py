@@ -3,6 +3,7 @@
 from prefect import flow
 
 from tasks import adapt_steps as do
+from tasks.approval import ask
 from tasks.results import AdaptResult
 
 
@@ -14,6 +15,7 @@ def adapt(
     draws: int = 10,
     method: str = "auto",
     meta_version: str = "",
+    approval: bool | None = None,
 ) -> AdaptResult:
     """Adapt ``domain`` as it is at ``revision`` from ``k`` labels a class; the same work is done once.
 
@@ -24,6 +26,7 @@ def adapt(
         draws: support draws behind the interval; the first makes the challenger.
         method: a strategy's name, or ``auto``: the portfolio chooses inside the support set.
         meta_version: version or key of the meta-model, if not the one in service.
+        approval: whether a person has to approve of what passed the gate; if not said, ``ACCLIMATE_APPROVAL``.
     """
     plan = do.plan_adaptation(domain, revision, k, draws, method, meta_version)
     result = do.find_finished(plan)
@@ -32,5 +35,5 @@ def adapt(
         result = do.adapt_and_compare(plan, seconds)
         decision, result = do.judge(plan, result)
         result = do.register(plan, result, decision)
-    result = do.promote(plan, result)
+    result = do.promote(plan, ask(result, approval))
     return do.report(plan, result)

@@ -18,6 +18,8 @@ app = typer.Typer(no_args_is_help=True, help="The models: what is in service, ve
 
 Name = Annotated[str, typer.Argument(help="A domain, or meta-FAMILY.")]
 
+Waiting = Annotated[str, typer.Argument(help="The version; the newest that waits unless said.")]
+
 
 @app.command("list")
 def models_list(as_json: AsJson = False) -> None:
@@ -60,6 +62,41 @@ def models_rollback(name: Name, as_json: AsJson = False) -> None:
     from tasks.promotion import rollback
 
     _say(rollback(settings(), name), as_json)
+
+
+@app.command("approve")
+def models_approve(name: Name, version: Waiting = "", as_json: AsJson = False) -> None:
+    """Approve of the version that waits for it; its run then puts it into service.
+
+    Example: acclimate models approve hpo
+    """
+    _answer(name, version, True, "", as_json)
+
+
+@app.command("refuse")
+def models_refuse(
+    name: Name,
+    version: Waiting = "",
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Refuse the version that waits for approval; what is in service stays there.
+
+    Example: acclimate models refuse hpo --reason "labels look wrong"
+    """
+    _answer(name, version, False, reason, as_json)
+
+
+def _answer(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
+    from tasks.approving import answer
+    from tasks.decisions import decision_on
+
+    said = decision_on(answer(settings(), name, version, approve, reason))
+    if as_json:
+        return print_json({"model": name} | said)
+    line = f"{name} version {said['version']}: {said['decision']}, {said['reason']}"
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    return None
 
 
 def _say(change: "Change", as_json: bool) -> None:

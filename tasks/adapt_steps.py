@@ -14,7 +14,7 @@ from domains.errors import UserError
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks import answers, registry, reports
+from tasks import answers, notifications, registry, reports
 from tasks.adaptation import (
     AUTO,
     BASELINE_NAMES,
@@ -28,6 +28,7 @@ from tasks.adaptation import (
     examples_used,
     run_trial,
 )
+from tasks.decisions import as_decided
 from tasks.encoding import encode, encoder_identity
 from tasks.evaluation import MISSING, Decision, GateRule, Scores, align, gate, hash_of_test, score
 from tasks.lineage import made_by
@@ -99,7 +100,8 @@ def find_finished(plan: Plan) -> AdaptResult | None:
     done = registry.find_by_key(settings(), plan.key)
     if done is None:
         return None
-    return AdaptResult.read(done.folder).model_copy(update={"model_version": done.version, "reused": True})
+    found = AdaptResult.read(done.folder).model_copy(update={"model_version": done.version, "reused": True})
+    return as_decided(found, done.tags)
 
 
 @task(cache_policy=NO_CACHE)
@@ -214,12 +216,15 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     """Put a challenger that passed the gate into service; harmless to repeat."""
     s = settings()
     if result.decision != "promoted":
+        if not result.reused:
+            notifications.challenger_refused(result)
         return result
     incumbent = registry.champion(s, result.domain)
     if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
         return result
     sample = encode(s, plan.domain.family, plan.domain.column("test")[:EXAMPLES])
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
+    notifications.champion_changed(result)
     return result
 
 

@@ -40,7 +40,7 @@ def lineage(settings: Settings, model: Registered) -> dict[str, Any]:
         "created": f"{model.created:%Y-%m-%d %H:%M}",
     }
     if meta := model.name.startswith(registry.META_PREFIX):
-        kept = ("family", "revision", "steps", "learners", "sources", "for", "key", "code")
+        kept: tuple[str, ...] = ("family", "revision", "steps", "learners", "sources", "for", "key", "code")
     else:
         found |= {key: params.get(key, UNKNOWN) for key in ("k", "draws", "strategy")}
         kept = ("method", "seed", "revision", "content_hash", "encoder", "meta_version", "meta_key", "key", "code")

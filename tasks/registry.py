@@ -172,6 +172,13 @@ def tag(settings: Settings, name: str, version: str, tags: Mapping[str, object])
             _client(settings).set_model_version_tag(name, version, key, str(value))
 
 
+def newest(settings: Settings, name: str, count: int) -> list[Registered]:
+    """Return at most so many versions, newest first."""
+    order = ["version_number DESC"]
+    found = _client(settings).search_model_versions(f"name = '{name}'", max_results=count, order_by=order)
+    return [_registered(settings, version) for version in found]
+
+
 def find_by_key(settings: Settings, key: str) -> Registered | None:
     """Return the newest version with the tag ``key``: the same work was done and needs no doing again."""
     found = _client(settings).search_model_versions(f"tags.key = '{key}'")
