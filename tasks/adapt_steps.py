@@ -14,7 +14,7 @@ from domains.errors import UserError
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks import answers, notifications, registry, reports
+from tasks import answers, domain_page, notifications, registry, reports
 from tasks.adaptation import (
     AUTO,
     BASELINE_NAMES,
@@ -236,6 +236,7 @@ def report(plan: Plan, result: AdaptResult) -> AdaptResult:
     done = registry.get(settings(), domain.name, result.model_version)
     p = Classifier.load(done.folder).predict_proba(data.test_x).numpy()
     reports.adaptation(domain, result, p, data.test_y.numpy())
+    domain_page.show(settings(), domain.name)
     return result
 
 
