@@ -4,11 +4,20 @@ from prefect import flow
 
 from tasks import adapt_steps as do
 from tasks import alive
+from tasks.approval import ask
 from tasks.results import AdaptResult
 
 
 @flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[alive.mark])
-def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10, method: str = "auto") -> AdaptResult:
+def adapt(
+    domain: str,
+    k: int = 10,
+    revision: str = "HEAD",
+    draws: int = 10,
+    method: str = "auto",
+    meta_version: str = "",
+    approval: bool | None = None,
+) -> AdaptResult:
     """Adapt ``domain`` as it is at ``revision`` from ``k`` labels a class; the same work is done once.
 
     Args:
@@ -17,8 +26,10 @@ def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10, met
         revision: git revision whose ``data.dvc`` is read; never the working tree.
         draws: support draws behind the interval; the first makes the challenger.
         method: a strategy's name, or ``auto``: the portfolio chooses inside the support set.
+        meta_version: version or key of the meta-model, if not the one in service.
+        approval: whether a person has to approve of what passed the gate; if not said, ``ACCLIMATE_APPROVAL``.
     """
-    plan = do.plan_adaptation(domain, revision, k, draws, method)
+    plan = do.plan_adaptation(domain, revision, k, draws, method, meta_version)
     with do.one_at_a_time(plan):
         result = do.find_finished(plan)
         if result is None:
@@ -26,7 +37,6 @@ def adapt(domain: str, k: int = 10, revision: str = "HEAD", draws: int = 10, met
             result = do.adapt_and_compare(plan, seconds)
             decision, result = do.judge(plan, result)
             result = do.register(plan, result, decision)
-        result = do.promote(plan, result)
-    result = do.report(plan, result)
+    result = do.report(plan, do.promote(plan, ask(result, approval)))
     do.settle(result)
     return result

@@ -121,6 +121,9 @@ def adapt(
     rev: Revision = "HEAD",
     draws: Draws = 10,
     method: Annotated[str, typer.Option(help="A strategy by name; auto: chosen inside the support set.")] = "auto",
+    meta_version: Annotated[
+        str, typer.Option(help="Version or key of the meta-model; the one in service unless said.")
+    ] = "",
     suggest: Annotated[
         int | None, typer.Option(min=1, help="Also write so many pool examples to label next.", show_default=False)
     ] = None,
@@ -136,7 +139,9 @@ def adapt(
     """
     from tasks.adapt_steps import plan_adaptation
 
-    plan = plan_adaptation.fn(domain, rev, k, draws, method)  # what is wrong is said before a server is started
+    plan = plan_adaptation.fn(
+        domain, rev, k, draws, method, meta_version
+    )  # what is wrong is said before a server is started
     warn_of_uncommitted(rev, [domain])
     if suggest is not None:
         from tasks.suggestion import check_suggestions
@@ -145,7 +150,7 @@ def adapt(
     with flows_running(settings()):
         from flows.adapt import adapt as flow
 
-        result = flow(domain, k, rev, draws, method)
+        result = flow(domain, k, rev, draws, method, meta_version)
     if as_json:
         print_json(result.model_dump())
     else:

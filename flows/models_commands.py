@@ -1,7 +1,7 @@
 """Commands about adapted models."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,24 +10,137 @@ from domains.errors import UserError
 from flows.terminal import AsJson, err, print_json
 from tasks.settings import settings
 
-app = typer.Typer(no_args_is_help=True, help="The adapted models: their versions, and export.")
+if TYPE_CHECKING:
+    from tasks.promotion import Change
+
+app = typer.Typer(no_args_is_help=True, help="The models: what is in service, versions, promotion, export.")
+
+
+Name = Annotated[str, typer.Argument(help="A domain, or meta-FAMILY.")]
+
+Waiting = Annotated[str, typer.Argument(help="The version; the newest that waits unless said.")]
+
+
+@app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """List every model: the version in service, its age and accuracy.
+
+    Example: acclimate models list
+    """
+    from tasks.artifacts import table_of
+    from tasks.models_listing import cells, models
+
+    rows = models(settings())
+    if as_json:
+        return print_json(rows)
+    nothing = "No models yet: run `acclimate demo`, or `acclimate adapt DOMAIN`."
+    Console().print(table_of([cells(row) for row in rows]) if rows else nothing)
+    return None
+
+
+@app.command("promote")
+def models_promote(
+    name: Name,
+    version: Annotated[str, typer.Argument(help="A version of it: acclimate models show NAME.")],
+    as_json: AsJson = False,
+) -> None:
+    """Put a version into service whatever the gate said; it has to pass the smoke test.
+
+    Example: acclimate models promote hpo 3
+    """
+    from tasks.promotion import promote
+
+    _say(promote(settings(), name, version), as_json)
+
+
+@app.command("rollback")
+def models_rollback(name: Name, as_json: AsJson = False) -> None:
+    """Put the previous champion back into service; no flow puts the one it replaces back.
+
+    Example: acclimate models rollback hpo
+    """
+    from tasks.promotion import rollback
+
+    _say(rollback(settings(), name), as_json)
+
+
+@app.command("approve")
+def models_approve(name: Name, version: Waiting = "", as_json: AsJson = False) -> None:
+    """Approve of the version that waits for it; its run then puts it into service.
+
+    Example: acclimate models approve hpo
+    """
+    _answer(name, version, True, "", as_json)
+
+
+@app.command("refuse")
+def models_refuse(
+    name: Name,
+    version: Waiting = "",
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Refuse the version that waits for approval; what is in service stays there.
+
+    Example: acclimate models refuse hpo --reason "labels look wrong"
+    """
+    _answer(name, version, False, reason, as_json)
+
+
+def _answer(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
+    from tasks.approving import answer
+    from tasks.decisions import decision_on
+
+    said = decision_on(answer(settings(), name, version, approve, reason))
+    if as_json:
+        return print_json({"model": name} | said)
+    line = f"{name} version {said['version']}: {said['decision']}, {said['reason']}"
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    return None
+
+
+def _say(change: "Change", as_json: bool) -> None:
+    if as_json:
+        return print_json(
+            {"model": change.model.name, "version": change.model.version, "before": change.before, "gate": change.gate}
+        )
+    Console().print(change.line, markup=False, highlight=False, soft_wrap=True)
+    if change.changed and change.gate.startswith("refused"):
+        err.print(f"the gate had {change.gate}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return None
 
 
 @app.command("show")
 def models_show(
-    name: Annotated[str, typer.Argument(help="A domain, or meta-FAMILY.")], as_json: AsJson = False
+    name: Name,
+    version: Annotated[str, typer.Option(help="The version whose lineage is shown; the champion unless said.")] = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Show the versions of a model, newest first.
+    """Show the versions of a model, newest first, and how the champion is made again to the same weights.
 
     Example: acclimate models show hpo
     """
     from tasks.artifacts import table_of
+    from tasks.lineage import lineage
     from tasks.listing import model_versions
+    from tasks.registry import champion, get
 
     rows = model_versions(settings(), name)
+    model = get(settings(), name, version) if version else champion(settings(), name)
+    found = None if model is None else lineage(settings(), model)
     if as_json:
-        return print_json(rows)
-    Console().print(table_of(rows))
+        return print_json({"versions": rows, "lineage": found})
+    console = Console()
+    console.print(table_of(rows))
+    if found is None:
+        return err.print(f"{name} has no champion; --version N shows the lineage of a version")
+    commands, different = found.pop("commands"), found.pop("packages_now_different")
+    for what, value in found.items():
+        shown = ", ".join(f"{n} {v}" for n, v in value.items()) if isinstance(value, dict) else value
+        console.print(f"{what:13} {shown}", markup=False, highlight=False, soft_wrap=True)
+    console.print("\nTo make it again:\n", *commands, sep="\n", markup=False, highlight=False, soft_wrap=True)
+    for package, (then, now) in different.items():
+        err.print(f"{package} was {then}, now it is {now}: weights may differ in the last digits", style="yellow")
     return None
 
 

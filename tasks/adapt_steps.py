@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from filelock import FileLock, Timeout
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from domains.domain import Domain
+from domains.domain import Domain, Family
 from domains.errors import UserError
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks import answers, ledger, registry, reports
+from tasks import answers, domain_page, ledger, notifications, registry, reports
 from tasks.adaptation import (
     AUTO,
     BASELINE_NAMES,
@@ -33,12 +32,15 @@ from tasks.adaptation import (
     examples_used,
     run_trial,
 )
+from tasks.decisions import as_decided
 from tasks.encoding import encode, encoder_identity
 from tasks.evaluation import MISSING, Decision, GateRule, Scores, align, gate, hash_of_test, score
+from tasks.lineage import made_by
 from tasks.listing import target
 from tasks.progress import progress
 from tasks.results import AdaptResult, Score, SetScore
-from tasks.settings import settings
+from tasks.settings import Settings, settings
+from tasks.smoke import EXAMPLES, smoke_test
 
 PROBE = "logistic"
 
@@ -53,20 +55,17 @@ class Plan:
     how: Adaptation
     key: str
     folder: Path
+    meta_key: str = ""
 
 
 @task(cache_policy=NO_CACHE)
-def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str) -> Plan:
-    """Resolve the revision, the domain's bytes and the meta-model in service."""
+def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str, meta_version: str = "") -> Plan:
+    """Resolve the revision, the domain's bytes and the meta-model: the one in service, or of a version or key."""
     if k < 1 or draws < 1:
         raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
     s = settings()
     found = target(s, domain, revision)
-    meta = registry.champion(s, registry.meta_name(found.family))
-    if meta is None:
-        raise UserError(
-            f"no meta-model of family {found.family} yet; run `acclimate meta-train --family {found.family}`"
-        )
+    meta = meta_model(s, found.family, meta_version)
     try:
         strategies = [AUTO, *MetaModel.load(meta.folder).strategies]
     except (ValueError, KeyError, TypeError) as error:
@@ -78,7 +77,25 @@ def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str)
         raise UserError(f"no method {method!r}; there are: {', '.join(strategies)}")
     how = Adaptation(k=k, draws=draws, method=method, seed=s.seed)
     key = adaptation_key(found, meta.version, how)
-    return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key)
+    return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key, meta.tags.get("key", ""))
+
+
+def meta_model(s: Settings, family: Family, wanted: str = "") -> registry.Registered:
+    """Return a family's meta-model: that in service, or the one of a version or a key (which is the same everywhere).
+
+    Raises:
+        UserError: there is none.
+    """
+    name = registry.meta_name(family)
+    if not wanted:
+        meta = registry.champion(s, name)
+        if meta is None:
+            raise UserError(f"no meta-model of family {family} yet; run `acclimate meta-train --family {family}`")
+        return meta
+    for meta in registry.versions(s, name):
+        if wanted in (meta.version, meta.tags.get("key")):
+            return meta
+    raise UserError(f"{name} has no version or key {wanted!r}; see: acclimate models show {name}")
 
 
 @contextmanager
@@ -102,7 +119,8 @@ def find_finished(plan: Plan) -> AdaptResult | None:
     done = registry.find_by_key(settings(), plan.key)
     if done is None:
         return None
-    return AdaptResult.read(done.folder).model_copy(update={"model_version": done.version, "reused": True})
+    found = AdaptResult.read(done.folder).model_copy(update={"model_version": done.version, "reused": True})
+    return as_decided(found, done.tags)
 
 
 @task(cache_policy=NO_CACHE)
@@ -199,6 +217,10 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "revision": result.revision,
             "content_hash": result.content_hash,
             "meta_version": result.meta_version,
+            "meta_key": plan.meta_key,
+            "method": plan.how.method,
+            "seed": plan.how.seed,
+            **made_by(),
             "encoder": encoder_identity(plan.domain.family),
             "decision": decision.word,
             "reason": decision.reason,
@@ -213,12 +235,15 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     """Put a challenger that passed the gate into service; harmless to repeat."""
     s = settings()
     if result.decision != "promoted":
+        if not result.reused:
+            notifications.challenger_refused(result)
         return result
     incumbent = registry.champion(s, result.domain)
     if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
         return result
-    sample = encode(s, plan.domain.family, plan.domain.column("test")[:4])
+    sample = encode(s, plan.domain.family, plan.domain.column("test")[:EXAMPLES])
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
+    notifications.champion_changed(result)
     return result
 
 
@@ -226,17 +251,6 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
 def settle(result: AdaptResult) -> None:
     """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
     ledger.settle(settings(), result.key, result.model_version, result.decision, result.reason)
-
-
-def smoke_test(sample: torch.Tensor) -> registry.SmokeTest:
-    """Return a check that a model folder predicts probabilities for sample features [n, D]."""
-
-    def check(folder: Path) -> None:
-        p = Classifier.load(folder).predict_proba(sample)
-        if not torch.isfinite(p).all() or not torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-4):
-            raise ValueError("its predictions are not probabilities")
-
-    return check
 
 
 @task(cache_policy=NO_CACHE)
@@ -247,6 +261,7 @@ def report(plan: Plan, result: AdaptResult) -> AdaptResult:
     done = registry.get(settings(), domain.name, result.model_version)
     p = Classifier.load(done.folder).predict_proba(data.test_x).numpy()
     reports.adaptation(domain, result, p, data.test_y.numpy())
+    domain_page.show(settings(), domain.name)
     return result
 
 

@@ -161,6 +161,13 @@ def image_markdown(png: bytes, description: str) -> str:
     return f"![{escape(description)}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
+def artifact_link(key: str, text: str) -> str:
+    """Return a markdown link to the page of an artifact in the Prefect UI that this process reports to."""
+    from prefect.settings import PREFECT_UI_URL
+
+    return f"[{escape(text)}]({(PREFECT_UI_URL.value() or '').rstrip('/')}/artifacts/key/{slug(key)})"
+
+
 def escape(text: object) -> str:
     """Return text as one line of markdown that shows exactly it: no HTML, format, links or table cells.
 

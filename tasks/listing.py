@@ -3,7 +3,7 @@
 from typing import Any
 
 from domains import catalogue
-from domains.domain import Domain, check_name
+from domains.domain import FAMILIES, Domain, check_name
 from domains.errors import UserError
 from domains.source import Source
 from tasks import registry
@@ -80,10 +80,21 @@ def model_versions(settings: Settings, name: str) -> list[dict[str, Any]]:
     Raises:
         UserError: nothing is registered under that name.
     """
-    found = registry.versions(settings, name if name.startswith(registry.META_PREFIX) else check_name(name))
+    return [_version(model) for model in versions_of(settings, name)]
+
+
+def versions_of(settings: Settings, name: str) -> list[registry.Registered]:
+    """Return all versions of a registered model, newest first.
+
+    Raises:
+        UserError: the name is neither a domain's nor a meta-model's, or nothing is registered under it.
+    """
+    if not (name.startswith(registry.META_PREFIX) and name.removeprefix(registry.META_PREFIX) in FAMILIES):
+        check_name(name)
+    found = registry.versions(settings, name)
     if not found:
         raise UserError(f"no model of {name!r} yet; see `acclimate status`")
-    return [_version(model) for model in found]
+    return found
 
 
 def _version(model: registry.Registered) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The Prefect tasks of the flow ``meta_train``. They hand on paths and names; tensors stay inside."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prefect import task
@@ -16,9 +16,11 @@ from learners.meta_model import MetaModel
 from learners.meta_train import History
 from tasks import registry, reports
 from tasks.data import domains_at, snapshot
+from tasks.lineage import made_by
 from tasks.progress import progress
 from tasks.settings import settings
 from tasks.similarity import examples_read, family_domains, make_map, nearest_sources
+from tasks.smoke import meta_smoke_test
 from tasks.training import (
     RECIPES,
     Recipe,
@@ -33,13 +35,17 @@ from tasks.training import (
 
 @dataclass(frozen=True)
 class Plan:
-    """One meta-training to do: the family, its source domains, the recipe, and the folder for checkpoints."""
+    """One meta-training to do: the family, its source domains, the recipe, and the folder for checkpoints.
+
+    ``asked`` is what the command that does it again says beside them: ``steps``, ``learners``, ``sources``, ``for``.
+    """
 
     family: Family
     domains: tuple[Domain, ...]
     recipe: Recipe
     key: str
     folder: Path
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 @task(cache_policy=NO_CACHE)
@@ -54,7 +60,8 @@ def plan_meta_training(family: str, revision: str, steps: int | None, learners: 
     domains = tuple(d for d in every if d.family == family and d.role == "source")
     recipe = RECIPES[family].with_learners(learners).with_steps(steps)  # type: ignore[index]
     key = training_key(domains, family, recipe)  # type: ignore[arg-type]
-    return Plan(family, domains, recipe, key, s.home_path / "checkpoints" / key)  # type: ignore[arg-type]
+    asked = {"steps": "" if steps is None else str(steps), "learners": ",".join(learners), "sources": "all", "for": ""}
+    return Plan(family, domains, recipe, key, s.home_path / "checkpoints" / key, asked)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,8 @@ def choose_sources(plan: Plan, near: Nearest | None, revision: str) -> Plan:
     with progress(f"compare {plan.family} sources", examples_read([target, *plan.domains])) as advance:
         domains = nearest_sources(s, plan.domains, target, near.k, advance)
     key = training_key(domains, plan.family, plan.recipe)
-    return replace(plan, domains=domains, key=key, folder=s.home_path / "checkpoints" / key)
+    asked = {**plan.asked, "sources": f"nearest:{near.k}", "for": near.target}
+    return replace(plan, domains=domains, key=key, folder=s.home_path / "checkpoints" / key, asked=asked)
 
 
 @task(cache_policy=NO_CACHE)
@@ -147,22 +155,16 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
         model = assemble(plan.family, piles, learners, histories, plan.recipe, advance)
     folder = save_new(model, plan.folder / "meta_model")
     best = {f"{name}_accuracy": max(h.validation_accuracy) for name, h in histories.items()}
-    tags = {"key": plan.key, "family": plan.family, "revision": plan.domains[0].revision}
+    tags = {"key": plan.key, "family": plan.family, "revision": plan.domains[0].revision, **plan.asked, **made_by()}
     return registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)
 
 
 @task(cache_policy=NO_CACHE)
 def promote(plan: Plan, version: str) -> str:
     """Put the meta-model into service and clear its checkpoints away; harmless to repeat."""
-    registry.promote(settings(), registry.meta_name(plan.family), version, lambda folder: check(MetaModel.load(folder)))
+    registry.promote(settings(), registry.meta_name(plan.family), version, meta_smoke_test)
     shutil.rmtree(plan.folder, ignore_errors=True)
     return version
-
-
-def check(model: MetaModel) -> None:
-    """Raise ValueError if a meta-model has no learners."""
-    if not model.learners:
-        raise ValueError("it has no learners")
 
 
 @task(cache_policy=NO_CACHE)

@@ -33,7 +33,7 @@ class Bar:
 def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -> bytes:
     """Draw the accuracy of methods on one domain, best first: ours in colour, plain baselines in grey."""
     bars = sorted(bars, key=lambda bar: bar.accuracy)
-    figure, axes = _figure(0.9 + 0.34 * max(len(bars), 2), title)
+    figure, axes = start(0.9 + 0.34 * max(len(bars), 2), title)
     accuracy = 100 * np.array([bar.accuracy for bar in bars])
     half = 100 * np.nan_to_num([bar.ci95 for bar in bars])
     where = np.arange(len(bars))
@@ -51,7 +51,7 @@ def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -
     axes.set_xlim(0, min(max((accuracy + half).max() + 19, 40), 125))
     axes.set_xticks([tick for tick in range(0, 101, 20) if tick <= axes.get_xlim()[1]])
     axes.set_xlabel("accuracy on the test examples, %, with 95 % interval")
-    return _png(figure)
+    return finish(figure)
 
 
 def plot_images(
@@ -93,7 +93,7 @@ def plot_images(
         right.text(column, 1.35 * row + 0.52, _label(predicted, 11), ha="center", va="top", fontsize=7, color=colour)
     right.set(xlim=(-0.6, columns - 0.4), ylim=(1.35 * test_rows - 0.5, -0.5))
     right.set_title("test examples and their predicted label", fontsize=9, color=FAINT)
-    return _png(figure)
+    return finish(figure)
 
 
 def plot_timeline(
@@ -118,7 +118,7 @@ def plot_timeline(
     count = np.bincount(index)
     predicted = 100 * np.bincount(index, weights=np.asarray(probability, float)) / count
     share = 100 * np.bincount(index, weights=np.asarray(realised, float)) / count
-    figure, axes = _figure(3.0, title)
+    figure, axes = start(3.0, title)
     axes.fill_between(
         days,
         share,
@@ -134,7 +134,7 @@ def plot_timeline(
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     axes.set(ylim=(0, 100), xlim=(days[0], days[-1]), ylabel="%", xlabel=f"{days[0]} to {days[-1]}")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2)
-    return _png(figure)
+    return finish(figure)
 
 
 def plot_learning(
@@ -155,7 +155,7 @@ def plot_learning(
         lower.set_title(text, loc="right", fontsize=8.5, color=FAINT, pad=3)
     lower.set(ylabel="meta-validation\naccuracy, %", xlabel="step")
     figure.align_ylabels()
-    return _png(figure)
+    return finish(figure)
 
 
 def plot_map(
@@ -169,7 +169,7 @@ def plot_map(
         places: [n, 2] where they lie.
         shown: the share of the variation of all distances that two dimensions show.
     """
-    figure, axes = _figure(6.2, title)
+    figure, axes = start(6.2, title)
     is_target = np.asarray(targets, bool)
     for mask, marker, colour, size, label in (
         (~is_target, "o", FAINT, 30, "source: meta-trained on"),
@@ -185,7 +185,7 @@ def plot_map(
         note = f"near is alike; two dimensions show {100 * shown:.0f} % of the variation of the distances"
         axes.set_title(note, loc="left", fontsize=8.5, color=FAINT)
     _name_points(figure, axes, names, is_target, places)
-    return _png(figure)
+    return finish(figure)
 
 
 def _name_points(figure: "Figure", axes: "Axes", names: Sequence[str], bold: np.ndarray, places: np.ndarray) -> None:
@@ -260,7 +260,8 @@ def _draw(axes: "Axes", image: bytes, x: float, y: float, size: float, frame: st
         axes.add_patch(Rectangle((x - half, y - half), size, size, fill=False, edgecolor=frame, linewidth=2))
 
 
-def _figure(height: float, title: str) -> "tuple[Figure, Axes]":
+def start(height: float, title: str) -> "tuple[Figure, Axes]":
+    """Return a figure, ``height`` inches high, and its axes."""
     figure = _empty_figure(height, title)
     axes = figure.subplots()
     _tidy(axes)
@@ -288,7 +289,7 @@ def _label(text: str, length: int) -> str:
     return shorten(text, length).replace("$", r"\$")
 
 
-def _png(figure: "Figure") -> bytes:
+def finish(figure: "Figure") -> bytes:
     """Return a figure as a PNG of so few colours that it stays small, as it travels inside the page."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image

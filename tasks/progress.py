@@ -138,6 +138,16 @@ class Progress:
         return f"{self.title}: {self.done:,} of {self.total:,} after {self.seconds:.0f} s"
 
 
+def say(text: str) -> None:
+    """Tell a person something now: in the terminal where there is one, and in the log of the run."""
+    if _bars:
+        _bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if in_run():
+        from prefect import get_run_logger
+
+        get_run_logger().info(text)
+
+
 def in_run() -> bool:
     """Whether this is inside a Prefect flow or task run; without importing Prefect when nobody else has."""
     context = sys.modules.get("prefect.context")

@@ -151,6 +151,34 @@ def versions(settings: Settings, name: str) -> list[Registered]:
     return [_registered(settings, version) for version in sorted(found, key=lambda v: -int(v.version))]
 
 
+def names(settings: Settings) -> list[str]:
+    """Return the names of all registered models, sorted."""
+    found, token = [], None
+    while True:
+        page = _client(settings).search_registered_models(max_results=500, page_token=token)
+        found += [str(model.name) for model in page]
+        token = page.token
+        if not token:
+            return sorted(found)
+
+
+def tag(settings: Settings, name: str, version: str, tags: Mapping[str, object]) -> None:
+    """Write tags of a version; those of the same name are replaced, one that is None is taken away."""
+    for key, value in tags.items():
+        if value is None:
+            with suppress(NotThereError):
+                _client(settings).delete_model_version_tag(name, version, key)
+        else:
+            _client(settings).set_model_version_tag(name, version, key, str(value))
+
+
+def newest(settings: Settings, name: str, count: int) -> list[Registered]:
+    """Return at most so many versions, newest first."""
+    order = ["version_number DESC"]
+    found = _client(settings).search_model_versions(f"name = '{name}'", max_results=count, order_by=order)
+    return [_registered(settings, version) for version in found]
+
+
 def find_by_key(settings: Settings, key: str) -> Registered | None:
     """Return the newest version with the tag ``key``: the same work was done and needs no doing again."""
     found = _client(settings).search_model_versions(f"tags.key = '{key}'")
@@ -192,12 +220,18 @@ def rollback(settings: Settings, name: str, smoke_test: SmokeTest) -> Registered
         PromotionError: there is no previous champion, or it fails its smoke test.
     """
     with _alone(settings, name):
-        aliases = _aliases(settings, name)
-        previous = aliases.get(PREVIOUS)
-        if previous is None or previous == aliases.get(CHAMPION):
-            raise PromotionError(f"{name} has no previous champion; choose one: acclimate models show {name}")
-        _promote(settings, name, previous, smoke_test)
-        return get(settings, name, previous)
+        found = previous(settings, name)
+        _promote(settings, name, found.version, smoke_test)
+        return get(settings, name, found.version)
+
+
+def previous(settings: Settings, name: str) -> Registered:
+    """Return the champion before the one in service, or raise PromotionError."""
+    aliases = _aliases(settings, name)
+    version = aliases.get(PREVIOUS)
+    if version is None or version == aliases.get(CHAMPION):
+        raise PromotionError(f"{name} has no previous champion; choose one: acclimate models show {name}")
+    return get(settings, name, version)
 
 
 def _promote(

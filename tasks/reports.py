@@ -12,6 +12,8 @@ from learners.meta_model import MetaModel
 from tasks.adaptation import OURS
 from tasks.artifacts import (
     ResultRow,
+    artifact_link,
+    escape,
     examples_markdown,
     image_artifact,
     markdown_artifact,
@@ -108,7 +110,9 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
         "work key": result.key,
     }
     rows = [{"what": name, "value": value} for name, value in lineage.items()]
-    markdown_artifact(f"{key}-decision", f"# {domain.name}\n\n{markdown_table(rows)}", result.reason)
+    more = artifact_link(f"domain-{domain.name}", f"history of {domain.name}")
+    page = f"# {domain.name}\n\n{escape(result.reason)}\n\n{markdown_table(rows)}\n\nAll versions: {more}\n"
+    markdown_artifact(f"{key}-decision", page, result.reason)
 
 
 def trust_of(result: AdaptResult) -> dict[str, str]:

@@ -3,8 +3,9 @@
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domains.domain import FAMILIES, Family
@@ -29,6 +30,9 @@ class Settings(BaseSettings):
     watch: str = "HEAD"  # git revision whose data is adapted to; with a remote's name, as origin/main, it is fetched
     dask: str = ""  # spread many adaptations: local, or the address of a Dask scheduler
     seed: int = 0
+    approval: Literal["none", "ask"] = "none"  # whether a person has to approve of what passed the gate
+    approval_hours: float = Field(24, gt=0, le=24 * 365)  # after which no answer is a no
+    webhook: SecretStr = SecretStr("")  # address that is told of failures and new champions
     processes: int = Field(os.cpu_count() or 1, ge=1)
 
     @cached_property

@@ -199,6 +199,13 @@ MISTAKES = {
     "predict drugreviews {gap} --column txt": "which column is the text? It has id, text; say --column",
     "predict drugreviews {empty}": "empty.csv: no examples in it",
     "models show nope": "no model of 'nope' yet; see `acclimate status`",
+    "models show drugreviews --version 7": "drugreviews has no version 7; see: acclimate models show drugreviews",
+    "models promote drugreviews 7": "drugreviews has no version 7; see: acclimate models show drugreviews",
+    "models promote drugreviews": "Missing argument 'version'",
+    "models promote ../data 1": "domain name '../data': use 1 to 64 lower-case letters",
+    "models rollback nope": "no model of 'nope' yet; see `acclimate status`",
+    "models rollback drugreviews": "drugreviews has no previous champion; choose one: acclimate models show",
+    "adapt drugreviews --meta-version 9": "meta-text has no version or key '9'; see: acclimate models show meta-text",
     "models show ../data": "domain name '../data': use 1 to 64 lower-case letters",
     "models export nope out": "no domain 'nope'; see `acclimate domains list`",
     "models export hpo out": "domain hpo has no champion yet; run `acclimate adapt hpo`",
@@ -370,8 +377,9 @@ def test_a_domain_of_the_catalogue_is_built_by_name_without_a_server(
 def test_versions_of_a_model_are_listed_for_a_program(run: Callable[..., Said]) -> None:
     code, out, error = run("models", "show", "drugreviews", "--json")
     assert (code, error) == (0, "")
-    (row,) = json.loads(out)
-    assert (row["version"], row["in service"]) == ("1", "champion")
+    found = json.loads(out)
+    assert [(row["version"], row["in service"]) for row in found["versions"]] == [("1", "champion")]
+    assert found["lineage"]["commands"][-1].startswith("acclimate adapt drugreviews --k 10 --rev HEAD")
 
 
 def test_a_domain_that_is_not_built_says_where_it_comes_from(run: Callable[..., Said]) -> None:

@@ -1,0 +1,86 @@
+"""A model's record is enough to make it again, to the same bytes."""
+
+import json
+import shlex
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+import torch
+
+from learners import make
+from learners.classifier import FILE
+from tasks import lineage, registry
+from tasks.adapt_steps import Plan, adapt_and_compare
+from tasks.adaptation import Adaptation, adaptation_key
+from tasks.registry import Registered
+
+
+def registered(name, version="3", params=None, tags=None):
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    return Registered(name, version, "", (), params or {}, {}, tags or {}, "run", at, "")
+
+
+META = {"key": "c0ffee", "family": "text", "revision": "abc", "steps": "5", "learners": "ridge,maml", "code": "def"}
+
+
+@pytest.fixture
+def metas(monkeypatch):
+    monkeypatch.setattr(registry, "versions", lambda settings, name: [registered("meta-text", "2", {}, META)])
+
+
+def test_the_commands_name_the_code_the_data_the_meta_model_and_every_choice(settings, metas):
+    tags = {"family": "text", "revision": "abc", "meta_version": "2", "meta_key": "c0ffee", "method": "auto"}
+    tags |= {"seed": "4", "code": "def+changes", "packages": json.dumps({"torch": "0.1"})}
+    found = lineage.lineage(settings, registered("hpo", "3", {"k": "5", "draws": "7", "strategy": "maml"}, tags))
+    assert found["commands"] == [
+        "export ACCLIMATE_HOME=.acclimate-again",
+        "git checkout def",
+        "acclimate data build",
+        "acclimate meta-train --family text --rev abc --steps 5 --learner ridge --learner maml",
+        "ACCLIMATE_SEED=4 acclimate adapt hpo --k 5 --rev abc --draws 7 --method auto --meta-version c0ffee",
+    ]
+    assert found["packages_now_different"]["torch"][0] == "0.1"
+    assert (found["strategy"], found["content_hash"]) == ("maml", "unknown")
+
+
+def test_a_meta_model_has_a_command_of_its_own(settings):
+    tags = META | {"learners": "", "steps": "", "sources": "nearest:8", "for": "hpo"}
+    found = lineage.lineage(settings, registered("meta-text", "2", {}, tags))
+    assert found["commands"][-1] == ("acclimate meta-train --family text --rev abc --sources nearest:8 --for hpo")
+
+
+def test_a_model_from_before_lineage_was_kept_says_what_is_unknown(settings):
+    found = lineage.lineage(settings, registered("old", "1", {"k": "10", "draws": "3"}, {"revision": "abc"}))
+    assert (found["packages"], found["method"], found["code"]) == ("unknown", "unknown", "unknown")
+    assert found["commands"][-1].startswith("acclimate adapt old --k 10 --rev abc --draws 3 --method auto")
+
+
+def test_a_tag_that_would_be_a_command_of_the_shell_is_quoted(settings):
+    command = lineage.lineage(settings, registered("old", tags={"revision": "a; rm -rf x"}))["commands"][-1]
+    assert "a; rm -rf x" in shlex.split(command)
+
+
+def test_what_made_a_model_is_recorded():
+    found = lineage.made_by()
+    assert json.loads(found["packages"])["torch"]
+    assert set(json.loads(found["packages"])) == set(lineage.PACKAGES)
+
+
+@pytest.mark.parametrize("method", ["auto", "protonet"])
+def test_two_adaptations_of_a_key_in_two_fresh_homes_give_the_same_bytes(
+    method, target, letters, model, tmp_path, monkeypatch
+):
+    torch.manual_seed(0)
+    (tmp_path / "meta").mkdir()
+    replace(model, learners={"protonet": make("protonet", 8)}).save(tmp_path / "meta")
+    how, made = Adaptation(k=4, draws=2, pool=20, method=method), []
+    for home in ("one", "two"):
+        monkeypatch.setenv("ACCLIMATE_HOME", str(tmp_path / home))
+        (tmp_path / home / "encoders" / "letters-1").mkdir(parents=True)
+        torch.manual_seed(len(made))  # nothing may hang on the state that a process is in
+        key = adaptation_key(target, "1", how)
+        plan = Plan(target, "1", tmp_path / "meta", how, key, tmp_path / home / "work" / key)
+        adapt_and_compare.fn(plan, 0.0)
+        made.append((key, (plan.folder / FILE).read_bytes()))
+    assert made[0] == made[1]
