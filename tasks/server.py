@@ -106,7 +106,11 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
             ``prefect.yaml`` cannot be registered; the worker or the server ends again and again.
     """
     from tasks.deployments import ask_to_reconcile, create_work_pool, ensure_automations
+    from tasks.notifications import check_url, ensure_webhook
 
+    webhook = settings.webhook.get_secret_value()
+    if webhook:
+        check_url(webhook)
     folder = _folder(settings)
     restarts: list[float] = []
     with _only_one(folder / "up.lock"), prefect_server(settings, say, url) as server:
@@ -117,6 +121,8 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
                     if not restarts:
                         register(settings)
                         ensure_automations()
+                        if webhook:
+                            ensure_webhook(webhook)
                         say(f"Prefect UI: {server.ui}")
                     ask_to_reconcile()
                     while worker.poll() is None and (not server.ours or _alive(folder / "server.json")):

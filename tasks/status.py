@@ -11,6 +11,7 @@ from domains.errors import UserError
 from tasks import ledger, registry
 from tasks.artifacts import table_of
 from tasks.data import data_revision, domains_at
+from tasks.decisions import last_decisions
 from tasks.ledger import shown
 from tasks.server import prefect_server, running
 from tasks.settings import Settings
@@ -31,7 +32,8 @@ def status(settings: Settings) -> dict[str, Any]:
     champions = {name: registry.champion(settings, name) for name in found["domains"]}
     found["champions"] = {name: describe(model) for name, model in champions.items() if model is not None}
     found["ledger"] = [shown(row) for row in ledger.rows(settings)[::-1] if row.status != "done"]
-    found["decided"] = [shown(row) for row in ledger.rows(settings, "done")[::-1] if row.attempts][:SHOWN]
+    said = last_decisions(settings, found["domains"])
+    found["decided"] = [{"domain": name, **said[name]} for name in sorted(said, key=lambda n: said[n]["when"])[::-1]]
     found["next"], found["runs"] = schedule(settings, found["server"])
     return found
 
@@ -99,7 +101,7 @@ def tables(found: dict[str, Any]) -> list[Any]:
     more = []
     for title, rows in (
         ("Waiting or failed", found["ledger"]),
-        ("Decided last", found["decided"]),
+        ("Decided last", found["decided"][:SHOWN]),
         ("Runs", found["runs"]),
     ):
         if rows:

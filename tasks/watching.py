@@ -128,7 +128,7 @@ def reason_of(w: Wanted, champion: registry.Registered | None, meta_version: str
 
 def left_unpromoted(made: registry.Registered, champion: registry.Registered | None) -> bool:
     """Whether a version that passed the gate never came into service, as where its process was killed in between."""
-    passed = made.tags.get("decision") == "promoted" and not made.aliases
+    passed = made.tags.get("decision") == "promoted" and not made.aliases and "withdrawn" not in made.tags
     return passed and (champion is None or int(champion.version) < int(made.version))
 
 

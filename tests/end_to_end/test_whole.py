@@ -31,6 +31,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 
+from tasks import ledger
+from tasks.settings import Settings
+
 pytestmark = pytest.mark.timeout(900)  # on a fresh machine it downloads 190 MB and encodes for a minute
 
 ROOT = Path(__file__).parents[2]
@@ -300,10 +303,33 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
         pd.testing.assert_frame_equal(predict(clone), predicted)
         assert "the Prefect worker ended" in up.stderr.readline()
         assert wait_for(lambda: finished(client, run.id), 60).is_crashed()
-        (decided,) = wait_for(lambda: clone.json("status")["decided"], 150)
-    assert (decided["domain"], decided["runs"], decided["version"]) == ("drugreviews", "2", "2")
-    assert clone.json("status")["ledger"] == []
+        wait_for(lambda: not ledger.rows(Settings(root=clone.path), "open"), 180)
+    (row,) = (row for row in ledger.rows(Settings(root=clone.path), "done") if row.attempts)
+    assert (row.domain, row.attempts, row.version) == ("drugreviews", 2, "2")
+    found = clone.json("status")
+    assert found["ledger"] == []
+    assert next(d for d in found["decided"] if d["domain"] == "drugreviews")["version"] == "2"
     assert [row["version"] for row in clone.json("models", "show", "drugreviews")] == ["2", "1"]
+
+
+SPREAD = """
+from tasks.server import prefect_server
+from tasks.settings import settings
+
+if __name__ == "__main__":
+    with prefect_server(settings()):
+        from flows.adapt_many import adapt_many
+
+        print(adapt_many([{"domain": name, "k": 5, "draws": 2} for name in ("stocks-covid", "stocks-rates")]))
+"""
+
+
+def test_many_are_spread_over_a_dask_cluster(clone: Clone, reviews: dict[str, Any]) -> None:
+    (clone.path / "spread.py").write_text(SPREAD)
+    command = [sys.executable, "spread.py"]
+    environment = clone.environment | {"ACCLIMATE_DASK": "local", "ACCLIMATE_PROCESSES": "2"}
+    done = subprocess.run(command, cwd=clone.path, env=environment, capture_output=True, text=True, timeout=300)
+    assert re.fullmatch("2 adapted to, [012] promoted\n", done.stdout), done.stderr
 
 
 def test_ctrl_c_stops_worker_and_server(clone: Clone, up: subprocess.Popen[str]) -> None:
