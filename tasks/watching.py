@@ -5,7 +5,7 @@ one idempotency key. So whatever was lost, the next tick asks for.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from domains.errors import UserError
@@ -17,8 +17,9 @@ from tasks.ledger import Row
 from tasks.listing import target
 from tasks.revisions import data_revision
 from tasks.settings import Settings
-from tasks.submitting import submit_due
+from tasks.submitting import TOGETHER, submit_due
 
+FEW_DRAWS = 3  # behind each interval where many domains changed at once
 CHANGED = "data.revision.changed"  # event of one domain, emitted when its row is in the ledger
 
 
@@ -75,13 +76,13 @@ def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str =
     """Open a row for every domain that has to be adapted to and has none; rows that no longer apply are closed."""
     every, notes = wanted(settings, commit, only)
     known = ledger.known(settings, [w.row for w in every])
-    new = []
-    for w in every:
-        if w.row not in known:
-            try:
-                new.append(open_row(settings, w, commit, why))
-            except UserError as error:
-                notes.append(f"{w.domain}: {error}")
+    new, missing = [], [w for w in every if w.row not in known]
+    most_draws = FEW_DRAWS if len(missing) >= TOGETHER else None
+    for w in missing:
+        try:
+            new.append(open_row(settings, w, commit, why, most_draws))
+        except UserError as error:
+            notes.append(f"{w.domain}: {error}")
     added = ledger.add(settings, new)
     current = {w.domain: w.row for w in every}
     for row in ledger.rows(settings, "open"):
@@ -90,22 +91,30 @@ def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str =
     return added, notes
 
 
-def open_row(settings: Settings, w: Wanted, commit: str, why: str = "") -> Row:
-    """Return the row of a domain: adapted to as its champion was, and done where it was adapted to by hand already."""
+def open_row(settings: Settings, w: Wanted, commit: str, why: str = "", most_draws: int | None = None) -> Row:
+    """Return the row of a domain: adapted to as its champion was, and done where it was adapted to by hand already.
+
+    Args:
+        most_draws: more are not made; None: as many as for the champion.
+    """
     domain = target(settings, w.domain, commit)
     meta = registry.champion(settings, registry.meta_name(domain.family))
     if meta is None:
         raise UserError(f"no meta-model of family {domain.family} yet")
     before = registry.champion(settings, w.domain)
     how = way_of(settings, before)
-    key = adaptation_key(domain, meta.version, how)
+    made = registry.find_by_key(settings, adaptation_key(domain, meta.version, how))
+    ended = made is not None and not left_unpromoted(made, before)
+    if made is None and most_draws is not None:
+        how = replace(how, draws=min(how.draws, most_draws))
     parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
+    key = adaptation_key(domain, meta.version, how)
     row = Row(w.row, w.domain, w.content_hash, key, parameters, why or reason_of(w, before, meta.version))
-    made = registry.find_by_key(settings, key)
-    if made is None or left_unpromoted(made, before):
+    if made is None or not ended:
         return row
-    ended = {"status": "done", "version": made.version, "decision": made.tags.get("decision", "")}
-    return Row(**vars(row) | ended | {"reason": "adapted to before it was noticed"})
+    decision = made.tags.get("decision", "")
+    told = "adapted to before it was noticed"
+    return replace(row, status="done", version=made.version, decision=decision, reason=told)
 
 
 def way_of(settings: Settings, champion: registry.Registered | None) -> Adaptation:
