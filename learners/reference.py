@@ -66,27 +66,25 @@ class Reference(Learner):
     def solve(self, x: Tensor, y: Tensor, pool: Tensor | None, names: Tensor | None) -> tuple[Start, Space, Tensor]:
         """Return where it started, the last space, and the head [N, r] on its unit coordinates, times the sharpness."""
         ways = int(y.max()) + 1
-        start = Start.of(x, y, pool)
-        x, pool, names = start.x, start.pool, None if names is None else start.turned(names)
-        z = self.task(x, y, pool) if "represent" in self.parts else x.new_zeros(self.task.size)
+        whole = Start.of(x, y, pool)
+        told = None if names is None else agreement(whole.x, y, whole.turned(names))
+        z = self.task(whole.x, y, whole.pool) if "represent" in self.parts else x.new_zeros(self.task.size)
         moves = self.shift(z)
         size, numbers = self.base.numel(), self.base
         if "update" in self.parts:
             numbers = numbers + moves[:size].view_as(numbers)
         stages = [dict(zip(START, stage.exp(), strict=True)) for stage in numbers.T]
-        trust = x.new_zeros(())
-        if names is not None and "initialise" in self.parts:
-            trust = torch.sigmoid(self.gate[0] * (agreement(x, y, names) - self.gate[1]))
-            trust = trust * (self.names + moves[-1]).exp()
-            names = names - names.mean(0)
-
-        axes, labels = start.axes, one_hot(y, ways, x.dtype)
-        unlabelled = pool if "finetune" in self.parts else None
+        start, labels, trust = whole.leading(), one_hot(y, ways, x.dtype), x.new_zeros(())
+        x, axes = start.x, start.axes
+        if names is not None and told is not None and "initialise" in self.parts:
+            trust = torch.sigmoid(self.gate[0] * (told - self.gate[1])) * (self.names + moves[-1]).exp()
+            names = start.turned(names - names.mean(0))
+        unlabelled = start.pool if "finetune" in self.parts else None
         soft = x.new_zeros(0, ways)
         prior = x.new_full((ways, 1), 1 / ways)
         for i, number in enumerate(stages if unlabelled is not None else stages[:1]):
             if i and unlabelled is not None:
-                axes = Axes.within(torch.cat([x, unlabelled]), torch.cat([labels, soft]))
+                axes = Axes.within(torch.cat([x, unlabelled]), torch.cat([labels, soft]), whole.x.shape[1])
             space = self.space(i, axes, number, z)
             support = space.unit(x)
             known = labels.T @ support
