@@ -17,9 +17,20 @@ from tasks.results import AdaptResult, Score
 
 SCORES = {"acclimate": Score(accuracy=0.8, ci95=0.01, log_loss=0.5, ece=0.02)}
 RESULT = AdaptResult(
-    domain="hpo", family="text", revision="abc", content_hash="c", strategy="maml", k=5,
-    draws=3, pool=0, test=9, scores=SCORES, seconds={}, model_version="2",
-    decision="promoted", reason="better by 3 points",
+    domain="hpo",
+    family="text",
+    revision="abc",
+    content_hash="c",
+    strategy="maml",
+    k=5,
+    draws=3,
+    pool=0,
+    test=9,
+    scores=SCORES,
+    seconds={},
+    model_version="2",
+    decision="promoted",
+    reason="better by 3 points",
 )
 
 
