@@ -66,7 +66,8 @@ class Axes:
     def within(cls, x: Tensor, members: Tensor, dimensions: int) -> "Axes":
         """Return the axes of the variance within classes, of centred examples [n, r] with memberships [n, N].
 
-        Their mean is taken over so many dimensions, in those beyond r there is no variance. The covariance of linear discriminant analysis (Fisher 1936), with soft labels where there are no others.
+        The mean of the variances is taken over so many ``dimensions``; those beyond r have none. It is the covariance
+        of linear discriminant analysis (Fisher 1936), with soft labels where there are no others.
         """
         mass = members.sum(0).clamp_min(1e-6)
         means = members.T @ x / mass[:, None]

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.axes import Axes, agreement
+from learners.axes import Axes, Start, agreement
 from learners.base import prototypes
 from learners.reference import NAME_GATE, NAME_SHOTS, ROUNDS, START, Reference, Transductive, Whitened
 from learners.task import META_FEATURES, TOKENS, class_tokens, meta_features
@@ -344,3 +344,13 @@ def test_tokens_of_classes_are_finite_of_order_one_and_blind_to_rotation_and_siz
         assert tokens.abs().max() <= 3
         turned = class_tokens(3 * task.support_x @ turn, task.support_y, None if pool is None else 3 * pool @ turn)
         assert torch.allclose(tokens, turned, atol=1e-4)
+
+
+def test_axes_of_little_variance_can_be_left_out_of_a_start_and_what_is_left_is_as_it_was():
+    task = gaussians([5, 5], pool=(30, 30))
+    whole = Start.of(task.support_x, task.support_y, task.pool_x)
+    part = whole.leading(8)
+    assert whole.leading(12) is whole
+    assert torch.equal(part.axes.values, whole.axes.values.sort().values[-8:])
+    assert torch.equal(part.pool, whole.pool[:, 4:])
+    assert torch.allclose(part.turned(task.support_x) - part.mean, part.x, atol=1e-5)
