@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 FEWEST = 30  # examples a side; of fewer even a large change is missed more often than found
 MOST = 1000  # examples a side that are compared; of more a random part
-PERMUTATIONS = 2499  # so that the smallest p-value, of two tests at once, is below 0.001
+RESOLUTION = 10  # divisions are RESOLUTION / alpha, so that the smallest p-value is a fifth of alpha
+LEAST_RATE, MOST_RATE = 0.001, 0.2  # false-alarm rates that can be asked for
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,57 @@ class TwoSample:
     threshold: float
 
 
-def divisions(new: int, old: int, generator: torch.Generator, permutations: int = PERMUTATIONS) -> Tensor:
+@dataclass(frozen=True)
+class Drift:
+    """The outcome of two tests, of features and of label probabilities, with one false-alarm rate for both.
+
+    Attributes:
+        p: twice the smaller of the two p-values (Bonferroni), at most 1.
+        alpha: the false-alarm rate asked for; ``found`` where p is no larger.
+        features, labels: the outcome of each test, with its threshold at alpha / 2.
+    """
+
+    p: float
+    alpha: float
+    features: TwoSample
+    labels: TwoSample
+
+    @property
+    def found(self) -> bool:
+        return self.p <= self.alpha
+
+
+def drift_test(
+    new: Tensor,
+    old: Tensor,
+    new_p: Tensor,
+    old_p: Tensor,
+    alpha: float,
+    generator: torch.Generator,
+    resolution: int = RESOLUTION,
+) -> Drift:
+    """Test whether new examples are of the distribution of old ones.
+
+    If they are, drift is found with probability at most alpha, whatever the distribution and the classifier: old and
+    new examples are then exchangeable, and every division of them is as likely as the true one.
+
+    Args:
+        new, old: features [n, D] and [m, D]; new_p, old_p: a classifier's probabilities [n, N] and [m, N].
+        resolution: even, 2 or more; more makes p finer and takes longer, the false-alarm rate stays.
+
+    Raises:
+        ValueError: fewer than FEWEST examples on a side, or alpha outside LEAST_RATE to MOST_RATE.
+    """
+    if min(len(new), len(old)) < FEWEST:
+        raise ValueError(f"{len(new)} new and {len(old)} old examples: {FEWEST} of each are needed")
+    if not LEAST_RATE <= alpha <= MOST_RATE:
+        raise ValueError(f"alpha = {alpha}: from {LEAST_RATE} to {MOST_RATE}")
+    weights = divisions(len(new), len(old), generator, round(resolution / alpha) - 1)
+    features, labels = mmd_test(new, old, alpha / 2, weights), mean_test(new_p, old_p, alpha / 2, weights)
+    return Drift(min(1.0, 2 * min(features.p, labels.p)), alpha, features, labels)
+
+
+def divisions(new: int, old: int, generator: torch.Generator, permutations: int) -> Tensor:
     """Return weights [new + old, 1 + permutations]: 1 / new for what counts as new, -1 / old for the rest.
 
     The first column is the true division, new examples first; the others are random ones of the same sizes.
