@@ -200,11 +200,13 @@ def predict(
 
 @app.command()
 def bench(
-    suite: Annotated[str, typer.Argument(help="quick, adapt, suggest, omniglot, miniimagenet, lake or speed.")],
+    suite: Annotated[str, typer.Argument(help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed or drift.")],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     draws: Annotated[
         int | None,
-        typer.Option(min=1, help="Support draws behind each interval, of lake runs; 10, or 20.", show_default=False),
+        typer.Option(
+            min=1, help="Support draws behind each interval, of lake runs, of drift trials.", show_default=False
+        ),
     ] = None,
     methods: Annotated[str, typer.Option(help="All but quick and speed: methods, comma between them.")] = "",
     shots: Annotated[str, typer.Option(help="All but quick and speed: examples a class.")] = "1,5,10",
@@ -216,7 +218,7 @@ def bench(
     family: Annotated[str, typer.Option(help="adapt, suggest: text or vision.")] = "text",
     pools: Annotated[str, typer.Option(help="adapt: which unlabelled pools.")] = "balanced,imbalanced,none",
     sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
-    only: Annotated[str, typer.Option("--domains", help="adapt, suggest: targets, comma between.")] = "",
+    only: Annotated[str, typer.Option("--domains", help="adapt, suggest, drift: which, comma between.")] = "",
     tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
     export: Annotated[
         Path | None, typer.Option(help="adapt: write supports and tests into this folder, and measure nothing.")
@@ -230,7 +232,8 @@ def bench(
     ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
     supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
-    way to compute them.
+    way to compute them. drift: how often drift is found in new examples where there is none and where there is, and
+    changes of regime of stocks.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """

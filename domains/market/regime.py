@@ -18,7 +18,7 @@ WEEK = 5  # trading days; volatilities of five days that do not overlap
 SHORTEST = 8  # weeks of a regime
 PERSISTENCE = 0.6  # correlation of a market's volatility with that of the week before
 #: What a change must gain, in squares of the series' scale; set on block-bootstrapped returns (docs/drift.md).
-PENALTY = 15.0
+PENALTY = 20.0
 _NAMES = [name for name, _ in FEATURES]
 VOLATILITY, RETURN = _NAMES.index("market_vol_5"), _NAMES.index("market_return_5")
 

@@ -59,7 +59,9 @@ def test_the_statistic_is_the_squared_distance_of_the_mean_embeddings():
     x = F.normalize(torch.cat([new, old]), dim=1)
     apart = torch.cdist(x, x).square()
     k = torch.exp(-apart / apart[*torch.triu_indices(71, 71, 1)].median())
-    assert found.statistic == pytest.approx(float(k[:31, :31].mean() + k[31:, 31:].mean() - 2 * k[:31, 31:].mean()), rel=1e-4)
+    assert found.statistic == pytest.approx(
+        float(k[:31, :31].mean() + k[31:, 31:].mean() - 2 * k[:31, 31:].mean()), rel=1e-4
+    )
 
 
 def test_an_alarm_is_a_statistic_above_the_threshold():
