@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from domains.errors import UserError
-from flows import data_commands, domains_commands, models_commands
+from flows import data_commands, domains_commands, drift_commands, models_commands
 from flows.terminal import AsJson, check_folder, err, flows_running, print_json, warn, warn_of_uncommitted
 from tasks.settings import settings
 
@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 app.add_typer(domains_commands.app, name="domains")
 app.add_typer(data_commands.app, name="data")
 app.add_typer(models_commands.app, name="models")
+app.command()(drift_commands.drift)
 
 K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
 Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each interval.")]
