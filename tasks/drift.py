@@ -214,7 +214,7 @@ def compare_examples(settings: Settings, case: Case) -> Compared:
     if not found.new and case.file is None:
         return Compared(outcome(case, "nothing new", "no example is new since the champion was adapted", **sizes))
     if len(found.new) < FEWEST:
-        few = f"{len(found.new)} new examples, {FEWEST} are needed to tell"
+        few = f"{len(found.new)} new example{'' if len(found.new) == 1 else 's'}, {FEWEST} are needed to tell"
         if case.file is not None:
             beside = f" ({found.known} more are equal to others or known to the champion)" if found.known else ""
             raise UserError(f"{case.file}: {few}{beside}; add more")

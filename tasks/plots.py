@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -178,7 +179,7 @@ def plot_regime(title: str, regime: "Regime", adapted_until: str | None = None) 
     weeks, edges = regime.weeks, (0, *regime.changes, len(regime.weeks.dates))
     days = weeks.dates.to_numpy()
     axes.plot(days, np.exp(weeks.volatility), color=BASELINE, linewidth=1.4, label="volatility of a week")
-    for i, (first, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for i, (first, end) in enumerate(pairwise(edges)):
         level = float(np.exp(weeks.volatility[first:end].mean()))
         label = "level of a regime" if i == 0 else None
         axes.hlines(level, days[first], days[end - 1], color=OURS, linewidth=2.2, label=label)
