@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from domains.errors import UserError
 from flows.terminal import AsJson, flows_running, print_json
 from tasks.settings import settings
 
@@ -27,6 +28,8 @@ def drift(
 
     Example: acclimate drift hpo --file new.csv
     """
+    if file is not None and not file.exists():
+        raise UserError(f"{file}: no such file")
     from tasks.drift_steps import plan_drift
 
     name = None if file is None else str(file.resolve())

@@ -143,7 +143,8 @@ def adapted_on(settings: Settings, case: Case) -> Domain:
     name, tags = case.domain, case.champion.tags
     if not tags.get("content_hash") or not tags.get("revision"):
         raise UserError(
-            f"version {case.champion.version} of {name} does not say what it was adapted on; run `acclimate adapt {name}`"
+            f"version {case.champion.version} of {name} does not say what it was adapted on; "
+            f"run `acclimate adapt {name}`"
         )
     kept = settings.home_path / "domains" / f"{name}-{tags['content_hash'][:16]}"
     if kept.is_dir():

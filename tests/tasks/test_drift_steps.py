@@ -184,7 +184,7 @@ def test_equal_examples_count_once_and_known_ones_not_at_all(world, csv):
 
 def test_an_empty_file_is_one_line(world, tmp_path):
     (tmp_path / "empty.csv").touch()
-    with pytest.raises(UserError, match="empty.csv: no examples in it"):
+    with pytest.raises(UserError, match=r"empty.csv: no examples in it"):
         result(world, "first", file=tmp_path / "empty.csv")
 
 
