@@ -27,7 +27,16 @@ from tasks.drift_report import small
 from tasks.drift_steps import answer, compare, open_adaptation, plan_drift, report
 from tasks.encoding import ENCODERS, EncoderSpec
 from tasks.settings import Settings
-from tests.tasks.conftest import ALPHABET, Letters
+
+ALPHABET = "abcdefgh"
+
+
+class Letters:
+    """An encoder that counts letters."""
+
+    def encode(self, texts):
+        return torch.tensor([[float(text.count(letter)) for letter in ALPHABET] for text in texts])
+
 
 NEWS = {"name": "news", "family": "text", "role": "target", "labels": ["a|b", "<b>", "rare"]}
 STOCKS = {"name": "stocks", "family": "market", "role": "target", "labels": ["calm", "usual", "turbulent"]}
