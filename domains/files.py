@@ -156,14 +156,25 @@ def read_image(content: bytes, name: str) -> bytes:
         raise UserError(f"{name}: not a readable image ({error}); remove it or save it again as PNG") from error
 
 
-def read_prices(path: Path, column: str | None) -> NewExamples:
+def price_features(path: Path) -> pd.DataFrame:
+    """Return the features [dates * assets, F] of a price table, indexed by date and asset.
+
+    Raises:
+        UserError: the file is no price table, or its prices are not usable or too few.
+    """
     from domains.market.features import features
     from domains.own.prices import asset_table
 
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
     try:
-        x = features(asset_table(read_table(path), path)[0])
+        return features(asset_table(read_table(path), path)[0])
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}") from error
+
+
+def read_prices(path: Path, column: str | None) -> NewExamples:
+    x = price_features(path)
     names = x.index.to_frame(index=False).set_axis(["date", "asset"], axis=1)
     last = (names["date"] == names["date"].max()).to_numpy()
     names = names.assign(date=names["date"].dt.strftime("%Y-%m-%d"))

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from domains.errors import UserError
-from flows import data_commands, domains_commands, models_commands
+from flows import data_commands, domains_commands, drift_commands, models_commands
 from flows.terminal import AsJson, check_folder, err, flows_running, print_json, warn, warn_of_uncommitted
 from tasks.settings import settings
 
@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 app.add_typer(domains_commands.app, name="domains")
 app.add_typer(data_commands.app, name="data")
 app.add_typer(models_commands.app, name="models")
+app.command()(drift_commands.drift)
 
 K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
 Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each interval.")]
@@ -206,12 +207,17 @@ def predict(
 @app.command()
 def bench(
     suite: Annotated[
-        str, typer.Argument(help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, orchestration or faults.")
+        str,
+        typer.Argument(
+            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, orchestration or faults."
+        ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     draws: Annotated[
         int | None,
-        typer.Option(min=1, help="Support draws behind each interval, of lake runs; 10, or 20.", show_default=False),
+        typer.Option(
+            min=1, help="Support draws behind each interval, of lake runs, of drift trials.", show_default=False
+        ),
     ] = None,
     methods: Annotated[str, typer.Option(help="All but quick and speed: methods, comma between them.")] = "",
     shots: Annotated[str, typer.Option(help="All but quick and speed: examples a class.")] = "1,5,10",
@@ -223,7 +229,7 @@ def bench(
     family: Annotated[str, typer.Option(help="adapt, suggest: text or vision.")] = "text",
     pools: Annotated[str, typer.Option(help="adapt: which unlabelled pools.")] = "balanced,imbalanced,none",
     sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
-    only: Annotated[str, typer.Option("--domains", help="adapt, suggest: targets, comma between.")] = "",
+    only: Annotated[str, typer.Option("--domains", help="adapt, suggest, drift: which, comma between.")] = "",
     tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
     export: Annotated[
         Path | None, typer.Option(help="adapt: write supports and tests into this folder, and measure nothing.")
@@ -237,8 +243,9 @@ def bench(
     ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
     supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
-    way to compute them. orchestration: from a commit to a decision, of one domain and of 200, with a real server.
-    faults: kill -9 of flow, worker and server at random moments, and how long until it is made good.
+    way to compute them. drift: how often drift is found in new examples where there is none and where there is, and
+    changes of regime of stocks. orchestration: from a commit to a decision, of one domain and of 200, with a real
+    server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """

@@ -15,7 +15,10 @@ from tasks.data import domains_at, snapshot
 from tasks.progress import progress
 from tasks.settings import Settings
 
-SUITES = ("quick", "adapt", "suggest", "omniglot", "miniimagenet", "lake", "speed", "orchestration", "faults")
+SUITES = (
+    *("quick", "adapt", "suggest", "omniglot", "miniimagenet", "lake", "speed"),
+    *("drift", "orchestration", "faults"),
+)
 SHOTS = (1, 5, 10)
 ROUNDS = 7  # of the suite speed
 QUICK_DRAWS = 10
@@ -28,7 +31,7 @@ Row = dict[str, Any]
 class Asked:
     """What the command line asks of a benchmark; each suite reads its own part."""
 
-    draws: int | None = None  # None: 10, or 20 of the suites adapt and lake
+    draws: int | None = None  # None: 10, or 20 of the suites adapt and lake, 200 of drift
     methods: tuple[str, ...] = ()
     shots: tuple[int, ...] = SHOTS
     ways: int = 5
@@ -89,6 +92,10 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         from tasks.bench_suggest import bench_suggest
 
         return bench_suggest(settings, asked, say)
+    if suite == "drift":
+        from tasks.bench_drift import bench_drift
+
+        return bench_drift(settings, asked, say)
     if suite == "speed":
         from tasks.bench_speed import speed
 

@@ -44,12 +44,17 @@ WINDOWS = (
 )
 
 
-@cache
-def market(wheel: Path) -> Market:
-    """Read the wheel once: 8,313 days of closing prices in dollars, adjusted for splits and dividends."""
+def prices(wheel: Path) -> pd.DataFrame:
+    """Return 8,313 days of closing prices in dollars, adjusted for splits and dividends [days, stocks]."""
     with ZipFile(wheel) as archive:
         table = io.BytesIO(gzip.decompress(archive.read(MEMBER)))
-    return Market.of(pd.read_csv(table, index_col="Date", parse_dates=True))
+    return pd.read_csv(table, index_col="Date", parse_dates=True)
+
+
+@cache
+def market(wheel: Path) -> Market:
+    """Read the wheel once."""
+    return Market.of(prices(wheel))
 
 
 def read(fetch: Fetch, window: Window) -> pd.DataFrame:

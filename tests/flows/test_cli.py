@@ -176,7 +176,7 @@ MISTAKES = {
     "data build --domain ../data": "no domain '../data' in the catalogue; see `acclimate domains list`",
     "data build --domain digits --domain clinc150": "clinc150.parquet is read from a mirror: put text/clinc150.parquet "
     "into a folder and set ACCLIMATE_MIRROR to it",
-    "bench slow": "no benchmark 'slow'; there are: quick, adapt, suggest, omniglot, miniimagenet, lake, speed",
+    "bench slow": "no benchmark 'slow'; there are: quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift",
     "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
     "domains check nope": "no domain 'nope' in data/; see `acclimate domains list`",
     "domains check ../data": "domain name '../data': use 1 to 64 lower-case letters",
@@ -212,6 +212,13 @@ MISTAKES = {
     "models export drugreviews out --version 7": "no version 7; see: acclimate models show drugreviews",
     "models export drugreviews {fine}": "fine.csv is there and not empty; choose a new folder",
     "models export drugreviews out --mlflow --onnx": "--onnx and --mlflow are two formats; choose one",
+    "drift nope": "no domain 'nope'; see `acclimate domains list`",
+    "drift ../data": "domain name '../data': use 1 to 64 lower-case letters",
+    "drift hpo": "domain hpo has no champion yet; run `acclimate adapt hpo`",
+    "drift --file {fine}": "Say acclimate drift DOMAIN --file",
+    "drift drugreviews --alpha 1": "alpha = 1.0: a false-alarm rate from 0.001 to 0.2",
+    "drift drugreviews --rev nope": "unknown git revision 'nope'",
+    "drift drugreviews --file {absent}": "absent.csv: no such file",
     "nonsense": "No such command 'nonsense'",
 }
 

@@ -1,5 +1,6 @@
 """Ticks: each change is asked for once, and asked for again until it is done, whatever dies in between."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import UUID, uuid4
@@ -214,6 +215,20 @@ def test_where_nothing_is_deployed_the_rows_wait(settings):
     asked, notes = submitting.submit_due(settings, Server("other"))
     assert asked == {}
     assert notes == ["no deployment adapt/acclimate: `acclimate up` registers it; 1 wait in the ledger"]
+
+
+def test_drift_and_watch_open_one_row_between_them_whichever_comes_first(there, monkeypatch):
+    from tasks.drift_steps import open_adaptation
+
+    server = Server()
+    monkeypatch.setattr("prefect.client.orchestration.get_client", lambda sync_client: nullcontext(server))
+    said = open_adaptation(there.settings, "news", commit_of(there), "p < 0.001")
+    assert said.startswith("adapt asked for as run ")
+    assert [row.why for row in ledger.rows(there.settings)] == ["drift: p < 0.001"]
+    assert noticed(there) == ([], [])
+    again = open_adaptation(there.settings, "news", commit_of(there), "p < 0.001")
+    assert again == "its new data are in the ledger already; see acclimate status"
+    assert len(server.runs) == 1
 
 
 def run_of(state: State, **values):

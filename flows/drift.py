@@ -1,0 +1,32 @@
+"""Look whether new examples of domains, or the markets, have drifted from what their champions were adapted on."""
+
+from prefect import flow
+
+from tasks import alive
+from tasks import drift_steps as do
+from tasks.drift import DriftResult
+
+
+@flow(name="drift", flow_run_name="drift {domain}", on_running=[alive.mark])
+def drift(
+    domain: str | None = None,
+    revision: str = "HEAD",
+    file: str | None = None,
+    alpha: float = 0.01,
+    adapt: bool = True,
+    column: str | None = None,
+) -> list[DriftResult]:
+    """Compare what is new with what champions were adapted on; where it drifted, open one run of ``adapt``.
+
+    Args:
+        domain: a domain with a champion; all of them if none is named.
+        revision: git revision whose ``data.dvc`` names the new unlabelled examples.
+        file: new examples of the domain, instead.
+        alpha: how often unchanged texts or images may raise an alarm; markets have a rate of their own.
+        adapt: whether to open a run of ``adapt``.
+        column: the text column of the file.
+    """
+    asked = do.plan_drift(domain, revision, file, alpha, column)
+    seen = [do.compare(case) for case in asked]
+    answered = [do.answer(each, adapt) for each in seen]
+    return [do.report(each) for each in answered]
