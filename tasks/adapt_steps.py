@@ -219,7 +219,7 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "meta_version": result.meta_version,
             "meta_key": plan.meta_key,
             "method": plan.how.method,
-            "seed": plan.how.seed,
+            "seed": str(plan.how.seed),
             **made_by(),
             "encoder": encoder_identity(plan.domain.family),
             "decision": decision.word,

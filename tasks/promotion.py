@@ -6,7 +6,6 @@ A version that a person took out of service has the tag ``withdrawn``: no flow p
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from domains.errors import UserError
 from tasks import registry
 from tasks.listing import versions_of
 from tasks.registry import Registered
@@ -61,15 +60,6 @@ def rollback(settings: Settings, name: str) -> Change:
     """
     versions_of(settings, name)
     return _put(settings, registry.previous(settings, name))
-
-
-def check_not_withdrawn(model: Registered) -> None:
-    """Raise UserError where a person took a version out of service."""
-    if WITHDRAWN in model.tags:
-        raise UserError(
-            f"a person took version {model.version} out of service at {model.tags[WITHDRAWN]}; to put it back: "
-            f"acclimate models promote {model.name} {model.version}"
-        )
 
 
 def now() -> str:
