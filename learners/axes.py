@@ -13,7 +13,8 @@ from learners.sharing import shared
 TOTAL_SHARPNESS = 20.0  # of the assignment that evens out the classes of a pool
 POOL_WEIGHT, LARGEST_MASS = 0.3, 20.0  # of a pool example against a label; examples that a centre may rest on
 WIDE = 400  # more dimensions than these are reduced to the span of so many examples
-LEADING = 256  # axes of all variance that matter to those within classes; of texts they hold 98 % of it
+LEADING = 0.99  # of the variance is held by the axes that are kept: about 280 of a sentence encoder's 384
+FEW_AXES = 256  # so many are kept anyway, for they take little time
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,11 @@ class Start:
             pool = None if pool is None else pool @ turn
         return cls(axes, to, mean, x, pool)
 
-    def leading(self, axes: int = LEADING) -> "Start":
-        """Return the same on so many axes of most variance, where coordinates are on axes; else itself."""
-        if self.axes.basis is not None or len(self.axes.values) <= axes:
+    def leading(self, share: float = LEADING, least: int = FEW_AXES) -> "Start":
+        """Return the same on the fewest axes with that share of the variance; itself if axes have a basis."""
+        below = self.axes.values.cumsum(0) <= (1 - share) * self.axes.values.sum()
+        axes = max(len(below) - int(below.sum()), least)
+        if self.axes.basis is not None or axes >= len(below):
             return self
         assert self.to is not None
         kept = Axes(None, self.axes.values[-axes:], self.axes.ratio[-axes:])

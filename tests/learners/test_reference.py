@@ -349,8 +349,10 @@ def test_tokens_of_classes_are_finite_of_order_one_and_blind_to_rotation_and_siz
 def test_axes_of_little_variance_can_be_left_out_of_a_start_and_what_is_left_is_as_it_was():
     task = gaussians([5, 5], pool=(30, 30))
     whole = Start.of(task.support_x, task.support_y, task.pool_x)
-    part = whole.leading(8)
-    assert whole.leading(12) is whole
-    assert torch.equal(part.axes.values, whole.axes.values.sort().values[-8:])
-    assert torch.equal(part.pool, whole.pool[:, 4:])
+    part = whole.leading(0.9, least=1)
+    held = whole.axes.values[6:].sum() / whole.axes.values.sum()
+    assert held >= 0.9 > held - whole.axes.values[6] / whole.axes.values.sum()
+    assert whole.leading(1.0, least=1) is whole.leading(0.9) is whole
+    assert torch.equal(part.axes.values, whole.axes.values.sort().values[-6:])
+    assert torch.equal(part.pool, whole.pool[:, 6:])
     assert torch.allclose(part.turned(task.support_x) - part.mean, part.x, atol=1e-5)
