@@ -309,7 +309,7 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
     found = clone.json("status")
     assert found["ledger"] == []
     assert next(d for d in found["decided"] if d["domain"] == "drugreviews")["version"] == "2"
-    assert [row["version"] for row in clone.json("models", "show", "drugreviews")] == ["2", "1"]
+    assert [row["version"] for row in clone.json("models", "show", "drugreviews")["versions"]] == ["2", "1"]
 
 
 SPREAD = """
