@@ -38,7 +38,7 @@ def shared(function: Callable[Given, Result]) -> Callable[Given, Result]:
         for made_by, arguments, result in kept:
             if made_by is function and len(arguments) == len(given) and all(map(_same, arguments, given)):
                 return result
-        kept.append((function, given, function(*given, **named)))
+        kept.append((function, given, function(*given, **named)))  # none are named here
         return kept[-1][2]
 
     return once
