@@ -21,6 +21,10 @@ from tasks.settings import Settings
 FLOWS = {
     "ingest": "def ingest(): ...",
     "meta_train": "def meta_train(family: str): ...",
+    "watch": "def watch(domains: list = None): ...",
+    "reconcile": "def reconcile(): ...",
+    "adapt_many": "def adapt_many(requests: list): ...",
+    "drift": "def drift(): ...",
     "adapt": """def adapt(domain: str, k: int = 10):
     import os, time
     from pathlib import Path
