@@ -8,7 +8,7 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # on all cores, as pip does on one; some files are templates
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true # on all cores, as pip does on one; some files are templates
 	@touch $@
 
 demo: setup
