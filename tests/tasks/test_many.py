@@ -52,3 +52,10 @@ def test_one_that_fails_is_named_and_the_others_are_in_the_table(tables):
     with pytest.raises(UserError, match="2 of 3 adaptations failed: a: UserError: no labels, c: broken"):
         many.summary(done)
     assert [row["decision"] for row in tables] == ["failed", "promoted", "failed"]
+
+
+def test_a_result_that_the_server_lost_is_no_failure():
+    late = Completed()  # without data, as when an answer is asked for again
+    assert many.adapting(lambda **_: late).fn(Request(domain="a")) == ("done", "see acclimate status")
+    broken = Failed(message="UserError: no labels")
+    assert many.adapting(lambda **_: broken).fn(Request(domain="a")) == ("", "UserError: no labels")
