@@ -1,4 +1,4 @@
-"""Adapt to many domains in one flow run: a process takes seconds to start, an adaptation to a small domain one.
+"""Adapt to many domains in one flow run: a process takes longer to start than a small domain to adapt to.
 
 By configuration (``ACCLIMATE_DASK``) they are spread over a Dask cluster.
 """

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 POOL = "acclimate"
 WORK = "work"  # queue of what takes long; the pool's default queue is for watch and reconcile
@@ -71,8 +72,20 @@ def ensure_automations() -> None:
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its machine said nothing for three minutes")],
     )
     with get_client(sync_client=True) as client:
-        there = client.read_automations_by_name(wanted.name)
-        if there:
-            client.update_automation(there[0].id, wanted)
-        else:
-            client.create_automation(wanted)
+        put_automation(client, wanted)
+
+
+def put_automation(client: Any, wanted: Any) -> None:
+    """Create an automation, or bring the one of its name up to date; one of that name is left.
+
+    Args:
+        client: a synchronous Prefect client.
+        wanted: a Prefect ``AutomationCore``.
+    """
+    there = client.read_automations_by_name(wanted.name)
+    if there:
+        client.update_automation(there[0].id, wanted)
+    else:
+        client.create_automation(wanted)
+    for double in there[1:]:
+        client.delete_automation(double.id)

@@ -133,11 +133,11 @@ def rows(settings: Settings, status: Status | None = None) -> list[Row]:
         return [Row(**found) for found in connection.execute(query).mappings()]
 
 
-def asked(settings: Settings, names: Iterable[str], flow_run: str, attempts: Mapping[str, int]) -> None:
-    """Record the flow run that was asked for to do these rows."""
+def asked(settings: Settings, attempts: Mapping[str, int], flow_run: str) -> None:
+    """Record the flow run that was asked for to do these rows, and how many were asked for each by now."""
     with _writing(settings) as connection:
-        for name in names:
-            values = {"flow_run": flow_run, "attempts": attempts[name], "changed": _now()}
+        for name, count in attempts.items():
+            values = {"flow_run": flow_run, "attempts": count, "changed": _now()}
             connection.execute(_rows.update().where(_rows.c.name == name).values(values))
 
 

@@ -32,14 +32,14 @@ def cells(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _row(settings: Settings, name: str) -> dict[str, Any]:
-    champion, versions = registry.champion(settings, name), registry.versions(settings, name)
+    champion, newest = registry.champion(settings, name), registry.newest(settings, name, 1)
     metrics = {} if champion is None else champion.metrics
     return {
         "model": name,
         "champion": None if champion is None else champion.version,
-        "newest": versions[0].version if versions else None,
+        "newest": newest[0].version if newest else None,
         "age": None if champion is None else round((datetime.now(UTC) - champion.created).total_seconds()),
         "accuracy": metrics.get("accuracy"),
         "ci95": metrics.get("ci95"),
-        "decision": versions[0].tags.get("decision", "") if versions else "",
+        "decision": newest[0].tags.get("decision", "") if newest else "",
     }

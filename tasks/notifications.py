@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from domains.errors import UserError
+from tasks.deployments import put_automation
 from tasks.progress import in_run
 from tasks.results import AdaptResult
 
@@ -73,13 +74,7 @@ def ensure_webhook(url: str) -> None:
             )
             action = CallWebhook(block_document_id=block, payload=_payload(text))  # type: ignore[arg-type]
             wanted = AutomationCore(name=name, trigger=trigger, actions=[action])
-            there = client.read_automations_by_name(name)
-            if there:
-                client.update_automation(there[0].id, wanted)
-            else:
-                client.create_automation(wanted)
-            for double in there[1:]:
-                client.delete_automation(double.id)
+            put_automation(client, wanted)
 
 
 def check_url(url: str) -> None:

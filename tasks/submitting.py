@@ -62,7 +62,7 @@ def ask(settings: Settings, client: Any, batch: Sequence[Row]) -> dict[str, str]
         tags=["acclimate", "watch"],
         idempotency_key=ledger.row_name(*(f"{row} {attempts[row]}" for row in sorted(attempts))),
     )
-    ledger.asked(settings, attempts, str(run.id), attempts)
+    ledger.asked(settings, attempts, str(run.id))
     return {row.domain: str(run.id) for row in batch}
 
 

@@ -29,6 +29,7 @@ class Wanted:
 
     domain: str
     content_hash: str
+    meta_version: str
     row: str
 
 
@@ -60,7 +61,7 @@ def wanted(settings: Settings, commit: str, only: Sequence[str] = ()) -> tuple[l
             waiting.add(family)
         else:
             row = ledger.row_name(name, digest, family, meta.version, version("acclimate"))
-            found.append(Wanted(name, digest, row))
+            found.append(Wanted(name, digest, meta.version, row))
     return found, [f"no meta-model of family {f} yet: acclimate meta-train --family {f}" for f in sorted(waiting)]
 
 
@@ -98,18 +99,15 @@ def open_row(settings: Settings, w: Wanted, commit: str, why: str = "", most_dra
         most_draws: more are not made; None: as many as for the champion.
     """
     domain = target(settings, w.domain, commit)
-    meta = registry.champion(settings, registry.meta_name(domain.family))
-    if meta is None:
-        raise UserError(f"no meta-model of family {domain.family} yet")
     before = registry.champion(settings, w.domain)
     how = way_of(settings, before)
-    made = registry.find_by_key(settings, adaptation_key(domain, meta.version, how))
+    made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))
     ended = made is not None and not left_unpromoted(made, before)
     if made is None and most_draws is not None:
         how = replace(how, draws=min(how.draws, most_draws))
     parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
-    key = adaptation_key(domain, meta.version, how)
-    row = Row(w.row, w.domain, w.content_hash, key, parameters, why or reason_of(w, before, meta.version))
+    key = adaptation_key(domain, w.meta_version, how)
+    row = Row(w.row, w.domain, w.content_hash, key, parameters, why or reason_of(w, before))
     if made is None or not ended:
         return row
     decision = made.tags.get("decision", "")
@@ -125,13 +123,13 @@ def way_of(settings: Settings, champion: registry.Registered | None) -> Adaptati
     return Adaptation(k=k, draws=draws, method=champion.tags.get("method", AUTO), seed=settings.seed)
 
 
-def reason_of(w: Wanted, champion: registry.Registered | None, meta_version: str) -> str:
+def reason_of(w: Wanted, champion: registry.Registered | None) -> str:
     if champion is None:
         return "no champion yet"
     if champion.tags.get("content_hash") != w.content_hash:
         return f"its data changed since champion {champion.version}"
-    if champion.tags.get("meta_version") != meta_version:
-        return f"meta-model {meta_version} took the place of {champion.tags.get('meta_version')}"
+    if champion.tags.get("meta_version") != w.meta_version:
+        return f"meta-model {w.meta_version} took the place of {champion.tags.get('meta_version')}"
     return "acclimate or its settings changed"
 
 

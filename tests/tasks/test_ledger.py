@@ -36,7 +36,7 @@ def test_a_row_is_opened_once_and_keeps_what_it_said_first(settings):
 
 def test_an_adaptation_closes_the_rows_with_its_key_once(settings):
     ledger.add(settings, [row(), row("b", key="key a"), row("c")])
-    ledger.asked(settings, ["a"], "run", {"a": 2})
+    ledger.asked(settings, {"a": 2}, "run")
     assert ledger.settle(settings, "key a", "3", "promoted", "better") == 2
     assert ledger.settle(settings, "key a", "4", "refused", "worse") == 0
     closed = next(r for r in ledger.rows(settings, "done") if r.name == "a")
