@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 POOL = "acclimate"
+RUN = "acclimate-run"  # the command that is a flow run, see tasks/warm.py
 WORK = "work"  # queue of what takes long; the pool's default queue is for watch and reconcile
 
 SILENT_FOR = timedelta(seconds=180)  # a flow run says every 30 seconds that it lives
@@ -14,13 +15,19 @@ SILENT_FOR = timedelta(seconds=180)  # a flow run says every 30 seconds that it 
 def create_work_pool(processes: int) -> None:
     """Create or update the work pool of this project, with a queue for so many long runs at a time."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists
     from prefect.workers.process import ProcessWorker
 
     template = ProcessWorker.get_default_base_job_template()
-    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+    template["variables"]["properties"]["command"]["default"] = RUN
+    with get_client(sync_client=True) as client:
+        try:
+            client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+        except ObjectAlreadyExists:
+            pool = client.read_work_pool(POOL)
+            if not pool.base_job_template["variables"]["properties"]["command"].get("default"):
+                client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
     asyncio.run(_limit_queue(processes))  # the synchronous client knows no queues
 
 

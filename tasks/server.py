@@ -212,12 +212,18 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"]
     # one more than may work, so that watch and reconcile never wait for long runs
     command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
-    environment = _loud(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run
+    environment = _loud(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "2", "PATH": path}
+    warm = folder / "warm.json"
+    _stop(warm)
+    if hasattr(os, "pidfd_open"):  # Linux
+        _spawn(warm, [sys.executable, "-m", "tasks.warm"], environment, folder / "worker.log")
     worker = _spawn(record, command, environment, folder / "worker.log")
     try:
         yield worker
     finally:
         _stop_worker(record)
+        _stop(warm)
 
 
 def _stop_worker(record: Path) -> None:
