@@ -6,7 +6,7 @@ import typer
 
 from domains.errors import UserError
 from flows.terminal import AsJson, err, flows_running, print_json
-from tasks.settings import Settings, settings
+from tasks.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
 
@@ -84,6 +84,7 @@ def data_commit(
 
     Example: acclimate data commit -m "Add reports of March"
     """
+    from flows.telling import say, tell
     from tasks.committing import commit
     from tasks.progress import terminal
     from tasks.versions_shown import committed_json, committed_lines
@@ -105,7 +106,7 @@ def data_commit(
         for line in committed_lines(done, pushed):
             print(line)
     if done.commit:
-        tell_watch(s)
+        tell(s)
     if failed:
         raise UserError(f"{failed}; the commit stands: `acclimate data push` tries again")
 
@@ -153,27 +154,3 @@ def data_diff(
     for line in diff_lines(found):
         print(line)
     return None
-
-
-def tell_watch(s: Settings) -> None:
-    """Have changed domains adapted to now, where a server runs; else the next ``watch`` finds them."""
-    from tasks.server import prefect_server, running
-
-    if not running(s):
-        return
-    from tasks.watching import tick
-
-    try:
-        with prefect_server(s):
-            done = tick(s)
-    except UserError as error:
-        say(f"not adapted to yet: {error}; watch tries again")
-        return
-    if done.asked:
-        say(f"adapting to {', '.join(done.asked)}: acclimate status shows what comes of it")
-    for note in done.notes:
-        say(note)
-
-
-def say(line: str) -> None:
-    err.print(line, style="dim", markup=False, soft_wrap=True)

@@ -70,11 +70,18 @@ class Axes:
         The mean of the variances is taken over so many ``dimensions``; those beyond r have none. It is the covariance
         of linear discriminant analysis (Fisher 1936), with soft labels where there are no others.
         """
-        mass = members.sum(0).clamp_min(1e-6)
+        mass, weights = members.sum(0).clamp_min(1e-6), members.sum(1)
         means = members.T @ x / mass[:, None]
-        spread = (x * members.sum(1).sqrt()[:, None], means * mass.sqrt()[:, None])
-        values, basis = torch.linalg.eigh((spread[0].T @ spread[0] - spread[1].T @ spread[1]) / mass.sum())
-        values = values.clamp_min(0)
+        if 2 * len(x) <= x.shape[1]:  # then the same from the smaller Gram matrix, without axes that have no variance
+            values, vectors = torch.linalg.eigh(weights.diag() - members @ (members / mass).T)
+            spread = (vectors * (values.clamp_min(0) / mass.sum()).sqrt()).T @ x
+            values, vectors = torch.linalg.eigh(spread @ spread.T)
+            there = values > 1e-6 * values[-1]
+            values, basis = values[there], F.normalize(spread.T @ vectors[:, there], dim=0)
+        else:
+            scaled, centres = x * weights.sqrt()[:, None], means * mass.sqrt()[:, None]
+            values, basis = torch.linalg.eigh((scaled.T @ scaled - centres.T @ centres) / mass.sum())
+            values = values.clamp_min(0)
         mean = (values.sum() / dimensions).clamp_min(1e-12)
         between = ((means - means.mean(0)) @ basis).square().mean(0)
         return cls(basis, values / mean, between / (values + 0.01 * mean))

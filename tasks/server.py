@@ -213,7 +213,7 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     # one more than may work, so that watch and reconcile never wait for long runs
     command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run
-    environment = _loud(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "2", "PATH": path}
+    environment = _loud(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "PATH": path}
     warm = folder / "warm.json"
     _stop(warm)
     if hasattr(os, "pidfd_open"):  # Linux

@@ -3,6 +3,7 @@
 A worker starts a flow run as the command ``acclimate-run``. That asks the process which `acclimate up` keeps beside the
 worker for a fork of itself, hands it its environment, folder and output, passes signals on, and ends as it ends. Where
 nobody keeps such a process (another machine's worker, sources that were just edited) it runs Prefect's engine itself.
+A command that has to do what `acclimate watch` does asks for a fork in the same way.
 
 Nothing here imports more than it needs: `acclimate-run` has to be done with it in a few hundredths of a second.
 """
@@ -14,6 +15,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ NAME = "warm.socket"
 LOADED = (
     *("prefect.flow_engine", "tasks.adapt_steps", "tasks.watch_steps", "tasks.many", "tasks.reconciling"),
     *("tasks.drift_steps", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "matplotlib.figure"),
-    "torch._dynamo",  # imported by the first optimiser that is made
+    *("torch._dynamo", "transformers.models.bert.modeling_bert"),  # imported by the first optimiser, the first text
 )
 LENGTH = struct.Struct("!I")
 SIZE = 1 << 20  # of a request, at most
@@ -33,16 +35,21 @@ KILLED = 128 + signal.SIGKILL
 def main() -> None:
     """Run the flow run that the environment names; entry point of ``acclimate-run``."""
     home = os.environ.get("ACCLIMATE_HOME")
-    code = ask(Path(home) / "prefect") if home else None
+    code = ask(Path(home) / "prefect", ENGINE, sys.argv[1:]) if home else None
     if code is None:
         os.execv(sys.executable, [sys.executable, "-m", ENGINE, *sys.argv[1:]])
     sys.exit(code)
 
 
-def ask(folder: Path) -> int | None:
-    """Have a fork of the kept process do the run; return its exit status, or None where there is no such process."""
+def ask(folder: Path, module: str, arguments: Sequence[str]) -> int | None:
+    """Have a fork of the process that is kept in a folder run a module, as ``python -m`` would, with our output.
+
+    Returns:
+        Its exit status, or None where there is no such process.
+    """
     here = os.getcwd()
-    request = json.dumps({"environment": dict(os.environ), "folder": here, "arguments": sys.argv[1:]}).encode()
+    asked = {"module": module, "arguments": list(arguments), "folder": here, "environment": dict(os.environ)}
+    request = json.dumps(asked).encode()
     with socket.socket(socket.AF_UNIX) as server:
         try:
             os.chdir(folder)  # a socket's path may have 108 characters, a folder's name more
@@ -57,12 +64,15 @@ def ask(folder: Path) -> int | None:
         if not answer:
             return None
         (pid,) = LENGTH.unpack(answer)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, _: pass_on(pid, number))
+        ours = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = [signal.signal(number, lambda number, _: pass_on(pid, number)) for number in ours]
         try:
             answer = server.recv(LENGTH.size)
         except OSError:
             answer = b""
+        finally:
+            for number, handler in zip(ours, before, strict=True):
+                signal.signal(number, handler)
         if not answer:  # the kept process was killed; nobody would learn how this run ends
             pass_on(pid, signal.SIGKILL)
             return KILLED
@@ -156,20 +166,21 @@ def end(pid: int, client: socket.socket, pidfd: int) -> None:
 
 
 def run(request: dict[str, Any]) -> None:
-    """Be the process of a flow run, as ``python -m prefect.engine`` would be."""
+    """Be the process that ``python -m`` would have started."""
     import runpy
 
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    sys.argv = [ENGINE, *request["arguments"]]
+    module = request["module"]
+    sys.argv = [module, *request["arguments"]]
     from prefect.context import refresh_global_settings_context
     from prefect.logging.configuration import setup_logging
 
     refresh_global_settings_context()
     setup_logging()
-    sys.modules.pop(ENGINE, None)
-    runpy.run_module(ENGINE, run_name="__main__")
+    sys.modules.pop(module, None)
+    runpy.run_module(module, run_name="__main__")
 
 
 def fingerprint() -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csc_matrix
-from scipy.stats import rankdata
 
 from domains.checks.finding import Finding, Kind, shorten
 from domains.checks.scan import Scan
@@ -91,7 +91,7 @@ def telling_features(domain: Domain, x: np.ndarray, y: np.ndarray, file: str) ->
 
     The area under the curve is the chance that an example of the label has the higher value.
     """
-    ranks = rankdata(x, axis=0)
+    ranks = pd.DataFrame(x).rank().to_numpy()
     for c, label in enumerate(domain.labels):
         own = int((y == c).sum())
         rest = len(y) - own

@@ -1,0 +1,43 @@
+"""Have changed domains adapted to at once, after a commit of data, where a server runs."""
+
+import sys
+
+from domains.errors import UserError
+from flows.terminal import err
+from tasks.settings import Settings, settings
+
+
+def tell(s: Settings) -> None:
+    """Do a tick of ``watch`` now, where a server runs; else the next one finds what changed."""
+    from tasks.server import running
+    from tasks.warm import ask
+
+    if not running(s):
+        return
+    sys.stdout.flush()
+    if ask(s.home_path / "prefect", "flows.telling", []) is None:
+        tick(s)
+
+
+def tick(s: Settings) -> None:
+    from tasks import watching
+    from tasks.server import prefect_server
+
+    try:
+        with prefect_server(s):
+            done = watching.tick(s)
+    except UserError as error:
+        say(f"not adapted to yet: {error}; watch tries again")
+        return
+    if done.asked:
+        say(f"adapting to {', '.join(done.asked)}: acclimate status shows what comes of it")
+    for note in done.notes:
+        say(note)
+
+
+def say(line: str) -> None:
+    err.print(line, style="dim", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    tick(settings())
