@@ -14,6 +14,7 @@ from rich.console import Console
 from domains.errors import UserError
 from flows import data_commands, domains_commands, drift_commands, models_commands
 from flows.terminal import AsJson, check_folder, err, flows_running, print_json, warn, warn_of_uncommitted
+from tasks import warm
 from tasks.settings import settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dv
 Family = Annotated[str, typer.Option("--family", help="text, vision or market.")]
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C, and shells expect
+QUICK = {"adapt", "domains", "models", "predict", "reconcile", "status", "watch"}  # forked off where acclimate up runs
 NO_SPACE = os.strerror(errno.ENOSPC)
 
 
@@ -322,6 +324,10 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")  # small tensors are faster so; more cores are used by more processes
     try:
+        if arguments is None and not warm.forked and sys.argv[1:2] and sys.argv[1] in QUICK:
+            code = warm.ask(settings().home_path / "prefect", "flows.cli", sys.argv)
+            if code is not None:
+                sys.exit(code)
         code = app(arguments, standalone_mode=False)  # an exit code where the command was left early, else None
         if code == INTERRUPTED:
             raise KeyboardInterrupt

@@ -15,7 +15,7 @@ def tell(s: Settings) -> None:
     if not running(s):
         return
     sys.stdout.flush()
-    if ask(s.home_path / "prefect", "flows.telling", []) is None:
+    if ask(s.home_path / "prefect", "flows.telling", sys.argv) is None:
         tick(s)
 
 

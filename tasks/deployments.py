@@ -55,8 +55,13 @@ def ask_to_reconcile() -> None:
         client.create_flow_run_from_deployment(deployment.id, tags=["acclimate"])
 
 
-def ensure_automations() -> None:
-    """Create or update the automation that crashes runs of other machines which say no more that they live."""
+def crash_silent_runs(wanted_here: bool) -> None:
+    """Create or update the automation that crashes runs of other machines which say no more that they live.
+
+    Args:
+        wanted_here: false deletes it: a server that only this machine reaches does without, as file locks tell more
+            than silence, and each event of a run would cost a write into a database that takes one at a time.
+    """
     from prefect.client.orchestration import get_client
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
@@ -79,7 +84,11 @@ def ensure_automations() -> None:
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its machine said nothing for three minutes")],
     )
     with get_client(sync_client=True) as client:
-        put_automation(client, wanted)
+        if wanted_here:
+            put_automation(client, wanted)
+            return
+        for there in client.read_automations_by_name(wanted.name):
+            client.delete_automation(there.id)
 
 
 def put_automation(client: Any, wanted: Any) -> None:

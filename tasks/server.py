@@ -32,6 +32,7 @@ from tasks.settings import Settings
 START_SECONDS = 120
 RESTARTS, RESTART_SECONDS = 5, 600  # so many within so long are a fault that no restart mends
 STOP_SECONDS = 15
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 #: Prefect sends usage figures to nobody.
 PRIVATE = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -105,7 +106,7 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
         UserError: as ``prefect_server``; another ``acclimate up`` runs in this home folder; a deployment of
             ``prefect.yaml`` cannot be registered; the worker or the server ends again and again.
     """
-    from tasks.deployments import ask_to_reconcile, create_work_pool, ensure_automations
+    from tasks.deployments import ask_to_reconcile, crash_silent_runs, create_work_pool
     from tasks.notifications import check_url, ensure_webhook
 
     webhook = settings.webhook.get_secret_value()
@@ -120,7 +121,7 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
                 with _worker(settings) as worker:
                     if not restarts:
                         register(settings)
-                        ensure_automations()
+                        crash_silent_runs(not server.ours or settings.host not in LOOPBACK)
                         if webhook:
                             ensure_webhook(webhook)
                         say(f"Prefect UI: {server.ui}")

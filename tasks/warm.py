@@ -3,7 +3,7 @@
 A worker starts a flow run as the command ``acclimate-run``. That asks the process which `acclimate up` keeps beside the
 worker for a fork of itself, hands it its environment, folder and output, passes signals on, and ends as it ends. Where
 nobody keeps such a process (another machine's worker, sources that were just edited) it runs Prefect's engine itself.
-A command that has to do what `acclimate watch` does asks for a fork in the same way.
+Commands that are soon done ask for a fork in the same way.
 
 Nothing here imports more than it needs: `acclimate-run` has to be done with it in a few hundredths of a second.
 """
@@ -28,14 +28,16 @@ LOADED = (
     *("torch._dynamo", "transformers.models.bert.modeling_bert"),  # imported by the first optimiser, the first text
 )
 LENGTH = struct.Struct("!I")
-SIZE = 1 << 20  # of a request, at most
+PATIENCE = 10.0  # seconds for the other side to answer
 KILLED = 128 + signal.SIGKILL
+
+forked = False  # whether this process is such a fork
 
 
 def main() -> None:
     """Run the flow run that the environment names; entry point of ``acclimate-run``."""
     home = os.environ.get("ACCLIMATE_HOME")
-    code = ask(Path(home) / "prefect", ENGINE, sys.argv[1:]) if home else None
+    code = ask(Path(home) / "prefect", ENGINE, sys.argv) if home else None
     if code is None:
         os.execv(sys.executable, [sys.executable, "-m", ENGINE, *sys.argv[1:]])
     sys.exit(code)
@@ -49,14 +51,16 @@ def ask(folder: Path, module: str, arguments: Sequence[str]) -> int | None:
     """
     here = os.getcwd()
     asked = {"module": module, "arguments": list(arguments), "folder": here, "environment": dict(os.environ)}
-    request = json.dumps(asked).encode()
+    request = json.dumps(asked | {"sources": __file__}).encode()
     with socket.socket(socket.AF_UNIX) as server:
+        server.settimeout(PATIENCE)
         try:
             os.chdir(folder)  # a socket's path may have 108 characters, a folder's name more
             server.connect(NAME)
             socket.send_fds(server, [LENGTH.pack(len(request))], [0, 1, 2])
             server.sendall(request)
             answer = server.recv(LENGTH.size)
+            server.settimeout(None)
         except OSError:
             answer = b""
         finally:
@@ -124,6 +128,7 @@ def serve(listener: socket.socket, sources: int) -> dict[str, Any]:
         if listener not in ready:
             continue
         client, _ = listener.accept()
+        client.settimeout(PATIENCE)
         if not (listening := fingerprint() == sources):
             listener.close()  # runs that were forked go on; this one starts cold
             client.close()
@@ -148,12 +153,17 @@ def serve(listener: socket.socket, sources: int) -> dict[str, Any]:
 
 
 def receive(client: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Return a request and its standard streams; an empty one where the client died."""
-    head, files, _, _ = socket.recv_fds(client, LENGTH.size, 3)
-    size, body = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0, b""
-    while len(body) < min(size, SIZE) and (part := client.recv(size - len(body))):
-        body += part
-    return (json.loads(body) if size and len(body) == size and len(files) == 3 else {}), files
+    """Return a request and its standard streams; an empty one where the client died or has other sources than we."""
+    files: list[int] = []
+    try:
+        head, files, _, _ = socket.recv_fds(client, LENGTH.size, 3)
+        size, body = LENGTH.unpack(head)[0], b""
+        while len(body) < size and (part := client.recv(size - len(body))):
+            body += part
+        request = json.loads(body)
+    except (OSError, ValueError, struct.error):
+        request = {}
+    return (request if request.get("sources") == __file__ and len(files) == 3 else {}), files
 
 
 def end(pid: int, client: socket.socket, pidfd: int) -> None:
@@ -169,11 +179,14 @@ def run(request: dict[str, Any]) -> None:
     """Be the process that ``python -m`` would have started."""
     import runpy
 
+    from tasks import warm
+
+    warm.forked = True  # this module is __main__ here
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    module = request["module"]
-    sys.argv = [module, *request["arguments"]]
+    module, sys.argv = request["module"], request["arguments"]
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     from prefect.context import refresh_global_settings_context
     from prefect.logging.configuration import setup_logging
 
