@@ -1,8 +1,10 @@
 """Adapt a target domain: few labels and an unlabelled pool to a challenger, and past the gate into service."""
 
+from typing import Any
+
 from prefect import flow
 
-from tasks import adapt_steps as do
+from tasks import adapt_steps as tasks_of_adapt
 from tasks import alive
 from tasks.approval import ask
 from tasks.results import AdaptResult
@@ -29,6 +31,20 @@ def adapt(
         meta_version: version or key of the meta-model, if not the one in service.
         approval: whether a person has to approve of what passed the gate; if not said, ``ACCLIMATE_APPROVAL``.
     """
+    return steps(tasks_of_adapt, domain, k, revision, draws, method, meta_version, approval)
+
+
+def steps(
+    do: Any,
+    domain: str,
+    k: int,
+    revision: str,
+    draws: int,
+    method: str,
+    meta_version: str = "",
+    approval: bool | None = None,
+) -> AdaptResult:
+    """Do what ``adapt`` does, by the tasks of ``do``; where they are plain functions, without a trace of each."""
     plan = do.plan_adaptation(domain, revision, k, draws, method, meta_version)
     with do.one_at_a_time(plan):
         result = do.find_finished(plan)

@@ -5,17 +5,17 @@ By configuration (``ACCLIMATE_DASK``) they are spread over a Dask cluster.
 
 from prefect import flow
 
-from flows.adapt import adapt
+from flows.adapt import adapt, steps
 from tasks import alive
 from tasks.many import Request, adapting, runner, summary
 
 
 @flow(name="adapt-many", flow_run_name="adapt to many", task_runner=runner(), on_running=[alive.mark])
 def adapt_many(requests: list[Request]) -> str:
-    """Do each request as a flow run of ``adapt`` of its own; what fails stops no other.
+    """Do each request as a task run, or as a flow run of ``adapt`` where a person is asked; what fails stops no other.
 
     Args:
         requests: parameters of ``adapt``, one set a domain.
     """
-    one = adapting(adapt)
+    one = adapting(adapt, steps)
     return summary([(request, one.submit(request)) for request in requests])

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -134,7 +134,7 @@ def encode(
 ) -> Tensor:
     """Return features [n, D] of raw examples: texts, encoded images, or market feature vectors.
 
-    Runs at once take turns with an encoder, so that what one has encoded the next finds.
+    Runs at once take turns with an encoder where there is much to encode, so that what one has encoded the next finds.
 
     Args:
         advance: called with the number of examples whose features have become known.
@@ -146,10 +146,11 @@ def encode(
     store = FeatureStore(settings.home_path / "features" / spec.identity)
     keys = [key_of(example) for example in examples]
     known = store.get(set(keys))
-    if any(key not in known for key in keys):
+    if absent := len(set(keys) - known.keys()):
         settings.home_path.mkdir(parents=True, exist_ok=True)
-        with FileLock(settings.home_path / f"{spec.identity}.lock"):
-            known = store.get(set(keys))
+        turn = FileLock(settings.home_path / f"{spec.identity}.lock") if absent >= INLINE else nullcontext()
+        with turn:
+            known = store.get(set(keys)) if absent >= INLINE else known
             copies, made = Counter(keys), dict[bytes, Tensor]()
             advance(sum(key in known for key in keys))
             new = {key: example for key, example in zip(keys, examples, strict=True) if key not in known}

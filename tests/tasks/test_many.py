@@ -1,5 +1,7 @@
 """Many adaptations in one flow run: where they run, and what is said of those that fail."""
 
+import logging
+
 import pytest
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -56,6 +58,18 @@ def test_one_that_fails_is_named_and_the_others_are_in_the_table(tables):
 
 def test_a_result_that_the_server_lost_is_no_failure():
     late = Completed()  # without data, as when an answer is asked for again
-    assert many.adapting(lambda **_: late).fn(Request(domain="a")) == ("done", "see acclimate status")
+    assert many.in_a_flow_run(lambda **_: late, Request(domain="a")) == ("done", "see acclimate status")
     broken = Failed(message="UserError: no labels")
-    assert many.adapting(lambda **_: broken).fn(Request(domain="a")) == ("", "UserError: no labels")
+    assert many.in_a_flow_run(lambda **_: broken, Request(domain="a")) == ("", "UserError: no labels")
+
+
+def test_steps_are_plain_functions_and_their_errors_one_line(monkeypatch):
+    monkeypatch.setattr(many, "get_run_logger", lambda: logging.getLogger())
+
+    def steps(do, domain, **_):
+        assert not hasattr(do.find_finished, "fn")
+        assert do.PROBE == "logistic"
+        raise UserError(f"{domain} has\nno labels")
+
+    one = many.adapting(lambda **_: pytest.fail("nobody is asked"), steps)
+    assert one.fn(Request(domain="a")) == ("", "UserError: a has no labels")
