@@ -21,7 +21,7 @@ ASK = """
 import sys
 from pathlib import Path
 from tasks import warm
-sys.exit({None: 99}.get(code := warm.ask(Path(sys.argv[1]), "job", sys.argv[2:]), code))
+sys.exit({None: 99}.get(code := warm.ask(Path(sys.argv[1]), "job", sys.argv[1:]), code))
 """
 JOB = """
 import os, signal, sys, time
