@@ -42,7 +42,7 @@ def page(name: str, versions: Sequence[Registered], champion: Registered | None)
     waiting = [model for model in versions if model.tags.get("decision") == AWAITING]
     commands += [f"acclimate models approve {name} {model.version}" for model in waiting]
     parts = [f"# {escape(name)}", _in_service(champion)]
-    if versions:
+    if len(versions) > 1:
         parts.append(image_markdown(plot_history(f"{name}: accuracy of its versions", _points(versions)), "history"))
     parts += ["## Versions", markdown_table([_row(model) for model in versions])]
     parts += ["## Data", markdown_table(_data(versions))]
