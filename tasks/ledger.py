@@ -87,12 +87,13 @@ def row_name(*parts: str) -> str:
 
 
 def kinds(
-    settings: Settings, hashes: Mapping[str, str], find: Callable[[str], tuple[str, str]]
+    settings: Settings, hashes: Mapping[str, str], find: Callable[[str], tuple[str, str] | None]
 ) -> dict[str, tuple[str, str]]:
-    """Return family and role of domains, each of which is looked for once in the life of its bytes."""
+    """Return family and role of domains, each of which is looked for until found, once in the life of its bytes."""
     with _engine(settings).connect() as connection:
         known = {(d, h): (family, role) for d, h, family, role in connection.execute(sa.select(_kinds))}
-    new = {name: find(name) for name, digest in hashes.items() if (name, digest) not in known}
+    looked_for = {name: find(name) for name, digest in hashes.items() if (name, digest) not in known}
+    new = {name: kind for name, kind in looked_for.items() if kind is not None}
     if new:
         with _writing(settings) as connection:
             for name, (family, role) in new.items():
@@ -100,7 +101,7 @@ def kinds(
                 connection.execute(there)
                 values = {"domain": name, "content_hash": hashes[name], "family": family, "role": role}
                 connection.execute(_kinds.insert().values(values))
-    return {name: new.get(name) or known[name, digest] for name, digest in hashes.items()}
+    return new | {name: known[name, digest] for name, digest in hashes.items() if (name, digest) in known}
 
 
 def add(settings: Settings, rows: Iterable[Row]) -> list[Row]:

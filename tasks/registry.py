@@ -210,19 +210,36 @@ def promote(
         PromotionError: the smoke test failed, or another version became champion meanwhile.
     """
     with _alone(settings, name):
-        return _promote(settings, name, version, smoke_test, expected)
-
-
-def rollback(settings: Settings, name: str, smoke_test: SmokeTest) -> Registered:
-    """Put the previous champion back into service, and return it. A second rollback undoes the first.
-
-    Raises:
-        PromotionError: there is no previous champion, or it fails its smoke test.
-    """
-    with _alone(settings, name):
-        found = previous(settings, name)
-        _promote(settings, name, found.version, smoke_test)
-        return get(settings, name, found.version)
+        client, aliases = _client(settings), _aliases(settings, name)
+        old = aliases.get(CHAMPION)
+        if old == version:
+            return get(settings, name, version)
+        if expected not in (ANY, old):
+            now = f"version {old}" if old else "none"
+            raise PromotionError(f"{name}: the champion is {now}, not version {expected} any more; run the gate again")
+        challenger = get(settings, name, version)
+        try:
+            smoke_test(challenger.folder)
+        except Exception as error:
+            message = f"{name} version {version} fails its smoke test ({error}) and was not promoted"
+            raise PromotionError(message) from error
+        if old:
+            client.set_registered_model_alias(name, PREVIOUS, old)
+        client.set_registered_model_alias(name, CHAMPION, version)
+        try:
+            smoke_test(get(settings, name, _aliases(settings, name)[CHAMPION]).folder)
+        except BaseException as error:
+            for alias in (CHAMPION, PREVIOUS):
+                if alias in aliases:
+                    client.set_registered_model_alias(name, alias, aliases[alias])
+                else:
+                    client.delete_registered_model_alias(name, alias)
+            if not isinstance(error, Exception):
+                raise
+            back = f"version {old} is back in service" if old else "no version is in service"
+            message = f"{name} version {version} fails its smoke test in service ({error}); {back}"
+            raise PromotionError(message) from error
+        return get(settings, name, old) if old else None
 
 
 def previous(settings: Settings, name: str) -> Registered:
@@ -232,41 +249,6 @@ def previous(settings: Settings, name: str) -> Registered:
     if version is None or version == aliases.get(CHAMPION):
         raise PromotionError(f"{name} has no previous champion; choose one: acclimate models show {name}")
     return get(settings, name, version)
-
-
-def _promote(
-    settings: Settings, name: str, version: str, smoke_test: SmokeTest, expected: str | None = ANY
-) -> Registered | None:
-    client, aliases = _client(settings), _aliases(settings, name)
-    old = aliases.get(CHAMPION)
-    if old == version:
-        return get(settings, name, version)
-    if expected not in (ANY, old):
-        now = f"version {old}" if old else "none"
-        raise PromotionError(f"{name}: the champion is {now}, not version {expected} any more; run the gate again")
-    challenger = get(settings, name, version)
-    try:
-        smoke_test(challenger.folder)
-    except Exception as error:
-        message = f"{name} version {version} fails its smoke test ({error}) and was not promoted"
-        raise PromotionError(message) from error
-    if old:
-        client.set_registered_model_alias(name, PREVIOUS, old)
-    client.set_registered_model_alias(name, CHAMPION, version)
-    try:
-        smoke_test(get(settings, name, _aliases(settings, name)[CHAMPION]).folder)
-    except BaseException as error:
-        for alias in (CHAMPION, PREVIOUS):
-            if alias in aliases:
-                client.set_registered_model_alias(name, alias, aliases[alias])
-            else:
-                client.delete_registered_model_alias(name, alias)
-        if not isinstance(error, Exception):
-            raise
-        back = f"version {old} is back in service" if old else "no version is in service"
-        message = f"{name} version {version} fails its smoke test in service ({error}); {back}"
-        raise PromotionError(message) from error
-    return get(settings, name, old) if old else None
 
 
 def _log(

@@ -87,4 +87,5 @@ def is_due(settings: Settings, client: Any, row: Row) -> bool:
         return False
     if state.is_crashed() or state.is_completed():
         return True
-    return datetime.now(UTC) >= state.timestamp + FIRST_DELAY * 2 ** (row.attempts - 1)
+    waited = datetime.now(UTC) - state.timestamp  # negative where the clock was put back
+    return not timedelta(0) <= waited < FIRST_DELAY * 2 ** (row.attempts - 1)

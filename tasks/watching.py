@@ -48,13 +48,14 @@ def wanted(settings: Settings, commit: str, only: Sequence[str] = ()) -> tuple[l
     hashes = domains_at(settings.root_path, commit)
     if unknown := sorted(set(only) - hashes.keys()):
         raise UserError(f"no domain {unknown[0]!r} at revision {commit[:12]}; there are: {', '.join(hashes)}")
-    kinds = ledger.kinds(settings, hashes, lambda name: kind_of(settings, name, commit))
+    notes: list[str] = []
+    kinds = ledger.kinds(settings, hashes, lambda name: kind_of(settings, name, commit, notes))
     found, waiting = [], set()
     metas = {
         family: registry.champion(settings, registry.meta_name(family)) for family in {k[0] for k in kinds.values()}
     }
-    for name, digest in hashes.items():
-        family, role = kinds[name]
+    for name, (family, role) in kinds.items():
+        digest = hashes[name]
         if role != "target" or (only and name not in only):
             continue
         if (meta := metas[family]) is None:
@@ -62,14 +63,19 @@ def wanted(settings: Settings, commit: str, only: Sequence[str] = ()) -> tuple[l
         else:
             row = ledger.row_name(name, digest, family, meta.version, version("acclimate"))
             found.append(Wanted(name, digest, meta.version, row))
-    return found, [f"no meta-model of family {f} yet: acclimate meta-train --family {f}" for f in sorted(waiting)]
+    absent = [f"no meta-model of family {f} yet: acclimate meta-train --family {f}" for f in sorted(waiting)]
+    return found, notes + absent
 
 
-def kind_of(settings: Settings, name: str, commit: str) -> tuple[str, str]:
-    """Return family and role of a domain."""
+def kind_of(settings: Settings, name: str, commit: str, notes: list[str]) -> tuple[str, str] | None:
+    """Return family and role of a domain; None, and a note why, where its bytes cannot be had: the others go on."""
     from tasks.data import snapshot
 
-    found = snapshot(settings.root_path, settings.home_path, name, commit)
+    try:
+        found = snapshot(settings.root_path, settings.home_path, name, commit)
+    except UserError as error:
+        notes.append(f"{name}: {error}")
+        return None
     return found.family, found.role
 
 

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -193,6 +194,13 @@ def predicted(clone: Clone, reviews: dict[str, Any]) -> pd.DataFrame:
     return predict(clone)
 
 
+def emit(client: SyncPrefectClient, event: str, payload: dict[str, str] | None = None, times: int = 1) -> None:
+    """Send one event so many times."""
+    sent = {"id": str(uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": f"acclimate.{event}"}
+    sent |= {"resource": {"prefect.resource.id": "acclimate.test"}, "payload": payload or {}}
+    client._client.post("/events", json=[sent] * times).raise_for_status()
+
+
 def finished(client: SyncPrefectClient, run: UUID) -> Any:
     """Return the final state of a flow run, or None."""
     state = client.read_flow_run(run).state
@@ -300,6 +308,9 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
     (row,) = (row for row in ledger.rows(home) if row.attempts)
     assert (row.domain, row.status, row.why) == ("drugreviews", "open", "its data changed since champion 1")
     with clone.client() as client:
+        emit(client, "data.pushed", times=5)
+        emit(client, "adapt.requested", {"revision": "HEAD"})  # without a domain: makes no run
+        emit(client, "adapt.requested", {"domain": "../x", "revision": "HEAD"})
         wait_for(lambda: client.read_flow_run(UUID(row.flow_run)).state.is_running(), 120)
         run = client.read_flow_run(UUID(row.flow_run))
         os.kill(int(run.infrastructure_pid.split(":")[-1]), signal.SIGKILL)
@@ -308,6 +319,9 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
         assert "the Prefect worker ended" in up.stderr.readline()
         assert wait_for(lambda: finished(client, run.id), 60).is_crashed()
         wait_for(lambda: not ledger.rows(home, "open"), 180)
+        failed = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.FAILED])))
+        (refused,) = wait_for(lambda: client.read_flow_runs(flow_run_filter=failed), 60)
+        assert "no domain '../x'" in refused.state.message
     (row,) = (row for row in ledger.rows(home, "done") if row.attempts)
     assert (row.domain, row.attempts, row.version) == ("drugreviews", 2, "2")
     found = clone.json("status")

@@ -35,7 +35,8 @@ def test_a_domain_with_nothing_to_show_has_a_page_too():
     page = domain_page.page("hpo", [], None)
     assert "**Nothing is in service.**" in page
     assert "data:image" not in page
-    assert domain_page.page("hpo", [version("1", "refused")], None).count("data:image") == 1
+    assert "data:image" not in domain_page.page("hpo", [version("1", "refused")], None)
+    assert domain_page.page("hpo", [version("2", "refused"), version("1", "refused")], None).count("data:image") == 1
 
 
 def test_a_version_without_scores_is_listed_but_not_drawn():

@@ -115,16 +115,16 @@ def test_equal_work_is_found_by_its_key(settings, name, log):
     assert registry.find_by_key(settings, f"{name}:c") is None
 
 
-def test_promotion_remembers_the_previous_champion_and_rollback_returns_to_it(settings, name, log):
+def test_promotion_remembers_the_previous_champion_and_a_rollback_returns_to_it(settings, name, log):
     first, second = log(), log()
     assert registry.promote(settings, name, first, predicts) is None
     with pytest.raises(PromotionError, match="no previous champion"):
-        registry.rollback(settings, name, predicts)
+        registry.previous(settings, name)
     assert registry.promote(settings, name, second, predicts).version == first
     assert in_service(settings, name) == (second, first)
     registry.promote(settings, name, second, predicts)
     assert in_service(settings, name) == (second, first)
-    assert registry.rollback(settings, name, predicts).version == first
+    registry.promote(settings, name, registry.previous(settings, name).version, predicts)
     assert in_service(settings, name) == (first, second)
 
 
@@ -170,7 +170,7 @@ def test_a_process_killed_between_the_steps_leaves_a_champion_that_loads_and_no_
     assert subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=60).returncode == 9
     predicts(registry.champion(settings, name).folder)
     assert in_service(settings, name) == (second, first)
-    assert registry.rollback(settings, name, predicts).version == first
+    assert registry.previous(settings, name).version == first
 
 
 def test_two_promotions_at_once_happen_one_after_the_other(settings, name, log):

@@ -1,5 +1,7 @@
 """Ticks: each change is asked for once, and asked for again until it is done, whatever dies in between."""
 
+import hashlib
+import shutil
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -145,6 +147,21 @@ def test_a_remote_that_cannot_be_reached_is_a_note_and_what_is_known_of_it_is_us
     assert "git remote origin cannot be reached" in notes[0]
 
 
+def test_a_domain_whose_bytes_are_damaged_is_a_note_until_they_are_whole_and_the_others_go_on(there):
+    data = there.checkout.root / "data"
+    md5 = hashlib.md5((data / "trec/domain.yaml").read_bytes(), usedforsecurity=False).hexdigest()
+    shutil.rmtree(data)
+    kept = there.checkout.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    whole = kept.read_bytes()
+    kept.chmod(0o644)
+    kept.write_bytes(b"role: [")
+    opened, (note,) = noticed(there)
+    assert [row.domain for row in opened] == ["news"]
+    assert note.startswith("trec: ")
+    kept.write_bytes(whole)
+    assert noticed(there) == ([], [])
+
+
 def opened(settings, *domains):
     rows = [ledger.Row(f"row {d}", d, "h", f"key {d}", {"domain": d}, "new") for d in domains]
     return ledger.add(settings, rows)
@@ -184,6 +201,14 @@ def test_a_run_that_failed_is_tried_again_later_and_not_for_ever(settings):
         server.end(replaced(Failed(message="UserError: no labels"), hours=2))
     (row,) = ledger.rows(settings, "failed")
     assert (row.attempts, row.reason) == (submitting.ATTEMPTS, "5 runs of it failed: UserError: no labels")
+
+
+def test_a_clock_that_was_put_back_makes_no_run_wait_for_it(settings):
+    server = Server()
+    opened(settings, "news")
+    submitting.submit_due(settings, server)
+    server.end(replaced(Failed(message="UserError: no labels"), hours=-24))
+    assert submitting.submit_due(settings, server)[0].keys() == {"news"}
 
 
 def replaced(state: State, hours: float) -> State:
