@@ -148,8 +148,8 @@ def choose(
 
     With one shot there is nothing to hold out, and the prior alone decides: by the gain that is reached 14 times in 15.
     The fallback's gain is 0, so a strategy is chosen only if it is expected to do better. The temperature minimises the
-    held-out log-loss, and the threshold of prediction sets is a quantile of the held-out probabilities; where nothing
-    is held out, the prior has both.
+    held-out log-loss, with as much doubt as so few examples leave; the threshold of prediction sets is a quantile of
+    the held-out probabilities; where nothing is held out, the prior has both.
 
     Args:
         labels: the number of labels of the domain; some may have no support example.
@@ -169,7 +169,8 @@ def choose(
     expected = {safe: 0.0}
     seen, compact = support_y.unique(return_inverse=True)
     logits = {name: z[:, seen] for name, z in held_out.items()}
-    temperatures = {name: best_temperature([z], [compact]) for name, z in logits.items()}
+    doubt = 1 / (len(compact) + 2)  # of one more example, by Laplace's rule of succession where all were right
+    temperatures = {name: best_temperature([z], [compact], doubt) for name, z in logits.items()}
     losses = {n: F.cross_entropy(z / temperatures[n], compact, reduction="none") for n, z in logits.items()}
     for name in tried:
         if held_out and significantly_above(losses[name], losses[safe]):

@@ -19,6 +19,7 @@ from learners import BASELINES, baselines, portfolio
 from learners.base import Learner
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
+from learners.sharing import sharing
 from tasks.encoding import encode, encode_names, encoder_identity
 from tasks.settings import Settings
 from tasks.target_checks import far, sampled, usable
@@ -163,10 +164,10 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
     seconds = time.perf_counter() - started
     methods: dict[str, Learner] = baselines(model.dim, model.last) | model.strategies
     probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}
-    for name, learner in methods.items():
-        probabilities[name] = portfolio.adapt(learner, x, y, data.pool_x, n, names=data.names_x).predict_proba(
-            data.test_x
-        )
+    with sharing():
+        for name, learner in methods.items():
+            alone = portfolio.adapt(learner, x, y, data.pool_x, n, names=data.names_x)
+            probabilities[name] = alone.predict_proba(data.test_x)
     classifier = choice.classifier.named(data.labels)
     return Trial(probabilities, choice.strategy, classifier, choice.expected_gain, seconds, support)
 

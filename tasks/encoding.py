@@ -276,12 +276,11 @@ class FeatureStore:
         found: dict[bytes, Tensor] = {}
         for path in self.folder.glob("*.safetensors"):
             try:
-                with safe_open(path, "pt") as file:
-                    stored = [bytes(row) for row in file.get_tensor("keys").numpy()]
-                    wanted = [i for i, key in enumerate(stored) if key in keys and key not in found]
-                    if wanted:
+                rows = _rows_of(path)
+                if wanted := [key for key in keys if key in rows and key not in found]:
+                    with safe_open(path, "pt") as file:
                         x = file.get_tensor("x")
-                        found |= {stored[i]: x[i] for i in wanted}
+                    found |= {key: x[rows[key]] for key in wanted}
             except (SafetensorError, OSError) as error:
                 raise UserError(f"{path}: damaged ({error}); remove it, its examples will be encoded again") from error
         return found
@@ -298,3 +297,10 @@ class FeatureStore:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
             raise UserError(f"cannot write features to {self.folder} ({error}); free some space") from error
+
+
+@cache
+def _rows_of(path: Path) -> dict[bytes, int]:
+    """Return the row of each key in a file of features, which never changes."""
+    with safe_open(path, "pt") as file:
+        return {bytes(key): row for row, key in enumerate(file.get_tensor("keys").numpy())}
