@@ -2,13 +2,14 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 POOL = "acclimate"
 RUN = "acclimate-run"  # the command that is a flow run, see tasks/warm.py
 WORK = "work"  # queue of what takes long; the pool's default queue is for watch and reconcile
 
+MISSED = timedelta(minutes=1)
 SILENT_FOR = timedelta(seconds=180)  # a flow run says every 30 seconds that it lives
 
 
@@ -53,6 +54,30 @@ def ask_to_reconcile() -> None:
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):  # a prefect.yaml may do without it
         deployment = client.read_deployment_by_name("reconcile/acclimate")
         client.create_flow_run_from_deployment(deployment.id, tags=["acclimate"])
+
+
+def forget_missed_runs() -> None:
+    """Delete runs that were due while no worker was there, but the newest of each schedule: it makes up for all."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas import filters as of
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    late = of.FlowRunFilter(
+        state=of.FlowRunFilterState(name=of.FlowRunFilterStateName(any_=["Late", "Scheduled"])),
+        tags=of.FlowRunFilterTags(all_=["auto-scheduled", "acclimate"]),
+        expected_start_time=of.FlowRunFilterExpectedStartTime(before_=datetime.now(UTC) - MISSED),
+    )
+    kept: dict[tuple[Any, str], Any] = {}
+    with get_client(sync_client=True) as client:
+        while runs := client.read_flow_runs(flow_run_filter=late, sort=FlowRunSort.EXPECTED_START_TIME_DESC):
+            missed = []
+            for run in runs:
+                schedule = run.deployment_id, str(run.parameters)
+                if kept.setdefault(schedule, run.id) != run.id:
+                    missed.append(run)
+                    client.delete_flow_run(run.id)
+            if not missed:
+                return
 
 
 def crash_silent_runs(wanted_here: bool) -> None:

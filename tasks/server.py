@@ -32,6 +32,7 @@ from tasks.settings import Settings
 START_SECONDS = 120
 RESTARTS, RESTART_SECONDS = 5, 600  # so many within so long are a fault that no restart mends
 STOP_SECONDS = 15
+BUSY = "503 Service Unavailable"  # said by a server whose database is locked, as by runs that waited for it to start
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 #: Prefect sends usage figures to nobody.
@@ -106,7 +107,7 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
         UserError: as ``prefect_server``; another ``acclimate up`` runs in this home folder; a deployment of
             ``prefect.yaml`` cannot be registered; the worker or the server ends again and again.
     """
-    from tasks.deployments import ask_to_reconcile, crash_silent_runs, create_work_pool
+    from tasks.deployments import ask_to_reconcile, crash_silent_runs, create_work_pool, forget_missed_runs
     from tasks.notifications import check_url, ensure_webhook
 
     webhook = settings.webhook.get_secret_value()
@@ -116,12 +117,15 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
     restarts: list[float] = []
     with _only_one(folder / "up.lock"), prefect_server(settings, say, url) as server:
         create_work_pool(settings.processes)
+        crash_silent_runs(not server.ours or settings.host not in LOOPBACK)
+        forget_missed_runs()
+        _stop(folder / "warm.json")  # that of an `acclimate up` that was killed
         try:
             while True:
+                _keep_warm(settings)
                 with _worker(settings) as worker:
                     if not restarts:
                         register(settings)
-                        crash_silent_runs(not server.ours or settings.host not in LOOPBACK)
                         if webhook:
                             ensure_webhook(webhook)
                         say(f"Prefect UI: {server.ui}")
@@ -139,6 +143,8 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
                     _wait_until_healthy(folder / "server.json", folder / "server.log")
         except KeyboardInterrupt:
             say("stopping the worker and the server")
+        finally:
+            _stop(folder / "warm.json")
 
 
 def worker_since(settings: Settings) -> float | None:
@@ -158,17 +164,20 @@ def register(settings: Settings) -> None:
         UserError: Prefect refuses one of them.
     """
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    done = subprocess.run(
-        command,
-        cwd=settings.root_path,
-        env=_loud(settings),
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode:
+    for last in (False, False, True):
+        done = subprocess.run(
+            command,
+            cwd=settings.root_path,
+            env=_loud(settings),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
         reason = " ".join((done.stderr or done.stdout).split())[-500:]
-        raise UserError(f"{settings.root_path / 'prefect.yaml'} cannot be registered: {reason}")
+        if not done.returncode:
+            return
+        if last or BUSY not in reason:
+            raise UserError(f"{settings.root_path / 'prefect.yaml'} cannot be registered: {reason}")
 
 
 @contextmanager
@@ -205,6 +214,14 @@ def _start_server(settings: Settings, say: Say) -> subprocess.Popen[bytes]:
     return _spawn(folder / "server.json", command, environment, folder / "server.log", _url(settings))
 
 
+def _keep_warm(settings: Settings) -> None:
+    """Start the process that flow runs are forked off, unless it runs: what it forked outlives the worker."""
+    folder = _folder(settings)
+    if hasattr(os, "pidfd_open") and not _alive(folder / "warm.json"):  # Linux
+        command = [sys.executable, "-m", "tasks.warm"]
+        _spawn(folder / "warm.json", command, _loud(settings), folder / "worker.log")
+
+
 @contextmanager
 def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     folder = _folder(settings)
@@ -215,16 +232,11 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run
     environment = _loud(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "PATH": path}
-    warm = folder / "warm.json"
-    _stop(warm)
-    if hasattr(os, "pidfd_open"):  # Linux
-        _spawn(warm, [sys.executable, "-m", "tasks.warm"], environment, folder / "worker.log")
     worker = _spawn(record, command, environment, folder / "worker.log")
     try:
         yield worker
     finally:
         _stop_worker(record)
-        _stop(warm)
 
 
 def _stop_worker(record: Path) -> None:

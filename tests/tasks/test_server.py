@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -252,6 +254,30 @@ def test_a_command_beside_joins_and_its_flows_log_to_the_server_but_not_the_term
     assert "for both" in done.stderr
     assert "for the server" not in done.stderr
     assert listens(settings.port)
+
+
+def test_of_runs_that_were_missed_the_newest_of_each_schedule_is_left(real: tuple[Settings, Server]) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.states import Scheduled
+
+    from tasks.deployments import forget_missed_runs
+
+    @flow
+    def due(family: str = "") -> None: ...
+
+    def missed(minutes: int, family: str) -> UUID:
+        at = Scheduled(scheduled_time=datetime.now(UTC) - timedelta(minutes=minutes))
+        tags = ["acclimate", "auto-scheduled"]
+        return client.create_flow_run(due, parameters={"family": family}, state=at, tags=tags).id
+
+    with get_client(sync_client=True) as client:
+        made = [missed(minutes, family) for minutes, family in ((30, "a"), (20, "a"), (25, "b"), (-5, "a"))]
+        forget_missed_runs()
+        left = {run.id for run in client.read_flow_runs()} & set(made)
+        assert left == {made[1], made[2], made[3]}
+        for run in left:
+            client.delete_flow_run(run)
 
 
 def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Settings, Server]) -> None:
