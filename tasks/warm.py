@@ -101,8 +101,9 @@ def keep() -> None:
     gc.freeze()
     Path(NAME).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
+    mask = os.umask(0o077)  # nobody else may run anything here
     listener.bind(NAME)
-    os.chmod(NAME, 0o600)
+    os.umask(mask)
     listener.listen()
     if request := serve(listener, sources):
         run(request)
