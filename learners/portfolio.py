@@ -170,7 +170,7 @@ def choose(
     seen, compact = support_y.unique(return_inverse=True)
     logits = {name: z[:, seen] for name, z in held_out.items()}
     doubt = 1 / (len(compact) + 2)  # of one more example, by Laplace's rule of succession where all were right
-    temperatures = {name: best_temperature([z], [compact], doubt) for name, z in logits.items()}
+    temperatures = {name: best_temperature([z], [compact], doubt=doubt) for name, z in logits.items()}
     losses = {n: F.cross_entropy(z / temperatures[n], compact, reduction="none") for n, z in logits.items()}
     for name in tried:
         if held_out and significantly_above(losses[name], losses[safe]):

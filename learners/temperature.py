@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], doubt: float = 0.0) -> float:
+def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: float = 0.0) -> float:
     """Return the temperature in [0.05, 20] that minimises the mean log-loss (Guo et al. 2017), by a grid of 61.
 
     Args:

@@ -30,7 +30,7 @@ from tasks.deployments import POOL
 from tasks.settings import Settings
 
 START_SECONDS = 120
-RESTARTS, RESTART_SECONDS = 5, 600  # so many within so long are a fault that no restart mends
+RESTARTS, SHORT_LIFE = 5, 20  # so many ends in a row, each within so many seconds, are a fault that no restart mends
 STOP_SECONDS = 15
 BUSY = "503 Service Unavailable"  # said by a server whose database is locked, as by runs that waited for it to start
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -114,7 +114,7 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
     if webhook:
         check_url(webhook)
     folder = _folder(settings)
-    restarts: list[float] = []
+    registered, restarts = False, 0
     with _only_one(folder / "up.lock"), prefect_server(settings, say, url) as server:
         create_work_pool(settings.processes)
         crash_silent_runs(not server.ours or settings.host not in LOOPBACK)
@@ -124,18 +124,20 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
             while True:
                 _keep_warm(settings)
                 with _worker(settings) as worker:
-                    if not restarts:
+                    began = time.monotonic()
+                    if not registered:
                         register(settings)
                         if webhook:
                             ensure_webhook(webhook)
                         say(f"Prefect UI: {server.ui}")
+                        registered = True
                     ask_to_reconcile()
                     while worker.poll() is None and (not server.ours or _alive(folder / "server.json")):
                         time.sleep(0.5)
                     ended = "server" if worker.poll() is None else "worker"
                 last = _last_line(folder / f"{ended}.log")
-                restarts = [at for at in restarts if at > time.monotonic() - RESTART_SECONDS] + [time.monotonic()]
-                if len(restarts) > RESTARTS:
+                restarts = restarts + 1 if time.monotonic() - began < SHORT_LIFE else 0
+                if restarts > RESTARTS:
                     raise UserError(f"the Prefect {ended} ends again and again ({last}): see {folder}/{ended}.log")
                 say(f"the Prefect {ended} ended ({last}); starting it again")
                 if server.ours and not _alive(folder / "server.json"):

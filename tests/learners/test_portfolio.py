@@ -294,7 +294,13 @@ def test_the_chosen_classifier_has_the_temperature_of_its_held_out_log_loss():
     x, y = task(shots=10, noise=2.0)
     choice = choose(strategies(), x, y, None, 3, Prior(), seeded(4))
     held_out = cross_validate(strategies(), x, y, None, 3, stratified_folds(y, seeded(4)))
-    assert choice.classifier.temperature == best_temperature([held_out[choice.strategy]], [y])
+    logits, doubt = held_out[choice.strategy], 1 / (len(y) + 2)
+    assert choice.classifier.temperature == best_temperature([logits], [y], doubt=doubt)
+
+
+def test_few_examples_that_are_all_right_do_not_make_certain():
+    z, y = torch.eye(3).repeat(5, 1), torch.arange(3).repeat(5)
+    assert F.softmax(z / best_temperature([z], [y], doubt=1 / 17), 1).amax() == pytest.approx(16.3 / 17, abs=0.02)
 
 
 # Prediction sets
