@@ -1,10 +1,8 @@
 """The command line. Everything heavy is imported inside a command, so that ``--help`` is quick."""
 
-import errno
 import json
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,17 @@ from rich.console import Console
 
 from domains.errors import UserError
 from flows import data_commands, domains_commands, drift_commands, models_commands
-from flows.terminal import AsJson, check_folder, err, flows_running, print_json, warn, warn_of_uncommitted
+from flows.terminal import (
+    INTERRUPTED,
+    AsJson,
+    check_folder,
+    err,
+    flows_running,
+    one_line_errors,
+    print_json,
+    warn,
+    warn_of_uncommitted,
+)
 from tasks import warm
 from tasks.settings import settings
 
@@ -31,9 +39,7 @@ Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each inter
 Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
 Family = Annotated[str, typer.Option("--family", help="text, vision or market.")]
 
-INTERRUPTED = 130  # what typer makes of Ctrl-C, and shells expect
 QUICK = {"adapt", "domains", "models", "predict", "reconcile", "status", "watch"}  # forked off where acclimate up runs
-NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 @app.callback()
@@ -323,7 +329,7 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
     """Run a command: 0 when done, 2 with one line for bad input, 130 when interrupted, 1 for a bug (kept in a file)."""
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")  # small tensors are faster so; more cores are used by more processes
-    try:
+    with one_line_errors():
         if arguments is None and not warm.forked and sys.argv[1:2] and sys.argv[1] in QUICK:
             code = warm.ask(settings().home_path / "prefect", "flows.cli", sys.argv)
             if code is not None:
@@ -333,29 +339,6 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
             raise KeyboardInterrupt
         if code:
             sys.exit(code)
-    except UserError as error:
-        fail(str(error), 2)
-    except KeyboardInterrupt:
-        fail("interrupted; the same command goes on where it stopped", INTERRUPTED)
-    except Exception as error:
-        if hasattr(error, "format_message"):  # a usage error; empty where help was printed instead
-            fail(error.format_message(), 2)
-        if NO_SPACE in str(error):
-            fail(f"{error}: free some space; the same command goes on where it stopped", 2)
-        log = settings().home_path / "error.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc(), "utf-8")
-        fail(
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (a bug; details: {log})",
-            1,
-        )
-
-
-def fail(message: str, code: int) -> None:
-    if message:
-        line = " ".join(message.splitlines())
-        err.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 import sys
 
 from domains.errors import UserError
-from flows.terminal import err
+from flows.terminal import err, one_line_errors
 from tasks.settings import Settings, settings
 
 
 def tell(s: Settings) -> None:
-    """Do a tick of ``watch`` now, where a server runs; else the next one finds what changed."""
+    """Do a tick of ``watch`` now, where a server runs; else the next one finds what changed.
+
+    The commit stands whatever becomes of the tick: a fork's exit status is not ours.
+    """
     from tasks.server import running
     from tasks.warm import ask
 
@@ -40,4 +43,5 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    tick(settings())
+    with one_line_errors():
+        tick(settings())

@@ -1,6 +1,10 @@
 """What every command shares: the console, common options, and a Prefect server while flows run."""
 
+import errno
 import json
+import os
+import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +21,38 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C, and shells expect
+NO_SPACE = os.strerror(errno.ENOSPC)
+
 err = Console(stderr=True)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the process with 2 and one line for bad input, 130 when interrupted, 1 for a bug (kept in a file)."""
+    try:
+        yield
+    except UserError as error:
+        fail(str(error), 2)
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on where it stopped", INTERRUPTED)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error; empty where help was printed instead
+            fail(error.format_message(), 2)
+        if NO_SPACE in str(error):
+            fail(f"{error}: free some space; the same command goes on where it stopped", 2)
+        log = settings().home_path / "error.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc(), "utf-8")
+        first = str(error).splitlines()[0] if str(error) else ""
+        fail(f"{type(error).__name__}: {first} (a bug; details: {log})", 1)
+
+
+def fail(message: str, code: int) -> None:
+    if message:
+        line = " ".join(message.splitlines())
+        err.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
 
 
 @contextmanager
