@@ -358,7 +358,7 @@ def finish(figure: "Figure") -> bytes:
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     for colours in (256, 64, 24):
         out = io.BytesIO()
-        image.quantize(colours).save(out, "PNG", optimize=True)
+        image.quantize(colours, Image.Quantize.FASTOCTREE).save(out, "PNG", optimize=True)
         if out.tell() <= LARGEST:
             break
     return out.getvalue()

@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -141,14 +141,15 @@ def get(settings: Settings, name: str, version: str) -> Registered:
     """Return one version, or raise UserError."""
     with suppress(NotThereError):
         if version.isdecimal():
-            return _registered(settings, _client(settings).get_model_version(name, version))
+            found = _client(settings).get_model_version(name, version)
+            return _registered(settings, found, found.aliases)
     raise UserError(f"{name} has no version {version}; see: acclimate models show {name}")
 
 
 def versions(settings: Settings, name: str) -> list[Registered]:
     """Return all versions, newest first."""
     found = _client(settings).search_model_versions(f"name = '{name}'")
-    return [_registered(settings, version) for version in sorted(found, key=lambda v: -int(v.version))]
+    return _all_registered(settings, name, sorted(found, key=lambda v: -int(v.version)))
 
 
 def names(settings: Settings) -> list[str]:
@@ -176,14 +177,14 @@ def newest(settings: Settings, name: str, count: int) -> list[Registered]:
     """Return at most so many versions, newest first."""
     order = ["version_number DESC"]
     found = _client(settings).search_model_versions(f"name = '{name}'", max_results=count, order_by=order)
-    return [_registered(settings, version) for version in found]
+    return _all_registered(settings, name, found)
 
 
 def find_by_key(settings: Settings, key: str) -> Registered | None:
     """Return the newest version with the tag ``key``: the same work was done and needs no doing again."""
     found = _client(settings).search_model_versions(f"tags.key = '{key}'")
     newest = max(found, key=lambda version: version.creation_timestamp, default=None)
-    return _registered(settings, newest) if newest else None
+    return _all_registered(settings, newest.name, [newest])[0] if newest else None
 
 
 def promote(
@@ -294,9 +295,14 @@ def _storing(name: str) -> Iterator[None]:
         raise UserError(message) from error
 
 
-def _registered(settings: Settings, version: Any) -> Registered:
+def _all_registered(settings: Settings, name: str, found: Iterable[Any]) -> list[Registered]:
+    """Return what a search found of one name; it finds no aliases."""
+    aliases = _aliases(settings, name)
+    return [_registered(settings, v, [a for a, number in aliases.items() if number == str(v.version)]) for v in found]
+
+
+def _registered(settings: Settings, version: Any, aliases: Iterable[str]) -> Registered:
     run = _client(settings).get_run(version.run_id)
-    aliases = [alias for alias, number in _aliases(settings, version.name).items() if number == str(version.version)]
     return Registered(
         name=version.name,
         version=str(version.version),

@@ -1,4 +1,4 @@
-"""Linear maps for a CPU, with weights laid out once as its kernels read them, and GELU in the same pass."""
+"""Linear maps for a CPU, with weights laid out once as its kernels read them, and GELU in place."""
 
 from typing import Any
 
@@ -16,10 +16,11 @@ class Packed(nn.Module):
     def __init__(self, linear: nn.Linear, gelu: bool = False) -> None:
         super().__init__()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
-        self.bias, self.then = linear.bias.detach(), "gelu" if gelu else "none"
+        self.bias, self.gelu = linear.bias.detach(), gelu
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.then, [], "none")
+        y = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "none")
+        return torch.ops.aten.gelu_(y) if self.gelu else y  # oneDNN's own takes three times as long with AVX2
 
 
 def pack_bert(model: Any) -> None:
