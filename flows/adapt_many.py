@@ -7,7 +7,7 @@ from prefect import flow
 
 from flows.adapt import adapt, steps
 from tasks import alive
-from tasks.many import Request, adapting, runner, summary
+from tasks.many import Request, adapting, each, runner
 
 
 @flow(name="adapt-many", flow_run_name="adapt to many", task_runner=runner(), on_running=[alive.mark])
@@ -17,5 +17,4 @@ def adapt_many(requests: list[Request]) -> str:
     Args:
         requests: parameters of ``adapt``, one set a domain.
     """
-    one = adapting(adapt, steps)
-    return summary([(request, one.submit(request)) for request in requests])
+    return each(adapting(adapt, steps).submit, requests)

@@ -16,6 +16,7 @@ from domains.words import some
 from tasks import adapt_steps
 from tasks.adaptation import AUTO
 from tasks.artifacts import table_artifact
+from tasks.progress import progress
 from tasks.settings import settings
 
 LOCAL = "local"
@@ -95,17 +96,20 @@ def in_a_flow_run(flow: Callable[..., Any], request: Request) -> tuple[str, str]
     return result.decision, result.reason
 
 
-def summary(done: Sequence[tuple[Request, PrefectFuture[Any]]]) -> str:
-    """Wait for all, leave a table of what came of them, and return it in a line.
+def each(submit: Callable[[Request], PrefectFuture[Any]], requests: Sequence[Request]) -> str:
+    """Submit all requests, wait for all, leave a table of what came of them, and return it in a line.
 
     Raises:
         UserError: one or more failed.
     """
     rows = []
-    for request, future in done:
-        state = future.wait() or future.state
-        decision, said = future.result() if state is None or state.is_completed() else ("", state.message or state.name)
-        rows.append({"domain": request.domain, "decision": decision or "failed", "reason": said})
+    with progress("adapt to many", len(requests)) as advance:
+        for request, future in [(request, submit(request)) for request in requests]:
+            state = future.wait() or future.state
+            done = state is None or state.is_completed()
+            decision, said = future.result() if done else ("", state.message or state.name)
+            rows.append({"domain": request.domain, "decision": decision or "failed", "reason": said})
+            advance()
     table_artifact("adapt-many", rows, "Many domains adapted to in one flow run.")
     failed = [f"{row['domain']}: {row['reason']}" for row in rows if row["decision"] == "failed"]
     if failed:

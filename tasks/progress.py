@@ -16,6 +16,7 @@ EVERY = 2.0
 PATIENCE = 5.0
 
 _bars: Any = None  # the rich.progress.Progress of the terminal, while there is one
+_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("inside", default=False)  # of other work that is shown
 
 
 @contextmanager
@@ -50,6 +51,8 @@ def terminal(console: Any) -> Iterator[None]:
 def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
     """Show how far work of ``total`` steps has come; yields ``advance(n=1)``, callable from any thread.
 
+    Work inside of other work has no artifact of its own: it is a part of a step there.
+
     Example:
         >>> with progress("Encoding hpo", len(batches)) as advance:
         ...     for batch in batches:
@@ -57,11 +60,14 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
         ...         advance()
     """
     work = Progress(title, total)
+    before = _inside.set(True)
     try:
         yield work.advance
     except BaseException:
         work.stop(finished=False)
         raise
+    finally:
+        _inside.reset(before)
     work.stop(finished=True)
 
 
@@ -80,7 +86,7 @@ class Progress:
         self._bars = _bars
         self._bar = _bars.add_task(title, total=total) if _bars else None
         self._publisher: threading.Thread | None = None
-        if in_run():
+        if in_run() and not _inside.get():
             # A new thread has no run context of its own, and the artifact must belong to this run.
             publish = contextvars.copy_context().run
             self._publisher = threading.Thread(target=publish, args=(self._publish,), daemon=True)
@@ -121,15 +127,16 @@ class Progress:
     def _publish(self) -> None:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-        artifact, key = None, slug(self.title, "progress")
+        artifact, key, shown = None, slug(self.title, "progress"), -1
         ended = self._ended.wait(EVERY)
         while not ended or artifact:
             # Whatever goes wrong between here and the server, the work itself is not to suffer from it.
             with suppress(Exception):
                 if artifact is None:
                     artifact = create_progress_artifact(self.percent, key, str(self), _sync=True)
-                else:
+                elif ended or self.done != shown:
                     update_progress_artifact(artifact, self.percent, str(self), _sync=True)
+                shown = self.done
             if ended:
                 return
             ended = self._ended.wait(EVERY)

@@ -24,6 +24,10 @@ class Done:
         return self.value
 
 
+def adapt_to(done: dict[str, Done]) -> str:
+    return many.each(lambda request: done[request.domain], [Request(domain=name) for name in done])
+
+
 @pytest.fixture(autouse=True)
 def tables(monkeypatch):
     shown = []
@@ -40,19 +44,15 @@ def test_they_run_one_after_another_unless_a_cluster_is_set(monkeypatch):
 
 
 def test_what_came_of_each_is_in_a_table(tables):
-    done = [(Request(domain="a"), Done("promoted", "better")), (Request(domain="b"), Done("refused", "worse"))]
-    assert many.summary(done) == "2 adapted to, 1 promoted"
+    done = {"a": Done("promoted", "better"), "b": Done("refused", "worse")}
+    assert adapt_to(done) == "2 adapted to, 1 promoted"
     assert [row["decision"] for row in tables] == ["promoted", "refused"]
 
 
 def test_one_that_fails_is_named_and_the_others_are_in_the_table(tables):
-    done = [
-        (Request(domain="a"), Done("", "UserError: no labels")),
-        (Request(domain="b"), Done("promoted", "better")),
-        (Request(domain="c"), Done("", "broken")),
-    ]
+    done = {"a": Done("", "UserError: no labels"), "b": Done("promoted", "better"), "c": Done("", "broken")}
     with pytest.raises(UserError, match="2 of 3 adaptations failed: a: UserError: no labels, c: broken"):
-        many.summary(done)
+        adapt_to(done)
     assert [row["decision"] for row in tables] == ["failed", "promoted", "failed"]
 
 

@@ -49,6 +49,20 @@ def test_a_run_gets_one_artifact_that_ends_at_100_percent(sent):
     assert len(sent) <= 17
 
 
+def test_work_inside_of_other_work_is_shown_as_a_step_of_it(sent):
+    with progress("Adapt to many", 1) as advance:
+        work(0.1)
+        advance()
+    assert [entry[:2] for entry in sent] == [("create", "adapt-to-many-progress"), ("update", "id")]
+
+
+def test_work_that_stands_still_sends_nothing(sent):
+    with progress("Waiting", 2) as advance:
+        advance()
+        time.sleep(0.3)
+    assert len(sent) == 2
+
+
 def test_short_work_and_work_outside_a_run_get_no_artifact(sent, monkeypatch):
     work(0.0)
     monkeypatch.setattr(module, "in_run", in_run)
