@@ -217,7 +217,7 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, orchestration or faults."
+            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, orchestration, faults or rl2."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
@@ -253,7 +253,8 @@ def bench(
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
     way to compute them. drift: how often drift is found in new examples where there is none and where there is, and
     changes of regime of stocks. orchestration: from a commit to a decision, of one domain and of 200, with a real
-    server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good.
+    server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good. rl2:
+    policies that learn inside a trial, on bandits and decision processes, beside index rules and posterior sampling.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """

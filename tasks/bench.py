@@ -17,7 +17,7 @@ from tasks.settings import Settings
 
 SUITES = (
     *("quick", "adapt", "suggest", "omniglot", "miniimagenet", "lake", "speed"),
-    *("drift", "orchestration", "faults"),
+    *("drift", "orchestration", "faults", "rl2"),
 )
 SHOTS = (1, 5, 10)
 ROUNDS = 7  # of the suite speed
@@ -107,6 +107,11 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         trains = "protonet" in (asked.methods or METHODS)
         with progress("bench lake", training(asked.steps, settings.seed).steps if trains else 0) as advance:
             return lake(settings, asked, advance, say)
+    if suite == "rl2":
+        from tasks.bench_rl2 import rl2, updates
+
+        with progress("bench rl2", updates(asked)) as advance:
+            return rl2(settings, asked, advance, say)
     if suite == "orchestration":
         from tasks.bench_orchestration import orchestration
 

@@ -13,7 +13,7 @@ PACKAGES = ("flows", "tasks", "learners", "domains")
 ALLOWED = {
     "flows": ("flows", "tasks", "learners", "domains"),
     "tasks": ("tasks", "learners", "domains"),
-    "learners": ("learners", "domains.episode"),
+    "learners": ("learners", "domains.episode", "domains.decisions"),  # what they learn from
     "domains": ("domains",),
 }
 #: What runs in a notebook or on a bare GPU machine knows nothing of these.

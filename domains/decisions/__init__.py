@@ -1,0 +1,1 @@
+"""Problems of decisions in sequence, as trials behind Gymnasium's vector interface."""
