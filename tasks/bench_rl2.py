@@ -52,17 +52,18 @@ class Problem:
 
 
 PROBLEMS = (
-    Problem(5, 10, 64, 2000, PPO(updates=150, rate=5e-3)),
-    Problem(10, 10, 64, 2000, PPO(updates=250, rate=5e-3)),
-    Problem(5, 100, 64, 1000, PPO(updates=150, rate=5e-3, minibatches=10)),
-    Problem(10, 100, 64, 1000, PPO(updates=250, rate=5e-3, minibatches=10)),
-    Problem(None, 10, 128, 1000, PPO(updates=250, rate=2e-3, minibatches=10)),
+    Problem(5, 10, 64, 2000, PPO(updates=100, rate=5e-3)),
+    Problem(10, 10, 64, 2000, PPO(updates=150, rate=5e-3)),
+    Problem(5, 100, 64, 500, PPO(updates=100, rate=5e-3)),
+    Problem(10, 100, 64, 500, PPO(updates=150, rate=5e-3)),
+    Problem(None, 10, 64, 500, PPO(updates=150, rate=3e-3)),
 )
+DEFAULT = ("rl2", "rules")
 
 
 def updates(asked: Asked) -> int:
     """Return how many updates all trainings have together."""
-    kinds = sum(name in (asked.methods or METHODS) for name in METHODS[:2])
+    kinds = sum(name in (asked.methods or DEFAULT) for name in METHODS[:2])
     return kinds * sum(asked.steps or problem.how.updates for problem in PROBLEMS)
 
 
@@ -82,7 +83,7 @@ def rl2(settings: Settings, asked: Asked, advance: Callable[[int], None], say: C
     rows: list[Row] = []
     for problem in PROBLEMS:
         env, earned, speed = problem.env(TRIALS), {}, {}
-        for method in asked.methods or METHODS:
+        for method in asked.methods or DEFAULT:
             if method == "rules":
                 earned |= problem.rules(env, TEST)
             else:
