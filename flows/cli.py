@@ -92,20 +92,33 @@ def up(
 
 @app.command(name="meta-train")
 def meta_train(
-    family: Family,
+    family: Annotated[str, typer.Option("--family", help="text, vision, market or decisions.")],
     rev: Revision = "HEAD",
     steps: Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner.")] = None,
     learner: Annotated[list[str] | None, typer.Option(help="Only this learner (repeatable).")] = None,
     sources: Annotated[str, typer.Option(help="all, or nearest:K with --for.")] = "all",
     target: Annotated[str, typer.Option("--for", help="The domain that nearest:K sources are nearest to.")] = "",
+    problem: Annotated[
+        str, typer.Option(help="decisions: bandit-ARMSxPULLS or mdp-EPISODES; bandit-5x10 unless said.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Meta-train the learners of a family on its source domains.
+    """Meta-train the learners of a family on its source domains, or a policy of decisions in sequence (RL2).
 
     Example: acclimate meta-train --family text --learner ridge --learner protonet
+
+    Example: acclimate meta-train --family decisions --problem bandit-5x10
     """
     from tasks.settings import families
 
+    if family == "decisions":
+        if learner or target or sources != "all":
+            raise UserError(
+                "decisions have no source domains and one learner: leave --learner, --sources and --for away"
+            )
+        return meta_train_decisions(problem, steps, as_json)
+    if problem:
+        raise UserError(f"--problem is for --family decisions, not {family}")
     families([family])
     from tasks.meta_train_steps import Nearest, plan_meta_training
 
@@ -120,6 +133,20 @@ def meta_train(
     if as_json:
         return print_json({"family": family, "model_version": version})
     print(f"meta-model of family {family}: version {version}")
+    return None
+
+
+def meta_train_decisions(problem: str, steps: int | None, as_json: bool) -> None:
+    from tasks.problems import DEFAULT, Problem
+
+    problem = Problem.parse(problem or DEFAULT).name
+    with flows_running(settings()):
+        from flows.meta_train_decisions import meta_train_decisions as flow
+
+        version = flow(problem, steps)
+    if as_json:
+        return print_json({"family": "decisions", "problem": problem, "model_version": version})
+    print(f"policy for {problem}: version {version} of meta-decisions")
     return None
 
 

@@ -4,7 +4,12 @@ What a learning algorithm would keep of a task (which arm paid, where an action 
 learning, by PPO over many tasks, finds the weights that make it do so.
 """
 
+import json
+from pathlib import Path
+
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,6 +31,7 @@ class RL2(nn.Module):
     def __init__(self, observation: int, actions: int, hidden: int = 64, memory: bool = True) -> None:
         super().__init__()
         self.observation, self.actions, self.memory = observation, actions, memory
+        self.sizes = {"observation": observation, "actions": actions, "hidden": hidden, "memory": memory}
         self.recurrent = nn.GRU(observation + actions + 2, hidden)
         self.policy, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
         nn.init.orthogonal_(self.recurrent.get_parameter("weight_hh_l0"))
@@ -52,3 +58,23 @@ class RL2(nn.Module):
         else:
             out, h = self.recurrent(x.flatten(0, 1)[None])[0].view(*x.shape[:2], -1), None
         return self.policy(out), self.value(out)[..., 0], h
+
+    def save(self, folder: Path) -> None:
+        """Write ``policy.safetensors`` and ``policy.json``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self.state_dict(), folder / "policy.safetensors")
+        (folder / "policy.json").write_text(json.dumps(self.sizes), "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "RL2":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        try:
+            made = cls(**json.loads((folder / "policy.json").read_text("utf-8")))
+            made.load_state_dict(load_file(folder / "policy.safetensors"))
+        except (OSError, TypeError, RuntimeError, SafetensorError) as error:
+            raise ValueError(f"{folder} holds no whole policy: {error}") from error
+        return made

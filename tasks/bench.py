@@ -108,9 +108,9 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         with progress("bench lake", training(asked.steps, settings.seed).steps if trains else 0) as advance:
             return lake(settings, asked, advance, say)
     if suite == "rl2":
-        from tasks.bench_rl2 import rl2, updates
+        from tasks.bench_rl2 import recipes, rl2
 
-        with progress("bench rl2", updates(asked)) as advance:
+        with progress("bench rl2", sum(recipe.how.updates for recipe in recipes(asked))) as advance:
             return rl2(settings, asked, advance, say)
     if suite == "orchestration":
         from tasks.bench_orchestration import orchestration

@@ -41,6 +41,8 @@ def lineage(settings: Settings, model: Registered) -> dict[str, Any]:
     }
     if meta := model.name.startswith(registry.META_PREFIX):
         kept: tuple[str, ...] = ("family", "revision", "steps", "learners", "sources", "for", "key", "code")
+        if "problem" in tags:
+            kept = ("family", "problem", "steps", "key", "code")
     else:
         found |= {key: params.get(key, UNKNOWN) for key in ("k", "draws", "strategy")}
         kept = ("method", "seed", "revision", "content_hash", "encoder", "meta_version", "meta_key", "key", "code")
@@ -73,11 +75,13 @@ def _meta_commands(tags: Mapping[str, str]) -> list[str]:
 def _begin(tags: Mapping[str, str]) -> list[str]:
     """Return the commands before: an own home, where nothing is found finished; the code; the data."""
     code = tags.get("code", "").removesuffix("+changes") or tags.get("revision", "HEAD")
-    return ["export ACCLIMATE_HOME=.acclimate-again", f"git checkout {code}", "acclimate data build"]
+    data = [] if "problem" in tags else ["acclimate data build"]
+    return ["export ACCLIMATE_HOME=.acclimate-again", f"git checkout {code}", *data]
 
 
 def _train(tags: Mapping[str, str]) -> str:
-    words = ["acclimate", "meta-train", "--family", tags.get("family", UNKNOWN), "--rev", tags.get("revision", "HEAD")]
+    words = ["acclimate", "meta-train", "--family", tags.get("family", UNKNOWN)]
+    words += ["--problem", tags["problem"]] if "problem" in tags else ["--rev", tags.get("revision", "HEAD")]
     if tags.get("steps"):
         words += ["--steps", tags["steps"]]
     for name in filter(None, tags.get("learners", "").split(",")):
