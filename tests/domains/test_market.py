@@ -53,7 +53,7 @@ def test_features_up_to_a_day_do_not_change_with_later_prices(day: int) -> None:
     prices = random_prices()
     for seed in range(3):
         other = prices.copy()
-        other.iloc[day + 1 :] = random_prices(seed=seed + 1).iloc[day + 1 :].to_numpy() * 10.0**seed
+        other.iloc[day + 1 :] = random_prices(seed=seed + 1).iloc[day + 1 :].to_numpy() * 300.0**seed
         known = slice(None, prices.index[day])
         pd.testing.assert_frame_equal(features(prices).loc[known], features(other).loc[known], check_exact=True)
     changed = prices.copy()
@@ -113,7 +113,7 @@ def test_a_label_sees_its_horizon_and_not_a_day_more(day: int) -> None:
     prices = random_prices()
     later, within = prices.copy(), prices.copy()
     later.iloc[day + HORIZON + 1 :] *= random_prices(seed=5).iloc[day + HORIZON + 1 :].to_numpy()
-    within.iloc[day + HORIZON :] *= 3  # a jump on the last day of the horizon
+    within.iloc[day + HORIZON :] *= 2.5  # a jump on the last day of the horizon
     states = volatility_state(prices)
     assert volatility_state(later).iloc[: day + 1].equals(states.iloc[: day + 1])
     assert (volatility_state(within).iloc[day] == LABELS.index("turbulent")).all()
