@@ -21,7 +21,7 @@ class LogPool(Learner):
 
         theta*(S) = argmin_theta  sum_i r_i CE_i(theta) + 1/2 sum_j lambda_j (theta_j - theta0_j)^2
 
-    with c0 = 0 and r_i ~ 2^(-age_i / h). What is meta-learned is where to start and how far to move: the weights w0, the
+    with c0 = 0 and r_i ~ 2^(-age_i / h). Meta-learned is where to start and how far to move: the weights w0, the
     precisions lambda (of all weights, and of every polynomial), and the half-life h. The gradient through theta* is
     exact: one Newton step from the optimum, by the implicit function theorem. Where past supports told nothing about
     what followed, lambda grows until nothing moves.
