@@ -35,6 +35,11 @@ class Cut:
     support: np.ndarray
     query: np.ndarray
 
+    @property
+    def first(self) -> int:
+        """The position of the regime's first day."""
+        return len(self.source) + HORIZON
+
     @classmethod
     def at(cls, first: int, query: int, length: int, last: int) -> "Cut":
         """Cut days at the regime's ``first`` day and the first of at most ``length`` query days up to ``last``."""
