@@ -10,24 +10,22 @@ from learners.classifier import Classifier, Network
 from learners.parts import Part, part
 
 LEAST = 1e-6  # probability of a label, so that its logarithm and gradient are finite
-HIDDEN = 16
 
 
 @part
 class OrderedProbit(Part):
     """x -> log P(y | x), y = 0, 1, 2 as s <= t_1, t_1 < s <= t_2 or t_2 < s, s = mu(x) + sigma(x) e, e standard normal.
 
-    The thresholds t_1 <= t_2 are two columns of the features; mu and log sigma are a linear map of the standardised
-    features u and of ``hidden`` units tanh(V u + v).
+    The thresholds t_1 <= t_2 are two columns of the features; mu and log sigma are linear in the standardised features.
     """
 
     name = "ordered_probit"
 
-    def __init__(self, dim: int, lower: int, upper: int, hidden: int = HIDDEN) -> None:
+    def __init__(self, dim: int, lower: int, upper: int) -> None:
         super().__init__()
-        self.config = {"dim": dim, "lower": lower, "upper": upper, "hidden": hidden}
+        self.config = {"dim": dim, "lower": lower, "upper": upper}
         self.lower, self.upper = lower, upper
-        self.units, self.out = nn.Linear(dim, hidden), nn.Linear(dim + hidden, 2)
+        self.out = nn.Linear(dim, 2)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         self.register_buffer("mean", torch.zeros(dim))
@@ -37,9 +35,8 @@ class OrderedProbit(Part):
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and sigma [n] of the quantity behind the labels, in the units of the thresholds."""
-        u = (x - self.mean) / self.scale
-        mu, log_sigma = self.out(torch.cat([u, torch.tanh(self.units(u))], 1)).unbind(1)
-        return mu, (log_sigma - 0.7).exp()
+        mu, log_sigma = self.out((x - self.mean) / self.scale).unbind(1)
+        return mu, log_sigma.exp()
 
     def forward(self, x: Tensor) -> Tensor:
         mu, sigma = self.moments(x)
@@ -62,11 +59,9 @@ class Ordinal(Learner):
 
     name = "ordinal"
 
-    def __init__(self, dim: int, lower: int, upper: int, hidden: int = HIDDEN, seed: int = 0) -> None:
+    def __init__(self, dim: int, lower: int, upper: int) -> None:
         super().__init__(dim, 3)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.network = OrderedProbit(dim, lower, upper, hidden)
+        self.network = OrderedProbit(dim, lower, upper)
 
     def fit_scale(self, x: Tensor) -> None:
         super().fit_scale(x)

@@ -25,7 +25,18 @@ from tasks.settings import Settings
 ONCE, WALK = f"first {QUERY} days", f"walk by {STEP} days"
 RULES = (STATE, "direction", "cross_section")
 #: Rows of the walk, which adapts some 190 times.
-WALKED = ("persistence", "boosting", POOLED, "pooled boosting", "HAR", "GARCH", "ordinal", UNMOVED, OURS)
+WALKED = (
+    "persistence",
+    "boosting",
+    POOLED,
+    "pooled boosting",
+    "HAR",
+    "GARCH",
+    "ordinal",
+    "log volatility",
+    UNMOVED,
+    OURS,
+)
 
 
 def bench_market(settings: Settings, asked: Asked, say: Callable[[str], None] = lambda line: None) -> list[Row]:

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from domains.market.features import FEATURES
+from domains.market.features import FEATURES, LEAST_RATIO
 from domains.market.labels import HORIZON, NAMES
 from domains.market.panel import Panel
 from learners import Pooled
 from learners.base import Learner
 from learners.har import HAR
+from learners.log_volatility import LogVolatility
 from learners.ordinal import Ordinal
 from learners.whole import fit_whole
 
@@ -61,17 +62,39 @@ def of_learner(rule: Rule, learner: Learner, days: np.ndarray) -> Model:
     return lambda asked: rule.on_days(classifier.predict_proba(torch.from_numpy(rule.features(asked))).numpy())
 
 
-def boosting(rule: Rule, days: np.ndarray, leaf: int = 300) -> Model:
-    """Return gradient boosting on days; ``leaf``: fewest examples of one."""
+def boosting(rule: Rule, days: np.ndarray) -> Model:
+    """Return gradient boosting on days: few and small trees, as neighbouring days say much the same."""
     x, y = rule.examples(days)
     model = HistGradientBoostingClassifier(
-        max_iter=80, learning_rate=0.06, max_leaf_nodes=12, min_samples_leaf=leaf, l2_regularization=5.0, random_state=0
+        max_iter=50,
+        learning_rate=0.06,
+        max_leaf_nodes=6,
+        min_samples_leaf=_leaf(len(y)),
+        l2_regularization=5.0,
+        early_stopping=False,
     ).fit(x, y)
 
     def predict(asked: np.ndarray) -> np.ndarray:
         p = np.zeros((len(asked) * len(rule.panel.assets), rule.ways))
         p[:, model.classes_] = model.predict_proba(rule.features(asked))
         return rule.on_days(p)
+
+    return predict
+
+
+def _leaf(examples: int) -> int:
+    return min(500, examples // 40)
+
+
+def log_volatility(rule: Rule, days: np.ndarray) -> Model:
+    """Return market states by a forecast of log volatility relative to that of the trailing year."""
+    panel = rule.panel
+    coming = np.log(np.maximum(panel.coming_volatility[days] / panel.year_volatility[days], LEAST_RATIO)).reshape(-1)
+    model = LogVolatility.fit(rule.features(days), coming, _leaf(len(coming)))
+
+    def predict(asked: np.ndarray) -> np.ndarray:
+        x = rule.features(asked)
+        return rule.on_days(model.states(x, x[:, [LOWER, UPPER]]))
 
     return predict
 
@@ -94,7 +117,8 @@ def experts(rule: Rule, until: int) -> dict[str, Model]:
     dim = rule.panel.x.shape[-1]
     found = {"pooled": of_learner(rule, Pooled(dim, rule.ways), days), "pooled boosting": boosting(rule, days)}
     if rule.name == STATE:
-        found |= {"ordinal": of_learner(rule, Ordinal(dim, LOWER, UPPER), days), "HAR": har(rule, days)[1]}
+        found["ordinal"] = of_learner(rule, Ordinal(dim, LOWER, UPPER), days)
+        found["log volatility"] = log_volatility(rule, days)
     return found
 
 

@@ -13,7 +13,7 @@ from domains.episode import Episode
 from domains.market.labels import HORIZON
 from domains.market.walk import SUPPORT, Cut
 from learners.garch import garch_variance
-from learners.har import state_probabilities
+from learners.har import LEAST, state_probabilities
 from learners.log_pool import LogPool
 from tasks.bench_market_experts import FIRST, STATE, YEAR, Model, Rule, boosting, har, opinions
 
@@ -61,23 +61,22 @@ def har_row(case: Case) -> np.ndarray:
 
 
 def garch(case: Case) -> np.ndarray:
-    """GARCH(1,1) of each asset's returns up to the query; a log-normal around it, as wide as in the year before."""
+    """GARCH(1,1) of each asset's returns up to the query; around it what was left in the year before."""
     panel, query = case.rule.panel, case.cut.query
     year = np.arange(max(query[0] - HORIZON - YEAR, FIRST), query[0] - HORIZON)
     days = np.concatenate([year, query])
     by_asset = [garch_variance(returns, case.fitted, days, HORIZON) for returns in panel.returns.T]
     log_volatility = np.log(np.stack(by_asset, 1)) / 2
-    rest = np.log(np.maximum(panel.coming_volatility[year], 1e-4)) - log_volatility[: len(year)]
-    mean = log_volatility[len(year) :] + rest.mean()
-    case.variance["GARCH"] = np.exp(2 * log_volatility[len(year) :])
-    return case.rule.on_days(
-        state_probabilities(mean.reshape(-1), float(rest.std()), panel.terciles[query].reshape(-1, 2))
-    )
+    rest = np.log(np.maximum(panel.coming_volatility[year], LEAST)) - log_volatility[: len(year)]
+    now = log_volatility[len(year) :]
+    case.variance["GARCH"] = np.exp(2 * now)
+    terciles = panel.terciles[query].reshape(-1, 2)
+    return case.rule.on_days(state_probabilities(now.reshape(-1), np.sort(rest, axis=None), terciles))
 
 
 def window_boosting(case: Case) -> np.ndarray:
     """Gradient boosting on the support alone."""
-    return boosting(case.rule, case.cut.support, leaf=20)(case.cut.query)
+    return boosting(case.rule, case.cut.support)(case.cut.query)
 
 
 def fine_tuned(case: Case) -> np.ndarray:
@@ -157,6 +156,7 @@ VOLATILITY: dict[str, Callable[[Case], np.ndarray]] = {
     "HAR": har_row,
     "GARCH": garch,
     "ordinal": lambda case: case.models["ordinal"](case.cut.query),
+    "log volatility": lambda case: case.models["log volatility"](case.cut.query),
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from domains.market.features import WARM_UP, features
+from domains.market.features import LEAST_VOL, WARM_UP, features
 from domains.market.labels import HORIZON, RULES
 from domains.market.returns import YEAR, log_prices, realised_volatility
 
@@ -20,6 +20,7 @@ class Panel:
         y: labels by rule, int8 [T, A]; UNKNOWN where the outcome is not in the table.
         returns: daily log returns [T, A].
         volatility: realised volatility of the last 1, 5 and 22 days, daily, [T, A, 3].
+        year_volatility: realised volatility of the trailing year [T, A], at least LEAST_VOL.
         terciles: of the trailing year's five-day volatilities [T, A, 2], which ``volatility_state`` compares with.
         coming_volatility, coming_return: realised volatility and log return of the next HORIZON days [T, A]; NaN at
             the end.
@@ -31,6 +32,7 @@ class Panel:
     y: dict[str, np.ndarray]
     returns: np.ndarray
     volatility: np.ndarray
+    year_volatility: np.ndarray
     terciles: np.ndarray
     coming_volatility: np.ndarray
     coming_return: np.ndarray
@@ -57,6 +59,7 @@ class Panel:
             y={name: days(rule(prices)) for name, rule in RULES.items()},
             returns=days(returns),
             volatility=np.stack([days(frame) for frame in past.values()], -1),
+            year_volatility=days(realised_volatility(returns, YEAR).clip(lower=LEAST_VOL)),
             terciles=np.stack([days(year.quantile(share)) for share in (1 / 3, 2 / 3)], -1),
             coming_volatility=days(past[HORIZON].shift(-HORIZON)),
             coming_return=days(logs.shift(-HORIZON) - logs),

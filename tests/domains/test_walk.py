@@ -93,7 +93,7 @@ def test_what_is_known_on_a_day_is_the_same_whatever_the_future_is() -> None:
     shuffled.iloc[day + 1 :] = prices.iloc[day].to_numpy() * np.exp(moves.cumsum(0))
     one, other = Panel.of(prices), Panel.of(shuffled)
     known = int(np.flatnonzero(one.dates == prices.index[day])[0])
-    for name in ("x", "returns", "volatility", "terciles"):
+    for name in ("x", "returns", "volatility", "year_volatility", "terciles"):
         assert (getattr(one, name)[: known + 1] == getattr(other, name)[: known + 1]).all()
         assert not (getattr(one, name)[known + 1 :] == getattr(other, name)[known + 1 :]).all()
     for rule in RULES:

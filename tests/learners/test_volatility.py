@@ -8,6 +8,7 @@ from scipy.stats import norm
 from domains.episode import Episode
 from learners.garch import garch_variance
 from learners.har import HAR, state_probabilities
+from learners.log_volatility import LogVolatility
 from learners.ordinal import Ordinal
 
 
@@ -17,7 +18,7 @@ def test_har_recovers_the_coefficients_that_data_were_made_by():
     coming = np.exp(b[0] + np.log(past) @ b[1:] + s * rng.normal(size=20_000))
     model = HAR.fit(past, coming)
     assert model.coefficients == pytest.approx(b, abs=0.03)
-    assert model.spread == pytest.approx(s, abs=0.01)
+    assert model.residuals.std() == pytest.approx(s, abs=0.01)
     assert model.variance(past).mean() == pytest.approx(np.mean(coming**2), rel=0.05)
     terciles = np.quantile(coming, [1 / 3, 2 / 3])[None].repeat(20_000, 0)
     state = np.digitize(coming, terciles[0])
@@ -26,9 +27,26 @@ def test_har_recovers_the_coefficients_that_data_were_made_by():
         HAR.fit(past[:5], coming[:5])
 
 
-def test_states_are_the_shares_of_a_log_normal_between_thresholds():
-    p = state_probabilities(np.log([0.01]), 0.5, np.array([[0.01, 0.02]]))
-    assert p[0] == pytest.approx([0.5, norm.cdf(np.log(2) / 0.5) - 0.5, norm.sf(np.log(2) / 0.5)])
+def test_states_are_the_shares_of_residuals_between_thresholds():
+    residuals = 0.5 * norm.ppf((np.arange(9999) + 0.5) / 9999)
+    p = state_probabilities(np.log([0.01]), residuals, np.array([[0.01, 0.02]]))
+    assert p[0] == pytest.approx([0.5, norm.cdf(np.log(2) / 0.5) - 0.5, norm.sf(np.log(2) / 0.5)], abs=1e-3)
+    assert (state_probabilities(np.log([0.01]), residuals, np.array([[1e-9, 99.0]])) > 0).all()
+
+
+def test_log_volatility_is_as_sure_as_it_may_be():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6000, 4))
+    spread = np.exp(0.5 * x[:, 1])
+    mean = 0.4 * x[:, 0] + 0.3 * (x[:, 2] > 0)
+    z = mean + spread * rng.normal(size=6000)
+    model = LogVolatility.fit(x, z, leaf=200)
+    thresholds = np.tile([-0.5, 0.5], (6000, 1))
+    p, state = model.states(x, thresholds), np.digitize(z, [-0.5, 0.5])
+    truth = norm.cdf((thresholds - mean[:, None]) / spread[:, None])
+    best = np.stack([truth[:, 0], truth[:, 1] - truth[:, 0], 1 - truth[:, 1]], 1)
+    losses = [-np.log(q[np.arange(6000), state]).mean() for q in (best, p, np.full((6000, 3), 1 / 3))]
+    assert losses[1] < losses[0] + 0.02 < losses[2] - 0.1
 
 
 def test_garch_expects_more_after_a_shock_than_before_and_reads_no_later_return():
