@@ -8,7 +8,7 @@ from domains.episode import Episode
 from learners.base import Learner, check_support, one_hot
 from learners.classifier import Affine, Classifier
 
-NEWTON = 8  # steps to the optimum of a convex problem with a handful of unknowns
+NEWTON = 4  # steps to the optimum of a convex problem with a handful of unknowns
 STRENGTH = 1.0  # prior precision at the start, in mean losses
 SLOWEST = 2.0  # half-life of an example's weight at the start, in lengths of the support
 

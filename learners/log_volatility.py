@@ -18,8 +18,8 @@ LEAST_SQUARE = 0.01  # added to squared residuals before their logarithm
 class LogVolatility:
     """z = a'u + f(x) + exp(b'u) e, with u the standardised features, f boosted trees, e as residuals have been.
 
-    z is the log volatility to come relative to a level that is known, so that one model holds for all assets. First a, by
-    ridge regression, then f on what is left, then b, by ridge regression of the log squared residuals (A. Harvey.
+    z is the log volatility to come relative to a level that is known, so that one model holds for all assets. First a,
+    by ridge regression, then f on what is left, then b, by ridge regression of the log squared residuals (A. Harvey.
     Estimating regression models with multiplicative heteroscedasticity. Econometrica 44, 1976).
 
     Attributes:

@@ -56,7 +56,7 @@ def bench_market(settings: Settings, asked: Asked, say: Callable[[str], None] = 
     rows: list[Row] = []
     with progress("bench market", len(RULES) * (years + len(regimes)) + len(regimes)) as advance:
         for rule in (Rule(panel, name) for name in RULES):
-            past = past_opinions(rule, advance)
+            past = past_opinions(rule, advance) if {OURS, UNMOVED} & set(chosen) else None
             judged: dict[str, list[Judged]] = {ONCE: [], WALK: []}
             for regime in regimes:
                 judged[ONCE] += judge(rule, regime, ONCE, [first_cut(panel.dates, regime)], past, chosen, settings.seed)
@@ -74,12 +74,23 @@ def bench_market(settings: Settings, asked: Asked, say: Callable[[str], None] = 
 
 
 def judge(
-    rule: Rule, regime: Window, protocol: str, cuts: Sequence[Cut], past: np.ndarray, methods: Sequence[str], seed: int
+    rule: Rule,
+    regime: Window,
+    protocol: str,
+    cuts: Sequence[Cut],
+    past: np.ndarray | None,
+    methods: Sequence[str],
+    seed: int,
 ) -> list[Judged]:
-    """Return what methods say of the query days of a regime's cuts, which share their source."""
+    """Return what methods say of the query days of a regime's cuts, which share their source.
+
+    ``past``: opinions of every day (``past_opinions``); None where no method asks the pool.
+    """
     models = experts(rule, cuts[0].first)
-    pool = learn_pool(rule, past, cuts[0].first, QUERY if protocol == ONCE else STEP, seed)
-    cases = [Case(rule, cut, models, pool, int(cuts[0].query[0]) + 1) for cut in cuts]
+    length = QUERY if protocol == ONCE else STEP
+    pool = None if past is None else learn_pool(rule, past, cuts[0].first, length, seed)
+    kept: dict[str, np.ndarray] = {}
+    cases = [Case(rule, cut, models, pool, int(cuts[0].query[0]) + 1, kept) for cut in cuts]
     days = np.concatenate([cut.query for cut in cuts])
     found = []
     for name, method in methods_of(rule.name).items():

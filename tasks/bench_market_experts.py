@@ -119,6 +119,7 @@ def experts(rule: Rule, until: int) -> dict[str, Model]:
     if rule.name == STATE:
         found["ordinal"] = of_learner(rule, Ordinal(dim, LOWER, UPPER), days)
         found["log volatility"] = log_volatility(rule, days)
+        found["HAR"] = har(rule, days)[1]
     return found
 
 

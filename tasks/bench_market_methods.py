@@ -19,8 +19,8 @@ from tasks.bench_market_experts import FIRST, STATE, YEAR, Model, Rule, boosting
 
 OURS, UNMOVED, POOLED = "acclimate", "acclimate, not moved", "pooled"
 BEATEN = (POOLED, "HAR", "GARCH", "boosting")  # what ours is measured against
-STEPS, BATCH, RATE = 150, 64, 0.05  # of meta-training
-BETWEEN, SPARSE = 10, 5  # days between the past episodes' starts, and between the days their queries are judged on
+STEPS, BATCH, RATE = 80, 32, 0.1  # of meta-training
+BETWEEN, SPARSE = 10, 3  # days between the past episodes' starts, and between the days that are read of each
 MOST = 10.0  # weight of a source day, and one over the least
 
 
@@ -29,14 +29,16 @@ class Case:
     """One adaptation: a label rule, a cut of the days, and the models of the days before the regime.
 
     Attributes:
+        kept: what methods share between the cuts of a regime.
         variance: what a method expects of the daily variance of the next days [n, A]; filled in by those that do.
     """
 
     rule: Rule
     cut: Cut
     models: Mapping[str, Model]
-    pool: LogPool
+    pool: LogPool | None
     fitted: int  # returns that GARCH is fitted to
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
     variance: dict[str, np.ndarray] = field(default_factory=dict)
 
     def tensors(self, days: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -63,12 +65,17 @@ def har_row(case: Case) -> np.ndarray:
 def garch(case: Case) -> np.ndarray:
     """GARCH(1,1) of each asset's returns up to the query; around it what was left in the year before."""
     panel, query = case.rule.panel, case.cut.query
-    year = np.arange(max(query[0] - HORIZON - YEAR, FIRST), query[0] - HORIZON)
-    days = np.concatenate([year, query])
-    by_asset = [garch_variance(returns, case.fitted, days, HORIZON) for returns in panel.returns.T]
-    log_volatility = np.log(np.stack(by_asset, 1)) / 2
-    rest = np.log(np.maximum(panel.coming_volatility[year], LEAST)) - log_volatility[: len(year)]
-    now = log_volatility[len(year) :]
+    if (
+        "GARCH" not in case.kept
+    ):  # of every day, each from returns up to it, with parameters of the days before the query
+        days = np.arange(YEAR, len(panel.dates))
+        by_asset = [garch_variance(returns, case.fitted, days, HORIZON) for returns in panel.returns.T]
+        before = np.full((len(by_asset), YEAR), np.nan)
+        case.kept["GARCH"] = np.log(np.concatenate([before, np.stack(by_asset)], 1).T) / 2
+    year = np.arange(query[0] - HORIZON - YEAR, query[0] - HORIZON)
+    log_volatility = case.kept["GARCH"]
+    rest = np.log(np.maximum(panel.coming_volatility[year], LEAST)) - log_volatility[year]
+    now = log_volatility[query]
     case.variance["GARCH"] = np.exp(2 * now)
     terciles = panel.terciles[query].reshape(-1, 2)
     return case.rule.on_days(state_probabilities(now.reshape(-1), np.sort(rest, axis=None), terciles))
@@ -125,12 +132,14 @@ def reweighted(case: Case) -> np.ndarray:
 def ours(case: Case) -> np.ndarray:
     """The pool of experts, moved towards the support as far as past episodes say."""
     episode = pool_episode(case, case.cut.support, case.cut.query)
+    assert case.pool is not None
     classifier = case.pool.adapt(episode.support_x, episode.support_y)
     return case.rule.on_days(classifier.predict_proba(episode.query_x).numpy())
 
 
 def unmoved(case: Case) -> np.ndarray:
     """The same pool at its start."""
+    assert case.pool is not None
     logs = torch.from_numpy(opinions(case.models, case.cut.query)).flatten(0, 1)
     return case.rule.on_days(case.pool.at(case.pool.start).predict_proba(logs).numpy())
 
@@ -178,7 +187,7 @@ def learn_pool(rule: Rule, past: np.ndarray, first: int, length: int, seed: int 
 
     def episode(query: int) -> Episode:
         known = query - HORIZON
-        support, judged = slice(known - SUPPORT, known), slice(query, query + length, SPARSE)
+        support, judged = slice(known - SUPPORT, known, SPARSE), slice(query, query + length, SPARSE)
         return Episode(
             *(part.flatten(0, 1) for part in (logs[support], labels[support], logs[judged], labels[judged])),
             ways=rule.ways,

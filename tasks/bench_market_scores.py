@@ -12,7 +12,7 @@ from learners.time_metrics import block_interval, information_coefficients, qlik
 from tasks.bench import Row
 from tasks.bench_market_backtest import backtest
 from tasks.bench_market_experts import STATE, Rule
-from tasks.bench_market_methods import BEATEN, POOLED
+from tasks.bench_market_methods import BEATEN, OURS, POOLED, UNMOVED
 
 MEAN = "mean of the regimes"
 LEAST_VARIANCE = 1e-8  # realised, of a week without a move
@@ -74,6 +74,8 @@ def rows_of(judged: Sequence[Judged], seed: int = 0) -> list[Row]:
             found = {name: [series[r, method][name] for r in inside] for name in series[inside[0], method]}
             if (regimes[0], POOLED) in by and method != POOLED:
                 found["log_loss over pooled"] = [_over(series, r, method, POOLED) for r in inside]
+            if method == OURS and (regimes[0], UNMOVED) in by:
+                found[f"log_loss over {UNMOVED}"] = [_over(series, r, OURS, UNMOVED) for r in inside]
             rivals = [rival for rival in BEATEN if (regimes[0], rival) in by and rival != method]
             if len(rivals) > 1 and method not in BEATEN:
                 best = {r: min(rivals, key=lambda rival: series[r, rival]["log_loss"].mean()) for r in inside}

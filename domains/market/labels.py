@@ -62,8 +62,9 @@ def cross_section(prices: pd.DataFrame) -> pd.DataFrame:
     if assets < 3:
         raise UserError(f"prices: {assets} assets, a rank among assets needs 3 or more; add some or take another rule")
     ranks = _coming_returns(prices).rank(axis=1)
-    thirds = np.ceil(3 * ranks / assets) - 1
-    return thirds.fillna(UNKNOWN).astype(np.int8)
+    thirds = np.ceil(3 * ranks.to_numpy() / assets) - 1
+    known = np.isfinite(thirds)
+    return pd.DataFrame(np.where(known, thirds, UNKNOWN).astype(np.int8), prices.index, prices.columns)
 
 
 def _coming_returns(prices: pd.DataFrame) -> pd.DataFrame:

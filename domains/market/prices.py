@@ -9,9 +9,9 @@ from domains.errors import UserError
 MAX_GAP_DAYS = 10
 
 #: A split of so many for one, or one for so many, that prices were not adjusted for: a price within NEAR of the ratio,
-#: where that is more than JUMP deviations of the past month and the days after are usual ones (at most USUAL of them).
-SPLITS, NEAR, JUMP, USUAL = (2, 3, 4, 5, 7, 10, 20), 0.03, 8.0, 4.0
-BEFORE, AFTER = 21, 5  # days
+#: where that is more than JUMP deviations of the quarter before and the days after are usual (at most USUAL of them).
+SPLITS, NEAR, JUMP, USUAL = (2, 3, 4, 5, 7, 10, 20), 0.03, 8.0, 3.0
+BEFORE, AFTER = 60, 5  # days, of the former a third at least
 
 
 def check_prices(prices: pd.DataFrame) -> pd.DataFrame:
@@ -66,15 +66,16 @@ def _check_dates(dates: pd.DatetimeIndex) -> None:
 def _check_splits(prices: pd.DataFrame) -> None:
     """Raise UserError at the first day that looks like a split: a whole ratio out of nothing, and nothing after it.
 
-    On adjusted prices of 504 stocks over 21 years it stops at four splits that were forgotten, and at one real fall.
+    On adjusted prices of 504 stocks over 21 years it stops at four jumps out of nothing, and at one real fall.
     """
     moves = np.diff(np.log(prices.to_numpy()), axis=0)
-    if len(moves) <= BEFORE:
-        return
     ratios = np.log([*SPLITS, *(1 / n for n in SPLITS)])
     for row, column in np.argwhere(np.abs(moves) > np.log(min(SPLITS)) - NEAR):
         move, before = moves[row, column], moves[max(row - BEFORE, 0) : row, column]
-        usual, after = np.sqrt(np.mean(before**2)) if row else np.inf, np.abs(moves[row + 1 : row + 1 + AFTER, column])
+        usual, after = (
+            np.sqrt(np.mean(before**2)) if 3 * row >= BEFORE else np.inf,
+            np.abs(moves[row + 1 : row + 1 + AFTER, column]),
+        )
         sudden = abs(move) > JUMP * usual and (after <= USUAL * usual).all() and usual > 0
         if sudden and np.abs(move - ratios).min() < NEAR:
             many = round(float(np.exp(abs(move))))

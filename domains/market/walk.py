@@ -85,10 +85,8 @@ def walk(dates: pd.DatetimeIndex, regime: Window) -> list[Cut]:
 
 def _inside(dates: pd.DatetimeIndex, regime: Window) -> tuple[int, int]:
     """Return the positions of the regime's first and last day."""
-    first, end = (
-        int(dates.searchsorted(pd.Timestamp(day), side))
-        for day, side in zip((regime.start, regime.end), ("left", "right"), strict=True)
-    )
+    first = int(dates.searchsorted(pd.Timestamp(regime.start), side="left"))
+    end = int(dates.searchsorted(pd.Timestamp(regime.end), side="right"))
     if first < 252 + HORIZON or first >= end:
         raise UserError(
             f"{regime.name}: a year of days with features is needed before {regime.start}, and days after; there are "
