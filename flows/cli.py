@@ -280,7 +280,9 @@ def bench(
     )
     if suite == "market":
         from flows.bench_market import bench_market
+        from tasks.bench_market import check
 
+        check(asked)
         with flows_running(settings()):  # a picture a regime, as artifacts of the run
             rows = bench_market(list(asked.methods), list(asked.domains))
     else:

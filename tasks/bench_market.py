@@ -24,7 +24,7 @@ from tasks.settings import Settings
 
 ONCE, WALK = f"first {QUERY} days", f"walk by {STEP} days"
 RULES = (STATE, "direction", "cross_section")
-#: Rows of the walk, which adapts some 190 times.
+#: Rows of the walk, which adapts 187 times.
 WALKED = (
     "persistence",
     "boosting",
@@ -124,6 +124,12 @@ def told(rows: Sequence[Row], rule: str, protocol: str, say: Callable[[str], Non
         asked = row["setting"] == f"{rule}, {protocol}" and row["metric"] == "log_loss"
         if asked and (row["domain"] == MEAN or MEAN not in places):
             say(f"{row['setting']}: {row['method']}: log-loss {row['value']:.4f} ± {row['ci95']:.4f}")
+
+
+def check(asked: Asked) -> None:
+    """Raise UserError where a method or a regime asked for is unknown, before anything is started."""
+    _regimes(asked.domains)
+    _methods(asked.methods)
 
 
 def _regimes(names: Sequence[str]) -> list[Window]:
