@@ -244,7 +244,8 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, orchestration, faults or rl2."
+            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, market, orchestration, faults "
+            "or rl2."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
@@ -264,7 +265,9 @@ def bench(
     family: Annotated[str, typer.Option(help="adapt, suggest: text or vision.")] = "text",
     pools: Annotated[str, typer.Option(help="adapt: which unlabelled pools.")] = "balanced,imbalanced,none",
     sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
-    only: Annotated[str, typer.Option("--domains", help="adapt, suggest, drift: which, comma between.")] = "",
+    only: Annotated[
+        str, typer.Option("--domains", help="adapt, suggest, drift: which; market: regimes; comma between.")
+    ] = "",
     tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
     export: Annotated[
         Path | None, typer.Option(help="adapt: write supports and tests into this folder, and measure nothing.")
@@ -279,7 +282,8 @@ def bench(
     supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
     way to compute them. drift: how often drift is found in new examples where there is none and where there is, and
-    changes of regime of stocks. orchestration: from a commit to a decision, of one domain and of 200, with a real
+    changes of regime of stocks. market: adaptation to six regimes of the stock market, beside HAR, GARCH, boosting and
+    models that do not adapt. orchestration: from a commit to a decision, of one domain and of 200, with a real
     server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good. rl2:
     policies that learn inside a trial, on bandits and decision processes, beside index rules and posterior sampling.
 
@@ -303,11 +307,19 @@ def bench(
         tune_draws=tune_draws,
         export=export,
     )
-    with terminal(err):
-        rows = benches.run(settings(), suite, asked, lambda line: err.print(line, highlight=False))
+    if suite == "market":
+        from flows.bench_market import bench_market
+        from tasks.bench_market import check
+
+        check(asked)
+        with flows_running(settings()):  # a picture a regime, as artifacts of the run
+            rows = bench_market(list(asked.methods), list(asked.domains))
+    else:
+        with terminal(err):
+            rows = benches.run(settings(), suite, asked, lambda line: err.print(line, highlight=False))
     if as_json is not None:
         write_whole(as_json, json.dumps(rows, indent=1))
-    if rows:
+    if rows and suite != "market":  # it has said its means; 1,900 rows are for programs
         Console().print(bench_table(rows))
 
 

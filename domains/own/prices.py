@@ -38,6 +38,9 @@ CLOSES = (
 ASSETS = ("asset", "ticker", "symbol", "name", "isin", "currency", "instrument", "stock", "security")
 BESIDE = {"open", "high", "low", "volume", "dividends", "stock splits", "vwap", "turnover", "capital gains", "trades"}
 
+#: How a text with a time zone ends.
+OFFSET = r"\d{2}:\d{2}.*[+-]\d{2}:?\d{2}$"
+
 HEAD = 200  # rows that show whether a table is one of prices
 MOST_GAPS = 0.05  # of the dates, left out because an asset has no price
 
@@ -87,7 +90,8 @@ def asset_table(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
     """Return the closing prices [dates, assets] of a table of any layout, as its cells are, and the layout in words.
 
     Raises:
-        UserError: there is no price column, a date is none, or two rows are of one date and asset.
+        UserError: there is no price column, a date is none, in the future or another day in UTC, or two rows are of one
+            date and asset.
     """
     if isinstance(table.index, pd.DatetimeIndex):
         table = table.reset_index()
@@ -100,6 +104,7 @@ def asset_table(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
     if dates.isna().any():
         row = int(dates.isna().argmax())
         raise UserError(f"{path}: row {row + 1}: {table[date].iloc[row]!r} is not a date; write YYYY-MM-DD")
+    check_days(table[date].astype(str).str.strip(), dates, path)
     index = pd.DatetimeIndex(dates, name="date")
     if close is not None and asset is not None:
         names = table[asset].astype(str).str.strip()
@@ -117,6 +122,21 @@ def asset_table(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
         one = pd.DataFrame({path.stem: table[close].to_numpy()}, index)
         return one, f"one asset by {date}, prices from {close}"
     return table.drop(columns=date).set_axis(index, axis=0), f"wide: an asset a column by {date}"
+
+
+def check_days(texts: "pd.Series[Any]", days: "pd.Series[Any]", path: Path) -> None:
+    """Raise UserError at the first row whose time zone makes it another day, or whose day is yet to come."""
+    zoned = texts.str.contains(OFFSET) & (texts.str.slice(0, 10).str.replace("/", "-") != days.dt.strftime("%Y-%m-%d"))
+    if zoned.any():
+        row = int(zoned.argmax())
+        raise UserError(
+            f"{path}: row {row + 1}: {texts.iloc[row]!r} has a time zone in which it is another day than in UTC; write "
+            "the day at the exchange, YYYY-MM-DD"
+        )
+    future = days > pd.Timestamp.now() + pd.Timedelta(days=1)
+    if future.any():
+        row = int(future.argmax())
+        raise UserError(f"{path}: row {row + 1}: {texts.iloc[row]!r} is in the future; leave that row out or mend it")
 
 
 def usable(prices: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:

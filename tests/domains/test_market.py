@@ -53,7 +53,7 @@ def test_features_up_to_a_day_do_not_change_with_later_prices(day: int) -> None:
     prices = random_prices()
     for seed in range(3):
         other = prices.copy()
-        other.iloc[day + 1 :] = random_prices(seed=seed + 1).iloc[day + 1 :].to_numpy() * 10.0**seed
+        other.iloc[day + 1 :] = random_prices(seed=seed + 1).iloc[day + 1 :].to_numpy() * 300.0**seed
         known = slice(None, prices.index[day])
         pd.testing.assert_frame_equal(features(prices).loc[known], features(other).loc[known], check_exact=True)
     changed = prices.copy()
@@ -113,7 +113,7 @@ def test_a_label_sees_its_horizon_and_not_a_day_more(day: int) -> None:
     prices = random_prices()
     later, within = prices.copy(), prices.copy()
     later.iloc[day + HORIZON + 1 :] *= random_prices(seed=5).iloc[day + HORIZON + 1 :].to_numpy()
-    within.iloc[day + HORIZON :] *= 3  # a jump on the last day of the horizon
+    within.iloc[day + HORIZON :] *= 2.5  # a jump on the last day of the horizon
     states = volatility_state(prices)
     assert volatility_state(later).iloc[: day + 1].equals(states.iloc[: day + 1])
     assert (volatility_state(within).iloc[day] == LABELS.index("turbulent")).all()
@@ -239,6 +239,9 @@ def spoilt(how: str) -> pd.DataFrame:
         prices.columns = pd.Index(["A", "B", "B"])
     elif how == "no dates":
         prices = prices.reset_index(drop=True)
+    elif how in ("split", "reverse split"):
+        prices = random_prices(seed=3)
+        prices.iloc[100:, 1] *= 0.5 if how == "split" else 10
     elif how == "short":
         prices = prices.iloc[:WARM_UP]
     return prices
@@ -257,6 +260,11 @@ def spoilt(how: str) -> pd.DataFrame:
         ("gap", r"between 2001-05-18 and 2001-06-04 \(17 days, at most 10\); add the missing dates"),
         ("two columns", "asset B has two columns; keep one"),
         ("no dates", "parse the first column as dates"),
+        (
+            "split",
+            r"B on 2001-05-21 is 0\.\d+ times the price before, as at a split 2 for 1; adjust the earlier prices",
+        ),
+        ("reverse split", r"B on 2001-05-21 is \d+\.\d+ times the price before, as at a split 1 for 10"),
         ("short", "256 dates, features need 257 or more; add a year"),
     ],
 )
@@ -264,3 +272,10 @@ def test_bad_prices_are_refused_in_one_line_that_says_where_and_what_to_do(how: 
     with pytest.raises(UserError, match=message) as refused:
         features(spoilt(how))
     assert "\n" not in str(refused.value)
+
+
+def test_a_crash_in_wild_days_is_no_split() -> None:
+    prices = random_prices()
+    prices.iloc[100:, 1] *= 0.5
+    prices.iloc[101:, 1] *= 1.15
+    assert len(features(prices))

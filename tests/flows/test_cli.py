@@ -176,6 +176,7 @@ MISTAKES = {
     "data build --domain ../data": "no domain '../data' in the catalogue; see `acclimate domains list`",
     "data build --domain digits --domain clinc150": "clinc150.parquet is read from a mirror: put text/clinc150.parquet "
     "into a folder and set ACCLIMATE_MIRROR to it",
+    "bench market --domains panic": "no regime 'panic' in this benchmark; there are: dot-com, calm, crisis, bull",
     "bench slow": "no benchmark 'slow'; there are: quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift",
     "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
     "domains check nope": "no domain 'nope' in data/; see `acclimate domains list`",

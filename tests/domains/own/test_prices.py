@@ -100,6 +100,18 @@ def test_a_few_gaps_are_left_out_and_many_are_refused(walks: pd.DataFrame, tmp_p
         understand(saved(table, tmp_path / "a.csv"))
 
 
+def test_a_time_zone_that_makes_it_another_day_is_named(walks: pd.DataFrame, tmp_path: Path) -> None:
+    for zone, same in (("America/New_York", True), ("UTC", True), ("Asia/Tokyo", False)):
+        file = saved(walks.tz_localize(zone), tmp_path / "zoned.csv")
+        if same:
+            assert understand(file).counts == understand(saved(walks, tmp_path / "plain.csv")).counts
+            continue
+        with pytest.raises(
+            UserError, match=r"row 1: '2022-01-03 00:00:00\+09:00' has a time zone in which it is another"
+        ):
+            understand(file)
+
+
 def test_bad_prices_are_named(walks: pd.DataFrame, tmp_path: Path) -> None:
     table = walks.copy()
     table.iloc[5, 0] = 0
@@ -112,6 +124,9 @@ def test_bad_prices_are_named(walks: pd.DataFrame, tmp_path: Path) -> None:
         understand(saved(twice, tmp_path / "a.csv", index=False))
     with pytest.raises(UserError, match="100 dates, features need 257 or more"):
         understand(saved(walks[:100], tmp_path / "a.csv"))
+    future = walks.set_axis(walks.index + pd.Timedelta(days=36525))
+    with pytest.raises(UserError, match=r"row 1: '2122-\d\d-\d\d' is in the future; leave that row out or mend it"):
+        understand(saved(future, tmp_path / "a.csv"))
     (tmp_path / "a.csv").write_text("text,label\nx,a\n")
     with pytest.raises(UserError, match=r"row 1: 'x' is not a date"):
         understand(tmp_path / "a.csv", family="market")

@@ -1,0 +1,95 @@
+"""Regimes of the stock market, and how each is walked through: what is known, what adapts, what is judged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from domains.errors import UserError
+from domains.market.labels import HORIZON
+from domains.market.windows import Window
+
+#: Days of a support; days judged after the first support of a regime, and after each later one.
+SUPPORT, QUERY, STEP = 60, 120, 20
+
+#: Regimes as histories of the market date them.
+REGIMES = (
+    Window("dot-com", "the fall of technology stocks", "2000-03-10", "2002-10-09", "target"),
+    Window("calm", "quiet years", "2003-06-01", "2007-06-30", "target"),
+    Window("crisis", "the financial crisis", "2007-10-09", "2009-03-09", "target"),
+    Window("bull", "the long rise of the 2010s", "2012-01-01", "2018-09-30", "target"),
+    Window("covid", "the Covid crash and rebound", "2020-02-19", "2020-06-30", "target"),
+    Window("rates", "the year of rising rates", "2022-01-01", "2022-12-28", "target"),
+)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Positions of days: ``source`` [n], ``support`` [SUPPORT] and ``query`` [m], rising, with an embargo between.
+
+    The outcome of a day is known HORIZON days later: of the source before the regime begins, of the support before the
+    first day of the query.
+    """
+
+    source: np.ndarray
+    support: np.ndarray
+    query: np.ndarray
+
+    @property
+    def first(self) -> int:
+        """The position of the regime's first day."""
+        return len(self.source) + HORIZON
+
+    @classmethod
+    def at(cls, first: int, query: int, length: int, last: int) -> "Cut":
+        """Cut days at the regime's ``first`` day and the first of at most ``length`` query days up to ``last``."""
+        known = query - HORIZON
+        return cls(
+            np.arange(max(first - HORIZON, 0)),
+            np.arange(known - SUPPORT, known),
+            np.arange(query, min(query + length, last + 1)),
+        )
+
+
+def first_cut(dates: pd.DatetimeIndex, regime: Window) -> Cut:
+    """Return the protocol of one adaptation: the regime's first SUPPORT days, HORIZON left out, the next QUERY days.
+
+    A short regime is over before the query is: the days that follow it are judged too.
+
+    Args:
+        dates: [T] trading days with features.
+
+    Raises:
+        UserError: the dates do not reach from a year of sources to the end of the support.
+    """
+    first, _ = _inside(dates, regime)
+    cut = Cut.at(first, first + SUPPORT + HORIZON, QUERY, len(dates) - 1 - HORIZON)
+    if not len(cut.query):
+        raise UserError(f"{regime.name}: no day after the first {SUPPORT + HORIZON}; give prices up to a later date")
+    return cut
+
+
+def walk(dates: pd.DatetimeIndex, regime: Window) -> list[Cut]:
+    """Return the cuts of a walk through the regime: adapted again every STEP days to the last SUPPORT labelled days.
+
+    Queries follow each other without a gap, from the first that ``first_cut`` judges to the regime's last day whose
+    outcome is in the table. Sources stay those before the regime.
+
+    Raises:
+        UserError: as ``first_cut``.
+    """
+    first, last = _inside(dates, regime)
+    last = min(last, len(dates) - 1 - HORIZON)
+    return [Cut.at(first, query, STEP, last) for query in range(first + SUPPORT + HORIZON, last + 1, STEP)]
+
+
+def _inside(dates: pd.DatetimeIndex, regime: Window) -> tuple[int, int]:
+    """Return the positions of the regime's first and last day."""
+    first = int(dates.searchsorted(pd.Timestamp(regime.start), side="left"))
+    end = int(dates.searchsorted(pd.Timestamp(regime.end), side="right"))
+    if first < 252 + HORIZON or first >= end:
+        raise UserError(
+            f"{regime.name}: a year of days with features is needed before {regime.start}, and days after; there are "
+            f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"
+        )
+    return first, end - 1

@@ -1,0 +1,76 @@
+"""Ordered labels whose thresholds are known: a probit with a location and a scale."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from domains.episode import Episode
+from learners.base import Learner
+from learners.classifier import Classifier, Network
+from learners.parts import Part, part
+
+LEAST = 1e-6  # probability of a label, so that its logarithm and gradient are finite
+
+
+@part
+class OrderedProbit(Part):
+    """x -> log P(y | x), y = 0, 1, 2 as s <= t_1, t_1 < s <= t_2 or t_2 < s, s = mu(x) + sigma(x) e, e standard normal.
+
+    The thresholds t_1 <= t_2 are two columns of the features; mu and log sigma are linear in the standardised features.
+    """
+
+    name = "ordered_probit"
+
+    def __init__(self, dim: int, lower: int, upper: int) -> None:
+        super().__init__()
+        self.config = {"dim": dim, "lower": lower, "upper": upper}
+        self.lower, self.upper = lower, upper
+        self.out = nn.Linear(dim, 2)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        self.mean: Tensor
+        self.scale: Tensor
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mu and sigma [n] of the quantity behind the labels, in the units of the thresholds."""
+        mu, log_sigma = self.out((x - self.mean) / self.scale).unbind(1)
+        return mu, log_sigma.exp()
+
+    def forward(self, x: Tensor) -> Tensor:
+        mu, sigma = self.moments(x)
+        low, high = (torch.special.ndtr((x[:, column] - mu) / sigma) for column in (self.lower, self.upper))
+        return torch.stack([low, high - low, 1 - high], 1).clamp_min(LEAST).log()
+
+
+class Ordinal(Learner):
+    """min E[-log P(y | x)] over the examples of all source domains, for labels that are thirds of a known quantity.
+
+    Market states are: of log(volatility of the next days / that of the year), whose thresholds are features. So what is
+    learned is a forecast of the quantity and how sure it is, not three classes: the label says less than the thresholds
+    do. The support is not used, as by ``Pooled``.
+
+    P. McCullagh. Regression models for ordinal data. Journal of the Royal Statistical Society B 42, 1980.
+
+    Args:
+        lower, upper: columns of the features that hold the thresholds.
+    """
+
+    name = "ordinal"
+
+    def __init__(self, dim: int, lower: int, upper: int) -> None:
+        super().__init__(dim, 3)
+        self.network = OrderedProbit(dim, lower, upper)
+
+    def fit_scale(self, x: Tensor) -> None:
+        super().fit_scale(x)
+        self.network.mean.copy_(self.mean)
+        self.network.scale.copy_(self.scale)
+
+    def meta_loss(self, episode: Episode) -> Tensor:
+        x, y = torch.cat([episode.support_x, episode.query_x]), torch.cat([episode.support_y, episode.query_y])
+        return F.nll_loss(self.network(x), y)
+
+    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        return Classifier((Network.of(self.network),))
