@@ -84,7 +84,7 @@ class Recipe:
         """Return the settings that were tried on the paper's problems: longer and wider ones are trained longer."""
         trials = max(100, min(2000, STEPS // problem.steps))
         hard = problem.arms is None or problem.arms > 5
-        how = PPO(updates=150 if hard else 100, rate=5e-3 if problem.arms else 3e-3, seed=seed)
+        how = PPO(updates=200 if hard else 100, rate=5e-3 if problem.arms else 3e-3, seed=seed)
         return cls(problem, how if updates is None else replace(how, updates=updates), trials, memory)
 
     @property
