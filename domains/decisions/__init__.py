@@ -1,1 +1,3 @@
 """Problems of decisions in sequence, as trials behind Gymnasium's vector interface."""
+
+FAMILY = "decisions"  # what models of them are registered as; no domain is of it
