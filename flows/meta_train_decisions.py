@@ -4,6 +4,7 @@ from prefect import flow
 
 from tasks import alive
 from tasks import decision_steps as do
+from tasks.meta_train_steps import find_finished, promote
 from tasks.problems import DEFAULT
 
 
@@ -16,9 +17,9 @@ def meta_train_decisions(problem: str = DEFAULT, steps: int | None = None) -> st
         steps: updates of PPO, if not those of the recipe.
     """
     plan = do.plan_training(problem, steps)
-    version = do.find_finished(plan)
+    version = find_finished(plan)
     if version is None:
         version = do.train_and_register(plan)
-    do.promote(plan, version)
+    promote(plan, version)
     do.report(plan, version)
     return version

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim import Optimizer
 
 
 def save(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
@@ -38,6 +40,22 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         if metadata.get("digest") == _digest(tensors, words):
             return tensors, json.loads(words)
     return None
+
+
+def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
+    """Return an optimiser's state as tensors with names."""
+    state = optimiser.state_dict()["state"]
+    return {f"adam.{i}.{name}": value for i, values in state.items() for name, value in values.items()}
+
+
+def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that :func:`optimiser_tensors` returned, found among other tensors."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("adam."):
+            _, i, key = name.split(".")
+            state.setdefault(int(i), {})[key] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
 def _digest(tensors: dict[str, Tensor], words: str) -> str:

@@ -50,13 +50,13 @@ class HAR:
 
 def state_probabilities(mean: np.ndarray, residuals: np.ndarray, terciles: np.ndarray) -> np.ndarray:
     """Return P [n, 3] that exp(mean + e) is in each third of terciles [n, 2], e as rising residuals [m] have been."""
-    below = distribution(residuals, np.log(np.maximum(terciles, LEAST)) - mean[:, None])
+    return thirds(residuals, np.log(np.maximum(terciles, LEAST)) - mean[:, None])
+
+
+def thirds(residuals: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return the shares [n, 3] of rising residuals [m] below, between and above [n, 2]; half a one more at each end."""
+    below = (np.searchsorted(residuals, at) + 0.5) / (len(residuals) + 1)
     return np.stack([below[:, 0], below[:, 1] - below[:, 0], 1 - below[:, 1]], 1)
-
-
-def distribution(residuals: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the share of rising residuals [m] that lie below, with half a one more on either side."""
-    return (np.searchsorted(residuals, at) + 0.5) / (len(residuals) + 1)
 
 
 def _design(past: np.ndarray) -> np.ndarray:

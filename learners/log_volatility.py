@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from learners.har import distribution
+from learners.har import thirds
 
 PENALTY = 100.0  # of ridge regression
 LEAST_SQUARE = 0.01  # added to squared residuals before their logarithm
@@ -50,5 +50,4 @@ class LogVolatility:
     def states(self, x: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         """Return P [n, 3] that z lies below, between and above thresholds [n, 2]."""
         mean, spread = self.linear.predict(x) + self.trees.predict(x), np.exp(self.scale.predict(x))
-        below = distribution(self.residuals, (thresholds - mean[:, None]) / spread[:, None])
-        return np.stack([below[:, 0], below[:, 1] - below[:, 0], 1 - below[:, 1]], 1)
+        return thirds(self.residuals, (thresholds - mean[:, None]) / spread[:, None])

@@ -60,7 +60,7 @@ class History:
 
 
 class Diverged(RuntimeError):
-    """The meta-loss stopped being a number; the last checkpoint is kept."""
+    """The loss stopped being a number; the last checkpoint is kept."""
 
 
 def meta_train(
@@ -185,8 +185,7 @@ def _keep(
 ) -> None:
     tensors = {f"now.{name}": value for name, value in learner.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
-    for i, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{i}.{name}": value for name, value in state.items()}
+    tensors |= checkpoint.optimiser_tensors(optimiser)
     tensors["generator"] = generator.get_state()
     checkpoint.save(path, tensors, {"step": step, "history": asdict(history)})
 
@@ -201,11 +200,6 @@ def _restore(
     tensors, about = found
     learner.load_state_dict({name[4:]: value for name, value in tensors.items() if name.startswith("now.")})
     best.update({name[5:]: value for name, value in tensors.items() if name.startswith("best.")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, i, key = name.split(".")
-            state.setdefault(int(i), {})[key] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    checkpoint.restore_optimiser(optimiser, tensors)
     generator.set_state(tensors["generator"])
     return History(**about["history"]), int(about["step"])  # type: ignore[arg-type, call-overload]

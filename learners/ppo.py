@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learners import checkpoint
+from learners.meta_train import Diverged
 from learners.rl2 import RL2
 
 
@@ -27,6 +28,7 @@ class PPO:
         discount: gamma, over the whole trial; smoothing: lambda of the advantage.
         clip: how far the ratio of probabilities may leave 1.
         entropy: weight of the entropy at the start; it falls to zero. value: weight of the value's error.
+        norm: the largest norm of a gradient.
         seed: of tasks, actions and minibatches. What update u draws depends on (seed, u) alone.
     """
 
@@ -61,16 +63,12 @@ class Learning:
     returns: list[float] = field(default_factory=list)
 
 
-class Diverged(RuntimeError):
-    """The loss stopped being a number."""
-
-
 @torch.no_grad()
-def collect(policy: RL2, env: VectorEnv[Any, Any, Any], steps: int, seed: int, greedy: bool = False) -> Rollout:
+def collect(policy: RL2, env: VectorEnv[Any, Any, Any], steps: int, seed: int) -> Rollout:
     """Run one trial of every task of an environment; the hidden state starts at zero and lives through its episodes.
 
     Args:
-        steps: of the trial; seed: of the tasks and actions; greedy: take the likeliest action.
+        steps: of the trial; seed: of the tasks and actions.
     """
     generator = torch.Generator().manual_seed(seed)
     observed, _ = env.reset(seed=seed)
@@ -81,7 +79,7 @@ def collect(policy: RL2, env: VectorEnv[Any, Any, Any], steps: int, seed: int, g
         x = policy.seen(torch.as_tensor(observed), action, reward, done)
         logits, value, h = policy(x[None], h)
         log_p = F.log_softmax(logits[0], -1)
-        action = log_p.argmax(-1) if greedy else torch.multinomial(log_p.exp(), 1, generator=generator)[:, 0]
+        action = torch.multinomial(log_p.exp(), 1, generator=generator)[:, 0]
         observed, got, ended, cut, _ = env.step(action.numpy())
         reward, done = torch.as_tensor(got, dtype=torch.float32), torch.as_tensor(np.logical_or(ended, cut))
         kept.append((x, action, log_p.gather(1, action[:, None])[:, 0], value[0], reward))
@@ -164,9 +162,7 @@ def _update(policy: RL2, optimiser: torch.optim.Optimizer, batch: Rollout, how: 
 
 def _save(path: Path, policy: RL2, optimiser: torch.optim.Optimizer, learning: Learning) -> None:
     tensors = {f"policy.{name}": value for name, value in policy.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    checkpoint.save(path, tensors, asdict(learning))
+    checkpoint.save(path, tensors | checkpoint.optimiser_tensors(optimiser), asdict(learning))
 
 
 def _restore(
@@ -174,11 +170,6 @@ def _restore(
 ) -> int:
     tensors, about = found
     policy.load_state_dict({n.removeprefix("policy."): v for n, v in tensors.items() if n.startswith("policy.")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, index, what = name.split(".")
-            state.setdefault(int(index), {})[what] = value
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+    checkpoint.restore_optimiser(optimiser, tensors)
     learning.returns.extend(about["returns"])
     return len(learning.returns)

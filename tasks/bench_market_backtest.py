@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from domains.market.returns import YEAR
+
 COST = 0.001  # of the value traded: 10 basis points for spread and commission, large American stocks
 SHARE = 0.25  # of the assets that are held long, and as many short
-YEAR = 252
 
 
 @dataclass(frozen=True)

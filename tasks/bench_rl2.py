@@ -1,21 +1,17 @@
 """RL2 on problems of its paper, beside rules that know how the tasks are drawn, on the same tasks."""
 
-import math
 import time
 from collections.abc import Callable
 
 import torch
-from scipy.stats import t
 
 from domains.errors import UserError
-from learners.ppo import collect
+from learners.metrics import mean_interval
 from learners.rl2 import RL2
 from tasks.bench import Asked, Row
-from tasks.problems import Problem, Recipe
+from tasks.problems import TRIALS, Problem, Recipe
 from tasks.settings import Settings
 
-TRIALS = 1000  # that everyone is tested on
-TEST = 1_000_003  # their seed; training draws from others
 PROBLEMS = ("bandit-5x10", "bandit-10x10", "bandit-5x100", "bandit-10x100", "mdp-10")
 METHODS = ("rl2", "without memory", "rules")
 DEFAULT = ("rl2", "rules")
@@ -49,19 +45,19 @@ def rl2(settings: Settings, asked: Asked, advance: Callable[[int], None], say: C
     torch.set_num_threads(1)
     rows: list[Row] = []
     for problem in [Problem.parse(name) for name in asked.domains or PROBLEMS]:
-        env, earned, speed = problem.env(TRIALS), {}, {}
+        earned, speed = {}, {}
         for recipe in (recipe for recipe in todo if recipe.problem == problem):
             method = METHODS[0] if recipe.memory else METHODS[1]
             policy, speed[method] = trained(settings, recipe, advance)
-            earned[method] = collect(policy, env, env.steps, TEST).reward.sum(0).double().numpy()
+            earned[method] = problem.earned(policy)
         if "rules" in (asked.methods or DEFAULT):
-            earned |= problem.rules(env, TEST)
+            earned |= problem.rules()
         for method, values in earned.items():
-            half = float(t.ppf(0.975, TRIALS - 1) * values.std(ddof=1) / math.sqrt(TRIALS))
+            mean, half = mean_interval(values)
             row = {"suite": "rl2", "domain": problem.name, "setting": f"{TRIALS} trials", "method": method}
-            row |= {"metric": "reward", "value": round(float(values.mean()), 3), "ci95": round(half, 3)}
+            row |= {"metric": "reward", "value": round(mean, 3), "ci95": round(half, 3)}
             rows.append(row | {"n": TRIALS, "steps_a_second": speed.get(method)})
-            say(f"{problem.name} {method}: {values.mean():.2f} ± {half:.2f}")
+            say(f"{problem.name} {method}: {mean:.2f} ± {half:.2f}")
     return rows
 
 

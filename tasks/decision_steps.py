@@ -1,6 +1,5 @@
 """The Prefect tasks of the flow ``meta_train_decisions``."""
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from domains.decisions import FAMILY
 from domains.errors import UserError
 from learners.ppo import Learning, Rollout, collect
 from learners.rl2 import RL2
@@ -17,12 +17,9 @@ from tasks import registry
 from tasks.artifacts import image_artifact
 from tasks.lineage import made_by
 from tasks.plots import plot_returns, plot_trial
-from tasks.problems import FAMILY, Problem, Recipe
+from tasks.problems import TEST, Problem, Recipe
 from tasks.progress import progress
 from tasks.settings import settings
-
-TRIALS = 1000  # that a policy is judged on
-TEST = 1_000_003  # their seed
 
 
 @dataclass(frozen=True)
@@ -32,9 +29,15 @@ class Plan:
     recipe: Recipe
     steps: str  # as asked, or empty
 
+    family = FAMILY
+
+    @property
+    def key(self) -> str:
+        return self.recipe.key
+
     @property
     def folder(self) -> Path:
-        return settings().home_path / "checkpoints" / self.recipe.key
+        return settings().home_path / "checkpoints" / self.key
 
 
 @task(cache_policy=NO_CACHE)
@@ -47,13 +50,6 @@ def plan_training(problem: str, updates: int | None) -> Plan:
 
 
 @task(cache_policy=NO_CACHE)
-def find_finished(plan: Plan) -> str | None:
-    """Return the version of an equal policy, if there is one."""
-    done = registry.find_by_key(settings(), plan.recipe.key)
-    return None if done is None else done.version
-
-
-@task(cache_policy=NO_CACHE)
 def train_and_register(plan: Plan) -> str:
     """Train the policy, from its last checkpoint if it was interrupted, and store it as a version."""
     torch.set_num_threads(1)
@@ -61,20 +57,11 @@ def train_and_register(plan: Plan) -> str:
     with progress(f"meta-train {FAMILY} {recipe.problem.name}", recipe.how.updates) as advance:
         policy, learning = recipe.train(plan.folder / "rl2.checkpoint", advance)
     show_learning(recipe, learning)
-    env = recipe.problem.env(TRIALS)
-    reward = float(collect(policy, env, env.steps, TEST).reward.sum(0).mean())
-    tags = {"key": recipe.key, "family": FAMILY, "problem": recipe.problem.name, "steps": plan.steps, **made_by()}
+    reward = {"reward": float(recipe.problem.earned(policy).mean())}
+    tags = {"key": plan.key, "family": FAMILY, "problem": recipe.problem.name, "steps": plan.steps, **made_by()}
     with tempfile.TemporaryDirectory() as folder:
         policy.save(Path(folder))
-        return registry.log_meta_model(settings(), FAMILY, Path(folder), {}, {"reward": reward}, tags)
-
-
-@task(cache_policy=NO_CACHE)
-def promote(plan: Plan, version: str) -> str:
-    """Put the policy into service and clear its checkpoints away; harmless to repeat."""
-    registry.promote(settings(), registry.meta_name(FAMILY), version, RL2.load)
-    shutil.rmtree(plan.folder, ignore_errors=True)
-    return version
+        return registry.log_meta_model(settings(), FAMILY, Path(folder), {}, reward, tags)
 
 
 @task(cache_policy=NO_CACHE)

@@ -40,9 +40,8 @@ def lineage(settings: Settings, model: Registered) -> dict[str, Any]:
         "created": f"{model.created:%Y-%m-%d %H:%M}",
     }
     if meta := model.name.startswith(registry.META_PREFIX):
-        kept: tuple[str, ...] = ("family", "revision", "steps", "learners", "sources", "for", "key", "code")
-        if "problem" in tags:
-            kept = ("family", "problem", "steps", "key", "code")
+        made_from = ("problem", "steps") if "problem" in tags else ("revision", "steps", "learners", "sources", "for")
+        kept: tuple[str, ...] = ("family", *made_from, "key", "code")
     else:
         found |= {key: params.get(key, UNKNOWN) for key in ("k", "draws", "strategy")}
         kept = ("method", "seed", "revision", "content_hash", "encoder", "meta_version", "meta_key", "key", "code")

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -20,7 +21,7 @@ from tasks.lineage import made_by
 from tasks.progress import progress
 from tasks.settings import settings
 from tasks.similarity import examples_read, family_domains, make_map, nearest_sources
-from tasks.smoke import meta_smoke_test
+from tasks.smoke import smoke_test_for
 from tasks.training import (
     RECIPES,
     Recipe,
@@ -117,8 +118,19 @@ def choose_sources(plan: Plan, near: Nearest | None, revision: str) -> Plan:
     return replace(plan, domains=domains, key=key, folder=s.home_path / "checkpoints" / key, asked=asked)
 
 
+class Planned(Protocol):
+    """What is the same of every meta-training."""
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def folder(self) -> Path: ...
+
+
 @task(cache_policy=NO_CACHE)
-def find_finished(plan: Plan) -> str | None:
+def find_finished(plan: Planned) -> str | None:
     """Return the version of an equal meta-model, if there is one."""
     done = registry.find_by_key(settings(), plan.key)
     return None if done is None else done.version
@@ -160,9 +172,10 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
 
 
 @task(cache_policy=NO_CACHE)
-def promote(plan: Plan, version: str) -> str:
+def promote(plan: Planned, version: str) -> str:
     """Put the meta-model into service and clear its checkpoints away; harmless to repeat."""
-    registry.promote(settings(), registry.meta_name(plan.family), version, meta_smoke_test)
+    s, name = settings(), registry.meta_name(plan.family)
+    registry.promote(s, name, version, smoke_test_for(s, registry.get(s, name, version)))
     shutil.rmtree(plan.folder, ignore_errors=True)
     return version
 

@@ -16,14 +16,14 @@ from domains.decisions.mdp import TabularMDPs
 from domains.decisions.trials import sizes
 from domains.errors import UserError
 from learners.bandits import RULES, play
-from learners.ppo import PPO, Learning, train
+from learners.ppo import PPO, Learning, collect, train
 from learners.psrl import play_psrl
 from learners.rl2 import RL2
 
-FAMILY = "decisions"
 DEFAULT = "bandit-5x10"
 LONGEST = 1000  # steps of a trial: the update goes back through all of them
 HIDDEN = 64
+TRIALS, TEST = 1000, 1_000_003  # that everyone is tested on, and their seed; training draws from others
 STEPS = 50_000  # of a batch of trials, about
 
 
@@ -63,11 +63,17 @@ class Problem:
     def env(self, trials: int) -> Bandits | TabularMDPs:
         return Bandits(trials, self.arms, self.length) if self.arms else TabularMDPs(trials, self.length)
 
-    def rules(self, env: Bandits | TabularMDPs, seed: int) -> dict[str, np.ndarray]:
-        """Return what each rule that knows how tasks are drawn earns in every trial."""
+    def earned(self, policy: RL2) -> np.ndarray:
+        """Return what a policy earns in every test trial."""
+        env = self.env(TRIALS)
+        return collect(policy, env, env.steps, TEST).reward.sum(0).double().numpy()
+
+    def rules(self) -> dict[str, np.ndarray]:
+        """Return what each rule that knows how tasks are drawn earns in every test trial."""
+        env = self.env(TRIALS)
         if isinstance(env, TabularMDPs):
-            return {"PSRL": play_psrl(env, seed)}
-        return {name: play(make(self.length), env, seed) for name, make in RULES.items()}
+            return {"PSRL": play_psrl(env, TEST)}
+        return {name: play(make(self.length), env, TEST) for name, make in RULES.items()}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from domains.decisions import FAMILY as DECISIONS
 from domains.domain import Domain, Family
 from domains.errors import UserError
 from learners.classifier import Classifier
@@ -11,7 +12,6 @@ from learners.meta_model import MetaModel
 from learners.rl2 import RL2
 from tasks.encoding import ENCODERS, encode
 from tasks.prediction import family_read
-from tasks.problems import FAMILY
 from tasks.registry import META_PREFIX, Registered, SmokeTest
 from tasks.settings import Settings
 
@@ -41,10 +41,8 @@ def smoke_test_for(settings: Settings, model: Registered) -> SmokeTest:
     Raises:
         UserError: it reads features of another encoder than today's, so that it would predict nonsense in service.
     """
-    if model.tags.get("family") == FAMILY:
-        return RL2.load
     if model.name.startswith(META_PREFIX):
-        return meta_smoke_test
+        return RL2.load if model.tags.get("family") == DECISIONS else meta_smoke_test
     return smoke_test(_sample(settings, model, family_read(model)))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from domains.errors import UserError
-from domains.market.returns import YEAR, log, log_prices, realised_volatility
+from domains.market.returns import YEAR, log, log_prices, realised_volatility, terciles
 
 #: Name and meaning of every feature, in the order of ``x``. "Vol" is the realised volatility of the trailing
 #: 252 days; a log ratio is log(quantity / vol).
@@ -63,7 +63,6 @@ def features(prices: pd.DataFrame) -> pd.DataFrame:
         )
     vol = realised_volatility(returns, YEAR).clip(lower=LEAST_VOL)
     volatility = {days: realised_volatility(returns, days) for days in (5, 10, 20, 60)}
-    past_year = volatility[5].rolling(YEAR)
     squares, falls = (part.pow(2).rolling(20).sum() for part in (returns, returns.clip(upper=0)))
 
     def log_ratio(quantity: pd.DataFrame) -> pd.DataFrame:
@@ -72,10 +71,11 @@ def features(prices: pd.DataFrame) -> pd.DataFrame:
     def scaled_return(days: int) -> pd.DataFrame:
         return logs.diff(days) / vol / np.sqrt(days)
 
+    lower, upper = terciles(volatility[5])
     columns = {f"vol_{days}": log_ratio(volatility[days]) for days in volatility} | {
-        "rank_5": 2 * past_year.rank(pct=True) - 1,
-        "low_tercile": log_ratio(past_year.quantile(1 / 3)),
-        "high_tercile": log_ratio(past_year.quantile(2 / 3)),
+        "rank_5": 2 * volatility[5].rolling(YEAR).rank(pct=True) - 1,
+        "low_tercile": log_ratio(lower),
+        "high_tercile": log_ratio(upper),
         **{f"return_{days}": scaled_return(days) for days in (5, 20, 60)},
         "largest_20": log_ratio(returns.abs().rolling(20).max()),
         "downside_20": 2 * falls / squares.clip(lower=LEAST_VOL**2) - 1,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from domains.errors import UserError
-from domains.market.returns import YEAR, log_prices, realised_volatility
+from domains.market.returns import coming_returns, log_prices, realised_volatility, terciles
 
 #: Trading days that a label looks ahead: the label of day t is known at the close of day t + HORIZON.
 HORIZON = 5
@@ -31,9 +31,8 @@ def volatility_state(prices: pd.DataFrame) -> pd.DataFrame:
         UserError: the prices are not usable.
     """
     volatility = realised_volatility(log_prices(prices).diff(), HORIZON)
-    past_year = volatility.rolling(YEAR)
     coming = volatility.shift(-HORIZON).to_numpy()
-    lower, upper = (past_year.quantile(share).to_numpy() for share in (1 / 3, 2 / 3))
+    lower, upper = (tercile.to_numpy() for tercile in terciles(volatility))
     state = (coming > lower).astype(np.int8) + (coming > upper).astype(np.int8)
     known = np.isfinite(coming) & np.isfinite(lower)
     return pd.DataFrame(np.where(known, state, UNKNOWN).astype(np.int8), prices.index, prices.columns)
@@ -45,7 +44,7 @@ def direction(prices: pd.DataFrame) -> pd.DataFrame:
     Raises:
         UserError: the prices are not usable.
     """
-    coming = _coming_returns(prices)
+    coming = coming_returns(log_prices(prices), HORIZON)
     return coming.gt(0).astype(np.int8).where(coming.notna(), UNKNOWN)
 
 
@@ -61,16 +60,10 @@ def cross_section(prices: pd.DataFrame) -> pd.DataFrame:
     assets = prices.shape[1]
     if assets < 3:
         raise UserError(f"prices: {assets} assets, a rank among assets needs 3 or more; add some or take another rule")
-    ranks = _coming_returns(prices).rank(axis=1)
+    ranks = coming_returns(log_prices(prices), HORIZON).rank(axis=1)
     thirds = np.ceil(3 * ranks.to_numpy() / assets) - 1
     known = np.isfinite(thirds)
     return pd.DataFrame(np.where(known, thirds, UNKNOWN).astype(np.int8), prices.index, prices.columns)
-
-
-def _coming_returns(prices: pd.DataFrame) -> pd.DataFrame:
-    """Return log(p_{t+5} / p_t) [dates, assets]; NaN on the last HORIZON dates."""
-    logs = log_prices(prices)
-    return logs.shift(-HORIZON) - logs
 
 
 #: Label rules by name: prices [dates, assets] to int8 [dates, assets].

@@ -7,7 +7,7 @@ import pandas as pd
 
 from domains.market.features import LEAST_VOL, WARM_UP, features
 from domains.market.labels import HORIZON, RULES
-from domains.market.returns import YEAR, log_prices, realised_volatility
+from domains.market.returns import YEAR, coming_returns, log_prices, realised_volatility, terciles
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ class Panel:
         table, logs = features(prices), log_prices(prices)
         returns = logs.diff()
         past = {days: realised_volatility(returns, days) for days in (1, HORIZON, 22)}
-        year = past[HORIZON].rolling(YEAR)
 
         def days(frame: pd.DataFrame) -> np.ndarray:
             return frame.to_numpy()[WARM_UP:]
@@ -60,7 +59,7 @@ class Panel:
             returns=days(returns),
             volatility=np.stack([days(frame) for frame in past.values()], -1),
             year_volatility=days(realised_volatility(returns, YEAR).clip(lower=LEAST_VOL)),
-            terciles=np.stack([days(year.quantile(share)) for share in (1 / 3, 2 / 3)], -1),
+            terciles=np.stack(list(map(days, terciles(past[HORIZON]))), -1),
             coming_volatility=days(past[HORIZON].shift(-HORIZON)),
-            coming_return=days(logs.shift(-HORIZON) - logs),
+            coming_return=days(coming_returns(logs, HORIZON)),
         )

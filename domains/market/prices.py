@@ -72,10 +72,8 @@ def _check_splits(prices: pd.DataFrame) -> None:
     ratios = np.log([*SPLITS, *(1 / n for n in SPLITS)])
     for row, column in np.argwhere(np.abs(moves) > np.log(min(SPLITS)) - NEAR):
         move, before = moves[row, column], moves[max(row - BEFORE, 0) : row, column]
-        usual, after = (
-            np.sqrt(np.mean(before**2)) if 3 * row >= BEFORE else np.inf,
-            np.abs(moves[row + 1 : row + 1 + AFTER, column]),
-        )
+        usual = np.sqrt(np.mean(before**2)) if 3 * row >= BEFORE else np.inf
+        after = np.abs(moves[row + 1 : row + 1 + AFTER, column])
         sudden = abs(move) > JUMP * usual and (after <= USUAL * usual).all() and usual > 0
         if sudden and np.abs(move - ratios).min() < NEAR:
             many = round(float(np.exp(abs(move))))

@@ -23,6 +23,17 @@ def log_prices(prices: pd.DataFrame) -> pd.DataFrame:
     return log(check_prices(prices))
 
 
+def coming_returns(logs: pd.DataFrame, days: int) -> pd.DataFrame:
+    """Return log(p_{t+days} / p_t) [dates, assets] of log prices; NaN on the last ``days`` dates."""
+    return logs.shift(-days) - logs
+
+
+def terciles(volatility: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the lower and upper tercile of a volatility's trailing year [dates, assets]."""
+    past_year = volatility.rolling(YEAR)
+    return past_year.quantile(1 / 3), past_year.quantile(2 / 3)
+
+
 def realised_volatility(returns: pd.DataFrame, days: int) -> pd.DataFrame:
     """Return sqrt(mean of r^2 over the last ``days`` days) [dates, assets]: daily, around zero.
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from domains.errors import UserError
 from domains.market.labels import HORIZON
+from domains.market.returns import YEAR
 from domains.market.windows import Window
 
 #: Days of a support; days judged after the first support of a regime, and after each later one.
@@ -87,7 +88,7 @@ def _inside(dates: pd.DatetimeIndex, regime: Window) -> tuple[int, int]:
     """Return the positions of the regime's first and last day."""
     first = int(dates.searchsorted(pd.Timestamp(regime.start), side="left"))
     end = int(dates.searchsorted(pd.Timestamp(regime.end), side="right"))
-    if first < 252 + HORIZON or first >= end:
+    if first < YEAR + HORIZON or first >= end:
         raise UserError(
             f"{regime.name}: a year of days with features is needed before {regime.start}, and days after; there are "
             f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"

@@ -4,9 +4,10 @@ import pytest
 
 from domains.errors import UserError
 from learners.rl2 import RL2
-from tasks import bench, decision_steps, registry
+from tasks import bench, decision_steps, meta_train_steps, registry
 from tasks.bench import Asked
 from tasks.bench_rl2 import recipes, rl2
+from tasks.listing import versions_of
 from tasks.problems import Problem, Recipe
 from tasks.smoke import smoke_test_for
 
@@ -32,19 +33,21 @@ def test_a_key_differs_where_the_policy_would():
 
 
 def test_a_policy_is_trained_once_registered_and_in_service(settings, monkeypatch):
-    monkeypatch.setattr(decision_steps, "settings", lambda: settings)
+    for module in (decision_steps, meta_train_steps):
+        monkeypatch.setattr(module, "settings", lambda: settings)
     do, pictures = decision_steps, []
     monkeypatch.setattr(do, "image_artifact", lambda key, png, title: pictures.append((key, png[:4])))
     plan = do.plan_training.fn("bandit-2x5", 2)
-    assert do.find_finished.fn(plan) is None
-    version = do.promote.fn(plan, do.train_and_register.fn(plan))
+    assert meta_train_steps.find_finished.fn(plan) is None
+    version = meta_train_steps.promote.fn(plan, do.train_and_register.fn(plan))
     do.report.fn(plan, version)
-    assert do.find_finished.fn(do.plan_training.fn("bandit-2x5", 2)) == version
+    assert meta_train_steps.find_finished.fn(do.plan_training.fn("bandit-2x5", 2)) == version
     assert not plan.folder.exists()
     model = registry.champion(settings, "meta-decisions")
     assert RL2.load(model.folder).actions == 2
     assert 1.5 < model.metrics["reward"] < 4
     smoke_test_for(settings, model)(model.folder)
+    assert [shown.version for shown in versions_of(settings, "meta-decisions")] == [version]
     assert pictures == [("meta-train-decisions-rl2", b"\x89PNG"), ("meta-train-decisions-trial", b"\x89PNG")]
 
 
