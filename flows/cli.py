@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from domains.errors import UserError
-from flows import data_commands, domains_commands, drift_commands, models_commands
+from flows import data_commands, decision_commands, domains_commands, drift_commands, models_commands
 from flows.terminal import (
     INTERRUPTED,
     AsJson,
@@ -37,7 +37,7 @@ app.command()(drift_commands.drift)
 K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
 Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each interval.")]
 Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
-Family = Annotated[str, typer.Option("--family", help="text, vision or market.")]
+Family = Annotated[str, typer.Option("--family", help="text, vision, market, or decisions for RL2.")]
 
 QUICK = {"adapt", "domains", "models", "predict", "reconcile", "status", "watch"}  # forked off where acclimate up runs
 
@@ -102,10 +102,15 @@ def meta_train(
 ) -> None:
     """Meta-train the learners of a family on its source domains.
 
+    Of decisions a learner is RL2 by the name of what it plays, as bandit-k5-n10 or mdp-n10.
+
     Example: acclimate meta-train --family text --learner ridge --learner protonet
     """
+    from domains.decisions import DECISIONS
     from tasks.settings import families
 
+    if family == DECISIONS:
+        return decision_commands.meta_train(steps, learner or (), sources, target, as_json)
     families([family])
     from tasks.meta_train_steps import Nearest, plan_meta_training
 
@@ -217,7 +222,7 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, orchestration or faults."
+            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, orchestration, faults or rl2."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
@@ -253,7 +258,8 @@ def bench(
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
     way to compute them. drift: how often drift is found in new examples where there is none and where there is, and
     changes of regime of stocks. orchestration: from a commit to a decision, of one domain and of 200, with a real
-    server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good.
+    server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good. rl2: a
+    policy that learns within a trial, beside plain strategies for bandits and decision processes.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """

@@ -17,7 +17,7 @@ from tasks.settings import Settings
 
 SUITES = (
     *("quick", "adapt", "suggest", "omniglot", "miniimagenet", "lake", "speed"),
-    *("drift", "orchestration", "faults"),
+    *("drift", "orchestration", "faults", "rl2"),
 )
 SHOTS = (1, 5, 10)
 ROUNDS = 7  # of the suite speed
@@ -96,6 +96,10 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         from tasks.bench_drift import bench_drift
 
         return bench_drift(settings, asked, say)
+    if suite == "rl2":
+        from tasks.bench_rl2 import bench_rl2
+
+        return bench_rl2(settings, asked, say)
     if suite == "speed":
         from tasks.bench_speed import speed
 

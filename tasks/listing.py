@@ -3,6 +3,7 @@
 from typing import Any
 
 from domains import catalogue
+from domains.decisions import DECISIONS
 from domains.domain import FAMILIES, Domain, check_name
 from domains.errors import UserError
 from domains.source import Source
@@ -89,7 +90,9 @@ def versions_of(settings: Settings, name: str) -> list[registry.Registered]:
     Raises:
         UserError: the name is neither a domain's nor a meta-model's, or nothing is registered under it.
     """
-    if not (name.startswith(registry.META_PREFIX) and name.removeprefix(registry.META_PREFIX) in FAMILIES):
+    if not (
+        name.startswith(registry.META_PREFIX) and name.removeprefix(registry.META_PREFIX) in (*FAMILIES, DECISIONS)
+    ):
         check_name(name)
     found = registry.versions(settings, name)
     if not found:

@@ -1,0 +1,79 @@
+"""RL2 beside plain strategies on the same trials: bandits and decision processes."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t
+
+from learners.playing import Recurrent, play
+from learners.rl2 import RL2
+from tasks.bench import Asked, Row
+from tasks.bench_fewshot import stopwatch
+from tasks.games import Game, games
+from tasks.progress import progress
+from tasks.rivals import INDICES, rivals
+from tasks.settings import Settings
+
+TRIALS = 1000
+DEFAULT = ("bandit-k5-n10", "bandit-k10-n10", "bandit-k5-n100", "bandit-k10-n100", "mdp-n10")
+#: Seeds of the trials that are compared on, and of those that strategies are tuned on; training draws its own.
+TEST, TUNE = 1_000_003, 2_000_003
+
+
+def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = print) -> list[Row]:
+    """Return what every player gains in the same trials of every game, and how RL2 compares with the best index.
+
+    Protocol: 1,000 trials that no training saw; every player meets the same trials, and for the same action at the same
+    time the same chances. Mean reward of a trial with a 95 % Student-t interval over trials; differences are paired.
+
+    Raises:
+        UserError: there is no such game.
+    """
+    rows: list[Row] = []
+    for game in games(asked.domains or DEFAULT):
+        chosen = game.asked(asked.steps, settings.seed)
+        with progress(f"train {chosen.name}", chosen.how.iterations) as advance:
+            policy, seconds = trained(chosen, settings.home_path / "bench" / "rl2", advance)
+        rows += compared(chosen, policy, asked.draws or TRIALS, settings.seed, seconds)
+        say(f"{chosen.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == chosen.name))
+    return rows
+
+
+def trained(game: Game, folder: Path, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, float]:
+    """Return a trained policy and the CPU seconds that it took; a training that was done before is not done again."""
+    path = folder / f"{game.name}-{game.key}.checkpoint"
+    with stopwatch(path.with_suffix(".seconds")) as spent:
+        policy, _ = game.train(path, advance)
+    return policy, spent()
+
+
+def compared(game: Game, policy: RL2, trials: int, seed: int, seconds: float) -> list[Row]:
+    """Return a row a player, and RL2's paired difference from the best plain strategy where there are indices."""
+    envs, steps = game.make(trials), game.how.steps
+    players = {"rl2": Recurrent(policy)} | dict(rivals(game, TUNE + seed))
+    gains = {name: play(envs, player, steps, TEST + seed)[0].sum(0) for name, player in players.items()}
+    rows = [row_of(game, name, "reward of a trial", gain) for name, gain in gains.items()]
+    rows[0]["seconds"] = round(seconds, 1)
+    others = [name for name in gains if name in INDICES] or [name for name in gains if name not in ("rl2", "random")]
+    first = max(others, key=lambda name: gains[name].mean())
+    share = 100 * (gains["rl2"] - gains[first]) / gains[first].mean()
+    return [*rows, row_of(game, "rl2", f"% more than {first}", share)]
+
+
+def row_of(game: Game, method: str, metric: str, values: Sequence[float] | np.ndarray) -> Row:
+    """Return the row of a figure from its value in every trial."""
+    n = len(values)
+    half = t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n) if n > 1 else 0.0
+    return {
+        "suite": "rl2",
+        "domain": game.name,
+        "setting": f"{game.how.steps} steps",
+        "method": method,
+        "metric": metric,
+        "value": round(float(np.mean(values)), 4),
+        "ci95": round(float(half), 4),
+        "n": n,
+        "seconds": None,
+    }

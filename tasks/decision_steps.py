@@ -1,0 +1,152 @@
+"""The Prefect tasks of the flow ``meta_train_decisions``. They hand on paths and names; tensors stay inside."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from safetensors.torch import load_file, save_file
+
+from domains.decisions import DECISIONS as FAMILY
+from domains.decisions.spaces import sizes
+from domains.errors import UserError
+from learners.playing import Recurrent
+from learners.policies import Policies
+from learners.rl2 import RL2
+from learners.rl2_train import Curve
+from tasks import registry
+from tasks.artifacts import image_artifact, table_artifact
+from tasks.bench_rl2 import TRIALS, compared
+from tasks.games import Game, games
+from tasks.lineage import made_by
+from tasks.plot_decisions import plot_curve, plot_trial
+from tasks.progress import progress
+from tasks.settings import settings
+from tasks.smoke import policies_smoke_test
+
+RECIPE = ("bandit-k5-n10", "bandit-k10-n10")  # a few minutes; any other of ``tasks.games.NAMES`` can be asked for
+SHOWN = 3_000_003  # seed of the trial that is shown
+
+
+@dataclass(frozen=True)
+class DecisionPlan:
+    """Which games to train RL2 on, by name with the recipe, and the folder for checkpoints."""
+
+    games: Mapping[str, Game]
+    key: str
+    folder: Path
+    asked: Mapping[str, str]
+
+
+@task(cache_policy=NO_CACHE)
+def plan_decisions(names: Sequence[str] = (), iterations: int | None = None) -> DecisionPlan:
+    """Resolve the games and their recipes.
+
+    Raises:
+        UserError: there is no such game, or fewer than one iteration.
+    """
+    if iterations is not None and iterations < 1:
+        raise UserError(f"steps = {iterations}: at least 1 is needed")
+    s = settings()
+    chosen = {game.name: game.asked(iterations, s.seed) for game in games(names or RECIPE)}
+    key = hashlib.sha256("\n".join(game.key for game in chosen.values()).encode()).hexdigest()[:16]
+    asked = {"steps": "" if iterations is None else str(iterations), "learners": ",".join(names), "sources": "all"}
+    return DecisionPlan(chosen, key, s.home_path / "checkpoints" / key, asked | {"for": ""})
+
+
+@task(cache_policy=NO_CACHE)
+def find_finished(plan: DecisionPlan) -> str | None:
+    """Return the version of an equal model, if there is one."""
+    done = registry.find_by_key(settings(), plan.key)
+    return None if done is None else done.version
+
+
+@task(cache_policy=NO_CACHE, task_run_name="train {name}")
+def train(plan: DecisionPlan, name: str) -> Curve:
+    """Train one policy, from its last checkpoint if it was interrupted."""
+    game = plan.games[name]
+    with progress(f"meta-train {FAMILY} {name}", game.how.iterations) as advance:
+        policy, curve = game.train(plan.folder / f"{name}.checkpoint", advance)
+    save_file(policy.state_dict(), plan.folder / f"{name}.trained")
+    return curve
+
+
+@task(cache_policy=NO_CACHE)
+def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
+    """Compare the policies with plain strategies on trials of their own, and register them as one model."""
+    s, policies, about, metrics = settings(), {}, {}, {}
+    with progress(f"compare {FAMILY} strategies", len(curves)) as advance:
+        for name, curve in curves.items():
+            game = plan.games[name]
+            policies[name] = _empty(game)
+            policies[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
+            scores = compared(game, policies[name], TRIALS, s.seed, 0.0)
+            about[name] = {"how": asdict(game.how), "curve": _finite(asdict(curve)), "scores": scores}
+            metrics[f"{name}_reward"] = scores[0]["value"]
+            advance(1)
+    tags = {"key": plan.key, "family": FAMILY, "revision": "HEAD", **plan.asked, **made_by()}
+    with tempfile.TemporaryDirectory() as folder:
+        Policies(policies, about).save(Path(folder))
+        return registry.log_meta_model(s, FAMILY, Path(folder), {"games": ",".join(policies)}, metrics, tags)
+
+
+@task(cache_policy=NO_CACHE)
+def promote(plan: DecisionPlan, version: str) -> str:
+    """Put the model into service and clear its checkpoints away; harmless to repeat."""
+    registry.promote(settings(), registry.meta_name(FAMILY), version, policies_smoke_test)
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    return version
+
+
+@task(cache_policy=NO_CACHE)
+def report(plan: DecisionPlan, version: str) -> str:
+    """Leave artifacts for every game: learning curve, one trial, and scores beside plain strategies."""
+    done = Policies.load(registry.get(settings(), registry.meta_name(FAMILY), version).folder)
+    for name, policy in done.policies.items():
+        about = done.about[name]
+        scores = {row["method"]: row for row in about["scores"] if row["metric"] == "reward of a trial"}
+        curve, title = about["curve"], f"RL2 learns {name}"
+        others = {method: row["value"] for method, row in scores.items() if method not in ("rl2", "random")}
+        best = max(others, key=lambda method: others[method], default="")
+        lines = {method: gain for method, gain in others.items() if method in (best, "thompson")}
+        picture = plot_curve(title, curve["iteration"], curve["reward"], curve["validation_reward"], lines)
+        image_artifact(f"meta-train-{FAMILY}-{name}", picture, title)
+        title = f"RL2 in one trial of {name}"
+        image_artifact(f"trial-{FAMILY}-{name}", plot_trial(title, *one_trial(plan.games[name], policy)), title)
+        rows = [{"player": m, "reward": f"{row['value']:.2f} ± {row['ci95']:.2f}"} for m, row in scores.items()]
+        text = f"{name}: reward of a trial, mean over {TRIALS:,} trials with its 95 % interval; version {version}"
+        table_artifact(f"scores-{FAMILY}-{name}", rows, text)
+    return version
+
+
+def one_trial(game: Game, policy: RL2) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Return the policy's probabilities [T, A], actions [T] and rewards [T] in one trial, and the actions' names."""
+    envs, player, kept = game.make(1), Recurrent(policy), []
+    observation, _ = envs.reset(seed=SHOWN, options={"trial": True})
+    player.begin(1, game.how.steps)
+    for _ in range(game.how.steps):
+        action = player.act(observation)
+        observation, reward, ended, cut, _ = envs.step(action)
+        player.learn(action, reward, ended | cut, observation)
+        kept.append((torch.softmax(player.logits[0], 0).numpy(), action[0], reward[0]))
+    p, actions, rewards = (np.array(part) for part in zip(*kept, strict=True))
+    chances = getattr(envs, "p", None)
+    named = [f"action {a}" if chances is None else f"pays {100 * chances[0, a]:.0f} %" for a in range(p.shape[1])]
+    return p, actions, rewards, named
+
+
+def _empty(game: Game) -> RL2:
+    found = sizes(game.make(1))
+    return RL2(found.observations, found.actions, game.hidden)
+
+
+def _finite(curve: dict[str, list[float]]) -> dict[str, list[float | None]]:
+    """Return a curve without what JSON has no word for."""
+    return json.loads(json.dumps({k: [v if np.isfinite(v) else None for v in values] for k, values in curve.items()}))
