@@ -32,7 +32,7 @@ class RL2(nn.Module):
         self.observations, self.actions, self.hidden, self.memory = observations, actions, hidden, memory
         self.gru = nn.GRU(observations + actions + 2, hidden)
         self.policy, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
-        nn.init.orthogonal_(self.gru.weight_hh_l0)
+        nn.init.orthogonal_(self.gru.get_parameter("weight_hh_l0"))
         nn.init.normal_(self.policy.weight, std=0.01)  # all actions are likely at first
         for module in (self.policy, self.value):
             nn.init.zeros_(module.bias)

@@ -2,21 +2,25 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.stats import t
 
 from learners.playing import Recurrent, play
 from learners.rl2 import RL2
+from learners.rl2_train import throughput
 from tasks.bench import Asked, Row
 from tasks.bench_fewshot import stopwatch
-from tasks.games import Game, games
+from tasks.games import Game, empty, games
 from tasks.progress import progress
 from tasks.rivals import INDICES, rivals
 from tasks.settings import Settings
 
 TRIALS = 1000
+ROUNDS, REPEATS = 8, 5  # iterations a measurement of speed, and measurements
 DEFAULT = ("bandit-k5-n10", "bandit-k10-n10", "bandit-k5-n100", "bandit-k10-n100", "mdp-n10")
 #: Seeds of the trials that are compared on, and of those that strategies are tuned on; training draws its own.
 TEST, TUNE = 1_000_003, 2_000_003
@@ -37,6 +41,8 @@ def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = pri
         with progress(f"train {chosen.name}", chosen.how.iterations) as advance:
             policy, seconds = trained(chosen, settings.home_path / "bench" / "rl2", advance)
         rows += compared(chosen, policy, asked.draws or TRIALS, settings.seed, seconds)
+        if chosen.name == DEFAULT[0]:
+            rows.append(speed(chosen, settings.seed))
         say(f"{chosen.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == chosen.name))
     return rows
 
@@ -60,6 +66,18 @@ def compared(game: Game, policy: RL2, trials: int, seed: int, seconds: float) ->
     first = max(others, key=lambda name: gains[name].mean())
     share = 100 * (gains["rl2"] - gains[first]) / gains[first].mean()
     return [*rows, row_of(game, "rl2", f"% more than {first}", share)]
+
+
+def speed(game: Game, seed: int) -> Row:
+    """Return the row of environment steps a second while training as the recipe does, on one core.
+
+    Counted: steps that were played and learned from (every one ``epochs`` times), over the wall-clock time of both;
+    validation and checkpoints left out.
+    """
+    torch.set_num_threads(1)
+    policy, how = empty(game), replace(game.how, iterations=ROUNDS)
+    found = [throughput(policy, game.make(game.trials), replace(how, seed=seed + i)) for i in range(REPEATS)]
+    return row_of(game, "rl2", "steps a second in training", found)
 
 
 def row_of(game: Game, method: str, metric: str, values: Sequence[float] | np.ndarray) -> Row:

@@ -15,7 +15,6 @@ from prefect.cache_policies import NO_CACHE
 from safetensors.torch import load_file, save_file
 
 from domains.decisions import DECISIONS as FAMILY
-from domains.decisions.spaces import sizes
 from domains.errors import UserError
 from learners.playing import Recurrent
 from learners.policies import Policies
@@ -24,7 +23,7 @@ from learners.rl2_train import Curve
 from tasks import registry
 from tasks.artifacts import image_artifact, table_artifact
 from tasks.bench_rl2 import TRIALS, compared
-from tasks.games import Game, games
+from tasks.games import Game, empty, games
 from tasks.lineage import made_by
 from tasks.plot_decisions import plot_curve, plot_trial
 from tasks.progress import progress
@@ -85,7 +84,7 @@ def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
     with progress(f"compare {FAMILY} strategies", len(curves)) as advance:
         for name, curve in curves.items():
             game = plan.games[name]
-            policies[name] = _empty(game)
+            policies[name] = empty(game)
             policies[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
             scores = compared(game, policies[name], TRIALS, s.seed, 0.0)
             about[name] = {"how": asdict(game.how), "curve": _finite(asdict(curve)), "scores": scores}
@@ -140,11 +139,6 @@ def one_trial(game: Game, policy: RL2) -> tuple[np.ndarray, np.ndarray, np.ndarr
     chances = getattr(envs, "p", None)
     named = [f"action {a}" if chances is None else f"pays {100 * chances[0, a]:.0f} %" for a in range(p.shape[1])]
     return p, actions, rewards, named
-
-
-def _empty(game: Game) -> RL2:
-    found = sizes(game.make(1))
-    return RL2(found.observations, found.actions, game.hidden)
 
 
 def _finite(curve: dict[str, list[float]]) -> dict[str, list[float | None]]:

@@ -55,24 +55,38 @@ class Game:
     ) -> tuple[RL2, Curve]:
         """Train a policy, going on from the checkpoint at ``path`` if there is one. On one thread: see ``train``."""
         torch.set_num_threads(1)
-        envs = self.make(self.trials)
-        found = sizes(envs)
-        with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
-            torch.manual_seed(self.how.seed)
-            policy = RL2(found.observations, found.actions, self.hidden, memory)
-        return policy, train(policy, envs, self.make(VALIDATION), self.how, path, advance)
+        policy = empty(self, memory)
+        return policy, train(policy, self.make(self.trials), self.make(VALIDATION), self.how, path, advance)
+
+
+def empty(game: Game, memory: bool = True) -> RL2:
+    """Return a policy of a game's sizes as it is before training.
+
+    Raises:
+        UserError: the environment's spaces do not fit; see ``sizes``.
+    """
+    found = sizes(game.make(1))
+    with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
+        torch.manual_seed(game.how.seed)
+        return RL2(found.observations, found.actions, game.hidden, memory)
+
+
+def long(steps: int) -> PPO:
+    """Return how trials of many steps are learned: often, from few trials, with credit that reaches far back."""
+    return PPO(iterations=600, steps=steps, epochs=4, minibatches=4, rate=5e-3, discount=0.95, trace=0.9, every=50)
 
 
 def bandit(arms: int, pulls: int) -> Game:
     """Return k-armed Bernoulli bandits of n pulls."""
-    how = PPO(iterations=300, steps=pulls, every=30)
-    return Game(f"bandit-k{arms}-n{pulls}", lambda n: Bandits(n, arms), 1024 if pulls <= 10 else 256, 48, how)
+    name = f"bandit-k{arms}-n{pulls}"
+    if pulls <= 10:
+        return Game(name, lambda n: Bandits(n, arms), 1024, 48, PPO(iterations=300, steps=pulls, every=30))
+    return Game(name, lambda n: Bandits(n, arms), 64, 64, long(pulls))
 
 
 def mdp(episodes: int) -> Game:
     """Return tabular decision processes of n episodes of HORIZON steps."""
-    how = PPO(iterations=300, steps=HORIZON * episodes, every=30)
-    return Game(f"mdp-n{episodes}", lambda n: TabularMDPs(n, horizon=HORIZON), 256, 64, how)
+    return Game(f"mdp-n{episodes}", lambda n: TabularMDPs(n, horizon=HORIZON), 64, 64, long(HORIZON * episodes))
 
 
 #: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.

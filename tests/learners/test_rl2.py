@@ -143,7 +143,7 @@ def test_a_ratio_beyond_the_clip_has_no_gradient():
 
 
 def test_rl2_learns_to_explore_a_small_bandit_in_seconds():
-    how = PPO(iterations=40, steps=6, epochs=2, minibatches=2, every=20, rate=1e-2)
+    how = PPO(iterations=60, steps=6, epochs=4, minibatches=4, every=20, rate=1e-2, trace=0.9)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         policy = RL2(1, 2, 16)
