@@ -1,4 +1,4 @@
-"""RL2 beside plain strategies on the same trials: bandits and decision processes."""
+"""RL2 beside plain strategies on the same trials: bandits, decision processes and market regimes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from learners.rl2 import RL2
 from learners.rl2_train import throughput
 from tasks.bench import Asked, Row
 from tasks.bench_fewshot import stopwatch
+from tasks.bench_rl2_market import GAME, bench_stocks
 from tasks.games import Game, empty, games
 from tasks.progress import progress
 from tasks.rivals import INDICES, rivals
@@ -36,7 +37,9 @@ def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = pri
         UserError: there is no such game.
     """
     rows: list[Row] = []
-    for game in games(asked.domains or DEFAULT):
+    names = asked.domains or (*DEFAULT, GAME)
+    todo = games([name for name in names if name != GAME])
+    for game in todo:
         chosen = game.asked(asked.steps, settings.seed)
         with progress(f"train {chosen.name}", chosen.how.iterations) as advance:
             policy, seconds = trained(chosen, settings.home_path / "bench" / "rl2", advance)
@@ -44,7 +47,7 @@ def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = pri
         if chosen.name == DEFAULT[0]:
             rows.append(speed(chosen, settings.seed))
         say(f"{chosen.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == chosen.name))
-    return rows
+    return rows + (bench_stocks(settings, asked, say) if GAME in names else [])
 
 
 def trained(game: Game, folder: Path, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, float]:

@@ -73,7 +73,17 @@ def empty(game: Game, memory: bool = True) -> RL2:
 
 def long(steps: int) -> PPO:
     """Return how trials of many steps are learned: often, from few trials, with credit that reaches far back."""
-    return PPO(iterations=600, steps=steps, epochs=4, minibatches=4, rate=5e-3, discount=0.95, trace=0.9, every=50)
+    return PPO(
+        iterations=600,
+        steps=steps,
+        epochs=4,
+        minibatches=4,
+        rate=5e-3,
+        discount=0.95,
+        trace=0.9,
+        entropy=0.02,
+        every=50,
+    )
 
 
 def bandit(arms: int, pulls: int) -> Game:
