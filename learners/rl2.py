@@ -16,6 +16,9 @@ class RL2(nn.Module):
     environment is known in those after it: the fast learning. The weights are learned slowly, by ``ppo``, to maximise
     what a whole trial pays.
 
+    The reward is read twice, as a number and in the place of its action (a one-hot times r): sums of rewards by action are
+    then a linear matter, which is learned in a fraction of the trials.
+
     The value is the mean reward of the steps to come, V(h_t) = v h_t + c; see ``ppo.horizon`` for its scale.
 
     Args:
@@ -30,7 +33,7 @@ class RL2(nn.Module):
     def __init__(self, observations: int, actions: int, hidden: int = 64, memory: bool = True) -> None:
         super().__init__()
         self.observations, self.actions, self.hidden, self.memory = observations, actions, hidden, memory
-        self.gru = nn.GRU(observations + actions + 2, hidden)
+        self.gru = nn.GRU(observations + 2 * actions + 2, hidden)
         self.policy, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
         nn.init.orthogonal_(self.gru.get_parameter("weight_hh_l0"))
         nn.init.normal_(self.policy.weight, std=0.01)  # all actions are likely at first
@@ -56,8 +59,8 @@ class RL2(nn.Module):
         """
         seen = torch.from_numpy(np.ascontiguousarray(observation))
         seen = F.one_hot(seen.long(), self.observations) if seen.ndim == 1 else seen
-        before = F.one_hot(action + 1, self.actions + 1)[:, 1:]
-        return torch.cat([seen.float(), before.float(), reward[:, None], done[:, None]], 1)
+        before = F.one_hot(action + 1, self.actions + 1)[:, 1:].float()
+        return torch.cat([seen.float(), before, before * reward[:, None], reward[:, None], done[:, None]], 1)
 
     def begin(self, trials: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return h [1, E, H] and the action, reward and done [E] before the first step."""

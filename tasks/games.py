@@ -74,15 +74,15 @@ def empty(game: Game, memory: bool = True) -> RL2:
 def long(steps: int) -> PPO:
     """Return how trials of many steps are learned: often, from few trials, with credit that reaches far back."""
     return PPO(
-        iterations=600,
+        iterations=240,
         steps=steps,
         epochs=4,
-        minibatches=4,
+        minibatches=8,
         rate=5e-3,
         discount=0.95,
         trace=0.9,
         entropy=0.02,
-        every=50,
+        every=30,
     )
 
 
@@ -90,13 +90,13 @@ def bandit(arms: int, pulls: int) -> Game:
     """Return k-armed Bernoulli bandits of n pulls."""
     name = f"bandit-k{arms}-n{pulls}"
     if pulls <= 10:
-        return Game(name, lambda n: Bandits(n, arms), 1024, 48, PPO(iterations=300, steps=pulls, every=30))
-    return Game(name, lambda n: Bandits(n, arms), 64, 64, long(pulls))
+        return Game(name, lambda n: Bandits(n, arms), 1024, 48, PPO(iterations=200, steps=pulls, every=20))
+    return Game(name, lambda n: Bandits(n, arms), 128, 64, long(pulls))
 
 
 def mdp(episodes: int) -> Game:
     """Return tabular decision processes of n episodes of HORIZON steps."""
-    return Game(f"mdp-n{episodes}", lambda n: TabularMDPs(n, horizon=HORIZON), 64, 64, long(HORIZON * episodes))
+    return Game(f"mdp-n{episodes}", lambda n: TabularMDPs(n, horizon=HORIZON), 128, 64, long(HORIZON * episodes))
 
 
 #: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.

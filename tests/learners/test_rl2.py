@@ -58,7 +58,7 @@ def test_the_hidden_state_is_kept_across_the_episodes_of_a_trial_and_is_0_where_
 
 
 def test_without_memory_only_the_last_step_counts():
-    x = torch.randn(5, 2, 1 + 3 + 2, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(5, 2, 1 + 2 * 3 + 2, generator=torch.Generator().manual_seed(0))
     other = x.clone()
     other[:4] += 1
     for memory in (True, False):
@@ -70,11 +70,11 @@ def test_without_memory_only_the_last_step_counts():
 def test_a_step_reads_the_observation_and_the_action_reward_and_end_before_it():
     policy = new(observations=2)
     begin = policy.encode(np.array([1]), *policy.begin(1)[1:])
-    assert begin.tolist() == [[0, 1, 0, 0, 0, 0, 0]]
+    assert begin.tolist() == [[0, 1, *[0] * 8]]
     later = policy.encode(np.array([0]), torch.tensor([2]), torch.tensor([0.5]), torch.tensor([1.0]))
-    assert later.tolist() == [[1, 0, 0, 0, 1, 0.5, 1]]
+    assert later.tolist() == [[1, 0, 0, 0, 1, 0, 0, 0.5, 0.5, 1]]
     box = policy.encode(np.array([[0.25, -3.0]]), *policy.begin(1)[1:])
-    assert box.tolist() == [[0.25, -3, 0, 0, 0, 0, 0]]
+    assert box.tolist() == [[0.25, -3, *[0] * 8]]
 
 
 def test_playing_step_by_step_and_learning_from_the_whole_trial_see_the_same_probabilities():
