@@ -16,8 +16,8 @@ class RL2(nn.Module):
     environment is known in those after it: the fast learning. The weights are learned slowly, by ``ppo``, to maximise
     what a whole trial pays.
 
-    The reward is read twice, as a number and in the place of its action (a one-hot times r): sums of rewards by action are
-    then a linear matter, which is learned in a fraction of the trials.
+    The reward is read twice, as a number and in the place of its action (a one-hot times r): sums of rewards by action
+    are then a linear matter, which is learned from a fraction of the trials.
 
     The value is the mean reward of the steps to come, V(h_t) = v h_t + c; see ``ppo.horizon`` for its scale.
 
