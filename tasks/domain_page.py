@@ -12,7 +12,6 @@ from tasks.registry import CHAMPION, Registered
 from tasks.settings import Settings
 
 SHOWN = 20  # versions
-PARTS = ("decision", "scores", "accuracy")  # of reports.adaptation, and one that depends on the family
 
 
 def key_of(name: str) -> str:
@@ -46,9 +45,8 @@ def page(name: str, versions: Sequence[Registered], champion: Registered | None)
         parts.append(image_markdown(plot_history(f"{name}: accuracy of its versions", _points(versions)), "history"))
     parts += ["## Versions", markdown_table([_row(model) for model in versions])]
     parts += ["## Data", markdown_table(_data(versions))]
-    last = "timeline" if versions and versions[0].tags.get("family") == "market" else "examples"
-    links = [f"- {artifact_link(f'adapt-{name}-{part}', f'{part} of the newest run')}" for part in (*PARTS, last)]
-    parts += ["## Where to look", "\n".join(links), "\n".join(["```", *commands, "```"])]
+    newest = artifact_link(f"adapt-{name}", "the newest adaptation")
+    parts += ["## Where to look", f"Scores, examples and lineage: {newest}", "\n".join(["```", *commands, "```"])]
     return "\n\n".join(parts) + "\n"
 
 

@@ -16,6 +16,7 @@ from tasks.artifacts import (
     escape,
     examples_markdown,
     image_artifact,
+    image_markdown,
     markdown_artifact,
     markdown_table,
     table_artifact,
@@ -85,22 +86,15 @@ def map_picture(found: Map) -> bytes:
 
 
 def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray) -> None:
-    """Show one adaptation: scores of every method, examples with predictions, decision and lineage.
+    """Show one adaptation on one page: decision, scores of every method, examples with predictions, and lineage.
 
     Args:
         p: the stored model's probabilities on the test examples [n, N]; y: their labels [n].
     """
-    key = f"adapt-{domain.name}"
     title = f"{domain.name}: {result.k} labels a class, {result.pool:,} unlabelled"
     bars = [Bar(name, s.accuracy, s.ci95, name == OURS) for name, s in result.scores.items()]
-    image_artifact(f"{key}-accuracy", plot_methods(title, bars, 1 / len(domain.labels)), title)
-    table_artifact(f"{key}-scores", score_rows(result), f"{title}; means over {result.draws} support draws")
-    {"text": show_texts, "vision": show_images, "market": show_timeline}[domain.family](key, domain, p, y)
-    if result.warnings:
-        about = f"What is wrong with the examples of {domain.name}"
-        table_artifact(f"{key}-warnings", [{"warning": warning} for warning in result.warnings], about)
+    show = {"text": show_texts, "vision": show_images, "market": show_timeline}[domain.family]
     lineage = {
-        "decision": result.decision,
         "model": f"{result.domain} version {result.model_version}",
         "strategy": result.strategy,
         **trust_of(result),
@@ -109,10 +103,20 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
         "content hash": result.content_hash,
         "work key": result.key,
     }
-    rows = [{"what": name, "value": value} for name, value in lineage.items()]
-    more = artifact_link(f"domain-{domain.name}", f"history of {domain.name}")
-    page = f"# {domain.name}\n\n{escape(result.reason)}\n\n{markdown_table(rows)}\n\nAll versions: {more}\n"
-    markdown_artifact(f"{key}-decision", page, result.reason)
+    parts = [
+        f"# {escape(title)}",
+        f"**{result.decision}**: {escape(result.reason)}",
+        *(f"⚠ {escape(warning)}" for warning in result.warnings),
+        image_markdown(plot_methods(title, bars, 1 / len(domain.labels)), "accuracy of every method"),
+        f"## Scores, means over {result.draws} support draws",
+        markdown_table(score_rows(result)),
+        "## Test examples and their predictions",
+        show(domain, p, y),
+        "## Where it comes from",
+        markdown_table([{"what": name, "value": value} for name, value in lineage.items()]),
+        f"All versions: {artifact_link(f'domain-{domain.name}', f'history of {domain.name}')}",
+    ]
+    markdown_artifact(f"adapt-{domain.name}", "\n\n".join(parts), result.reason)
 
 
 def trust_of(result: AdaptResult) -> dict[str, str]:
@@ -127,19 +131,18 @@ def trust_of(result: AdaptResult) -> dict[str, str]:
     return found
 
 
-def show_texts(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
+def show_texts(domain: Domain, p: np.ndarray, y: np.ndarray) -> str:
     rows = np.linspace(0, len(y) - 1, min(TEXTS, len(y))).astype(int)
     texts, best = domain.column("test"), p.argmax(1)
-    markdown = examples_markdown(
+    return examples_markdown(
         [texts[i] for i in rows],
         [domain.labels[best[i]] for i in rows],
         [float(p[i].max()) for i in rows],
         [domain.labels[y[i]] for i in rows],
     )
-    markdown_artifact(f"{key}-examples", markdown, f"Test examples of {domain.name} and their predictions")
 
 
-def show_images(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
+def show_images(domain: Domain, p: np.ndarray, y: np.ndarray) -> str:
     rows = np.linspace(0, len(y) - 1, min(SHOWN, len(y))).astype(int)
     train, labels, test, best = (
         domain.column("train"),
@@ -150,15 +153,14 @@ def show_images(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
     support = [(train[i], domain.labels[labels[i]]) for i in np.argsort(labels, kind="stable")]
     tests = [(test[i], domain.labels[best[i]], domain.labels[y[i]]) for i in rows]
     title = f"{domain.name}: labelled and predicted images"
-    image_artifact(f"{key}-examples", plot_images(title, support, tests), title)
+    return image_markdown(plot_images(title, support, tests), title)
 
 
-def show_timeline(key: str, domain: Domain, p: np.ndarray, y: np.ndarray) -> None:
+def show_timeline(domain: Domain, p: np.ndarray, y: np.ndarray) -> str:
     state = len(domain.labels) - 1
     name, dates = domain.labels[state], list(domain.split("test")["date"])
     title = f"{domain.name}: probability of '{name}', predicted and come true"
-    plot = plot_timeline(title, dates, p[:, state].tolist(), (y == state).tolist(), name)
-    image_artifact(f"{key}-timeline", plot, title)
+    return image_markdown(plot_timeline(title, dates, p[:, state].tolist(), (y == state).tolist(), name), title)
 
 
 def summary(results: Sequence[AdaptResult]) -> list[AdaptResult]:

@@ -25,7 +25,7 @@ def test_the_page_shows_versions_decisions_data_and_what_to_type():
     assert len(rows) == 2 + 3 + 2 + 2
     assert "52\\.0 ± 1\\.0" in rows[4]
     assert "acclimate models approve hpo 3" in page
-    assert "/artifacts/key/adapt-hpo-decision)" in page
+    assert "/artifacts/key/adapt-hpo)" in page
     assert "| c0ffee | 1 to 2 |" in page
     assert "<script>" not in page
     assert "\\[a\\]\\(javascript" in page

@@ -13,7 +13,7 @@ from domains.catalogue import source
 from domains.domain import Domain
 from domains.errors import UserError
 from flows import cli
-from tasks import reports
+from tasks import artifacts, reports
 from tasks.adapt_steps import Plan, adapt_and_compare, plan_adaptation
 from tasks.adaptation import Adaptation, encode_domain, run_trial
 from tasks.encoding import ENCODERS, encode_here, weights
@@ -219,11 +219,11 @@ def test_warnings_reach_the_result_the_terminal_and_an_artifact(target, settings
     result = adapt_and_compare.fn(plan, 0.0)
     line = "pool has empty examples in row 2: left out; fill them in"
     assert result.warnings == [line]
-    tables = {}
-    monkeypatch.setattr(reports, "table_artifact", lambda key, rows, about: tables.update({key: rows}))
+    pages = {}
+    monkeypatch.setattr(reports, "markdown_artifact", lambda key, page, about: pages.update({key: page}))
     p = np.full((bad.counts["test"], 4), 0.25)
     reports.adaptation(bad, result, p, np.asarray(bad.targets("test")))
-    assert tables["adapt-target-warnings"] == [{"warning": line}]
+    assert f"⚠ {artifacts.escape(line)}" in pages["adapt-target"]
     monkeypatch.setattr(plan_adaptation, "fn", lambda *asked: plan)
     monkeypatch.setattr(flows.adapt, "adapt", lambda *asked: result)
     monkeypatch.setattr(cli, "flows_running", lambda settings: nullcontext())
