@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,12 +123,26 @@ def find_finished(plan: Plan) -> AdaptResult | None:
     return as_decided(found, done.tags)
 
 
+_held: dict[tuple[Domain, Adaptation], Encoded] = {}  # of the newest domain: four steps read it
+
+
+def encoded(plan: Plan, advance: Callable[[int], None] = lambda n: None) -> Encoded:
+    """Return the domain's examples as features; those that the step before read are at hand."""
+    asked = plan.domain, plan.how
+    data = _held.get(asked)
+    if data is None:
+        data = encode_domain(settings(), plan.domain, plan.how, advance)
+        _held.clear()
+        _held[asked] = data
+    return data
+
+
 @task(cache_policy=NO_CACHE)
 def encode_examples(plan: Plan) -> float:
     """Encode what was never encoded before; return the seconds it took."""
     domain, started = plan.domain, time.perf_counter()
     with progress(f"encode {domain.name}", examples_used(domain, plan.how)) as advance:
-        encode_domain(settings(), domain, plan.how, advance)
+        encoded(plan, advance)
     return time.perf_counter() - started
 
 
@@ -138,7 +152,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     domain, how = plan.domain, plan.how
     model = MetaModel.load(plan.meta_folder)
     check_encoder(domain, model)
-    data = encode_domain(settings(), domain, how)
+    data = encoded(plan)
     started = time.perf_counter()
     trials = []
     with progress(f"adapt {domain.name}", how.draws) as advance:
@@ -177,7 +191,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
 def judge(plan: Plan, result: AdaptResult, rule: GateRule | None = None) -> tuple[Decision, AdaptResult]:
     """Score challenger, champion and linear probe on the same test examples, and decide."""
     s, domain = settings(), plan.domain
-    data = encode_domain(s, domain, plan.how)
+    data = encoded(plan)
     y, identity = data.test_y.tolist(), hash_of_test(domain.column("test"), data.test_y.tolist())
     challenger = score(Classifier.load(plan.folder).predict_proba(data.test_x).numpy(), y, identity)
     probe = score(np.load(plan.folder / "probe.npy", allow_pickle=False), y, identity)
@@ -257,7 +271,7 @@ def settle(result: AdaptResult) -> None:
 def report(plan: Plan, result: AdaptResult) -> AdaptResult:
     """Leave artifacts that show the scores, examples with predictions, and the lineage."""
     domain = plan.domain
-    data = encode_domain(settings(), domain, plan.how)
+    data = encoded(plan)
     done = registry.get(settings(), domain.name, result.model_version)
     p = Classifier.load(done.folder).predict_proba(data.test_x).numpy()
     reports.adaptation(domain, result, p, data.test_y.numpy())

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from learners.encoders.packed import pack_bert
+from learners.encoders.packed import PackedBert, can_pack
 
 #: Word pieces of a batch: what a block computes of them then stays in the cache of a core.
 BUDGET = 1024
@@ -31,8 +31,9 @@ class MiniLM:
         logging.disable_progress_bar()
         self.tokens = tokens
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self.model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        pack_bert(self.model)
+        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        self.packed = PackedBert(model) if can_pack() and model.config.hidden_act == "gelu" else None
+        self.model = model if self.packed is None else None
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
@@ -51,7 +52,10 @@ class MiniLM:
         lengths = torch.tensor([len(each) for each in ids])
         padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id)
         mask = torch.arange(padded.shape[1]) < lengths[:, None]
-        hidden = self.model(padded, attention_mask=None if mask.all() else mask.long()).last_hidden_state
+        if self.packed is not None:
+            hidden = self.packed(padded, None if mask.all() else mask)
+        else:
+            hidden = self.model(padded, attention_mask=mask.long()).last_hidden_state
         return F.normalize((hidden * mask[..., None]).sum(1) / lengths[:, None], dim=-1)
 
 

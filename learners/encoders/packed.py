@@ -1,4 +1,4 @@
-"""Linear maps for a CPU, with weights laid out once as its kernels read them, and GELU in place."""
+"""A BERT for a CPU: maps with weights laid out once as its kernels read them, and GELU in place."""
 
 from typing import Any
 
@@ -23,18 +23,43 @@ class Packed(nn.Module):
         return torch.ops.aten.gelu_(y) if self.gelu else y  # oneDNN's own takes three times as long with AVX2
 
 
-def pack_bert(model: Any) -> None:
-    """Replace the maps of a BERT's blocks by packed ones, in place; where oneDNN is absent, nothing."""
-    if not can_pack():
-        return
-    for block in model.encoder.layer:
+class PackedBlock(nn.Module):
+    """A block of a BERT by packed maps; queries, keys and values come from one of them."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
         attention = block.attention
-        for name in ("query", "key", "value"):
-            setattr(attention.self, name, Packed(getattr(attention.self, name)))
-        attention.output.dense, block.output.dense = Packed(attention.output.dense), Packed(block.output.dense)
-        if model.config.hidden_act == "gelu":
-            block.intermediate.dense = Packed(block.intermediate.dense, gelu=True)
-            block.intermediate.intermediate_act_fn = nn.Identity()
+        maps = [getattr(attention.self, name) for name in ("query", "key", "value")]
+        together = nn.Linear(maps[0].in_features, 3 * maps[0].out_features)
+        together.weight = nn.Parameter(torch.cat([each.weight for each in maps]))
+        together.bias = nn.Parameter(torch.cat([each.bias for each in maps]))
+        self.heads = attention.self.num_attention_heads
+        self.qkv, self.out = Packed(together), Packed(attention.output.dense)
+        self.up, self.down = Packed(block.intermediate.dense, gelu=True), Packed(block.output.dense)
+        self.after_attention, self.after = attention.output.LayerNorm, block.output.LayerNorm
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the block's output [n, T, D]; mask: [n, 1, 1, T], True for what is read, or None: all."""
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2)
+        x = self.after_attention(self.out(seen).add_(x))
+        return self.after(self.down(self.up(x)).add_(x))
+
+
+class PackedBert(nn.Module):
+    """A BERT with GELU by packed maps, for inference: the same numbers up to rounding."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.embeddings = model.embeddings
+        self.blocks = nn.ModuleList(PackedBlock(block) for block in model.encoder.layer)
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the last hidden states [n, T, D] of word pieces [n, T]; mask: [n, T], True for what is read."""
+        x, seen = self.embeddings(ids), None if mask is None else mask[:, None, None]
+        for block in self.blocks:
+            x = block(x, seen)
+        return x
 
 
 def can_pack() -> bool:
