@@ -1,6 +1,6 @@
 """Sentences to vectors: MiniLM with mean pooling (Wang et al. 2020; Reimers & Gurevych 2019)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -32,8 +32,10 @@ class MiniLM:
         self.tokens = tokens
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        self.packed = PackedBert(model) if can_pack() and model.config.hidden_act == "gelu" else None
-        self.model = model if self.packed is None else None
+        packed = can_pack() and model.config.hidden_act == "gelu"
+        self.hidden: Callable[[Tensor, Tensor], Tensor] = (
+            PackedBert(model) if packed else lambda ids, mask: model(ids, attention_mask=mask).last_hidden_state
+        )
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
@@ -48,14 +50,11 @@ class MiniLM:
         return x
 
     def _vectors(self, ids: list[Tensor]) -> Tensor:
-        """Return unit-length vectors [n, 384] of word pieces; without padding, attention needs no mask."""
+        """Return unit-length vectors [n, 384] of word pieces."""
         lengths = torch.tensor([len(each) for each in ids])
         padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id)
         mask = torch.arange(padded.shape[1]) < lengths[:, None]
-        if self.packed is not None:
-            hidden = self.packed(padded, None if mask.all() else mask)
-        else:
-            hidden = self.model(padded, attention_mask=mask.long()).last_hidden_state
+        hidden = self.hidden(padded, mask)
         return F.normalize((hidden * mask[..., None]).sum(1) / lengths[:, None], dim=-1)
 
 

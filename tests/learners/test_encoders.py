@@ -9,7 +9,7 @@ from PIL import Image
 
 from learners.encoders.efficientnet import LAST, STAGES, Body, SameConv, resized
 from learners.encoders.minilm import batches
-from learners.encoders.packed import Packed, can_pack
+from learners.encoders.packed import Packed, PackedBert, can_pack
 from tasks.encoding import ENCODERS, weights
 from tasks.settings import settings
 
@@ -199,3 +199,18 @@ def test_a_packed_map_is_the_linear_map_up_to_rounding():
 def test_a_text_is_cut_after_128_word_pieces(minilm):
     long, longer = minilm.encode(["fever " * 500, "fever " * 126 + "and nothing of this is read " * 50])
     assert torch.allclose(long, longer, atol=1e-5)
+
+
+@pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN")
+def test_a_packed_bert_reads_what_the_published_one_does_padded_or_not():
+    from transformers import BertConfig, BertModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40}
+        model = BertModel(BertConfig(vocab_size=50, **sizes)).eval()
+    ids = torch.arange(14).reshape(2, 7)
+    for mask in (torch.ones(2, 7, dtype=torch.bool), torch.arange(7) < torch.tensor([[7], [4]])):
+        with torch.inference_mode():
+            published, packed = model(ids, attention_mask=mask.long()).last_hidden_state, PackedBert(model)(ids, mask)
+        assert torch.allclose(packed[mask], published[mask], atol=1e-5)
