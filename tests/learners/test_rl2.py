@@ -236,7 +236,7 @@ def test_policies_come_back_whole_as_tensors_and_words(tmp_path):
     kept = Policies({"a": new(), "b": new(2, 4, memory=False)}, {"a": {"reward": 1.5}})
     kept.save(tmp_path)
     found = Policies.load(tmp_path)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors", ".safetensors"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
     assert found.about == kept.about
     assert all(same(found.policies[name], kept.policies[name]) for name in ("a", "b"))
     assert found.policies["b"].config == {"observations": 2, "actions": 4, "hidden": 8, "memory": False}
