@@ -71,6 +71,11 @@ def empty(problem: Problem, memory: bool = True) -> RL2:
         return RL2(found.observations, found.actions, problem.hidden, memory)
 
 
+def short(steps: int) -> PPO:
+    """Return how trials of few steps are learned: from many at a time."""
+    return PPO(iterations=300, steps=steps, minibatches=8, rate=5e-3, trace=0.6, entropy=0.02, every=20)
+
+
 def long(steps: int) -> PPO:
     """Return how trials of many steps are learned: often, from few trials, with credit that reaches far back."""
     return PPO(
@@ -90,7 +95,7 @@ def bandit(arms: int, pulls: int) -> Problem:
     """Return k-armed Bernoulli bandits of n pulls."""
     name = f"bandit-k{arms}-n{pulls}"
     if pulls <= 10:
-        return Problem(name, lambda n: Bandits(n, arms), 1024, 48, PPO(iterations=200, steps=pulls, every=20))
+        return Problem(name, lambda n: Bandits(n, arms), 2048, 64, short(pulls))
     return Problem(name, lambda n: Bandits(n, arms), 128, 64, long(pulls))
 
 
