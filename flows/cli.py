@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from domains.errors import UserError
-from flows import data_commands, domains_commands, drift_commands, models_commands
+from flows import data_commands, decision_commands, domains_commands, drift_commands, models_commands
 from flows.terminal import (
     INTERRUPTED,
     AsJson,
@@ -99,26 +99,25 @@ def meta_train(
     sources: Annotated[str, typer.Option(help="all, or nearest:K with --for.")] = "all",
     target: Annotated[str, typer.Option("--for", help="The domain that nearest:K sources are nearest to.")] = "",
     problem: Annotated[
-        str, typer.Option(help="decisions: bandit-ARMSxPULLS or mdp-EPISODES; bandit-5x10 unless said.")
-    ] = "",
+        list[str] | None, typer.Option(help="Of decisions: only this problem, as bandit-k5-n10 (repeatable).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Meta-train the learners of a family on its source domains, or a policy of decisions in sequence (RL2).
 
     Example: acclimate meta-train --family text --learner ridge --learner protonet
 
-    Example: acclimate meta-train --family decisions --problem bandit-5x10
+    Example: acclimate meta-train --family decisions --problem bandit-k5-n10 --problem mdp-n10
     """
+    from domains.decisions import FAMILY as DECISIONS
     from tasks.settings import families
 
-    if family == "decisions":
+    if family == DECISIONS:
         if learner or target or sources != "all":
-            raise UserError(
-                "decisions have no source domains and one learner: leave --learner, --sources and --for away"
-            )
-        return meta_train_decisions(problem, steps, as_json)
+            raise UserError("decisions have no source domains and one learner: choose by --problem alone")
+        return decision_commands.meta_train(problem or (), steps, as_json)
     if problem:
-        raise UserError(f"--problem is for --family decisions, not {family}")
+        raise UserError(f"--problem is for --family {DECISIONS}, not {family}")
     families([family])
     from tasks.meta_train_steps import Nearest, plan_meta_training
 
@@ -133,20 +132,6 @@ def meta_train(
     if as_json:
         return print_json({"family": family, "model_version": version})
     print(f"meta-model of family {family}: version {version}")
-    return None
-
-
-def meta_train_decisions(problem: str, steps: int | None, as_json: bool) -> None:
-    from tasks.problems import DEFAULT, Problem
-
-    problem = Problem.parse(problem or DEFAULT).name
-    with flows_running(settings()):
-        from flows.meta_train_decisions import meta_train_decisions as flow
-
-        version = flow(problem, steps)
-    if as_json:
-        return print_json({"family": "decisions", "problem": problem, "model_version": version})
-    print(f"policy for {problem}: version {version} of meta-decisions")
     return None
 
 

@@ -1,45 +1,61 @@
-"""Posterior sampling for tabular decision processes (Strens 2000; Osband, Russo and Van Roy 2013): PSRL."""
+"""Posterior sampling for reinforcement learning (I. Osband, D. Russo, B. Van Roy 2013, "(More) efficient reinforcement
+learning via posterior sampling", arXiv:1306.0940)."""
 
 import numpy as np
 
-from domains.decisions.mdp import TabularMDPs
 
+class PSRL:
+    """Draws a process from its posterior for every episode, and plays the best policy of the draw to the episode's end.
 
-def play_psrl(env: TabularMDPs, seed: int) -> np.ndarray:
-    """Return what PSRL earns in one trial of every task [B]; it knows how the tasks were drawn.
-
-    Before every episode it draws a process from its posterior, finds the best policy for it by dynamic programming over
-    the horizon, and follows that. Rewards are N(mu, 1) with mu ~ N(1, 1), transitions Dirichlet(1).
-    """
-    rng, b = np.random.default_rng([seed, 1]), env.num_envs
-    states, actions = env.shape
-    state, _ = env.reset(seed=seed)
-    seen, earned = np.zeros((b, states, actions)), np.zeros((b, states, actions))
-    moved, rows, total = np.ones((b, states, actions, states)), np.arange(b), np.zeros(b)
-    for _ in range(env.episodes):
-        mean = (1 + earned) / (1 + seen) + rng.normal(size=seen.shape) / np.sqrt(1 + seen)
-        drawn = rng.standard_gamma(moved)
-        policy = best_policy(mean, drawn / drawn.sum(-1, keepdims=True), env.horizon)
-        for t in range(env.horizon):
-            at = rows, state, policy[t][rows, state]
-            after, reward, ended, _, _ = env.step(at[2])
-            seen[at] += 1
-            earned[at] += reward
-            if not ended.all():  # the first state of the next episode is no consequence
-                moved[(*at, after)] += 1
-            state, total = after, total + reward
-    return total
-
-
-def best_policy(reward: np.ndarray, transition: np.ndarray, horizon: int) -> list[np.ndarray]:
-    """Return the best action [B, S] of each step of an episode.
+    The prior is that of the trials: P(. | s, a) ~ Dirichlet(1, ..., 1), mean rewards ~ N(1, 1) with noise N(0, 1).
 
     Args:
-        reward: means [B, S, A]; transition: [B, S, A, S].
+        states, actions: of the processes; horizon: steps of an episode.
+        sampled: False: the posterior means are taken for the process, so that nothing is explored on purpose: greedy.
     """
-    value, policy = np.zeros(reward.shape[:2]), []
-    for _ in range(horizon):
-        worth = reward + np.einsum("bsat,bt->bsa", transition, value)
-        policy.append(worth.argmax(-1))
-        value = worth.max(-1)
-    return policy[::-1]
+
+    def __init__(self, states: int, actions: int, horizon: int, sampled: bool = True, seed: int = 0) -> None:
+        self.states, self.actions, self.horizon, self.sampled, self.seed = states, actions, horizon, sampled, seed
+
+    def begin(self, trials: int, steps: int) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.every, self.t = np.arange(trials), 0
+        self.visits = np.zeros((trials, self.states, self.actions, self.states))
+        self.pulls, self.gained = np.zeros((2, trials, self.states, self.actions))
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        if self.t == 0:
+            self.plan = best_policy(*self.process(), self.horizon)
+        self.state, now = observation, self.plan[self.t]
+        return now[self.every, observation]
+
+    def learn(self, action: np.ndarray, reward: np.ndarray, done: np.ndarray, observation: np.ndarray) -> None:
+        at = self.every, self.state, action
+        self.pulls[at] += 1
+        self.gained[at] += reward
+        self.visits[(*at, observation)] += ~done  # where an episode ends, the next one's first state is observed
+        self.t = (self.t + 1) % self.horizon
+
+    def process(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return P [E, S, A, S] and mean rewards [E, S, A] of a draw from the posterior, or of its means.
+
+        After n rewards of sum g the mean reward is N((1 + g) / (1 + n), 1 / (1 + n)).
+        """
+        weights, mean = self.visits + 1, (1 + self.gained) / (1 + self.pulls)
+        if self.sampled:
+            weights = self.rng.standard_gamma(weights)
+            mean = self.rng.normal(mean, 1 / np.sqrt(1 + self.pulls))
+        return weights / weights.sum(-1, keepdims=True), mean
+
+
+def best_policy(transitions: np.ndarray, means: np.ndarray, horizon: int) -> np.ndarray:
+    """Return the best actions [H, E, S] by backward induction from P [E, S, A, S] and mean rewards [E, S, A].
+
+    Q_t(s, a) = m(s, a) + sum_s' P(s' | s, a) max_a' Q_{t+1}(s', a')
+    """
+    plan = np.empty((horizon, *means.shape[:2]), np.int64)
+    value = np.zeros(means.shape[:2])
+    for t in range(horizon - 1, -1, -1):
+        q = means + np.einsum("esan,en->esa", transitions, value, optimize=True)
+        plan[t], value = q.argmax(-1), q.max(-1)
+    return plan

@@ -1,80 +1,77 @@
-"""RL2: fast reinforcement learning in the state of a recurrent network (Duan et al. 2016, arXiv:1611.02779).
+"""RL2, a policy whose hidden state learns (Y. Duan et al. 2016, "RL2: Fast Reinforcement Learning via Slow
+Reinforcement Learning", arXiv:1611.02779; J. X. Wang et al. 2016, "Learning to Reinforcement Learn")."""
 
-What a learning algorithm would keep of a task (which arm paid, where an action led) the hidden state keeps; slow
-learning, by PPO over many tasks, finds the weights that make it do so.
-"""
-
-import json
-from pathlib import Path
-
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-State = Tensor | None
-
 
 class RL2(nn.Module):
-    """A policy over actions whose hidden state lives through the episodes of a trial.
+    """A recurrent policy and value over a trial: several episodes of one environment, itself drawn for the trial.
 
-    x_t = [o_t, onehot(a_{t-1}), r_{t-1}, d_{t-1}],  h_t = GRU(x_t, h_{t-1}),  pi = softmax(W h_t),  V = v h_t.
+        h_t = GRU([o_t, a_{t-1}, r_{t-1}, d_{t-1}], h_{t-1}),    pi(a_t | h_t) = softmax(W h_t + b)
+
+    h is 0 where a trial begins and is kept from one episode to the next, so that what an episode has shown of the
+    environment is known in those after it: the fast learning. The weights are learned slowly, by ``ppo``, to maximise
+    what a whole trial pays.
+
+    The reward is read twice, as a number and in the place of its action (a one-hot times r): sums of rewards by action
+    are then a linear matter, which is learned from a fraction of the trials.
+
+    The value is the mean reward of the steps to come, V(h_t) = v h_t + c; see ``ppo.horizon`` for its scale.
 
     Args:
-        observation: length of an observation as a vector.
-        actions: how many there are.
-        hidden: length of h.
-        memory: without it h_{t-1} is 0 at every step: the same network that cannot learn inside a trial.
+        observations: discrete states, read one-hot, or numbers of an observation.
+        actions: choices.
+        hidden: numbers in h.
+        memory: False: h is 0 at every step, so that only the last step is known; what memory is worth shows beside it.
     """
 
-    def __init__(self, observation: int, actions: int, hidden: int = 64, memory: bool = True) -> None:
-        super().__init__()
-        self.observation, self.actions, self.memory = observation, actions, memory
-        self.sizes = {"observation": observation, "actions": actions, "hidden": hidden, "memory": memory}
-        self.recurrent = nn.GRU(observation + actions + 2, hidden)
-        self.policy, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
-        nn.init.orthogonal_(self.recurrent.get_parameter("weight_hh_l0"))
-        for head in (self.policy, self.value):
-            nn.init.normal_(head.weight, std=0.01)
-            nn.init.zeros_(head.bias)
+    name = "rl2"
 
-    def seen(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
-        """Return x [B, observation + actions + 2].
+    def __init__(self, observations: int, actions: int, hidden: int = 64, memory: bool = True) -> None:
+        super().__init__()
+        self.observations, self.actions, self.hidden, self.memory = observations, actions, hidden, memory
+        self.gru = nn.GRU(observations + 2 * actions + 2, hidden)
+        self.policy, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
+        nn.init.orthogonal_(self.gru.get_parameter("weight_hh_l0"))
+        nn.init.normal_(self.policy.weight, std=0.01)  # all actions are likely at first
+        for module in (self.policy, self.value):
+            nn.init.zeros_(module.bias)
+
+    @property
+    def config(self) -> dict[str, int | bool]:
+        """The arguments that make an equal network, JSON-able."""
+        return {
+            "observations": self.observations,
+            "actions": self.actions,
+            "hidden": self.hidden,
+            "memory": self.memory,
+        }
+
+    def encode(self, observation: np.ndarray, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
+        """Return the input [E, D] of a step.
 
         Args:
-            observation: vectors [B, O], or numbers [B] that become one-hot.
-            action, reward, done: of the step before [B]; action -1 where there was none.
+            observation: [E] states or [E, D] numbers; action: [E] taken before, -1 where a trial begins; reward, done:
+                [E] what it gave and whether it ended an episode.
         """
-        if observation.ndim == 1:
-            observation = F.one_hot(observation, self.observation)
-        taken = F.one_hot(action + 1, self.actions + 1)[:, 1:]
-        return torch.cat([observation.float(), taken.float(), reward[:, None], done[:, None].float()], 1)
+        seen = torch.from_numpy(np.ascontiguousarray(observation))
+        seen = F.one_hot(seen.long(), self.observations) if seen.ndim == 1 else seen
+        before = F.one_hot(action + 1, self.actions + 1)[:, 1:].float()
+        return torch.cat([seen.float(), before, before * reward[:, None], reward[:, None], done[:, None]], 1)
 
-    def forward(self, x: Tensor, h: State = None) -> tuple[Tensor, Tensor, State]:
-        """Return logits [T, B, A], values [T, B] and the state after the last step, from x [T, B, I]."""
+    def begin(self, trials: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return h [1, E, H] and the action, reward and done [E] before the first step."""
+        nothing = torch.zeros(trials)
+        return torch.zeros(1, trials, self.hidden), torch.full((trials,), -1), nothing, nothing
+
+    def forward(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits [T, E, A], values [T, E] and the last h [1, E, H] from inputs [T, E, D] in order."""
         if self.memory:
-            out, h = self.recurrent(x, h)
+            out, last = self.gru(x, h)
         else:
-            out, h = self.recurrent(x.flatten(0, 1)[None])[0].view(*x.shape[:2], -1), None
-        return self.policy(out), self.value(out)[..., 0], h
-
-    def save(self, folder: Path) -> None:
-        """Write ``policy.safetensors`` and ``policy.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.state_dict(), folder / "policy.safetensors")
-        (folder / "policy.json").write_text(json.dumps(self.sizes), "utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "RL2":
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            ValueError: it is damaged.
-        """
-        try:
-            made = cls(**json.loads((folder / "policy.json").read_text("utf-8")))
-            made.load_state_dict(load_file(folder / "policy.safetensors"))
-        except (OSError, TypeError, RuntimeError, SafetensorError) as error:
-            raise ValueError(f"{folder} holds no whole policy: {error}") from error
-        return made
+            out = self.gru(x.reshape(1, -1, x.shape[-1]))[0].view(*x.shape[:2], self.hidden)
+            last = out[-1:]
+        return self.policy(out), self.value(out).squeeze(-1), last

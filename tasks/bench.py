@@ -100,6 +100,10 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         from tasks.bench_market import bench_market
 
         return bench_market(settings, asked, say)
+    if suite == "rl2":
+        from tasks.bench_rl2 import bench_rl2
+
+        return bench_rl2(settings, asked, say)
     if suite == "speed":
         from tasks.bench_speed import speed
 
@@ -111,11 +115,6 @@ def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]
         trains = "protonet" in (asked.methods or METHODS)
         with progress("bench lake", training(asked.steps, settings.seed).steps if trains else 0) as advance:
             return lake(settings, asked, advance, say)
-    if suite == "rl2":
-        from tasks.bench_rl2 import recipes, rl2
-
-        with progress("bench rl2", sum(recipe.how.updates for recipe in recipes(asked))) as advance:
-            return rl2(settings, asked, advance, say)
     if suite == "orchestration":
         from tasks.bench_orchestration import orchestration
 

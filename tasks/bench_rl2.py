@@ -1,70 +1,100 @@
-"""RL2 on problems of its paper, beside rules that know how the tasks are drawn, on the same tasks."""
+"""RL2 beside plain strategies on the same trials: bandits, decision processes and market regimes."""
 
-import time
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.stats import t
 
-from domains.errors import UserError
-from learners.metrics import mean_interval
+from learners.playing import Recurrent, play
 from learners.rl2 import RL2
+from learners.rl2_train import throughput
 from tasks.bench import Asked, Row
-from tasks.problems import TRIALS, Problem, Recipe
+from tasks.bench_fewshot import stopwatch
+from tasks.bench_rl2_market import PROBLEM, bench_stocks
+from tasks.problems import Problem, empty, problems
+from tasks.progress import progress
+from tasks.rivals import INDICES, rivals
 from tasks.settings import Settings
 
-PROBLEMS = ("bandit-5x10", "bandit-10x10", "bandit-5x100", "bandit-10x100", "mdp-10")
-METHODS = ("rl2", "without memory", "rules")
-DEFAULT = ("rl2", "rules")
+TRIALS = 1000
+ROUNDS, REPEATS = 8, 5  # iterations a measurement of speed, and measurements
+DEFAULT = ("bandit-k5-n10", "bandit-k10-n10", "bandit-k5-n100", "bandit-k10-n100", "mdp-n10")
+#: Seeds of the trials that are compared on, and of those that strategies are tuned on; training draws its own.
+TEST, TUNE = 1_000_003, 2_000_003
 
 
-def recipes(asked: Asked) -> list[Recipe]:
-    """Return what is to be trained.
+def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = print) -> list[Row]:
+    """Return what every player gains in the same trials of every problem, and how RL2 compares with the best index.
 
-    Raises:
-        UserError: a method or problem is unknown.
-    """
-    methods = asked.methods or DEFAULT
-    for method in methods:
-        if method not in METHODS:
-            raise UserError(f"no method {method!r} in this benchmark; there are: {', '.join(METHODS)}")
-    problems = [Problem.parse(name) for name in asked.domains or PROBLEMS]
-    kinds = [memory for method, memory in (("rl2", True), ("without memory", False)) if method in methods]
-    return [Recipe.of(problem, asked.steps, memory) for problem in problems for memory in kinds]
-
-
-def rl2(settings: Settings, asked: Asked, advance: Callable[[int], None], say: Callable[[str], None]) -> list[Row]:
-    """Return the mean reward of a trial, with a 95 % interval over trials, and training's steps a second.
-
-    Trained on fresh tasks, tested on 1,000 others that all methods share; one seed of training. Trainings that were
-    interrupted go on, those that were finished are kept.
+    Protocol: 1,000 trials that no training saw; every player meets the same trials, and for the same action at the same
+    time the same chances. Mean reward of a trial with a 95 % Student-t interval over trials; differences are paired.
 
     Raises:
-        UserError: a method or problem is unknown.
+        UserError: there is no such problem.
     """
-    todo = recipes(asked)
-    torch.set_num_threads(1)
     rows: list[Row] = []
-    for problem in [Problem.parse(name) for name in asked.domains or PROBLEMS]:
-        earned, speed = {}, {}
-        for recipe in (recipe for recipe in todo if recipe.problem == problem):
-            method = METHODS[0] if recipe.memory else METHODS[1]
-            policy, speed[method] = trained(settings, recipe, advance)
-            earned[method] = problem.earned(policy)
-        if "rules" in (asked.methods or DEFAULT):
-            earned |= problem.rules()
-        for method, values in earned.items():
-            mean, half = mean_interval(values)
-            row = {"suite": "rl2", "domain": problem.name, "setting": f"{TRIALS} trials", "method": method}
-            row |= {"metric": "reward", "value": round(mean, 3), "ci95": round(half, 3)}
-            rows.append(row | {"n": TRIALS, "steps_a_second": speed.get(method)})
-            say(f"{problem.name} {method}: {mean:.2f} ± {half:.2f}")
-    return rows
+    names = asked.domains or (*DEFAULT, PROBLEM)
+    todo = problems([name for name in names if name != PROBLEM])
+    for problem in todo:
+        chosen = problem.asked(asked.steps, settings.seed)
+        with progress(f"train {chosen.name}", chosen.how.iterations) as advance:
+            policy, seconds = trained(chosen, settings.home_path / "bench" / "rl2", advance)
+        rows += compared(chosen, policy, asked.draws or TRIALS, settings.seed, seconds)
+        if chosen.name == DEFAULT[0]:
+            rows.append(speed(chosen, settings.seed))
+        say(f"{chosen.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == chosen.name))
+    return rows + (bench_stocks(settings, asked, say) if PROBLEM in names else [])
 
 
-def trained(settings: Settings, recipe: Recipe, advance: Callable[[int], None]) -> tuple[RL2, int | None]:
-    """Return the trained policy, and how many steps a second it learned from, collecting included, where it did now."""
-    path, started = settings.home_path / "bench" / f"rl2-{recipe.key}.checkpoint", time.perf_counter()
-    begun = path.exists()
-    policy, learning = recipe.train(path, advance)
-    steps = len(learning.returns) * recipe.trials * recipe.problem.steps
-    return policy, None if begun else round(steps / (time.perf_counter() - started))
+def trained(problem: Problem, folder: Path, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, float]:
+    """Return a trained policy and the CPU seconds that it took; a training that was done before is not done again."""
+    path = folder / f"{problem.name}-{problem.key}.checkpoint"
+    with stopwatch(path.with_suffix(".seconds")) as spent:
+        policy, _ = problem.train(path, advance)
+    return policy, spent()
+
+
+def compared(problem: Problem, policy: RL2, trials: int, seed: int, seconds: float) -> list[Row]:
+    """Return a row a player, and RL2's paired difference from the best plain strategy where there are indices."""
+    envs, steps = problem.make(trials), problem.how.steps
+    players = {"rl2": Recurrent(policy)} | dict(rivals(problem, TUNE + seed))
+    gains = {name: play(envs, player, steps, TEST + seed)[0].sum(0) for name, player in players.items()}
+    rows = [row_of(problem, name, "reward of a trial", gain) for name, gain in gains.items()]
+    rows[0]["seconds"] = round(seconds, 1)
+    others = [name for name in gains if name in INDICES] or [name for name in gains if name not in ("rl2", "random")]
+    first = max(others, key=lambda name: gains[name].mean())
+    share = 100 * (gains["rl2"] - gains[first]) / gains[first].mean()
+    return [*rows, row_of(problem, "rl2", f"% more than {first}", share)]
+
+
+def speed(problem: Problem, seed: int) -> Row:
+    """Return the row of environment steps a second while training as the recipe does, on one core.
+
+    Counted: steps that were played and learned from (every one ``epochs`` times), over the wall-clock time of both;
+    validation and checkpoints left out.
+    """
+    torch.set_num_threads(1)
+    policy, how = empty(problem), replace(problem.how, iterations=ROUNDS)
+    found = [throughput(policy, problem.make(problem.trials), replace(how, seed=seed + i)) for i in range(REPEATS)]
+    return row_of(problem, "rl2", "steps a second in training", found)
+
+
+def row_of(problem: Problem, method: str, metric: str, values: Sequence[float] | np.ndarray) -> Row:
+    """Return the row of a figure from its value in every trial."""
+    n = len(values)
+    half = t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n) if n > 1 else 0.0
+    return {
+        "suite": "rl2",
+        "domain": problem.name,
+        "setting": f"{problem.how.steps} steps",
+        "method": method,
+        "metric": metric,
+        "value": round(float(np.mean(values)), 4),
+        "ci95": round(float(half), 4),
+        "n": n,
+        "seconds": None,
+    }

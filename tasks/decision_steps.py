@@ -1,92 +1,131 @@
-"""The Prefect tasks of the flow ``meta_train_decisions``."""
+"""The Prefect tasks of the flow ``meta_train_decisions``. They hand on paths and names; tensors stay inside."""
 
+import hashlib
+import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from safetensors.torch import load_file, save_file
 
 from domains.decisions import FAMILY
 from domains.errors import UserError
-from learners.ppo import Learning, Rollout, collect
+from learners.playing import Recurrent
+from learners.policies import Policies
 from learners.rl2 import RL2
+from learners.rl2_train import Curve
 from tasks import registry
-from tasks.artifacts import image_artifact
+from tasks.artifacts import image_artifact, table_artifact
+from tasks.bench_rl2 import TRIALS, compared
 from tasks.lineage import made_by
-from tasks.plots import plot_returns, plot_trial
-from tasks.problems import TEST, Problem, Recipe
+from tasks.plot_decisions import plot_curve, plot_trial
+from tasks.problems import Problem, empty, problems
 from tasks.progress import progress
 from tasks.settings import settings
 
+RECIPE = ("bandit-k5-n10", "bandit-k10-n10")  # a few minutes; any other of ``tasks.problems.NAMES`` can be asked for
+SHOWN = 3_000_003  # seed of the trial that is shown
+
 
 @dataclass(frozen=True)
-class Plan:
-    """One policy to train."""
+class DecisionPlan:
+    """Which problems to train RL2 on, by name with the recipe, and the folder for checkpoints."""
 
-    recipe: Recipe
-    steps: str  # as asked, or empty
+    problems: Mapping[str, Problem]
+    key: str
+    folder: Path
+    asked: Mapping[str, str]
 
     family = FAMILY
 
-    @property
-    def key(self) -> str:
-        return self.recipe.key
 
-    @property
-    def folder(self) -> Path:
-        return settings().home_path / "checkpoints" / self.key
+@task(cache_policy=NO_CACHE)
+def plan_decisions(names: Sequence[str] = (), iterations: int | None = None) -> DecisionPlan:
+    """Resolve the problems and their recipes.
+
+    Raises:
+        UserError: there is no such problem, or fewer than one iteration.
+    """
+    if iterations is not None and iterations < 1:
+        raise UserError(f"steps = {iterations}: at least 1 is needed")
+    s = settings()
+    chosen = {problem.name: problem.asked(iterations, s.seed) for problem in problems(names or RECIPE)}
+    key = hashlib.sha256("\n".join(problem.key for problem in chosen.values()).encode()).hexdigest()[:16]
+    asked = {"steps": "" if iterations is None else str(iterations), "problems": ",".join(names)}
+    return DecisionPlan(chosen, key, s.home_path / "checkpoints" / key, asked)
+
+
+@task(cache_policy=NO_CACHE, task_run_name="train {name}")
+def train(plan: DecisionPlan, name: str) -> Curve:
+    """Train one policy, from its last checkpoint if it was interrupted."""
+    problem = plan.problems[name]
+    with progress(f"meta-train {FAMILY} {name}", problem.how.iterations) as advance:
+        policy, curve = problem.train(plan.folder / f"{name}.checkpoint", advance)
+    save_file(policy.state_dict(), plan.folder / f"{name}.trained")
+    return curve
 
 
 @task(cache_policy=NO_CACHE)
-def plan_training(problem: str, updates: int | None) -> Plan:
-    """Resolve the problem and how its policy is trained."""
-    if updates is not None and updates < 1:
-        raise UserError(f"steps = {updates}: at least 1 is needed")
-    recipe = Recipe.of(Problem.parse(problem), updates, seed=settings().seed)
-    return Plan(recipe, "" if updates is None else str(updates))
-
-
-@task(cache_policy=NO_CACHE)
-def train_and_register(plan: Plan) -> str:
-    """Train the policy, from its last checkpoint if it was interrupted, and store it as a version."""
-    torch.set_num_threads(1)
-    recipe = plan.recipe
-    with progress(f"meta-train {FAMILY} {recipe.problem.name}", recipe.how.updates) as advance:
-        policy, learning = recipe.train(plan.folder / "rl2.checkpoint", advance)
-    show_learning(recipe, learning)
-    reward = {"reward": float(recipe.problem.earned(policy).mean())}
-    tags = {"key": plan.key, "family": FAMILY, "problem": recipe.problem.name, "steps": plan.steps, **made_by()}
+def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
+    """Compare the policies with plain strategies on trials of their own, and register them as one model."""
+    s, policies, about, metrics = settings(), {}, {}, {}
+    with progress(f"compare {FAMILY} strategies", len(curves)) as advance:
+        for name, curve in curves.items():
+            problem = plan.problems[name]
+            policies[name] = empty(problem)
+            policies[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
+            scores = compared(problem, policies[name], TRIALS, s.seed, 0.0)
+            about[name] = {"how": asdict(problem.how), "curve": _finite(asdict(curve)), "scores": scores}
+            metrics[f"{name}_reward"] = scores[0]["value"]
+            advance(1)
+    tags = {"key": plan.key, "family": FAMILY, **plan.asked, **made_by()}
     with tempfile.TemporaryDirectory() as folder:
-        policy.save(Path(folder))
-        return registry.log_meta_model(settings(), FAMILY, Path(folder), {}, reward, tags)
+        Policies(policies, about).save(Path(folder))
+        return registry.log_meta_model(s, FAMILY, Path(folder), {"problems": ",".join(policies)}, metrics, tags)
 
 
 @task(cache_policy=NO_CACHE)
-def report(plan: Plan, version: str) -> str:
-    """Leave a picture of what the policy does in one trial."""
-    policy = RL2.load(registry.get(settings(), registry.meta_name(FAMILY), version).folder)
-    env = plan.recipe.problem.env(1)
-    trial = collect(policy, env, env.steps, TEST)
-    title = f"{plan.recipe.problem.name}: one trial of version {version}"
-    image_artifact(f"meta-train-{FAMILY}-trial", plot_trial(title, chances(policy, trial), *taken(trial)), title)
+def report(plan: DecisionPlan, version: str) -> str:
+    """Leave artifacts for every problem: learning curve, one trial, and scores beside plain strategies."""
+    done = Policies.load(registry.get(settings(), registry.meta_name(FAMILY), version).folder)
+    for name, policy in done.policies.items():
+        about = done.about[name]
+        scores = {row["method"]: row for row in about["scores"] if row["metric"] == "reward of a trial"}
+        curve, title = about["curve"], f"RL2 learns {name}"
+        others = {method: row["value"] for method, row in scores.items() if method not in ("rl2", "random")}
+        best = max(others, key=lambda method: others[method], default="")
+        lines = {method: gain for method, gain in others.items() if method in (best, "thompson")}
+        picture = plot_curve(title, curve["iteration"], curve["reward"], curve["validation_reward"], lines)
+        image_artifact(f"meta-train-{FAMILY}-{name}", picture, title)
+        title = f"RL2 in one trial of {name}"
+        image_artifact(f"trial-{FAMILY}-{name}", plot_trial(title, *one_trial(plan.problems[name], policy)), title)
+        rows = [{"player": m, "reward": f"{row['value']:.2f} ± {row['ci95']:.2f}"} for m, row in scores.items()]
+        text = f"{name}: reward of a trial, mean over {TRIALS:,} trials with its 95 % interval; version {version}"
+        table_artifact(f"scores-{FAMILY}-{name}", rows, text)
     return version
 
 
-def chances(policy: RL2, trial: Rollout) -> np.ndarray:
-    """Return the policy's probabilities of the actions at every step [T, A] of the first trial."""
-    with torch.no_grad():
-        return policy(trial.x)[0][:, 0].softmax(-1).numpy()
+def one_trial(problem: Problem, policy: RL2) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Return the policy's probabilities [T, A], actions [T] and rewards [T] in one trial, and the actions' names."""
+    envs, player, kept = problem.make(1), Recurrent(policy), []
+    observation, _ = envs.reset(seed=SHOWN, options={"trial": True})
+    player.begin(1, problem.how.steps)
+    for _ in range(problem.how.steps):
+        action = player.act(observation)
+        observation, reward, ended, cut, _ = envs.step(action)
+        player.learn(action, reward, ended | cut, observation)
+        kept.append((torch.softmax(player.logits[0], 0).numpy(), action[0], reward[0]))
+    p, actions, rewards = (np.array(part) for part in zip(*kept, strict=True))
+    chances = getattr(envs, "p", None)
+    named = [f"action {a}" if chances is None else f"pays {100 * chances[0, a]:.0f} %" for a in range(p.shape[1])]
+    return p, actions, rewards, named
 
 
-def taken(trial: Rollout) -> tuple[np.ndarray, np.ndarray]:
-    """Return the actions and rewards [T] of the first trial."""
-    return trial.action[:, 0].numpy(), trial.reward[:, 0].numpy()
-
-
-def show_learning(recipe: Recipe, learning: Learning) -> None:
-    """Leave the learning curve: the mean return of a trial, batch by batch."""
-    title = f"Meta-training of rl2, {recipe.problem.name}"
-    image_artifact(f"meta-train-{FAMILY}-rl2", plot_returns(title, learning.returns), title)
+def _finite(curve: dict[str, list[float]]) -> dict[str, list[float | None]]:
+    """Return a curve without what JSON has no word for."""
+    return json.loads(json.dumps({k: [v if np.isfinite(v) else None for v in values] for k, values in curve.items()}))

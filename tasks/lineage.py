@@ -40,7 +40,7 @@ def lineage(settings: Settings, model: Registered) -> dict[str, Any]:
         "created": f"{model.created:%Y-%m-%d %H:%M}",
     }
     if meta := model.name.startswith(registry.META_PREFIX):
-        made_from = ("problem", "steps") if "problem" in tags else ("revision", "steps", "learners", "sources", "for")
+        made_from = ("problems", "steps") if "problems" in tags else ("revision", "steps", "learners", "sources", "for")
         kept: tuple[str, ...] = ("family", *made_from, "key", "code")
     else:
         found |= {key: params.get(key, UNKNOWN) for key in ("k", "draws", "strategy")}
@@ -74,17 +74,17 @@ def _meta_commands(tags: Mapping[str, str]) -> list[str]:
 def _begin(tags: Mapping[str, str]) -> list[str]:
     """Return the commands before: an own home, where nothing is found finished; the code; the data."""
     code = tags.get("code", "").removesuffix("+changes") or tags.get("revision", "HEAD")
-    data = [] if "problem" in tags else ["acclimate data build"]
+    data = [] if "problems" in tags else ["acclimate data build"]
     return ["export ACCLIMATE_HOME=.acclimate-again", f"git checkout {code}", *data]
 
 
 def _train(tags: Mapping[str, str]) -> str:
     words = ["acclimate", "meta-train", "--family", tags.get("family", UNKNOWN)]
-    words += ["--problem", tags["problem"]] if "problem" in tags else ["--rev", tags.get("revision", "HEAD")]
+    words += [] if "problems" in tags else ["--rev", tags.get("revision", "HEAD")]
     if tags.get("steps"):
         words += ["--steps", tags["steps"]]
-    for name in filter(None, tags.get("learners", "").split(",")):
-        words += ["--learner", name]
+    for option, tag in (("--learner", "learners"), ("--problem", "problems")):
+        words += [word for name in filter(None, tags.get(tag, "").split(",")) for word in (option, name)]
     if tags.get("for"):
         words += ["--sources", tags["sources"], "--for", tags["for"]]
     return shlex.join(words)

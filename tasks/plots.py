@@ -217,27 +217,6 @@ def plot_learning(
     return finish(figure)
 
 
-def plot_returns(title: str, returns: Sequence[float]) -> bytes:
-    """Draw the mean return of a trial of every update (faint, and smoothed)."""
-    figure, axes = start(3.0, title)
-    axes.plot(returns, color=BASELINE, linewidth=0.8)
-    axes.plot(_smooth(np.asarray(returns, float)), color=OURS, linewidth=1.8)
-    axes.set(xlabel="update", ylabel="mean return of a trial")
-    return finish(figure)
-
-
-def plot_trial(title: str, chances: np.ndarray, actions: np.ndarray, rewards: np.ndarray) -> bytes:
-    """Draw a trial: how likely each action [T, A] was, which was taken [T], and what it earned [T]."""
-    figure, axes = start(max(2.2, 0.24 * chances.shape[1] + 1.4), title)
-    axes.imshow(chances.T, aspect="auto", cmap="Greys", vmin=0, vmax=1.6, interpolation="nearest")
-    steps, good = np.arange(len(actions)), rewards > 0
-    for mask, colour, label in ((good, RIGHT, "reward above 0"), (~good, WRONG, "none, or less")):
-        axes.scatter(steps[mask], actions[mask], s=18, color=colour, label=label, linewidths=0, zorder=2)
-    axes.set(xlabel="step", ylabel="action", yticks=range(chances.shape[1]))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2, fontsize=8.5, frameon=False)
-    return finish(figure)
-
-
 def plot_map(
     title: str, names: Sequence[str], targets: Sequence[bool], places: np.ndarray, shown: float | None = None
 ) -> bytes:

@@ -1,106 +1,126 @@
-"""Problems of decisions in sequence by name, and how a policy is trained on each."""
+"""What RL2 is trained to play, and how: the bandits and decision processes of Duan et al. 2016 by name."""
 
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
 from domains.decisions.bandit import Bandits
 from domains.decisions.mdp import TabularMDPs
-from domains.decisions.trials import sizes
+from domains.decisions.spaces import sizes
 from domains.errors import UserError
-from learners.bandits import RULES, play
-from learners.ppo import PPO, Learning, collect, train
-from learners.psrl import play_psrl
 from learners.rl2 import RL2
+from learners.rl2_train import PPO, Curve, train
 
-DEFAULT = "bandit-5x10"
-LONGEST = 1000  # steps of a trial: the update goes back through all of them
-HIDDEN = 64
-TRIALS, TEST = 1000, 1_000_003  # that everyone is tested on, and their seed; training draws from others
-STEPS = 50_000  # of a batch of trials, about
+VALIDATION = 2000  # trials
+HORIZON = 10  # steps of an episode of a decision process
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Bandits with ``arms`` arms, or tabular decision processes (None), with so many pulls or episodes a trial."""
+    """Trials of one kind, and how RL2 is trained on them.
 
-    arms: int | None
-    length: int
+    Args:
+        make: makes the vectorised environment of so many trials.
+        trials: that are played at once; hidden: numbers in the policy's state; how: the rest of the recipe.
+    """
 
-    @classmethod
-    def parse(cls, name: str) -> "Problem":
-        """Read ``bandit-ARMSxPULLS`` or ``mdp-EPISODES``.
-
-        Raises:
-            UserError: it is neither, or too long.
-        """
-        found = re.fullmatch(r"bandit-([1-9]\d{0,3})x([1-9]\d{0,3})|mdp-([1-9]\d{0,3})", name)
-        if found is None:
-            raise UserError(
-                f"no problem {name!r}: they are bandit-ARMSxPULLS and mdp-EPISODES, as in {DEFAULT}, mdp-10"
-            )
-        arms, pulls, episodes = (int(group) if group else None for group in found.groups())
-        problem = cls(arms, pulls or episodes or 1)
-        if arms == 1 or problem.steps > LONGEST:
-            raise UserError(f"{name}: at most {LONGEST:,} steps a trial, and 2 arms or more")
-        return problem
-
-    @property
-    def name(self) -> str:
-        return f"bandit-{self.arms}x{self.length}" if self.arms else f"mdp-{self.length}"
-
-    @cached_property
-    def steps(self) -> int:
-        return self.env(1).steps
-
-    def env(self, trials: int) -> Bandits | TabularMDPs:
-        return Bandits(trials, self.arms, self.length) if self.arms else TabularMDPs(trials, self.length)
-
-    def earned(self, policy: RL2) -> np.ndarray:
-        """Return what a policy earns in every test trial."""
-        env = self.env(TRIALS)
-        return collect(policy, env, env.steps, TEST).reward.sum(0).double().numpy()
-
-    def rules(self) -> dict[str, np.ndarray]:
-        """Return what each rule that knows how tasks are drawn earns in every test trial."""
-        env = self.env(TRIALS)
-        if isinstance(env, TabularMDPs):
-            return {"PSRL": play_psrl(env, TEST)}
-        return {name: play(make(self.length), env, TEST) for name, make in RULES.items()}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that fixes a policy: the problem, PPO's settings, trials of a batch, and whether the policy has a memory."""
-
-    problem: Problem
-    how: PPO
+    name: str
+    make: Callable[[int], Any]
     trials: int
-    memory: bool = True
-
-    @classmethod
-    def of(cls, problem: Problem, updates: int | None = None, memory: bool = True, seed: int = 0) -> "Recipe":
-        """Return the settings that were tried on the paper's problems: longer and wider ones are trained longer."""
-        trials = max(100, min(2000, STEPS // problem.steps))
-        hard = problem.arms is None or problem.arms > 5
-        how = PPO(updates=200 if hard else 100, rate=5e-3 if problem.arms else 3e-3, seed=seed)
-        return cls(problem, how if updates is None else replace(how, updates=updates), trials, memory)
+    hidden: int
+    how: PPO
 
     @property
     def key(self) -> str:
-        about = [asdict(self), HIDDEN, torch.__version__]
-        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+        """The name of what is trained: the same problem, recipe and code version."""
+        parts = [self.name, self.trials, self.hidden, asdict(self.how), version("acclimate")]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
-    def train(self, path: Path, advance: Callable[[int], None]) -> tuple[RL2, Learning]:
-        """Return the trained policy; what was trained before the checkpoint at ``path`` is not trained again."""
-        env = self.problem.env(self.trials)
-        torch.manual_seed(self.how.seed)  # of the first weights
-        policy = RL2(*sizes(env), HIDDEN, self.memory)
-        return policy, train(policy, env, env.steps, self.how, path, advance)
+    def asked(self, iterations: int | None, seed: int = 0) -> "Problem":
+        """Return the problem with another number of iterations, if one is given, and a seed."""
+        iterations = iterations or self.how.iterations
+        return replace(
+            self, how=replace(self.how, iterations=iterations, every=min(self.how.every, iterations), seed=seed)
+        )
+
+    def train(
+        self, path: Path | None = None, advance: Callable[[int], None] = lambda n: None, memory: bool = True
+    ) -> tuple[RL2, Curve]:
+        """Train a policy, going on from the checkpoint at ``path`` if there is one. On one thread: see ``train``."""
+        torch.set_num_threads(1)
+        policy = empty(self, memory)
+        return policy, train(policy, self.make(self.trials), self.make(VALIDATION), self.how, path, advance)
+
+
+def empty(problem: Problem, memory: bool = True) -> RL2:
+    """Return a policy of a problem's sizes as it is before training.
+
+    Raises:
+        UserError: the environment's spaces do not fit; see ``sizes``.
+    """
+    found = sizes(problem.make(1))
+    with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
+        torch.manual_seed(problem.how.seed)
+        return RL2(found.observations, found.actions, problem.hidden, memory)
+
+
+def short(steps: int) -> PPO:
+    """Return how trials of few steps are learned: from many at a time."""
+    return PPO(iterations=300, steps=steps, minibatches=8, rate=5e-3, trace=0.6, entropy=0.02, every=20)
+
+
+def long(steps: int) -> PPO:
+    """Return how trials of many steps are learned: often, from few trials, with credit that reaches far back."""
+    return PPO(
+        iterations=240,
+        steps=steps,
+        epochs=4,
+        minibatches=8,
+        rate=5e-3,
+        discount=0.95,
+        trace=0.9,
+        entropy=0.02,
+        every=30,
+    )
+
+
+def bandit(arms: int, pulls: int) -> Problem:
+    """Return k-armed Bernoulli bandits of n pulls."""
+    name = f"bandit-k{arms}-n{pulls}"
+    if pulls <= 10:
+        return Problem(name, lambda n: Bandits(n, arms), 2048, 64, short(pulls))
+    return Problem(name, lambda n: Bandits(n, arms), 128, 64, long(pulls))
+
+
+def mdp(episodes: int) -> Problem:
+    """Return tabular decision processes of n episodes of HORIZON steps."""
+    return Problem(f"mdp-n{episodes}", lambda n: TabularMDPs(n, horizon=HORIZON), 128, 64, long(HORIZON * episodes))
+
+
+#: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.
+ARMS, PULLS, EPISODES = (5, 10, 50), (10, 100, 500), (10, 25, 50, 75, 100)
+NAMES = tuple([f"bandit-k{k}-n{n}" for n in PULLS for k in ARMS] + [f"mdp-n{n}" for n in EPISODES])
+
+
+def problem(name: str) -> Problem:
+    """Return a problem by name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in NAMES:
+        raise UserError(f"no problem {name!r}; there are: {', '.join(NAMES)}")
+    kind, *numbers = re.split(r"-[kn]", name)
+    return {"bandit": bandit, "mdp": mdp}[kind](*map(int, numbers))
+
+
+def problems(names: Sequence[str]) -> list[Problem]:
+    """Return problems by name, each once; see ``problem``."""
+    return [problem(name) for name in dict.fromkeys(names)]

@@ -9,7 +9,7 @@ from domains.domain import Domain, Family
 from domains.errors import UserError
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from learners.rl2 import RL2
+from learners.policies import Policies
 from tasks.encoding import ENCODERS, encode
 from tasks.prediction import family_read
 from tasks.registry import META_PREFIX, Registered, SmokeTest
@@ -35,14 +35,28 @@ def meta_smoke_test(folder: Path) -> None:
         raise ValueError("it has no learners")
 
 
+def policies_smoke_test(folder: Path) -> None:
+    """Raise ValueError (or what reading raises) if a folder holds no policies, or one that chooses nothing."""
+    policies = Policies.load(folder).policies
+    if not policies:
+        raise ValueError("it has no policies")
+    for name, policy in policies.items():
+        with torch.no_grad():
+            logits, _, _ = policy(torch.zeros(2, EXAMPLES, policy.gru.input_size))
+        if not torch.isfinite(logits).all():
+            raise ValueError(f"the policy of {name} is not finite")
+
+
 def smoke_test_for(settings: Settings, model: Registered) -> SmokeTest:
     """Return the smoke test of a registered model, whichever kind it is.
 
     Raises:
         UserError: it reads features of another encoder than today's, so that it would predict nonsense in service.
     """
+    if model.name == META_PREFIX + DECISIONS:
+        return policies_smoke_test
     if model.name.startswith(META_PREFIX):
-        return RL2.load if model.tags.get("family") == DECISIONS else meta_smoke_test
+        return meta_smoke_test
     return smoke_test(_sample(settings, model, family_read(model)))
 
 

@@ -1,3 +1,4 @@
-"""Problems of decisions in sequence, as trials behind Gymnasium's vector interface."""
+"""Sequential decisions: environments whose trials are drawn from a distribution, all trials of a batch at once."""
 
-FAMILY = "decisions"  # what models of them are registered as; no domain is of it
+#: The family's name. It has no domains on disk: its trials are made while a policy plays.
+FAMILY = "decisions"

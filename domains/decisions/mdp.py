@@ -1,39 +1,68 @@
-"""Random tabular decision processes: rewards ~ N(mu, 1), mu ~ N(1, 1), transitions ~ Dirichlet(1).
+"""Random tabular decision processes: ten states, five actions, episodes of ten steps, as in Duan et al. 2016."""
 
-Duan et al. 2016, 3.2, after Osband, Russo and Van Roy, "(More) efficient reinforcement learning via posterior
-sampling", NeurIPS 2013: 10 states, 5 actions, every episode starts in state 0 and has 10 steps.
-"""
+from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Discrete
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 
-from domains.decisions.trials import Trials
+from domains.decisions.actions import checked
+from domains.errors import UserError
 
 
-class TabularMDPs(Trials):
-    """Trials of ``episodes`` episodes of ``horizon`` steps.
+class TabularMDPs(VectorEnv):
+    """Many decision processes side by side, stepped by one array operation.
+
+    A trial is one draw of P(. | s, a) ~ Dirichlet(1, ..., 1) and of mean rewards m(s, a) ~ N(1, 1); a step pays
+    N(m(s, a), 1). Episodes begin in state 0 and end after ``horizon`` steps, and the next one begins in the same step.
+    All that happens until the next reset is fixed by its seed and the actions.
 
     Attributes:
-        reward: means [trials, states, actions]; transition: [trials, states, actions, states].
+        transitions: [E, S, A, S]; means: [E, S, A].
     """
 
-    def __init__(self, trials: int, episodes: int, states: int = 10, actions: int = 5, horizon: int = 10) -> None:
-        super().__init__(trials, episodes * horizon, Discrete(states), actions)
-        self.shape, self.horizon, self.episodes = (states, actions), horizon, episodes
-        self._rows, self._t = np.arange(trials), 0
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 (gymnasium's own declaration)
 
-    def draw(self) -> np.ndarray:
-        states, actions = self.shape
-        self.reward = self._rng.normal(1, 1, (self.num_envs, states, actions))
-        self.transition = self._rng.dirichlet(np.ones(states), (self.num_envs, states, actions))
+    def __init__(self, num_envs: int, states: int = 10, actions: int = 5, horizon: int = 10) -> None:
+        if min(num_envs, states, horizon) < 1 or actions < 2:
+            raise UserError(
+                f"{num_envs} processes of {states} states, {actions} actions and {horizon} steps: at least 1 process "
+                "of 1 state, 2 actions and 1 step is needed"
+            )
+        self.num_envs, self.states, self.actions, self.horizon = num_envs, states, actions, horizon
+        self.single_observation_space, self.single_action_space = spaces.Discrete(states), spaces.Discrete(actions)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.transitions = np.full((num_envs, states, actions, states), 1 / states)
+        self.means = np.ones((num_envs, states, actions))
+        self._every = np.arange(num_envs)
+        self._begin()
+
+    def _begin(self) -> None:
         self._state, self._t = np.zeros(self.num_envs, np.int64), 0
-        return self._state
 
-    def act(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        at = self._rows, self._state, actions
-        rewards = (self.reward[at] + self._rng.normal(size=self.num_envs)).astype(np.float32)
-        below = self.transition[at].cumsum(-1) < self._rng.random((self.num_envs, 1))
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Draw new processes; the observation [E] is the state."""
+        super().reset(seed=seed)
+        gamma = self.np_random.standard_exponential(self.transitions.shape)
+        self.transitions = gamma / gamma.sum(-1, keepdims=True)
+        self.means = self.np_random.normal(1, 1, self.means.shape)
+        self._edges = self.transitions.cumsum(-1)
+        self._begin()
+        return self._state.copy(), {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Act [E] in every process; rewards [E] are real numbers."""
+        at = self._every, self._state, checked(actions, self.num_envs, self.actions)
+        rewards = self.np_random.normal(self.means[at], 1).astype(np.float32)
+        u = self.np_random.random((self.num_envs, 1))
+        self._state = (self._edges[at][:, :-1] < u).sum(1)
         self._t += 1
-        ended = self._t % self.horizon == 0
-        self._state = np.zeros_like(self._state) if ended else np.minimum(below.sum(-1), self.shape[0] - 1)
-        return self._state, rewards, np.full(self.num_envs, ended)
+        over = self._t == self.horizon
+        if over:
+            self._begin()
+        ended = np.full(self.num_envs, over)
+        return self._state.copy(), rewards, ended, np.zeros(self.num_envs, bool), {}

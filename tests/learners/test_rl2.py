@@ -1,110 +1,242 @@
-"""RL2 and what it is compared with: what memory is for, advantages, indices, and resuming to the bit."""
+"""RL2: what its hidden state keeps, what is estimated and learned, and that a stopped training ends as promised."""
 
-from pathlib import Path
+import math
+from dataclasses import replace
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from domains.decisions.bandit import Bandits
 from domains.decisions.mdp import TabularMDPs
-from learners.bandits import RULES, indices, play
-from learners.ppo import PPO, advantages, collect, train
-from learners.psrl import best_policy, play_psrl
+from learners import checkpoint
+from learners.meta_train import Diverged
+from learners.playing import Recurrent, Uniform, play, sample
+from learners.policies import Policies
+from learners.ppo import Rollout, gae, horizon, ppo_loss
 from learners.rl2 import RL2
+from learners.rl2_train import PPO, collect, learn, train
+
+HOW = PPO(iterations=7, steps=6, epochs=2, minibatches=2, every=3, seed=4)
 
 
-def policy(memory: bool = True, seed: int = 0) -> RL2:
-    torch.manual_seed(seed)
-    return RL2(1, 2, hidden=16, memory=memory)
+def new(observations=1, actions=3, hidden=8, memory=True):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        policy = RL2(observations, actions, hidden, memory)
+        torch.nn.init.normal_(policy.policy.weight)
+    return policy
 
 
-def test_one_step_after_another_is_the_whole_trial() -> None:
-    made, x = policy(), torch.rand(7, 3, 5, generator=torch.Generator().manual_seed(0))
-    logits, value, last = made(x)
-    h, found = None, []
-    for step in x:
-        one, _, h = made(step[None], h)
-        found.append(one[0])
-    assert torch.allclose(torch.stack(found), logits, atol=1e-6)
-    assert torch.allclose(h, last, atol=1e-6)
-    assert value.shape == (7, 3)
+def run(policy, path=None, progress=lambda n: None, how=HOW, envs=Bandits):
+    return train(policy, envs(20, 3), envs(30, 3), how, path, progress)
 
 
-@pytest.mark.parametrize("memory", [True, False])
-def test_what_was_earned_before_is_remembered_with_memory_only(memory: bool) -> None:
-    made, x = policy(memory), torch.zeros(4, 2, 5)
-    x[0, 1, 3] = 1.0  # the second trial was paid once, at its start
-    logits = made(x)[0]
-    assert torch.equal(logits[-1, 0], logits[-1, 1]) is not memory
+def same(one, other):
+    mine, theirs = one.state_dict(), other.state_dict()
+    return all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-def test_no_action_before_the_first_is_no_one_hot_number() -> None:
-    x = policy().seen(torch.zeros(2, dtype=torch.int64), torch.tensor([-1, 1]), torch.tensor([0.0, 1.0]), torch.ones(2))
-    assert x.tolist() == [[1, 0, 0, 0, 1], [1, 0, 1, 1, 1]]
+# The policy
 
 
-def test_advantages_are_the_sum_of_the_formula() -> None:
+def test_the_hidden_state_is_kept_across_the_episodes_of_a_trial_and_is_0_where_a_trial_begins():
+    policy, envs = new(10, 5), TabularMDPs(4, horizon=3)
+    player = Recurrent(policy)
+    play(envs, player, 3, seed=0)  # to the end of an episode
+    assert (player.last[2] == 1).all()
+    assert player.h.abs().min() > 0
+    kept = player.h
+    player.act(np.zeros(4, int))
+    x = policy.encode(np.zeros(4, int), *player.last)
+    assert torch.equal(player.h, policy(x[None], kept)[2])
+    player.begin(4, 3)
+    assert not player.h.any()
+
+
+def test_without_memory_only_the_last_step_counts():
+    x = torch.randn(5, 2, 1 + 2 * 3 + 2, generator=torch.Generator().manual_seed(0))
+    other = x.clone()
+    other[:4] += 1
+    for memory in (True, False):
+        policy = new(memory=memory)
+        with torch.no_grad():
+            assert torch.equal(policy(x)[0][4], policy(other)[0][4]) != memory
+
+
+def test_a_step_reads_the_observation_and_the_action_reward_and_end_before_it():
+    policy = new(observations=2)
+    begin = policy.encode(np.array([1]), *policy.begin(1)[1:])
+    assert begin.tolist() == [[0, 1, *[0] * 8]]
+    later = policy.encode(np.array([0]), torch.tensor([2]), torch.tensor([0.5]), torch.tensor([1.0]))
+    assert later.tolist() == [[1, 0, 0, 0, 1, 0, 0, 0.5, 0.5, 1]]
+    box = policy.encode(np.array([[0.25, -3.0]]), *policy.begin(1)[1:])
+    assert box.tolist() == [[0.25, -3, *[0] * 8]]
+
+
+def test_playing_step_by_step_and_learning_from_the_whole_trial_see_the_same_probabilities():
+    policy = new(10, 5)
+    rollout = collect(policy, TabularMDPs(7, horizon=2), 9, torch.Generator().manual_seed(0))
+    logits, values, _ = policy(rollout.inputs)
+    log_p = logits.log_softmax(-1).gather(-1, rollout.actions[..., None]).squeeze(-1)
+    assert torch.allclose(log_p, rollout.log_p, atol=1e-5)
+    assert torch.allclose(values, rollout.values, atol=1e-5)
+
+
+def test_actions_are_drawn_as_often_as_they_are_probable():
+    logits = torch.tensor([0.0, 1.0, -1.0, -math.inf])
+    drawn = sample(logits.expand(20_000, 4), torch.Generator().manual_seed(0))
+    share = torch.bincount(drawn, minlength=4) / len(drawn)
+    assert torch.allclose(share, logits.softmax(0), atol=0.012)
+
+
+# The objective
+
+
+@pytest.mark.parametrize(("discount", "trace"), [(0.9, 0.3), (1.0, 1.0), (0.99, 0.0)])
+def test_advantages_are_those_of_the_definition(discount, trace):
     generator = torch.Generator().manual_seed(0)
-    reward, value = torch.rand(6, 2, generator=generator), torch.rand(6, 2, generator=generator)
-    after = torch.cat([value[1:], torch.zeros(1, 2)])
-    delta = reward + 0.9 * after - value
-    slow = [sum((0.9 * 0.5) ** (later - t) * delta[later] for later in range(t, 6)) for t in range(6)]
-    assert torch.allclose(advantages(reward, value, 0.9, 0.5), torch.stack(slow), atol=1e-6)
+    rewards, values = torch.randn(2, 7, 3, generator=generator)
+    found, after = gae(rewards, values, discount, trace), torch.cat([values, torch.zeros(1, 3)])
+    for t in range(7):
+        slow = sum(
+            (discount * trace) ** (i - t) * (rewards[i] + discount * after[i + 1] - after[i]) for i in range(t, 7)
+        )
+        assert torch.allclose(found[t], slow, atol=1e-6)
 
 
-def test_a_few_seconds_of_training_find_which_arm_pays() -> None:
-    env, how, test = Bandits(400, 2, 6), PPO(updates=30, epochs=6, rate=1e-2, minibatches=4), Bandits(4000, 2, 6)
-    made = policy()
-    train(made, env, env.steps, how)
-    assert collect(made, test, test.steps, seed=99).reward.sum(0).mean() > 3.3  # Gittins' index earns 3.53, chance 3
+def test_with_a_trace_of_1_advantages_are_returns_less_values():
+    rewards, values = torch.randn(2, 5, 2, generator=torch.Generator().manual_seed(0))
+    returns = torch.stack([sum(0.9 ** (i - t) * rewards[i] for i in range(t, 5)) for t in range(5)])
+    assert torch.allclose(gae(rewards, values, 0.9, 1.0), returns - values, atol=1e-6)
 
 
-def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    env, how = Bandits(50, 2, 4), PPO(updates=6, minibatches=2)
-    whole, stopped, resumed = policy(), policy(), policy(seed=1)
-    returns = train(whole, env, 4, how).returns
-
-    def stop(updates: int) -> None:
-        stop.done = getattr(stop, "done", 0) + updates  # type: ignore[attr-defined]
-        if stop.done == 5:  # type: ignore[attr-defined]
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(stopped, env, 4, how, tmp_path / "one.checkpoint", stop, every=2)
-    assert train(resumed, env, 4, how, tmp_path / "one.checkpoint", every=2).returns == returns
-    for mine, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
+def test_the_horizon_is_the_return_of_a_reward_of_1_a_step():
+    assert torch.allclose(horizon(3, 0.5), torch.tensor([1.75, 1.5, 1.0]))
+    assert torch.allclose(gae(torch.ones(9, 1), torch.zeros(9, 1), 0.9, 1.0)[:, 0], horizon(9, 0.9))
 
 
-def test_the_index_of_an_arm_is_its_mean_at_the_last_pull_and_more_before() -> None:
-    table = indices(3)
-    for successes in range(3):
-        for failures in range(3 - successes):
-            mean = (successes + 1) / (successes + failures + 2)
-            assert table[0][successes, failures] == pytest.approx(mean, abs=1e-9)
-    assert table[1][0, 0] == pytest.approx(5 / 9, abs=1e-6)  # 1/2 - c + (2/3 - c)/2 = 0
-    assert table[2][0, 0] > table[1][0, 0] > table[0][0, 0]
+def test_the_gradient_at_the_old_policy_is_the_policy_gradient():
+    policy = new()
+    rollout = collect(policy, Bandits(50, 3), 6, torch.Generator().manual_seed(0))
+    advantages = torch.randn(6, 50, generator=torch.Generator().manual_seed(1))
+    ppo_loss(policy, rollout, advantages, rollout.values, 0.2, 0.0, 0.0).backward()
+    clipped = policy.policy.weight.grad.clone()
+    policy.zero_grad()
+    log_p = policy(rollout.inputs)[0].log_softmax(-1).gather(-1, rollout.actions[..., None]).squeeze(-1)
+    (-(advantages * log_p).mean()).backward()
+    assert torch.allclose(clipped, policy.policy.weight.grad, atol=1e-6)
 
 
-def test_rules_meet_the_same_arms_and_the_index_is_the_best_of_them() -> None:
-    env = Bandits(3000, 5, 10)
-    earned = {name: play(make(10), env, seed=3).mean() for name, make in RULES.items()}
-    assert env.chance.mean() == pytest.approx(0.5, abs=0.01)
-    assert max(earned, key=earned.__getitem__) == "Gittins"
-    assert earned["Gittins"] == pytest.approx(6.65, abs=0.15)
-    assert all(value > 5.0 for value in earned.values())
+def test_a_ratio_beyond_the_clip_has_no_gradient():
+    policy = new()
+    rollout = collect(policy, Bandits(5, 3), 6, torch.Generator().manual_seed(0))
+    moved = Rollout(rollout.inputs, rollout.actions, rollout.rewards, rollout.log_p - 1, rollout.values)
+    ppo_loss(policy, moved, torch.ones(6, 5), rollout.values, 0.2, 0.0, 0.0).backward()
+    assert not policy.policy.weight.grad.any()
 
 
-def test_the_best_policy_of_a_chain_waits_for_what_pays_at_its_end() -> None:
-    reward, transition = np.zeros((1, 3, 2)), np.zeros((1, 3, 2, 3))
-    reward[0, 0, 0], reward[0, 2, :] = 0.1, 1.0  # stay for a little, or walk to the end
-    for state in range(3):
-        transition[0, state, 0, state] = transition[0, state, 1, min(state + 1, 2)] = 1
-    plan = best_policy(reward, transition, 4)
-    assert [step[0, 0] for step in plan] == [1, 1, 0, 0]
+# Training
 
 
-def test_posterior_sampling_learns_within_a_trial() -> None:
-    short, long = (play_psrl(TabularMDPs(60, episodes), seed=5).mean() / episodes for episodes in (1, 20))
-    assert long > short + 2
+def test_rl2_learns_to_explore_a_small_bandit_in_seconds():
+    how = PPO(iterations=60, steps=6, epochs=4, minibatches=4, every=20, rate=1e-2, trace=0.9)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        policy = RL2(1, 2, 16)
+    curve = train(policy, Bandits(200, 2), Bandits(500, 2), how)
+    envs = Bandits(3000, 2)
+    mine, random = (play(envs, player, 6, seed=9)[0].sum(0) for player in (Recurrent(policy), Uniform(2)))
+    assert mine.mean() > random.mean() + 5 * np.std(mine - random) / 3000**0.5
+    assert mine.mean() > 3.4  # chance is 3.0, the best possible about 3.6
+    assert max(curve.validation_reward) > curve.validation_reward[0]
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(iterations):
+    left = [iterations]
+
+    def progress(n):
+        left[0] -= n
+        if left[0] < 0:
+            raise Stop
+
+    return progress
+
+
+class Guess(gymnasium.Env):
+    """An environment as a user writes it, stepped one by one."""
+
+    observation_space, action_space = spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if (options or {}).get("trial"):
+            self.pays = int(self.np_random.integers(3))
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        paid = float(action == self.pays) + 0.1 * self.np_random.normal()
+        return np.ones(2, np.float32), paid, bool(self.np_random.random() < 0.5), False, {}
+
+
+def guesses(number, actions):
+    return SyncVectorEnv([Guess] * number, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+@pytest.mark.parametrize(("envs", "observations"), [(Bandits, 1), (guesses, 2)])
+def test_a_training_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(envs, observations, tmp_path):
+    paths = tmp_path / "straight.checkpoint", tmp_path / "stopped.checkpoint"
+    straight, resumed, steps = new(observations), new(observations), []
+    curve = run(straight, paths[0], envs=envs)
+    for stop in (2, 4):
+        with pytest.raises(Stop):
+            run(new(observations), paths[1], stop_after(stop), envs=envs)
+    assert repr(run(resumed, paths[1], steps.append, envs=envs)) == repr(curve)
+    assert same(straight, resumed)
+    assert steps == [3, 1, 1, 1, 1]
+    (mine, _), (theirs, _) = map(checkpoint.load, paths)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)  # optimiser, generator and last parameters too
+
+
+def test_a_finished_training_is_not_done_again_and_the_best_parameters_are_kept(tmp_path):
+    path, first, again, steps = tmp_path / "run.checkpoint", new(), new(), []
+    curve = run(first, path, how=replace(HOW, rate=0.5))  # far too large a rate
+    run(again, path, steps.append, how=replace(HOW, rate=0.5))
+    assert steps == [HOW.iterations]
+    assert same(first, again)
+    check = run(first, how=replace(HOW, iterations=0))
+    assert check.validation_reward == [max(curve.validation_reward)]
+
+
+def test_another_seed_gives_another_policy():
+    one, other = new(), new()
+    run(one)
+    run(other, how=replace(HOW, seed=5))
+    assert not same(one, other)
+
+
+def test_a_loss_that_is_no_number_raises_diverged_with_iteration_and_rate():
+    policy = new()
+    generator, optimiser = torch.Generator().manual_seed(0), torch.optim.Adam(policy.parameters())
+    rollout = collect(policy, Bandits(4, 3), 6, generator)
+    rollout.rewards[0, 0] = math.inf
+    with pytest.raises(Diverged, match=r"rl2: loss is nan, .* at iteration 3, learning rate 0\.002"):
+        learn(policy, rollout, HOW, optimiser, generator, iteration=2)
+
+
+def test_policies_come_back_whole_as_tensors_and_words(tmp_path):
+    kept = Policies({"a": new(), "b": new(2, 4, memory=False)}, {"a": {"reward": 1.5}})
+    kept.save(tmp_path)
+    found = Policies.load(tmp_path)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
+    assert found.about == kept.about
+    assert all(same(found.policies[name], kept.policies[name]) for name in ("a", "b"))
+    assert found.policies["b"].config == {"observations": 2, "actions": 4, "hidden": 8, "memory": False}

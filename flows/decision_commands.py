@@ -1,0 +1,22 @@
+"""What ``acclimate meta-train`` does for the family decisions, which reads no data."""
+
+from collections.abc import Sequence
+
+from domains.decisions import FAMILY
+from flows.terminal import flows_running, print_json
+from tasks.settings import settings
+
+
+def meta_train(problems: Sequence[str], steps: int | None, as_json: bool) -> None:
+    """Train RL2 on problems, or on those of the recipe; what is wrong is said before a server is started."""
+    from tasks.decision_steps import plan_decisions
+
+    plan = plan_decisions.fn(problems, steps)
+    with flows_running(settings()):
+        from flows.meta_train_decisions import meta_train_decisions as flow
+
+        version = flow(problems, steps)
+    if as_json:
+        return print_json({"family": FAMILY, "model_version": version, "problems": list(plan.problems)})
+    print(f"policies for {', '.join(plan.problems)}: version {version} of meta-{FAMILY}")
+    return None
