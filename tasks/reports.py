@@ -95,6 +95,7 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
     bars = [Bar(name, s.accuracy, s.ci95, name == OURS) for name, s in result.scores.items()]
     show = {"text": show_texts, "vision": show_images, "market": show_timeline}[domain.family]
     lineage = {
+        "decision": result.decision,
         "model": f"{result.domain} version {result.model_version}",
         "strategy": result.strategy,
         **trust_of(result),
@@ -105,7 +106,7 @@ def adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray
     }
     parts = [
         f"# {escape(title)}",
-        f"**{result.decision}**: {escape(result.reason)}",
+        escape(result.reason),
         *(f"⚠ {escape(warning)}" for warning in result.warnings),
         image_markdown(plot_methods(title, bars, 1 / len(domain.labels)), "accuracy of every method"),
         f"## Scores, means over {result.draws} support draws",
