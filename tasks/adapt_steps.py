@@ -33,7 +33,7 @@ from tasks.adaptation import (
     run_trial,
 )
 from tasks.decisions import as_decided
-from tasks.encoding import encode, encoder_identity
+from tasks.encoding import encoder_identity
 from tasks.evaluation import MISSING, Decision, GateRule, Scores, align, gate, hash_of_test, score
 from tasks.lineage import made_by
 from tasks.listing import target
@@ -255,7 +255,7 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     incumbent = registry.champion(s, result.domain)
     if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
         return result
-    sample = encode(s, plan.domain.family, plan.domain.column("test")[:EXAMPLES])
+    sample = encoded(plan).test_x[:EXAMPLES]
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
     notifications.champion_changed(result)
     return result

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from domains.decisions.spaces import sizes
 from domains.decisions.trading import COST, History, Regimes, net
 from domains.market import stocks
 from domains.market.features import FEATURES
@@ -23,6 +22,7 @@ from learners.rl2_train import PPO, train
 from learners.time_metrics import block_interval
 from tasks.bench import Asked, Row
 from tasks.encoding import fetcher
+from tasks.problems import untrained
 from tasks.progress import progress
 from tasks.settings import Settings
 
@@ -65,10 +65,7 @@ def trained(
     days = len(past.dates)
     envs = Regimes(TRIALS, past.cut(0, days - HELD), how.steps)
     held_out = Regimes(4 * TRIALS, past.cut(days - HELD, days), how.steps)
-    found = sizes(envs)
-    with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
-        torch.manual_seed(how.seed)
-        policy = RL2(found.observations, found.actions, HIDDEN, memory)
+    policy = untrained(envs, HIDDEN, how.seed, memory)
     parts = [window, memory, asdict(how), TRIALS, HIDDEN, COST, HELD, version("acclimate")]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     train(policy, envs, held_out, how, home / "bench" / "rl2" / f"{window}-{key}.checkpoint", advance)

@@ -60,15 +60,20 @@ class Problem:
 
 
 def empty(problem: Problem, memory: bool = True) -> RL2:
-    """Return a policy of a problem's sizes as it is before training.
+    """Return a policy of a problem's sizes as it is before training; see ``untrained``."""
+    return untrained(problem.make(1), problem.hidden, problem.how.seed, memory)
+
+
+def untrained(envs: Any, hidden: int, seed: int, memory: bool = True) -> RL2:
+    """Return a policy of an environment's sizes, its first weights fixed by the seed.
 
     Raises:
         UserError: the environment's spaces do not fit; see ``sizes``.
     """
-    found = sizes(problem.make(1))
+    found = sizes(envs)
     with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
-        torch.manual_seed(problem.how.seed)
-        return RL2(found.observations, found.actions, problem.hidden, memory)
+        torch.manual_seed(seed)
+        return RL2(found.observations, found.actions, hidden, memory)
 
 
 def short(steps: int) -> PPO:
