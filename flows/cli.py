@@ -39,7 +39,8 @@ Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each inter
 Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
 Family = Annotated[str, typer.Option("--family", help="text, vision or market.")]
 
-QUICK = {"adapt", "domains", "models", "predict", "reconcile", "status", "watch"}  # forked off where acclimate up runs
+#: Commands that are forked off where `acclimate up` runs.
+QUICK = {"adapt", "domains", "drift", "models", "predict", "reconcile", "status", "watch"}
 
 
 @app.callback()

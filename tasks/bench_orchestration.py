@@ -1,16 +1,22 @@
-"""How fast a commit comes into service, a tick over what did not change, and many changed domains at once."""
+"""How fast a commit or a new regime comes into service, a tick over what is unchanged, many changed domains at once."""
 
+import shutil
 import time
 from collections.abc import Callable
 
-from tasks import ledger, watching
+from domains.errors import UserError
+from domains.market import stocks
+from tasks import committing, ledger, watching
 from tasks.bench import Asked, Row
-from tasks.bench_rig import Rig, rig, up
+from tasks.bench_rig import FROM, Rig, rig, up
+from tasks.encoding import fetcher
 from tasks.progress import progress
 from tasks.settings import Settings
 
 MANY = 200
 REPEATS = 3
+MARKETS = ("stocks-crisis", "stocks-bull")  # sources of a market meta-model, trained a few steps
+QUIET_UNTIL, TURN, UNTIL = "2019-11-29", "2020-01-02", "2020-09-30"  # a change is found in the week to 2020-03-26
 
 
 def orchestration(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
@@ -18,23 +24,30 @@ def orchestration(settings: Settings, asked: Asked, say: Callable[[str], None]) 
 
     Returns:
         Rows in seconds: ``commit to decided`` (from the start of ``acclimate data commit`` to the end of the gate and
-        the promotion; the worker is warm, one small text domain), ``tick, none of 200 changed``, ``200 changed``.
+        the promotion; the worker is warm, one small text domain), ``regime to decided`` (from the start of ``acclimate
+        drift``, prices of a new regime being committed, to the same), ``tick, none of 200 changed``, ``200 changed``.
     """
+    repeats = asked.draws or REPEATS
     rows: list[Row] = []
 
-    def row(metric: str, values: list[float]) -> None:
+    def row(metric: str, values: list[float], domain: str = FROM) -> None:
         value = round(sorted(values)[len(values) // 2], 2)
-        row = {"suite": "orchestration", "domain": "20news", "setting": f"{settings.processes} processes"}
+        row = {"suite": "orchestration", "domain": domain, "setting": f"{settings.processes} processes"}
         rows.append(row | {"method": "acclimate", "metric": metric, "value": value, "ci95": None, "n": len(values)})
         say(f"{metric}: {value} s")
 
-    with rig(settings) as made, up(made), progress("bench orchestration", 3) as advance:
-        row("commit to decided", [one(made, i) for i in range(asked.draws or REPEATS)])
+    with rig(settings) as made, progress("bench orchestration", 5) as advance:
+        quiet_markets(made, settings, repeats)
         advance(1)
-        row(f"{MANY} changed", [many(made)])
-        advance(1)
-        row(f"tick, none of {MANY} changed", [tick(made) for _ in range(REPEATS)])
-        advance(1)
+        with up(made):
+            row("commit to decided", [one(made, i) for i in range(repeats)])
+            advance(1)
+            row("regime to decided", [fresh_regime(made, i) for i in range(repeats)], "stocks")
+            advance(1)
+            row(f"{MANY} changed", [many(made)])
+            advance(1)
+            row(f"tick, none of {MANY} changed", [tick(made) for _ in range(REPEATS)])
+            advance(1)
     return rows
 
 
@@ -46,6 +59,41 @@ def one(made: Rig, number: int) -> float:
     made.commit(f"Change {number}")
     made.wait(lambda: len(ledger.rows(made.settings, "done")) > before)
     return time.perf_counter() - started
+
+
+def quiet_markets(made: Rig, settings: Settings, count: int) -> None:
+    """Adapt to markets of 19 stocks in a quiet year, and leave their prices up to half a year after it ended."""
+    for name in MARKETS:
+        shutil.copytree(settings.data_path / name, made.path / "data" / name)
+    prices = stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO))["2016":UNTIL]  # type: ignore[misc]
+    for i in range(count):
+        table = prices.drop(columns=prices.columns[i])
+        table.to_csv(made.path / f"market-{i}.csv")
+        made.run("domains", "add", f"market-{i}", f"market-{i}.csv", "--end", QUIET_UNTIL)
+    made.commit("Markets")
+    made.run("meta-train", "--family", "market", "--steps", "5")
+    for i in range(count):
+        made.run("adapt", f"market-{i}")
+
+
+def fresh_regime(made: Rig, number: int) -> float:
+    """Return the seconds from the start of ``acclimate drift`` over committed prices to the end of the adaptation.
+
+    Raises:
+        UserError: something else than drift adapted to them.
+    """
+    made.wait(lambda: not made.unsettled())
+    name = f"market-{number}"
+    made.run("domains", "add", name, f"{name}.csv", "--start", TURN, "--replace")
+    committing.commit(made.path, made.settings.home_path, f"Regime {number}")  # the command would wake ``watch``
+    started = time.perf_counter()
+    made.run("drift", name)
+    made.wait(lambda: not made.unsettled())
+    seconds = time.perf_counter() - started
+    why = [row.why for row in ledger.rows(made.settings) if row.domain == name][-1]
+    if not why.startswith("drift"):
+        raise UserError(f"{name} was adapted to because: {why}; try again: a tick of `watch` came first")
+    return seconds
 
 
 def many(made: Rig) -> float:
