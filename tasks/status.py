@@ -100,8 +100,8 @@ def tables(found: dict[str, Any]) -> list[Any]:
         metas.add_row(family, model["version"], ago(model["age"]))
     more = []
     for title, rows in (
-        ("Waiting or failed", found["ledger"]),
-        ("Decided last", found["decided"][:SHOWN]),
+        ("Waiting or failed", [waiting(row) for row in found["ledger"]]),
+        ("Decided last", [decided(row) for row in found["decided"][:SHOWN]]),
         ("Runs", found["runs"]),
     ):
         if rows:
@@ -110,6 +110,20 @@ def tables(found: dict[str, Any]) -> list[Any]:
         more.append(titled("Next", [{"flow": flow, "at": at} for flow, at in found["next"].items()]))
     nothing = "No champions yet: run `acclimate demo`, or `acclimate adapt DOMAIN`."
     return ["\n".join(lines) + "\n", *((metas, champions) if found["champions"] else (nothing,)), *more]
+
+
+def waiting(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a row of the ledger as a narrow terminal has room for it: what is longest comes last."""
+    short = {key: row[key] for key in ("domain", "status", "runs", "opened")}
+    return short | {"why": row["reason"] or row["why"]}
+
+
+def decided(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a decision in the same way."""
+    when = row["when"][:16].replace("T", " ")
+    return {"domain": row["domain"], "version": row["version"], "when": when} | {
+        key: row[key] for key in ("decision", "reason")
+    }
 
 
 def titled(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
