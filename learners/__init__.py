@@ -1,5 +1,7 @@
 """Meta-learning algorithms, bodies, encoders and the choice between learners: pure torch."""
 
+from collections.abc import Mapping
+
 from learners.anil import ANIL
 from learners.base import Learner
 from learners.bodies import Body
@@ -14,6 +16,8 @@ from learners.maml import MAML
 from learners.maml_plus_plus import MAMLPlusPlus
 from learners.matching import MatchingNet
 from learners.meta_sgd import MetaSGD
+from learners.opinion_pool import OpinionPool
+from learners.ordinal import Ordinal
 from learners.pooled import Pooled
 from learners.protonet import ProtoNet
 from learners.prototype import NearestPrototype
@@ -41,7 +45,7 @@ META: tuple[type[Learner], ...] = (
 )
 #: Those besides: where every domain has labels of its own, and where all share them (markets).
 OWN_LABELS: tuple[type[Learner], ...] = (Reference,)
-SHARED_LABELS: tuple[type[Learner], ...] = (Pooled, SharedReference)
+SHARED_LABELS: tuple[type[Learner], ...] = (Pooled, Ordinal, SharedReference)
 
 
 def trainable(shared: bool) -> list[str]:
@@ -81,3 +85,13 @@ def plain_strategies(dim: int, last: int | None = None) -> dict[str, Learner]:
     """Return the portfolio's strategies that are not meta-trained; ``last`` as for ``make``."""
     found = {kind.name: make(kind.name, dim, None, last) for kind in PLAIN_STRATEGIES}
     return found if last is None else found | {LAYERED_PROBE: EveryLayer(Logistic(dim))}
+
+
+def strategies(learners: Mapping[str, Learner], dim: int, last: int | None = None) -> dict[str, Learner]:
+    """Return what the portfolio chooses from: plain strategies, meta-trained learners and the pool of those of markets.
+
+    ``last`` as for ``make``.
+    """
+    forecasters = {kind.name: learners[kind.name] for kind in SHARED_LABELS if kind.name in learners}
+    pooled = {OpinionPool.name: OpinionPool(forecasters)} if len(forecasters) > 1 else {}
+    return plain_strategies(dim, last) | dict(learners) | pooled

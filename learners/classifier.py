@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -51,6 +52,13 @@ class Network:
         return cls(copy.deepcopy(module).eval(), {name: value.detach().clone() for name, value in own.items()})
 
 
+@dataclass(frozen=True)
+class Pool:
+    """x -> mean_e log p_e(y | x), the logarithmic pool of classifiers at temperature 1."""
+
+    members: tuple["Classifier", ...]
+
+
 #: Words for steps without numbers. ``normalise`` is to unit length.
 WORDS = {
     "relu": F.relu,
@@ -58,8 +66,8 @@ WORDS = {
     "softmax": lambda x: F.softmax(x, dim=-1),
     "log": lambda x: x.clamp_min(1e-12).log(),
 }
-#: A step of a classifier: an affine map, some columns, a module, or a word of WORDS.
-Layer = Affine | Columns | Network | str
+#: A step of a classifier: an affine map, some columns, a module, a pool, or a word of WORDS.
+Layer = Affine | Columns | Network | Pool | str
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,8 @@ class Classifier:
                 x = layer(x)
             elif isinstance(layer, Network):
                 x = functional_call(layer.module, dict(layer.weights), (x,))
+            elif isinstance(layer, Pool):
+                x = torch.stack([F.log_softmax(member.logits(x), -1) for member in layer.members]).mean(0)
             else:
                 x = WORDS[layer](x)
         return x
@@ -105,20 +115,7 @@ class Classifier:
 
     def save(self, folder: Path) -> Path:
         """Write one safetensors file into a folder and return its path."""
-        tensors: dict[str, Tensor] = {}
-        words: list[object] = []
-        for i, layer in enumerate(self.layers):
-            if isinstance(layer, Affine):
-                words.append("affine")
-                tensors |= {f"{i}.weight": layer.weight, f"{i}.bias": layer.bias}
-            elif isinstance(layer, Columns):
-                words.append("columns")
-                tensors |= {f"{i}.mean": layer.mean, f"{i}.scale": layer.scale}
-            elif isinstance(layer, Network):
-                words.append({"module": layer.module.name, "config": layer.module.config})
-                tensors |= {f"{i}.{name}": value for name, value in layer.weights.items()}
-            else:
-                words.append(layer)
+        words, tensors = _packed(self.layers)
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         numbers = {"temperature": self.temperature, "threshold": self.threshold}
         about = {"layers": words, "labels": self.labels, **numbers}
@@ -135,18 +132,54 @@ class Classifier:
         with safe_open(folder / FILE, "pt") as file:
             about = json.loads(file.metadata()["classifier"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        layers: list[Layer] = []
-        for i, word in enumerate(about["layers"]):
-            if word == "affine":
-                layers.append(Affine(tensors[f"{i}.weight"], tensors[f"{i}.bias"]))
-            elif word == "columns":
-                layers.append(Columns(tensors[f"{i}.mean"], tensors[f"{i}.scale"]))
-            elif isinstance(word, dict):
-                prefix = f"{i}."
-                weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-                layers.append(Network(make_part(word["module"], word["config"]).eval(), weights))
-            elif word in WORDS:
-                layers.append(word)
-            else:
-                raise ValueError(f"{folder / FILE}: unknown layer {word!r}; made by a newer version?")
-        return cls(tuple(layers), tuple(about["labels"]), about["temperature"], about.get("threshold"))
+        try:
+            layers = _unpacked(about["layers"], tensors)
+        except KeyError as error:
+            raise ValueError(f"{folder / FILE}: unknown layer {error}; made by a newer version?") from error
+        return cls(layers, tuple(about["labels"]), about["temperature"], about.get("threshold"))
+
+
+def _packed(layers: Sequence[Layer], prefix: str = "") -> tuple[list[object], dict[str, Tensor]]:
+    """Return layers in words, and their tensors by name."""
+    words: list[object] = []
+    tensors: dict[str, Tensor] = {}
+    for i, layer in enumerate(layers):
+        at = f"{prefix}{i}."
+        if isinstance(layer, Affine):
+            words.append("affine")
+            tensors |= {f"{at}weight": layer.weight, f"{at}bias": layer.bias}
+        elif isinstance(layer, Columns):
+            words.append("columns")
+            tensors |= {f"{at}mean": layer.mean, f"{at}scale": layer.scale}
+        elif isinstance(layer, Network):
+            words.append({"module": layer.module.name, "config": layer.module.config})
+            tensors |= {f"{at}{name}": value for name, value in layer.weights.items()}
+        elif isinstance(layer, Pool):
+            members = [_packed(member.layers, f"{at}{e}.") for e, member in enumerate(layer.members)]
+            words.append({"pool": [of for of, _ in members]})
+            tensors |= {name: value for _, own in members for name, value in own.items()}
+        else:
+            words.append(layer)
+    return words, tensors
+
+
+def _unpacked(words: Sequence[Any], tensors: Mapping[str, Tensor], prefix: str = "") -> tuple[Layer, ...]:
+    """Return what ``_packed`` was given; KeyError names a word that is not known."""
+    layers: list[Layer] = []
+    for i, word in enumerate(words):
+        at = f"{prefix}{i}."
+        if word == "affine":
+            layers.append(Affine(tensors[f"{at}weight"], tensors[f"{at}bias"]))
+        elif word == "columns":
+            layers.append(Columns(tensors[f"{at}mean"], tensors[f"{at}scale"]))
+        elif isinstance(word, dict) and "module" in word:
+            weights = {k.removeprefix(at): v for k, v in tensors.items() if k.startswith(at)}
+            layers.append(Network(make_part(word["module"], word["config"]).eval(), weights))
+        elif isinstance(word, dict) and "pool" in word:
+            members = [_unpacked(of, tensors, f"{at}{e}.") for e, of in enumerate(word["pool"])]
+            layers.append(Pool(tuple(map(Classifier, members))))
+        elif isinstance(word, str) and word in WORDS:
+            layers.append(word)
+        else:
+            raise KeyError(word)
+    return tuple(layers)

@@ -8,7 +8,8 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from learners import make, plain_strategies
+from learners import make
+from learners import strategies as every_strategy
 from learners.base import Learner
 from learners.portfolio import Prior
 
@@ -44,8 +45,8 @@ class MetaModel:
 
     @property
     def strategies(self) -> dict[str, Learner]:
-        """What the portfolio chooses from: plain strategies and the meta-trained learners."""
-        return plain_strategies(self.dim, self.last) | dict(self.learners)
+        """What the portfolio chooses from, by name."""
+        return every_strategy(self.learners, self.dim, self.last)
 
     def save(self, folder: Path) -> None:
         """Write one safetensors file a learner and ``meta_model.json``."""

@@ -9,6 +9,7 @@ from learners.base import Learner
 from learners.classifier import Classifier, Network
 from learners.parts import Part, part
 
+LOWER, UPPER = 5, 6  # of the features of markets: the thresholds of their states
 LEAST = 1e-6  # probability of a label, so that its logarithm and gradient are finite
 
 
@@ -59,8 +60,12 @@ class Ordinal(Learner):
 
     name = "ordinal"
 
-    def __init__(self, dim: int, lower: int, upper: int) -> None:
-        super().__init__(dim, 3)
+    def __init__(self, dim: int, ways: int | None = 3, lower: int = LOWER, upper: int = UPPER) -> None:
+        super().__init__(dim, ways)
+        if ways != 3 or max(lower, upper) >= dim:
+            raise ValueError(
+                f"ordinal: 3 labels between columns {lower} and {upper} of the features, not {ways} of {dim}"
+            )
         self.network = OrderedProbit(dim, lower, upper)
 
     def fit_scale(self, x: Tensor) -> None:

@@ -15,12 +15,14 @@ from learners.axes import agreement
 from learners.base import ABSENT, Learner
 from learners.classifier import Affine, Classifier
 from learners.conformal import episodes_threshold, held_out_threshold
+from learners.opinion_pool import OpinionPool
 from learners.sharing import sharing
 from learners.task import meta_features
 from learners.temperature import best_temperature
 
-PROBE, POOLED = "logistic", "pooled"
-SMALLEST_SPREAD = 0.01  # of a gain between tasks, in accuracy
+PROBE = "logistic"
+FALLBACKS = (OpinionPool.name, "pooled", PROBE)  # what the others have to beat: the first that there is
+SMALLEST_SPREAD = 0.01  # of a gain between tasks
 CAUTION = 0.5  # deviations that an expected gain is marked down by, for the probe is known and the rest is hoped for
 ALONE = 1.5  # the same where the prior decides on a new kind of domain and nothing can be held out to correct it
 UNKNOWN_SPREAD = 0.02  # the same where nothing was learned
@@ -30,7 +32,7 @@ FOLD_POOL = 1000  # pool examples that models of the cross-validation read, for 
 
 @dataclass(frozen=True)
 class Gain:
-    """A strategy's accuracy over the fallback: what to expect, and its standard deviation."""
+    """A strategy's gain over the fallback, as ``worth`` has it: what to expect, and its standard deviation."""
 
     mean: float
     deviation: float
@@ -96,8 +98,19 @@ class Prior:
 
 
 def fallback(strategies: Iterable[str]) -> str:
-    """Return the strategy that the others have to beat: the pooled model where labels are shared, else the probe."""
-    return POOLED if POOLED in strategies else PROBE
+    """Return what the others have to beat: what old domains say where labels are shared, else the probe."""
+    there = set(strategies)
+    return next(name for name in FALLBACKS if name in there)
+
+
+def worth(logits: Tensor, y: Tensor, in_time: bool) -> Tensor:
+    """Return [n] what a strategy is compared by: whether it is right, or, of what lies ahead in time, log-likelihood.
+
+    There chance is large: who is right more often tells little that the probabilities do not tell better.
+    """
+    if in_time:
+        return -F.cross_entropy(logits.double(), y, reduction="none")
+    return (logits.argmax(1) == y).double()
 
 
 def describe(
@@ -279,7 +292,7 @@ def learn_prior(
     safe = fallback(strategies)
     alone = {safe: strategies[safe]}
     descriptions, shots = [], []
-    right: dict[str, list[Tensor]] = {name: [] for name in strategies}
+    found: dict[str, list[Tensor]] = {name: [] for name in strategies}
     not_held_out: dict[str, list[Tensor]] = {name: [] for name in strategies}
     truth = []
     for episode in episodes:
@@ -291,13 +304,13 @@ def learn_prior(
             truth.append(episode.query_y)
         for name, learner in strategies.items():
             logits = adapt(learner, x, y, pool, n, names=episode.names_x).logits(episode.query_x)
-            right[name].append((logits.argmax(1) == episode.query_y).double())
+            found[name].append(worth(logits, episode.query_y, in_time))
             if not held_out:
                 not_held_out[name].append(logits)
         advance(1)
     regressions, means = {}, {}
     for name in strategies:
-        differences = [a - b for a, b in zip(right[name], right[safe], strict=True)]
+        differences = [a - b for a, b in zip(found[name], found[safe], strict=True)]
         gains = np.array([d.mean().item() for d in differences])
         noise = float(np.mean([d.var().item() / len(d) for d in differences]))
         if name != safe:

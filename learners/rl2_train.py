@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from domains.decisions.actions import CREDIT
 from learners import checkpoint
 from learners.meta_train import Diverged
 from learners.playing import Recurrent, play, sample
@@ -123,10 +124,11 @@ def collect(policy: RL2, envs: Any, steps: int, generator: torch.Generator) -> R
         x = policy.encode(observation, action, reward, done)
         logits, value, h = policy(x[None], h)
         action = sample(logits[0], generator)
-        observation, gained, ended, cut, _ = envs.step(action.numpy())
+        observation, gained, ended, cut, info = envs.step(action.numpy())
+        credit = torch.as_tensor(info.get(CREDIT, gained)).float()
         reward, done = torch.as_tensor(gained).float(), torch.as_tensor(ended | cut).float()
         log_p = logits[0].log_softmax(-1).gather(1, action[:, None]).squeeze(1)
-        kept.append((x, action, reward, log_p, value[0]))
+        kept.append((x, action, reward, credit, log_p, value[0]))
     return Rollout(*(torch.stack(part) for part in zip(*kept, strict=True)))
 
 
@@ -140,7 +142,7 @@ def learn(
 ) -> None:
     """Take ``epochs`` x ``minibatches`` steps on the PPO loss, each on some of the trials from end to end."""
     scale = horizon(how.steps, how.discount)[:, None]
-    advantages = gae(rollout.rewards, rollout.values * scale, how.discount, how.trace)
+    advantages = gae(rollout.credits, rollout.values * scale, how.discount, how.trace)
     returns = advantages / scale + rollout.values
     advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     entropy = how.entropy * how.left(iteration)

@@ -7,22 +7,20 @@ import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from domains.market.features import FEATURES, LEAST_RATIO
+from domains.market.features import LEAST_RATIO
 from domains.market.labels import HORIZON, NAMES
 from domains.market.panel import Panel
 from learners import Pooled
 from learners.base import Learner
 from learners.har import HAR
 from learners.log_volatility import LogVolatility
-from learners.ordinal import Ordinal
+from learners.ordinal import LOWER, UPPER, Ordinal
 from learners.whole import fit_whole
 
 STATE = "volatility_state"
 EVERY = 2  # days of a source that models learn from: labels of days in a row share four of five days
 YEAR = 252  # days after which models are fitted again
 FIRST = 2 * YEAR  # day of the first fit
-_COLUMNS = [name for name, _ in FEATURES]
-LOWER, UPPER = _COLUMNS.index("low_tercile"), _COLUMNS.index("high_tercile")
 
 #: Probabilities [n, A, N] of days [n].
 Model = Callable[[np.ndarray], np.ndarray]
@@ -117,7 +115,7 @@ def experts(rule: Rule, until: int) -> dict[str, Model]:
     dim = rule.panel.x.shape[-1]
     found = {"pooled": of_learner(rule, Pooled(dim, rule.ways), days), "pooled boosting": boosting(rule, days)}
     if rule.name == STATE:
-        found["ordinal"] = of_learner(rule, Ordinal(dim, LOWER, UPPER), days)
+        found["ordinal"] = of_learner(rule, Ordinal(dim), days)
         found["log volatility"] = log_volatility(rule, days)
         found["HAR"] = har(rule, days)[1]
     return found

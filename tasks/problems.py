@@ -19,6 +19,7 @@ from learners.rl2 import RL2
 from learners.rl2_train import PPO, Curve, train
 
 VALIDATION = 2000  # trials
+STEPS = 51_200  # of all trials of an iteration, where a trial is long
 HORIZON = 10  # steps of an episode of a decision process
 
 
@@ -82,15 +83,15 @@ def short(steps: int) -> PPO:
 
 
 def long(steps: int) -> PPO:
-    """Return how trials of many steps are learned: often, from few trials, with credit that reaches far back."""
+    """Return how trials of many steps are learned: often, with credit that reaches far back."""
     return PPO(
         iterations=240,
         steps=steps,
         epochs=4,
         minibatches=8,
         rate=5e-3,
-        discount=0.95,
-        trace=0.9,
+        discount=0.99,
+        trace=0.95,
         entropy=0.02,
         every=30,
     )
@@ -101,12 +102,13 @@ def bandit(arms: int, pulls: int) -> Problem:
     name = f"bandit-k{arms}-n{pulls}"
     if pulls <= 10:
         return Problem(name, lambda n: Bandits(n, arms), 2048, 64, short(pulls))
-    return Problem(name, lambda n: Bandits(n, arms), 128, 64, long(pulls))
+    return Problem(name, lambda n: Bandits(n, arms), STEPS // pulls, 64, long(pulls))
 
 
 def mdp(episodes: int) -> Problem:
     """Return tabular decision processes of n episodes of HORIZON steps."""
-    return Problem(f"mdp-n{episodes}", lambda n: TabularMDPs(n, horizon=HORIZON), 128, 64, long(HORIZON * episodes))
+    steps = HORIZON * episodes
+    return Problem(f"mdp-n{episodes}", lambda n: TabularMDPs(n, horizon=HORIZON), STEPS // steps, 64, long(steps))
 
 
 #: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.

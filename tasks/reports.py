@@ -9,6 +9,7 @@ import numpy as np
 from domains.domain import FAMILIES, Domain
 from learners.conformal import COVERAGE
 from learners.meta_model import MetaModel
+from learners.portfolio import fallback
 from tasks.adaptation import OURS
 from tasks.artifacts import (
     ResultRow,
@@ -66,8 +67,11 @@ def meta_training(model: MetaModel, version: str) -> None:
     for name, gains in model.prior.means.items():
         shown = {f"K={k}": f"{100 * g.mean:+.1f} (sd {100 * g.deviation:.1f})" for k, g in gains.items()}
         rows.append({"strategy": name, **shown})
-    over = "the pooled model" if model.in_time else "the linear probe"
-    about = f"Accuracy over {over} on held-out source episodes, points: mean (deviation between episodes)"
+    over, what = (
+        fallback(model.strategies),
+        "log-likelihood, hundredths of a nat" if model.in_time else "accuracy, points",
+    )
+    about = f"Gain over '{over}' on held-out source episodes ({what}): mean (deviation between episodes)"
     table_artifact(f"meta-train-{model.family}-gains", rows, f"Meta-model version {version}. {about}")
 
 

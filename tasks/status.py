@@ -17,6 +17,7 @@ from tasks.server import prefect_server, running
 from tasks.settings import Settings
 
 SHOWN = 8  # last runs, last decisions
+OFTEN = ("watch", "reconcile")  # flows
 
 
 def status(settings: Settings) -> dict[str, Any]:
@@ -39,23 +40,38 @@ def status(settings: Settings) -> dict[str, Any]:
 
 
 def schedule(settings: Settings, server: str | None) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return when each deployment runs next, and the last flow runs, newest first; nothing where no server runs."""
+    """Return when each deployment runs next, and the last flow runs, newest first; nothing where no server runs.
+
+    Of ``watch`` and ``reconcile``, which run every few minutes, only what went wrong.
+    """
     if server is None:
         return {}, []
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.filters import (
+        FlowFilter,
+        FlowFilterName,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
     def of(*types: StateType) -> FlowRunFilter:
         return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))))
 
-    ran = (StateType.RUNNING, StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.PAUSED)
+    wrong = (StateType.FAILED, StateType.CRASHED)
+    ran = (*wrong, StateType.RUNNING, StateType.COMPLETED, StateType.PAUSED)
     with prefect_server(settings), get_client(sync_client=True) as client:
         due = client.read_flow_runs(
             flow_run_filter=of(StateType.SCHEDULED), sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200
         )
-        last = client.read_flow_runs(flow_run_filter=of(*ran), sort=FlowRunSort.START_TIME_DESC, limit=SHOWN)
+        last = []
+        for names, states in (([f.name for f in client.read_flows() if f.name not in OFTEN], ran), (OFTEN, wrong)):
+            which = FlowFilter(name=FlowFilterName(any_=list(names)))
+            asked = {"flow_filter": which, "flow_run_filter": of(*states), "sort": FlowRunSort.START_TIME_DESC}
+            last += client.read_flow_runs(**asked, limit=SHOWN)
+        last = sorted(last, key=started, reverse=True)[:SHOWN]
         flows = {run.flow_id: "" for run in (*due, *last)}
         flows = {flow: client.read_flow(flow).name for flow in flows}
     soonest: dict[str, str] = {}

@@ -16,7 +16,7 @@ from domains.domain import Domain, Family
 from domains.episode import Pile, Shape, draw
 from domains.errors import UserError
 from domains.labelled import sample_rows
-from learners import make, plain_strategies, trainable
+from learners import make, strategies, trainable
 from learners.base import Learner
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
@@ -66,8 +66,8 @@ class Recipe:
         return replace(self, training=changed)
 
 
-def _trainings(shape: Shape, **steps: int) -> dict[str, Training]:
-    return {name: Training(shape, steps=n, every=max(1, n // 8)) for name, n in steps.items()}
+def _trainings(shape: Shape, rate: float = Training.rate, **steps: int) -> dict[str, Training]:
+    return {name: Training(shape, steps=n, every=max(1, n // 8), rate=rate) for name, n in steps.items()}
 
 
 TEXT = Shape(ways=(5, 20), shots=(1, 5, 10), queries=8, pool=(0, 200, 400))
@@ -77,7 +77,12 @@ MARKET = Shape(ways=(3, 3), shots=(1, 5, 10, 20), queries=40, pool=(0,))
 RECIPES: dict[Family, Recipe] = {
     "text": Recipe(24, 40, _trainings(TEXT, protonet=120, maml=200, reference=120)),
     "vision": Recipe(20, 16, _trainings(VISION, protonet=80, maml=120, reference=48), prior_episodes=60),
-    "market": Recipe(1500, 3, _trainings(MARKET, pooled=200, protonet=50, maml=200, reference=200)),
+    "market": Recipe(
+        1500,
+        3,
+        _trainings(MARKET, 1e-2, pooled=200, ordinal=200)  # linear and convex: a slower rate leaves them half way
+        | _trainings(MARKET, protonet=50, maml=200, reference=200),
+    ),
 }
 
 
@@ -225,7 +230,7 @@ def assemble(
     advance: Callable[[int], None] = lambda episodes: None,
 ) -> MetaModel:
     """Measure the strategies on held-out source episodes and return the meta-model."""
-    strategies = plain_strategies(piles.dim, piles.last) | dict(learners)
+    every = strategies(learners, piles.dim, piles.last)
     shape = next(iter(recipe.training.values())).shape
     generator = torch.Generator().manual_seed(recipe.seed + 2)
     domains = [i % len(piles.validation) for i in range(recipe.prior_episodes)]
@@ -235,7 +240,7 @@ def assemble(
         "recipe": asdict(recipe),
         "history": {name: asdict(history) for name, history in histories.items()},
     }
-    prior = learn_prior(strategies, episodes, domains, piles.ways, generator, piles.ways is not None, advance)
+    prior = learn_prior(every, episodes, domains, piles.ways, generator, piles.ways is not None, advance)
     return MetaModel(family, encoder_identity(family), piles.dim, piles.ways, learners, prior, about, piles.last)
 
 

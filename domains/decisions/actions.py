@@ -1,8 +1,13 @@
-"""The check that every environment makes of the actions it is given."""
+"""What environments share: the check of the actions they are given, and the credit they may give besides a reward."""
 
 import numpy as np
 
 from domains.errors import UserError
+
+#: Key of a step's ``info``: what a learner takes for the reward [E], though no policy reads it. An environment that can
+#: be solved gives Q*(s, a) - V*(s) of itself, the reward shaped by the potential V* (Ng, Harada & Russell 1999):
+#: what a policy does best stays the same, and of the noise only what the policy is to blame for is left.
+CREDIT = "credit"
 
 
 def checked(actions: np.ndarray, trials: int, choices: int) -> np.ndarray:

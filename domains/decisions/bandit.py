@@ -7,7 +7,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from domains.decisions.actions import checked
+from domains.decisions.actions import CREDIT, checked
 from domains.errors import UserError
 
 
@@ -43,7 +43,8 @@ class Bandits(VectorEnv):
         return self._nothing, {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Pull an arm [E] of every bandit; rewards [E] are 0 or 1."""
+        """Pull an arm [E] of every bandit; rewards [E] are 0 or 1, the credit p_a - max_b p_b."""
         chance = self.p[np.arange(self.num_envs), checked(actions, self.num_envs, self.arms)]
         rewards = (self.np_random.random(self.num_envs) < chance).astype(np.float32)
-        return self._nothing, rewards, np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool), {}
+        info = {CREDIT: (chance - self.p.max(1)).astype(np.float32)}
+        return self._nothing, rewards, np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool), info

@@ -7,7 +7,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from domains.decisions.actions import checked
+from domains.decisions.actions import CREDIT, checked
 from domains.errors import UserError
 
 
@@ -51,13 +51,15 @@ class TabularMDPs(VectorEnv):
         self.transitions = gamma / gamma.sum(-1, keepdims=True)
         self.means = self.np_random.normal(1, 1, self.means.shape)
         self._edges = self.transitions.cumsum(-1)
+        self._short = self._shortfalls()
         self._begin()
         return self._state.copy(), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Act [E] in every process; rewards [E] are real numbers."""
+        """Act [E] in every process; rewards [E] are real numbers, the credit Q*(s, a) - V*(s)."""
         at = self._every, self._state, checked(actions, self.num_envs, self.actions)
         rewards = self.np_random.normal(self.means[at], 1).astype(np.float32)
+        credit = self._short[self._t][at]
         u = self.np_random.random((self.num_envs, 1))
         self._state = (self._edges[at][:, :-1] < u).sum(1)
         self._t += 1
@@ -65,4 +67,13 @@ class TabularMDPs(VectorEnv):
         if over:
             self._begin()
         ended = np.full(self.num_envs, over)
-        return self._state.copy(), rewards, ended, np.zeros(self.num_envs, bool), {}
+        return self._state.copy(), rewards, ended, np.zeros(self.num_envs, bool), {CREDIT: credit}
+
+    def _shortfalls(self) -> np.ndarray:
+        """Return Q*(s, a) - V*(s) at each step of an episode [T, E, S, A], by backward induction."""
+        short, value = np.empty((self.horizon, *self.means.shape), np.float32), np.zeros(self.means.shape[:2])
+        for t in reversed(range(self.horizon)):
+            q = self.means + np.einsum("esaz,ez->esa", self.transitions, value)
+            value = q.max(-1)
+            short[t] = q - value[..., None]
+        return short

@@ -85,9 +85,8 @@ def test_every_pull_of_a_bandit_ends_an_episode_and_no_trial():
 
 
 def test_a_process_moves_and_pays_as_its_tables_say():
-    envs = TabularMDPs(1, states=3, actions=2, horizon=1)
+    envs = TabularMDPs(1, states=3, actions=2, horizon=20_001)
     envs.reset(seed=2)
-    envs.horizon = 10**9
     visits, gained = np.zeros((3, 2, 3)), np.zeros((3, 2))
     rng, state = np.random.default_rng(0), 0
     for action in rng.integers(2, size=20_000):
@@ -98,6 +97,29 @@ def test_a_process_moves_and_pays_as_its_tables_say():
     n = visits.sum(-1)
     assert np.abs(visits / n[..., None] - envs.transitions[0]).max() < 0.05
     assert np.abs(gained / n - envs.means[0]).max() < 0.1
+
+
+def test_the_credit_of_a_bandit_is_what_the_arm_lacks_of_the_best():
+    envs = Bandits(50, 3)
+    envs.reset(seed=1)
+    credit = envs.step(np.full(50, 2))[4]["credit"]
+    assert np.allclose(credit, envs.p[:, 2] - envs.p.max(1))
+
+
+def test_the_credits_of_an_episode_are_what_it_lacks_of_the_best_on_average():
+    envs, episodes = TabularMDPs(1, states=3, actions=2, horizon=4), 5_000
+    envs.reset(seed=2)
+    value = np.zeros(3)
+    for _ in range(4):
+        value = (envs.means[0] + envs.transitions[0] @ value).max(1)
+    rng, lacking = np.random.default_rng(0), np.empty((episodes, 4))
+    for episode in range(episodes):
+        for t in range(4):
+            _, reward, _, _, info = envs.step(rng.integers(2, size=1))
+            assert info["credit"][0] <= 0
+            lacking[episode, t] = reward[0] - info["credit"][0]
+    found = lacking.sum(1)
+    assert abs(found.mean() - value[0]) < 4 * found.std() / episodes**0.5
 
 
 def test_an_episode_of_a_process_begins_in_state_0_where_the_last_one_ended():

@@ -124,7 +124,7 @@ def test_make_finds_every_learner_by_name_and_names_them_all_when_there_is_none(
         assert re.fullmatch("[a-z_]+", kind.name)  # it becomes part of file names and of metrics
         assert type(make(kind.name, 4)) is kind
     for kind in (*META, *SHARED_LABELS):
-        assert type(make(kind.name, 4, ways=3)) is kind
+        assert type(make(kind.name, 8, ways=3)) is kind
     with pytest.raises(ValueError, match=r"no learner 'reptyle'; there are: .*maml, .*protonet"):
         make("reptyle", 4)
 

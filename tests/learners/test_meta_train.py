@@ -12,7 +12,7 @@ from domains.episode import Pile, Shape, draw
 from learners import checkpoint, make, trainable
 from learners.meta_train import Diverged, Training, meta_train
 
-DIM = 6
+DIM = 8
 SHAPE = Shape(ways=(2, 4), shots=(1, 3), queries=4, pool=(0, 12))
 TRAINING = Training(SHAPE, steps=9, batch=2, rate=5e-3, every=3, episodes=4, seed=5)
 

@@ -16,7 +16,7 @@ from learners import checkpoint
 from learners.meta_train import Diverged
 from learners.playing import Recurrent, Uniform, play, sample
 from learners.policies import Policies
-from learners.ppo import Rollout, gae, horizon, ppo_loss
+from learners.ppo import gae, horizon, ppo_loss
 from learners.rl2 import RL2
 from learners.rl2_train import PPO, collect, learn, train
 
@@ -134,7 +134,7 @@ def test_the_gradient_at_the_old_policy_is_the_policy_gradient():
 def test_a_ratio_beyond_the_clip_has_no_gradient():
     policy = new()
     rollout = collect(policy, Bandits(5, 3), 6, torch.Generator().manual_seed(0))
-    moved = Rollout(rollout.inputs, rollout.actions, rollout.rewards, rollout.log_p - 1, rollout.values)
+    moved = replace(rollout, log_p=rollout.log_p - 1)
     ppo_loss(policy, moved, torch.ones(6, 5), rollout.values, 0.2, 0.0, 0.0).backward()
     assert not policy.policy.weight.grad.any()
 
@@ -155,21 +155,6 @@ def test_rl2_learns_to_explore_a_small_bandit_in_seconds():
     assert max(curve.validation_reward) > curve.validation_reward[0]
 
 
-class Stop(Exception):
-    pass
-
-
-def stop_after(iterations):
-    left = [iterations]
-
-    def progress(n):
-        left[0] -= n
-        if left[0] < 0:
-            raise Stop
-
-    return progress
-
-
 class Guess(gymnasium.Env):
     """An environment as a user writes it, stepped one by one."""
 
@@ -188,6 +173,29 @@ class Guess(gymnasium.Env):
 
 def guesses(number, actions):
     return SyncVectorEnv([Guess] * number, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+@pytest.mark.parametrize(("envs", "same"), [(Bandits, False), (guesses, True)])
+def test_what_is_learned_from_is_the_credit_where_an_environment_gives_one(envs, same):
+    policy = new(2 if same else 1)
+    rollout = collect(policy, envs(5, 3), 6, torch.Generator().manual_seed(0))
+    assert torch.equal(rollout.rewards, rollout.credits) == same
+    assert torch.equal(rollout.inputs[1:, :, -2], rollout.rewards[:-1])  # no policy reads it
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(iterations):
+    left = [iterations]
+
+    def progress(n):
+        left[0] -= n
+        if left[0] < 0:
+            raise Stop
+
+    return progress
 
 
 @pytest.mark.parametrize(("envs", "observations"), [(Bandits, 1), (guesses, 2)])
@@ -227,7 +235,7 @@ def test_a_loss_that_is_no_number_raises_diverged_with_iteration_and_rate():
     policy = new()
     generator, optimiser = torch.Generator().manual_seed(0), torch.optim.Adam(policy.parameters())
     rollout = collect(policy, Bandits(4, 3), 6, generator)
-    rollout.rewards[0, 0] = math.inf
+    rollout.credits[0, 0] = math.inf
     with pytest.raises(Diverged, match=r"rl2: loss is nan, .* at iteration 3, learning rate 0\.002"):
         learn(policy, rollout, HOW, optimiser, generator, iteration=2)
 

@@ -6,10 +6,11 @@ import torch
 from scipy.stats import norm
 
 from domains.episode import Episode
+from domains.market.features import FEATURES
 from learners.garch import garch_variance
 from learners.har import HAR, state_probabilities
 from learners.log_volatility import LogVolatility
-from learners.ordinal import Ordinal
+from learners.ordinal import LOWER, UPPER, Ordinal
 
 
 def test_har_recovers_the_coefficients_that_data_were_made_by():
@@ -68,13 +69,19 @@ def test_garch_expects_more_after_a_shock_than_before_and_reads_no_later_return(
         garch_variance(returns, 50, days, 5)
 
 
+def test_the_thresholds_are_the_columns_that_market_features_have_them_in():
+    assert [FEATURES[column][0] for column in (LOWER, UPPER)] == ["low_tercile", "high_tercile"]
+    with pytest.raises(ValueError, match="3 labels between columns 5 and 6"):
+        Ordinal(16, 2)
+
+
 def test_an_ordered_probit_learns_the_quantity_behind_the_labels():
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(3000, 4, generator=draw)
     x[:, 2], x[:, 3] = -0.5 + 0.1 * x[:, 2], 0.5 + 0.1 * x[:, 3]
     behind = 0.6 * x[:, 0] + 0.4 * torch.randn(3000, generator=draw)
     y = (behind > x[:, 2]).long() + (behind > x[:, 3]).long()
-    learner = Ordinal(4, 2, 3)
+    learner = Ordinal(4, 3, 2, 3)
     learner.fit_scale(x)
     optimiser = torch.optim.Adam(learner.parameters(), 0.02)
     for _ in range(200):
@@ -91,6 +98,6 @@ def test_an_ordered_probit_learns_the_quantity_behind_the_labels():
 
 def test_an_ordered_probit_is_saved_with_its_thresholds(tmp_path):
     x, y = torch.randn(5, 4), torch.tensor([0, 1, 2, 1, 0])
-    classifier = Ordinal(4, 2, 3).adapt(x, y)
+    classifier = Ordinal(4, 3, 2, 3).adapt(x, y)
     classifier.save(tmp_path)
     assert torch.equal(type(classifier).load(tmp_path).predict_proba(x), classifier.predict_proba(x))
