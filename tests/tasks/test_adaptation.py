@@ -206,6 +206,7 @@ def test_a_market_of_shared_labels_may_lack_a_state_in_its_labelled_days(made, s
     )
     data = encode_domain(settings, target, HOW)
     trial = run_trial(model, data, HOW, 0)
-    assert set(trial.probabilities) == {OURS, *(k.name for k in (*BASELINES, *PLAIN_STRATEGIES)), *recipe.training}
+    plain = (kind.name for kind in (*BASELINES, *PLAIN_STRATEGIES))
+    assert set(trial.probabilities) == {OURS, *plain, *recipe.training, "opinion_pool"}
     assert {p.shape for p in trial.probabilities.values()} == {(len(data.test_y), 3)}
     assert all(torch.isfinite(p).all() for p in trial.probabilities.values())
