@@ -17,7 +17,7 @@ class RL2(nn.Module):
     what a whole trial pays.
 
     The reward is read twice, as a number and in the place of its action (a one-hot times r), or of its state and action
-    where observations are states: sums of rewards are then a linear matter, which is learned from a fraction of the trials.
+    where observations are states: sums of rewards are then a linear matter, learned from a fraction of the trials.
 
     The value is the mean reward of the steps to come, V(h_t) = v h_t + c; see ``ppo.horizon`` for its scale.
 
