@@ -48,13 +48,11 @@ class Recurrent:
 
     def begin(self, trials: int, steps: int) -> None:
         self.h, *self.last = self.policy.begin(trials)
-        self.before: np.ndarray | None = None
         self.logits = torch.zeros(trials, self.policy.actions)
 
     @torch.no_grad()
     def act(self, observation: np.ndarray) -> np.ndarray:
-        x = self.policy.encode(observation, observation if self.before is None else self.before, *self.last)
-        self.before = observation
+        x = self.policy.encode(observation, *self.last)
         logits, _, self.h = self.policy(x[None], self.h)
         self.logits = logits[0]
         chosen = self.logits.argmax(1) if self.generator is None else sample(self.logits, self.generator)

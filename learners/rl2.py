@@ -16,8 +16,8 @@ class RL2(nn.Module):
     environment is known in those after it: the fast learning. The weights are learned slowly, by ``ppo``, to maximise
     what a whole trial pays.
 
-    The reward is read twice, as a number and in the place of its action (a one-hot times r), or of its state and action
-    where observations are states: sums of rewards are then a linear matter, learned from a fraction of the trials.
+    The reward is read twice, as a number and in the place of its action (a one-hot times r): sums of rewards by action
+    are then a linear matter, which is learned from a fraction of the trials.
 
     The value is the mean reward of the steps to come, V(h_t) = v h_t + c; see ``ppo.horizon`` for its scale.
 
@@ -26,19 +26,14 @@ class RL2(nn.Module):
         actions: choices.
         hidden: numbers in h.
         memory: False: h is 0 at every step, so that only the last step is known; what memory is worth shows beside it.
-        states: observations are states.
     """
 
     name = "rl2"
 
-    def __init__(
-        self, observations: int, actions: int, hidden: int = 64, memory: bool = True, states: bool = False
-    ) -> None:
+    def __init__(self, observations: int, actions: int, hidden: int = 64, memory: bool = True) -> None:
         super().__init__()
-        self.observations, self.actions, self.hidden = observations, actions, hidden
-        self.memory, self.states = memory, states
-        self.places = observations * actions if states else actions
-        self.gru = nn.GRU(observations + 2 * self.places + 2, hidden)
+        self.observations, self.actions, self.hidden, self.memory = observations, actions, hidden, memory
+        self.gru = nn.GRU(observations + 2 * actions + 2, hidden)
         self.policy, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
         nn.init.orthogonal_(self.gru.get_parameter("weight_hh_l0"))
         nn.init.normal_(self.policy.weight, std=0.01)  # all actions are likely at first
@@ -53,25 +48,19 @@ class RL2(nn.Module):
             "actions": self.actions,
             "hidden": self.hidden,
             "memory": self.memory,
-            "states": self.states,
         }
 
-    def encode(
-        self, observation: np.ndarray, before: np.ndarray, action: Tensor, reward: Tensor, done: Tensor
-    ) -> Tensor:
+    def encode(self, observation: np.ndarray, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
         """Return the input [E, D] of a step.
 
         Args:
-            observation: [E] states or [E, D] numbers; before: the observation in which the last action was taken.
-            action: [E] the last action, -1 where a trial begins; reward, done: [E] what it gave and whether it ended an
-                episode.
+            observation: [E] states or [E, D] numbers; action: [E] taken before, -1 where a trial begins; reward, done:
+                [E] what it gave and whether it ended an episode.
         """
         seen = torch.from_numpy(np.ascontiguousarray(observation))
         seen = F.one_hot(seen.long(), self.observations) if seen.ndim == 1 else seen
-        if self.states:
-            action = torch.where(action < 0, action, action + self.actions * torch.from_numpy(before))
-        place = F.one_hot(action + 1, self.places + 1)[:, 1:].float()
-        return torch.cat([seen.float(), place, place * reward[:, None], reward[:, None], done[:, None]], 1)
+        before = F.one_hot(action + 1, self.actions + 1)[:, 1:].float()
+        return torch.cat([seen.float(), before, before * reward[:, None], reward[:, None], done[:, None]], 1)
 
     def begin(self, trials: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return h [1, E, H] and the action, reward and done [E] before the first step."""

@@ -119,12 +119,11 @@ def collect(policy: RL2, envs: Any, steps: int, generator: torch.Generator) -> R
     seed = int(torch.randint(SEEDS, (), generator=generator))
     observation, _ = envs.reset(seed=seed, options={"trial": True})
     h, action, reward, done = policy.begin(envs.num_envs)
-    before, kept = observation, list[tuple[Tensor, ...]]()
+    kept: list[tuple[Tensor, ...]] = []
     for _ in range(steps):
-        x = policy.encode(observation, before, action, reward, done)
+        x = policy.encode(observation, action, reward, done)
         logits, value, h = policy(x[None], h)
         action = sample(logits[0], generator)
-        before = observation
         observation, gained, ended, cut, info = envs.step(action.numpy())
         credit = torch.as_tensor(info.get(CREDIT, gained)).float()
         reward, done = torch.as_tensor(gained).float(), torch.as_tensor(ended | cut).float()

@@ -74,7 +74,7 @@ def untrained(envs: Any, hidden: int, seed: int, memory: bool = True) -> RL2:
     found = sizes(envs)
     with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
         torch.manual_seed(seed)
-        return RL2(found.observations, found.actions, hidden, memory, found.states)
+        return RL2(found.observations, found.actions, hidden, memory)
 
 
 def short(steps: int) -> PPO:

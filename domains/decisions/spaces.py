@@ -16,12 +16,10 @@ class Sizes:
     Attributes:
         observations: states of a discrete space, which are read one-hot, or numbers of a box.
         actions: choices.
-        states: whether observations are states.
     """
 
     observations: int
     actions: int
-    states: bool
 
 
 def sizes(envs: VectorEnv) -> Sizes:
@@ -37,8 +35,7 @@ def sizes(envs: VectorEnv) -> Sizes:
     seen, chosen = envs.single_observation_space, envs.single_action_space
     if not isinstance(chosen, spaces.Discrete) or chosen.start != 0:
         raise UserError(f"environment {name}: actions are {chosen}; RL2 chooses among Discrete(n) from 0 on")
-    states = isinstance(seen, spaces.Discrete) and seen.start == 0
-    if states:
+    if isinstance(seen, spaces.Discrete) and seen.start == 0:
         size = int(seen.n)
     elif isinstance(seen, spaces.Box) and len(seen.shape) == 1 and np.issubdtype(seen.dtype, np.floating):
         size = seen.shape[0]
@@ -50,4 +47,4 @@ def sizes(envs: VectorEnv) -> Sizes:
     mode = envs.metadata.get("autoreset_mode")
     if mode != AutoresetMode.SAME_STEP:
         raise UserError(f"environment {name}: autoreset mode is {mode}; make it with AutoresetMode.SAME_STEP")
-    return Sizes(size, int(chosen.n), states)
+    return Sizes(size, int(chosen.n))

@@ -132,9 +132,9 @@ def test_an_episode_of_a_process_begins_in_state_0_where_the_last_one_ended():
 
 
 def test_sizes_are_read_from_the_spaces():
-    assert sizes(Bandits(2, 7)) == Sizes(1, 7, True)
-    assert sizes(TabularMDPs(2)) == Sizes(10, 5, True)
-    assert sizes(SyncVectorEnv([Guess] * 2, autoreset_mode=AutoresetMode.SAME_STEP)) == Sizes(3, 2, False)
+    assert sizes(Bandits(2, 7)) == Sizes(1, 7)
+    assert sizes(TabularMDPs(2)) == Sizes(10, 5)
+    assert sizes(SyncVectorEnv([Guess] * 2, autoreset_mode=AutoresetMode.SAME_STEP)) == Sizes(3, 2)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_the_hidden_state_is_kept_across_the_episodes_of_a_trial_and_is_0_where_
     assert player.h.abs().min() > 0
     kept = player.h
     player.act(np.zeros(4, int))
-    x = policy.encode(np.zeros(4, int), np.zeros(4, int), *player.last)
+    x = policy.encode(np.zeros(4, int), *player.last)
     assert torch.equal(player.h, policy(x[None], kept)[2])
     player.begin(4, 3)
     assert not player.h.any()
@@ -69,18 +69,12 @@ def test_without_memory_only_the_last_step_counts():
 
 def test_a_step_reads_the_observation_and_the_action_reward_and_end_before_it():
     policy = new(observations=2)
-    begin = policy.encode(np.array([1]), np.array([1]), *policy.begin(1)[1:])
+    begin = policy.encode(np.array([1]), *policy.begin(1)[1:])
     assert begin.tolist() == [[0, 1, *[0] * 8]]
-    last = torch.tensor([2]), torch.tensor([0.5]), torch.tensor([1.0])
-    later = policy.encode(np.array([0]), np.array([1]), *last)
+    later = policy.encode(np.array([0]), torch.tensor([2]), torch.tensor([0.5]), torch.tensor([1.0]))
     assert later.tolist() == [[1, 0, 0, 0, 1, 0, 0, 0.5, 0.5, 1]]
-    box = policy.encode(np.array([[0.25, -3.0]]), np.array([[1.0, 1.0]]), *policy.begin(1)[1:])
+    box = policy.encode(np.array([[0.25, -3.0]]), *policy.begin(1)[1:])
     assert box.tolist() == [[0.25, -3, *[0] * 8]]
-    of_states = RL2(2, 3, 8, states=True)
-    begin = of_states.encode(np.array([1]), np.array([1]), *of_states.begin(1)[1:])
-    assert begin.tolist() == [[0, 1, *[0] * 14]]
-    later = of_states.encode(np.array([0]), np.array([1]), *last)
-    assert later.tolist() == [[1, 0, *[0] * 5, 1, *[0] * 5, 0.5, 0.5, 1]]
 
 
 def test_playing_step_by_step_and_learning_from_the_whole_trial_see_the_same_probabilities():
@@ -253,10 +247,4 @@ def test_policies_come_back_whole_as_tensors_and_words(tmp_path):
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
     assert found.about == kept.about
     assert all(same(found.policies[name], kept.policies[name]) for name in ("a", "b"))
-    assert found.policies["b"].config == {
-        "observations": 2,
-        "actions": 4,
-        "hidden": 8,
-        "memory": False,
-        "states": False,
-    }
+    assert found.policies["b"].config == {"observations": 2, "actions": 4, "hidden": 8, "memory": False}
