@@ -216,25 +216,15 @@ def reptile_run():
     return meta_train(Reptile(6, 3, test_steps=5), piles[:3], piles[3:], INTERPOLATION)
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("kind", [Reptile, MAMLPlusPlus])
-def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(kind, tmp_path):
+def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(kind, tmp_path, stopped):
     training = replace(INTERPOLATION if kind is Reptile else TRAINING, steps=9, every=3, batch=2, episodes=3)
 
     def new():
         torch.manual_seed(1)
         return kind(MLP(6, [8]), 3) if kind is Reptile else kind(6, 3)
 
-    def stop_after_4(n, left=[4]):  # noqa: B006
-        left[0] -= n
-        if left[0] < 0:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(new(), training, tmp_path / "run.checkpoint", stop_after_4)
+    stopped(4, lambda progress: train(new(), training, tmp_path / "run.checkpoint", progress))
     resumed, straight, steps = new(), new(), []
     histories = [
         train(resumed, training, tmp_path / "run.checkpoint", steps.append),

@@ -63,21 +63,6 @@ def told(history):
     return repr(asdict(history))
 
 
-class Stop(Exception):
-    pass
-
-
-def stop_after(steps):
-    left = [steps]
-
-    def progress(n):
-        left[0] -= n
-        if left[0] < 0:
-            raise Stop
-
-    return progress
-
-
 def assert_same_end(name, ways, path, straight_path):
     """Go on from the checkpoint at a path and compare with a run from start to end."""
     straight, resumed, steps = new(name, ways), new(name, ways), []
@@ -91,10 +76,9 @@ def assert_same_end(name, ways, path, straight_path):
 
 
 @each_learner
-def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(name, ways, tmp_path):
+def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(name, ways, tmp_path, stopped):
     for steps in (4, 7):  # between two checkpoints, and again
-        with pytest.raises(Stop):
-            train(new(name, ways), tmp_path / "run.checkpoint", stop_after(steps))
+        stopped(steps, lambda progress: train(new(name, ways), tmp_path / "run.checkpoint", progress))
     assert_same_end(name, ways, tmp_path / "run.checkpoint", tmp_path / "straight.checkpoint")
 
 

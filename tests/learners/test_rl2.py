@@ -183,29 +183,13 @@ def test_what_is_learned_from_is_the_credit_where_an_environment_gives_one(envs,
     assert torch.equal(rollout.inputs[1:, :, -2], rollout.rewards[:-1])  # no policy reads it
 
 
-class Stop(Exception):
-    pass
-
-
-def stop_after(iterations):
-    left = [iterations]
-
-    def progress(n):
-        left[0] -= n
-        if left[0] < 0:
-            raise Stop
-
-    return progress
-
-
 @pytest.mark.parametrize(("envs", "observations"), [(Bandits, 1), (guesses, 2)])
-def test_a_training_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(envs, observations, tmp_path):
+def test_a_training_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(envs, observations, tmp_path, stopped):
     paths = tmp_path / "straight.checkpoint", tmp_path / "stopped.checkpoint"
     straight, resumed, steps = new(observations), new(observations), []
     curve = run(straight, paths[0], envs=envs)
     for stop in (2, 4):
-        with pytest.raises(Stop):
-            run(new(observations), paths[1], stop_after(stop), envs=envs)
+        stopped(stop, lambda progress: run(new(observations), paths[1], progress, envs=envs))
     assert repr(run(resumed, paths[1], steps.append, envs=envs)) == repr(curve)
     assert same(straight, resumed)
     assert steps == [3, 1, 1, 1, 1]
