@@ -1,6 +1,5 @@
 """How fast a commit or a new regime comes into service, a tick over what is unchanged, many changed domains at once."""
 
-import shutil
 import time
 from collections.abc import Callable
 
@@ -63,8 +62,7 @@ def one(made: Rig, number: int) -> float:
 
 def quiet_markets(made: Rig, settings: Settings, count: int) -> None:
     """Adapt to markets of 19 stocks in a quiet year, and leave their prices up to half a year after it ended."""
-    for name in MARKETS:
-        shutil.copytree(settings.data_path / name, made.path / "data" / name)
+    made.take(settings.data_path, MARKETS)
     prices = stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO))["2016":UNTIL]  # type: ignore[misc]
     for i in range(count):
         table = prices.drop(columns=prices.columns[i])

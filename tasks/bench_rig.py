@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +73,12 @@ class Rig:
         about: dict[str, Any] = {"name": name, "family": "text", "role": "target", "labels": labels, "counts": counts}
         (folder / "domain.yaml").write_text(yaml.safe_dump(about))
 
+    def take(self, data: Path, names: Sequence[str]) -> None:
+        """Copy domains of the quick start; they must have been built."""
+        check_built(data, names)
+        for name in names:
+            shutil.copytree(data / name, self.path / "data" / name)
+
     def commit(self, message: str, checked: bool = True) -> float:
         return self.run("data", "commit", "-m", message, *(() if checked else ("--no-check",)))
 
@@ -99,6 +105,13 @@ class Rig:
         return len(ledger.rows(self.settings, "open"))
 
 
+def check_built(data: Path, names: Sequence[str]) -> None:
+    """Raise UserError where a domain of the quick start is absent."""
+    for name in names:
+        if not (data / name / "domain.yaml").exists():
+            raise UserError(f"data/{name} is absent: run acclimate data build")
+
+
 @contextmanager
 def rig(settings: Settings) -> Iterator[Rig]:
     """Make a project in a temporary folder, with a text meta-model, and delete it afterwards.
@@ -107,9 +120,7 @@ def rig(settings: Settings) -> Iterator[Rig]:
         UserError: the quick start's text domains are not in ``data/``.
     """
     data = settings.data_path
-    for name in (FROM, *SOURCES):
-        if not (data / name / "domain.yaml").exists():
-            raise UserError(f"data/{name} is absent: run acclimate data build")
+    check_built(data, (FROM, *SOURCES))
     source = Domain.read(data / FROM)
     texts: dict[str, list[str]] = {label: [] for label in source.labels}
     for text, y in zip(source.column("train"), source.targets("train"), strict=True):
@@ -126,8 +137,7 @@ def rig(settings: Settings) -> Iterator[Rig]:
     environment = kept | {"ACCLIMATE_PORT": str(port), "PYTHONPATH": str(path), "ACCLIMATE_MIRROR": str(mirror)}
     made = Rig(path, port, environment, texts)
     try:
-        for name in SOURCES:
-            shutil.copytree(data / name, path / "data" / name)
+        made.take(data, SOURCES)
         made.write("first", 0)
         made.run("data", "commit", "--drop", "-m", "Start")
         made.run("meta-train", "--family", "text", "--steps", "5")
