@@ -132,10 +132,7 @@ class Classifier:
         with safe_open(folder / FILE, "pt") as file:
             about = json.loads(file.metadata()["classifier"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        try:
-            layers = _unpacked(about["layers"], tensors)
-        except KeyError as error:
-            raise ValueError(f"{folder / FILE}: unknown layer {error}; made by a newer version?") from error
+        layers = _unpacked(about["layers"], tensors, folder / FILE)
         return cls(layers, tuple(about["labels"]), about["temperature"], about.get("threshold"))
 
 
@@ -163,8 +160,8 @@ def _packed(layers: Sequence[Layer], prefix: str = "") -> tuple[list[object], di
     return words, tensors
 
 
-def _unpacked(words: Sequence[Any], tensors: Mapping[str, Tensor], prefix: str = "") -> tuple[Layer, ...]:
-    """Return what ``_packed`` was given; KeyError names a word that is not known."""
+def _unpacked(words: Sequence[Any], tensors: Mapping[str, Tensor], file: Path, prefix: str = "") -> tuple[Layer, ...]:
+    """Return what ``_packed`` was given; the file is named where a word is not known."""
     layers: list[Layer] = []
     for i, word in enumerate(words):
         at = f"{prefix}{i}."
@@ -176,10 +173,10 @@ def _unpacked(words: Sequence[Any], tensors: Mapping[str, Tensor], prefix: str =
             weights = {k.removeprefix(at): v for k, v in tensors.items() if k.startswith(at)}
             layers.append(Network(make_part(word["module"], word["config"]).eval(), weights))
         elif isinstance(word, dict) and "pool" in word:
-            members = [_unpacked(of, tensors, f"{at}{e}.") for e, of in enumerate(word["pool"])]
+            members = [_unpacked(of, tensors, file, f"{at}{e}.") for e, of in enumerate(word["pool"])]
             layers.append(Pool(tuple(map(Classifier, members))))
         elif isinstance(word, str) and word in WORDS:
             layers.append(word)
         else:
-            raise KeyError(word)
+            raise ValueError(f"{file}: unknown layer {word!r}; made by a newer version?")
     return tuple(layers)
