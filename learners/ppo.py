@@ -14,7 +14,7 @@ class Rollout:
     """What a policy did in E trials of T steps.
 
     Attributes:
-        inputs: [T, E, D] what the policy read; actions: [T, E]; rewards: [T, E], and what they are learned as.
+        inputs: [T, E, D] what the policy read; actions: [T, E]; rewards: [T, E]; credits: [T, E] what is learned from.
         log_p: [T, E] log-probability of the actions as they were chosen.
         values: [T, E] the policy's estimate of the mean reward to come.
     """

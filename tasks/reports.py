@@ -67,11 +67,8 @@ def meta_training(model: MetaModel, version: str) -> None:
     for name, gains in model.prior.means.items():
         shown = {f"K={k}": f"{100 * g.mean:+.1f} (sd {100 * g.deviation:.1f})" for k, g in gains.items()}
         rows.append({"strategy": name, **shown})
-    over, what = (
-        fallback(model.strategies),
-        "log-likelihood, hundredths of a nat" if model.in_time else "accuracy, points",
-    )
-    about = f"Gain over '{over}' on held-out source episodes ({what}): mean (deviation between episodes)"
+    what = "log-likelihood, hundredths of a nat" if model.in_time else "accuracy, points"
+    about = f"Gain over '{fallback(model.strategies)}' on held-out source episodes ({what}): mean (deviation)"
     table_artifact(f"meta-train-{model.family}-gains", rows, f"Meta-model version {version}. {about}")
 
 

@@ -67,13 +67,13 @@ def schedule(settings: Settings, server: str | None) -> tuple[dict[str, str], li
             flow_run_filter=of(StateType.SCHEDULED), sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200
         )
         last = []
-        for names, states in (([f.name for f in client.read_flows() if f.name not in OFTEN], ran), (OFTEN, wrong)):
-            which = FlowFilter(name=FlowFilterName(any_=list(names)))
+        flows = {flow.id: flow.name for flow in client.read_flows()}
+        for names, states in ((set(flows.values()) - set(OFTEN), ran), (OFTEN, wrong)):
+            which = FlowFilter(name=FlowFilterName(any_=sorted(names)))
             asked = {"flow_filter": which, "flow_run_filter": of(*states), "sort": FlowRunSort.START_TIME_DESC}
             last += client.read_flow_runs(**asked, limit=SHOWN)
         last = sorted(last, key=started, reverse=True)[:SHOWN]
-        flows = {run.flow_id: "" for run in (*due, *last)}
-        flows = {flow: client.read_flow(flow).name for flow in flows}
+        flows |= {flow: client.read_flow(flow).name for flow in {run.flow_id for run in due} - flows.keys()}
     soonest: dict[str, str] = {}
     for run in due:
         family = (run.parameters or {}).get("family", "")
@@ -136,10 +136,8 @@ def waiting(row: Mapping[str, str]) -> dict[str, str]:
 
 def decided(row: Mapping[str, str]) -> dict[str, str]:
     """Return a decision in the same way."""
-    when = row["when"][:16].replace("T", " ")
-    return {"domain": row["domain"], "version": row["version"], "when": when} | {
-        key: row[key] for key in ("decision", "reason")
-    }
+    when = {"when": row["when"][:16].replace("T", " ")}
+    return {key: row[key] for key in ("domain", "version", "when", "decision", "reason")} | when
 
 
 def titled(title: str, rows: Sequence[Mapping[str, str]]) -> Table:

@@ -80,7 +80,7 @@ RECIPES: dict[Family, Recipe] = {
     "market": Recipe(
         1500,
         3,
-        _trainings(MARKET, 1e-2, pooled=200, ordinal=200)  # linear and convex: a slower rate leaves them half way
+        _trainings(MARKET, 1e-2, pooled=200, ordinal=200)  # linear models: a slower rate leaves them half way
         | _trainings(MARKET, protonet=50, maml=200, reference=200),
     ),
 }
