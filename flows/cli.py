@@ -37,6 +37,7 @@ app.command()(drift_commands.drift)
 K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
 Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each interval.")]
 Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner, if not the recipe's.")]
 Family = Annotated[str, typer.Option("--family", help="text, vision or market.")]
 
 #: Commands that are forked off where `acclimate up` runs.
@@ -53,6 +54,7 @@ def demo(
     family: Annotated[list[str] | None, typer.Option("--family", help="Only this family (repeatable).")] = None,
     k: K = 10,
     draws: Draws = 10,
+    steps: Steps = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the main job: ingest, meta-train, adapt every quick-start target, report.
@@ -65,7 +67,7 @@ def demo(
     with flows_running(settings()):
         from flows.demo import demo as flow
 
-        results = flow(chosen, k, draws)
+        results = flow(chosen, k, draws, steps)
     if as_json:
         return print_json([result.model_dump() for result in results])
     from tasks.reports import result_table
@@ -95,7 +97,7 @@ def up(
 def meta_train(
     family: Annotated[str, typer.Option("--family", help="text, vision, market or decisions.")],
     rev: Revision = "HEAD",
-    steps: Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner.")] = None,
+    steps: Steps = None,
     learner: Annotated[list[str] | None, typer.Option(help="Only this learner (repeatable).")] = None,
     sources: Annotated[str, typer.Option(help="all, or nearest:K with --for.")] = "all",
     target: Annotated[str, typer.Option("--for", help="The domain that nearest:K sources are nearest to.")] = "",

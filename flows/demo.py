@@ -17,19 +17,22 @@ READY_FIRST = ("market", "text", "vision")  # market examples are vectors alread
 
 
 @flow(name="demo", flow_run_name="demo K={k}", on_running=[alive.mark])
-def demo(families: Sequence[str] = FAMILIES, k: int = 10, draws: int = 10) -> list[AdaptResult]:
+def demo(
+    families: Sequence[str] = FAMILIES, k: int = 10, draws: int = 10, steps: int | None = None
+) -> list[AdaptResult]:
     """Return one result a quick-start target.
 
     Args:
         families: which to show.
         k: labels a class.
         draws: support draws behind each interval.
+        steps: meta-updates a learner, if not those of the recipes.
     """
     revision = ingest()
     encoding = encode_ahead.submit(families, revision)
     results = []
     for family in sorted(families, key=READY_FIRST.index):
-        meta_train(family, revision)
+        meta_train(family, revision, steps)
         targets = [s.name for s in catalogue.quick_start().values() if s.family == family and s.role == "target"]
         results += [adapt(name, k, revision, draws) for name in targets]
     encoding.result()

@@ -11,7 +11,7 @@ from learners.meta_model import MetaModel
 from tasks import registry
 from tasks.adapt_steps import summarise
 from tasks.adaptation import Adaptation, check_encoder, encode_domain, run_trial
-from tasks.data import domains_at, snapshot
+from tasks.data import snapshots
 from tasks.progress import progress
 from tasks.settings import Settings
 
@@ -172,6 +172,4 @@ def quick(settings: Settings, draws: int = QUICK_DRAWS, advance: Callable[[int],
 
 def targets(settings: Settings) -> list[Any]:
     """Return the target domains of HEAD."""
-    names = domains_at(settings.root_path)
-    every = (snapshot(settings.root_path, settings.home_path, name) for name in names)
-    return [domain for domain in every if domain.role == "target"]
+    return [domain for domain in snapshots(settings.root_path, settings.home_path) if domain.role == "target"]

@@ -24,7 +24,7 @@ from tasks.revisions import (
     parse_pointer,
 )
 
-__all__ = ["DataRevision", "Verification", "data_revision", "domains_at", "snapshot", "verify"]
+__all__ = ["DataRevision", "Verification", "data_revision", "domains_at", "snapshot", "snapshots", "verify"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,16 @@ def snapshot(root: Path, home: Path, domain: str, revision: str = "HEAD") -> Dom
         here = revision == "HEAD" and any(path.parent.name == domain for path in root.glob("data/*/domain.yaml"))
         hint = f"; to version the one in data/: acclimate data commit -m 'Add {domain}'" if here else ""
         raise UserError(f"no domain {domain!r} at revision {revision}; there are: {', '.join(domains)}{hint}")
-    files = domains[domain]
+    return _snapshot(root, home, at, domain, domains[domain])
+
+
+def snapshots(root: Path, home: Path, revision: str = "HEAD") -> list[Domain]:
+    """Return every domain as it is at a revision; see ``snapshot``."""
+    at = data_revision(root, revision)
+    return [_snapshot(root, home, at, *domain) for domain in domain_files(listing(root, at)).items()]
+
+
+def _snapshot(root: Path, home: Path, at: DataRevision, domain: str, files: Listing) -> Domain:
     digest = content_hash(files)
     target = home / "domains" / f"{domain}-{digest[:16]}"
     if not target.exists():

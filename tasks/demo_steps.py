@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.adaptation import Adaptation, encode_domain, examples_used
-from tasks.data import domains_at, snapshot
+from tasks.data import snapshots
 from tasks.progress import progress
 from tasks.settings import settings
 from tasks.training import RECIPES, load_piles, rows_used
@@ -16,7 +16,7 @@ from tasks.training import RECIPES, load_piles, rows_used
 def encode_ahead(families: Sequence[str], revision: str) -> None:
     """Encode what the flows will need, sources first, while they train on what is encoded already."""
     s, how = settings(), Adaptation()
-    every = [snapshot(s.root_path, s.home_path, name, revision) for name in domains_at(s.root_path, revision)]
+    every = snapshots(s.root_path, s.home_path, revision)
     sources = {f: [d for d in every if d.family == f and d.role == "source"] for f in families}
     targets = [d for d in every if d.family in families and d.role == "target"]
     total = sum(len(rows_used(d, RECIPES[d.family])) for f in families for d in sources[f])

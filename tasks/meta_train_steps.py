@@ -16,7 +16,7 @@ from learners import make
 from learners.meta_model import MetaModel
 from learners.meta_train import History
 from tasks import registry, reports
-from tasks.data import domains_at, snapshot
+from tasks.data import snapshot, snapshots
 from tasks.lineage import made_by
 from tasks.progress import progress
 from tasks.settings import settings
@@ -57,8 +57,9 @@ def plan_meta_training(family: str, revision: str, steps: int | None, learners: 
     if steps is not None and steps < 1:
         raise UserError(f"steps = {steps}: at least 1 is needed")
     s = settings()
-    every = (snapshot(s.root_path, s.home_path, name, revision) for name in domains_at(s.root_path, revision))
-    domains = tuple(d for d in every if d.family == family and d.role == "source")
+    domains = tuple(
+        d for d in snapshots(s.root_path, s.home_path, revision) if d.family == family and d.role == "source"
+    )
     recipe = RECIPES[family].with_learners(learners).with_steps(steps)  # type: ignore[index]
     key = training_key(domains, family, recipe)  # type: ignore[arg-type]
     asked = {"steps": "" if steps is None else str(steps), "learners": ",".join(learners), "sources": "all", "for": ""}

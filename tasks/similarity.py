@@ -16,7 +16,7 @@ from domains.domain import Domain, Family
 from domains.errors import UserError
 from domains.files import write_whole
 from learners import similarity
-from tasks.data import domains_at, snapshot
+from tasks.data import domains_at, snapshot, snapshots
 from tasks.encoding import encode, encoder_identity, last_layer
 from tasks.settings import Settings
 from tasks.training import RECIPES, rows_used
@@ -82,10 +82,7 @@ def family_domains(settings: Settings, family: Family, revision: str = "HEAD") -
     Raises:
         UserError: as ``snapshot``; or there are fewer than two.
     """
-    every = (
-        snapshot(settings.root_path, settings.home_path, name, revision)
-        for name in domains_at(settings.root_path, revision)
-    )
+    every = snapshots(settings.root_path, settings.home_path, revision)
     found = [domain for domain in every if domain.family == family and domain.counts.get("train")]
     if len(found) < 2:
         raise UserError(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import textwrap
 
 import pytest
 import torch
@@ -62,38 +63,44 @@ def registered(settings, folder, name, layers, family="text", encoder=None):
     return model
 
 
-@pytest.fixture(scope="module", params=HEADS)
-def exported(request, settings, tmp_path_factory):
-    """A folder that was exported, and the probabilities that it should give."""
-    folder = tmp_path_factory.mktemp(request.param)
-    model = registered(settings, folder / "adapted", request.param, HEADS[request.param])
-    assert export(settings, request.param, folder / "model").version == "1"
-    return folder / "model", model.predict_proba(encode(settings, "text", TEXTS))
+@pytest.fixture(scope="module")
+def exported(settings, tmp_path_factory):
+    """Folders that were exported, and the probabilities that each should give."""
+    made = {}
+    for name, layers in HEADS.items():
+        folder = tmp_path_factory.mktemp(name)
+        model = registered(settings, folder / "adapted", name, layers)
+        assert export(settings, name, folder / "model").version == "1"
+        made[folder / "model"] = model.predict_proba(encode(settings, "text", TEXTS))
+    return made
 
 
-def runs_as_written(code, folder, tmp_path):
-    """Run a program of the README in a process of its own, elsewhere; returns its probabilities and labels."""
-    last = "torch.save((probabilities, labels), out)"
-    given = f"import torch\nfolder, out, texts = {str(folder)!r}, {str(tmp_path / 'out.pt')!r}, {TEXTS!r}\n"
-    subprocess.run([sys.executable, "-c", f"{given}{code}\n{last}"], cwd=tmp_path, check=True, timeout=200)
-    return torch.load(tmp_path / "out.pt", weights_only=True)
+def runs_as_written(code, folders, tmp_path):
+    """Run a program of the README for each folder, in one process elsewhere; returns probabilities and labels."""
+    outs = [str(tmp_path / f"{i}.pt") for i in range(len(folders))]
+    given = (
+        f"import torch\ntexts = {TEXTS!r}\nfor folder, out in {list(zip(map(str, folders), outs, strict=True))!r}:\n"
+    )
+    body = textwrap.indent(f"{code}\ntorch.save((probabilities, labels), out)", "    ")
+    subprocess.run([sys.executable, "-c", given + body], cwd=tmp_path, check=True, timeout=200)
+    return [torch.load(out, weights_only=True) for out in outs]
+
+
+def gives_what_is_expected(code, exported, tmp_path):
+    assert all(code in (folder / "README.md").read_text("utf-8") for folder in exported)
+    found = runs_as_written(code, exported, tmp_path)
+    for (p, labels), expected in zip(found, exported.values(), strict=True):
+        assert torch.allclose(p.cpu(), expected, atol=1e-5)
+        assert labels == [LABELS[i] for i in expected.argmax(1)]
 
 
 def test_transformers_and_safetensors_alone_give_the_same_predictions(exported, tmp_path):
-    folder, expected = exported
-    assert TRANSFORMERS in (folder / "README.md").read_text("utf-8")
-    p, labels = runs_as_written(TRANSFORMERS, folder, tmp_path)
-    assert torch.allclose(p, expected, atol=1e-5)
-    assert labels == [LABELS[i] for i in expected.argmax(1)]
+    gives_what_is_expected(TRANSFORMERS, exported, tmp_path)
 
 
 def test_sentence_transformers_gives_the_same_predictions(exported, tmp_path):
     pytest.importorskip("sentence_transformers")
-    folder, expected = exported
-    assert SENTENCE_TRANSFORMERS in (folder / "README.md").read_text("utf-8")
-    p, labels = runs_as_written(SENTENCE_TRANSFORMERS, folder, tmp_path)
-    assert torch.allclose(p.cpu(), expected, atol=1e-5)
-    assert labels == [LABELS[i] for i in expected.argmax(1)]
+    gives_what_is_expected(SENTENCE_TRANSFORMERS, exported, tmp_path)
 
 
 def test_onnx_runtime_gives_the_same_predictions(settings, tmp_path):
@@ -101,11 +108,8 @@ def test_onnx_runtime_gives_the_same_predictions(settings, tmp_path):
         pytest.importorskip(package)
     model = registered(settings, tmp_path / "adapted", "graph", HEADS["network"])
     export(settings, "graph", tmp_path / "model", onnx=True)
-    assert ONNX in (tmp_path / "model" / "README.md").read_text("utf-8")
-    p, labels = runs_as_written(ONNX, tmp_path / "model", tmp_path)
     expected = model.predict_proba(encode(settings, "text", TEXTS))
-    assert torch.allclose(p, expected, atol=1e-5)
-    assert labels == [LABELS[i] for i in expected.argmax(1)]
+    gives_what_is_expected(ONNX, {tmp_path / "model": expected}, tmp_path)
 
 
 def test_without_the_packages_that_onnx_needs_the_user_is_told_which(settings, tmp_path, monkeypatch):
@@ -115,11 +119,11 @@ def test_without_the_packages_that_onnx_needs_the_user_is_told_which(settings, t
 
 
 def test_a_folder_holds_data_only_and_neighbouring_maps_as_one(exported):
-    folder, _ = exported
-    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors", ".txt", ".md"}
-    kinds = [module["type"].rsplit(".", 1)[1] for module in json.loads((folder / "modules.json").read_text())]
     after = {"cosine": ["Dense", "Normalize", "Dense"], "network": ["Dense", "Normalize", "Dense"], "linear": ["Dense"]}
-    assert kinds == ["Transformer", "Pooling", "Normalize", *next(after[n] for n in HEADS if n in str(folder))]
+    for folder, own in zip(exported, after.values(), strict=True):
+        assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors", ".txt", ".md"}
+        kinds = [module["type"].rsplit(".", 1)[1] for module in json.loads((folder / "modules.json").read_text())]
+        assert kinds == ["Transformer", "Pooling", "Normalize", *own]
 
 
 def test_a_version_that_is_not_in_service_can_be_exported(settings, tmp_path):
