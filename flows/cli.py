@@ -41,7 +41,7 @@ Steps = Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner, 
 Family = Annotated[str, typer.Option("--family", help="text, vision or market.")]
 
 #: Commands that are forked off where `acclimate up` runs.
-QUICK = {"adapt", "domains", "drift", "models", "predict", "reconcile", "status", "watch"}
+QUICK = {"adapt", "data", "domains", "drift", "models", "predict", "reconcile", "status", "watch"}
 
 
 @app.callback()
