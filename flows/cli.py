@@ -232,8 +232,8 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, market, orchestration, faults "
-            "or rl2."
+            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, market, orchestration, faults, "
+            "rl2 or all."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
@@ -254,7 +254,7 @@ def bench(
     pools: Annotated[str, typer.Option(help="adapt: which unlabelled pools.")] = "balanced,imbalanced,none",
     sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
     only: Annotated[
-        str, typer.Option("--domains", help="adapt, suggest, drift: which; market: regimes; comma between.")
+        str, typer.Option("--domains", help="adapt, suggest, drift: which; market: regimes; all: parts; comma between.")
     ] = "",
     tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
     export: Annotated[
@@ -274,14 +274,17 @@ def bench(
     models that do not adapt. orchestration: from a commit to a decision, of one domain and of 200, with a real
     server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good. rl2:
     policies that learn inside a trial, on bandits and decision processes, beside index rules and posterior sampling.
+    all: one after the other, a night long, kept in .acclimate/bench/results; --json FILE is for `acclimate results`.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """
     from tasks import bench as benches
 
-    if suite not in benches.SUITES:
-        raise UserError(f"no benchmark {suite!r}; there are: {', '.join(benches.SUITES)}")
+    if suite not in (*benches.SUITES, "all"):
+        raise UserError(f"no benchmark {suite!r}; there are: {', '.join(benches.SUITES)}, all")
     check_folder(as_json)
+    if suite == "all":
+        return _bench_all(benches.words(only), as_json)
     from domains.files import write_whole
     from tasks.progress import terminal
     from tasks.reports import bench_table
@@ -309,6 +312,35 @@ def bench(
         write_whole(as_json, json.dumps(rows, indent=1))
     if rows and suite != "market":  # it has said its means; 1,900 rows are for programs
         Console().print(bench_table(rows))
+    return None
+
+
+def _bench_all(parts: "Sequence[str]", as_json: Path | None) -> None:
+    from domains.files import write_whole
+    from tasks import bench_all as benches
+
+    found = benches.bench_all(settings(), parts, lambda line: err.print(line, highlight=False, soft_wrap=True))
+    if as_json is not None:
+        write_whole(as_json, benches.as_json(found))
+
+
+@app.command()
+def results(
+    files: Annotated[list[Path], typer.Argument(help="What `acclimate bench all --json` wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page; pictures go beside it.")] = Path(
+        "results.md"
+    ),
+) -> None:
+    """Make a page of benchmarks: tables and pictures with intervals, and the command behind each.
+
+    Example: acclimate results results.json -o docs/results.md
+    """
+    from tasks.bench_all import Result
+    from tasks.results_page import write_page
+
+    check_folder(output)
+    write_page([result for file in files for result in Result.read(file)], output)
+    err.print(f"results written to {output}", markup=False, soft_wrap=True)
 
 
 @app.command()

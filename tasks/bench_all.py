@@ -1,0 +1,158 @@
+"""Every benchmark one after the other, each kept with all that it takes to make its figures again."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from domains.errors import UserError
+from domains.files import write_whole
+from tasks.lineage import made_by
+from tasks.settings import Settings
+
+ADAPT = "logistic,prototype,knn,acclimate,acclimate without meta-training"
+GAIN, SERIES, RUNS = ("reward of a trial",), "decisions.md", "orchestration.md"
+RL2 = "bandit-k{k}-n10,bandit-k{k}-n100,bandit-k{k}-n500"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One command of `acclimate bench`, and what of its rows is shown.
+
+    Args:
+        metrics: each is a table; domains: only rows of domains that begin so; better: ``high``, ``low`` or neither.
+        page: where its protocol is, and what it means.
+    """
+
+    name: str
+    title: str
+    arguments: tuple[str, ...]
+    metrics: tuple[str, ...] = ("accuracy",)
+    domains: str = ""
+    better: str = "high"
+    page: str = "benchmarks.md"
+
+    @property
+    def command(self) -> str:
+        return shlex.join(["acclimate", "bench", *self.arguments])
+
+
+PARTS = {
+    part.name: part
+    for part in (
+        Part("quick", "The targets of the quick start", ("quick",)),
+        Part("text", "News to medicine: text", ("adapt", "--family", "text", "--methods", ADAPT), domains="mean of"),
+        Part("vision", "Medical images", ("adapt", "--family", "vision", "--methods", ADAPT), domains="mean of"),
+        Part("suggest", "What to label next", ("suggest",), ("share of labels needed",), better="low"),
+        Part("omniglot", "Omniglot, 5-way", ("omniglot",)),
+        Part("miniimagenet", "miniImageNet, 5-way, 42 x 42", ("miniimagenet", "--pixels", "42")),
+        Part("lake", "One-shot classification within an alphabet", ("lake",)),
+        Part("market", "Regimes of the stock market", ("market",), ("log_loss", "auc"), "mean", "low", "market.md"),
+        Part("rl2-5", "Decisions: 5 arms", ("rl2", "--domains", RL2.format(k=5)), GAIN, page=SERIES),
+        Part("rl2-10", "Decisions: 10 arms", ("rl2", "--domains", RL2.format(k=10)), GAIN, page=SERIES),
+        Part("drift", "Drift", ("drift",), ("false alarms", "detected"), better="", page="drift.md"),
+        Part("speed", "Speed of meta-updates", ("speed",), ("ratio to usual", "milliseconds an episode"), better=""),
+        Part("orchestration", "From a commit to a decision, seconds", ("orchestration",), (), better="", page=RUNS),
+        Part("faults", "kill -9", ("faults",), ("recovered", "seconds"), better="", page=RUNS),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rows of a part, and what made them."""
+
+    name: str
+    command: str
+    code: str
+    packages: str
+    machine: str
+    date: str
+    seconds: float
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> "list[Result]":
+        """Return what `bench all --json` wrote.
+
+        Raises:
+            UserError: the file is something else.
+        """
+        try:
+            found = [cls(**each) for each in json.loads(path.read_text("utf-8"))]
+            return [result for result in found if PARTS[result.name]]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path}: not what `acclimate bench all --json` writes ({error})") from error
+
+
+def bench_all(settings: Settings, names: Sequence[str], say: Callable[[str], None]) -> list[Result]:
+    """Run parts, all if none is named, each as a process of its own; what this code has measured is kept and not rerun.
+
+    A part that fails (no ``ACCLIMATE_MIRROR``, for one) says why and stops no other.
+
+    Raises:
+        UserError: there is no such part.
+    """
+    if unknown := sorted(set(names) - PARTS.keys()):
+        raise UserError(f"no part {unknown[0]!r} of all benchmarks; there are: {', '.join(PARTS)}")
+    folder = settings.home_path / "bench" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for part in (PARTS[name] for name in names or PARTS):
+        kept = folder / f"{part.name}.json"
+        if (done := _kept(kept, part)) is not None:
+            say(f"{part.name}: measured on {done.date[:10]}; remove {kept} to measure again")
+        else:
+            say(f"{part.name}: {part.command}")
+            done = _measure(part, folder / f".{part.name}.rows")
+            if done is None:
+                say(f"{part.name}: failed, see above; the others go on")
+                continue
+            write_whole(kept, as_json([done]))
+        found.append(done)
+    return found
+
+
+def as_json(results: Sequence[Result]) -> str:
+    """Return results as ``Result.read`` takes them."""
+    return json.dumps([asdict(result) for result in results], indent=1)
+
+
+def _kept(path: Path, part: Part) -> Result | None:
+    """Return what was measured by this command with this code, if it was."""
+    if not path.exists():
+        return None
+    (found,) = Result.read(path)
+    return found if (found.command, found.code) == (part.command, made_by()["code"]) else None
+
+
+def _measure(part: Part, rows: Path) -> Result | None:
+    started, at = time.monotonic(), datetime.now(UTC)
+    own = "import sys; from flows.cli import main; main(sys.argv[1:])"
+    rows.unlink(missing_ok=True)
+    done = subprocess.run([sys.executable, "-c", own, "bench", *part.arguments, "--json", str(rows)])
+    if done.returncode:
+        return None
+    found = json.loads(rows.read_text("utf-8"))
+    rows.unlink()
+    seconds, date = round(time.monotonic() - started, 1), f"{at:%Y-%m-%d %H:%M} UTC"
+    by = made_by()
+    return Result(part.name, part.command, by["code"], by["packages"], machine(), date, seconds, found)
+
+
+def machine() -> str:
+    """Return the processor and how many cores of it there are."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"

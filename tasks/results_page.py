@@ -1,0 +1,123 @@
+"""The page of results, made of what `bench all` wrote and of nothing else."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from domains.files import write_whole
+from tasks.artifacts import with_interval
+from tasks.bench_all import PARTS, Part, Result
+from tasks.plots import Bar, plot_methods
+
+SHARES = ("accuracy", "published accuracy", "share of labels needed", "recovered", "false alarms", "detected")
+HEAD = """# Results
+
+Made by `acclimate bench all --json results.json` and `acclimate results results.json -o docs/results.md`; no figure is
+written by hand, and what was not measured in this way is not here. ± is half of a 95 % interval; the protocol says over
+what. **Bold** is the best under the same conditions, whoever it is.
+"""
+
+#: A table: by method (rows) and setting (columns), the row of figures.
+Table = dict[str, dict[str, Mapping[str, Any]]]
+
+
+def write_page(results: Sequence[Result], page: Path) -> None:
+    """Write the page, and its pictures into a folder beside it that is called like it."""
+    pictures = page.with_suffix("")
+    pictures.mkdir(parents=True, exist_ok=True)
+    sections = []
+    for result in results:
+        picture = _picture(PARTS[result.name], result)
+        if picture is not None:
+            write_whole(pictures / f"{result.name}.png", picture)
+        sections.append(section(PARTS[result.name], result, picture is not None and pictures.name))
+    write_whole(page, "\n".join([HEAD, *sections]))
+
+
+def section(part: Part, result: Result, pictures: str | bool) -> str:
+    """Return one result in Markdown: figures, picture, and what made them."""
+    lines = [f"## {part.title}", ""]
+    for metric in part.metrics or dict.fromkeys(row["metric"] for row in result.rows):
+        if table := pivot(result.rows, metric, part.domains):
+            lines += [f"*{metric}{', %' if metric in SHARES else ''}*", "", *markdown(table, metric, part.better), ""]
+    if pictures:
+        lines += [f"![{part.title}]({pictures}/{part.name}.png)", ""]
+    packages = ", ".join(f"{name} {version}" for name, version in json.loads(result.packages).items())
+    code = result.code[:12] + "+changes" * result.code.endswith("+changes") if result.code else "of a wheel"
+    said = (f"`{result.command}`", f"[protocol]({part.page})", counts(result.rows), result.date)
+    said += (f"{result.seconds / 60:.0f} minutes on {result.machine}", packages, f"code {code}")
+    return "\n".join([*lines, " · ".join(said), ""])
+
+
+def pivot(rows: Sequence[Mapping[str, Any]], metric: str, domains: str = "") -> Table:
+    """Return the rows of a metric, and what was published of it, by method and by domain with setting."""
+    some = [
+        row for row in rows if row["metric"] in (metric, f"published {metric}") and row["domain"].startswith(domains)
+    ]
+    several = len({row["domain"] for row in some}) > 1
+    table: Table = {}
+    for row in some:
+        method = row["method"] + (" (published)" if row["metric"] != metric else "")
+        column = f"{row['domain']}, {row['setting']}" if several else str(row["setting"])
+        table.setdefault(method, {})[column] = row
+    return table
+
+
+def markdown(table: Table, metric: str, better: str) -> list[str]:
+    """Return the lines of a table; the longer side runs down."""
+    columns = list(dict.fromkeys(column for cells in table.values() for column in cells))
+    best = {column: _best([cells[column] for cells in table.values() if column in cells], better) for column in columns}
+
+    def cell(method: str, column: str) -> str:
+        row = table[method].get(column)
+        if row is None:
+            return ""
+        text = with_interval(row["value"], row["ci95"]) if metric in SHARES else _plain(row["value"], row["ci95"])
+        return f"**{text}**" if row["value"] == best[column] else text
+
+    methods = list(table)
+    if len(columns) > max(len(methods), 6):
+        head, lines = methods, [[column, *(cell(method, column) for method in methods)] for column in columns]
+    else:
+        head, lines = columns, [[method, *(cell(method, column) for column in columns)] for method in methods]
+    return [_line(["", *head]), _line(["---"] * (len(head) + 1)), *map(_line, lines)]
+
+
+def counts(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return over how many draws, trials or rounds the figures are."""
+    found = sorted({int(row["n"]) for row in rows if row.get("n")})
+    if not found:
+        return "n not said"
+    return f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
+
+
+def _best(rows: Sequence[Mapping[str, Any]], better: str) -> float | None:
+    values = [row["value"] for row in rows]
+    return None if not better or len(values) < 2 else max(values) if better == "high" else min(values)
+
+
+def _plain(value: float, half: float | None) -> str:
+    known = half is not None and not math.isnan(half)
+    digits = 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3
+    return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if known else "")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _picture(part: Part, result: Result) -> bytes | None:
+    """Return the accuracies of the middle column as a picture, where accuracies are what is shown."""
+    table = pivot(result.rows, "accuracy", part.domains) if part.metrics[:1] == ("accuracy",) else {}
+    columns = list(dict.fromkeys(column for cells in table.values() for column in cells))
+    if not columns or len(table) < 2:
+        return None
+    column = columns[len(columns) // 2]
+    bars = [
+        Bar(method, cells[column]["value"], cells[column]["ci95"] or 0.0, method.startswith("acclimate"))
+        for method, cells in table.items()
+        if column in cells
+    ]
+    return plot_methods(f"{part.title}: {column}", bars)

@@ -1,0 +1,111 @@
+"""All benchmarks in one go, and the page that is made of them."""
+
+import json
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from domains.errors import UserError
+from tasks import bench_all
+from tasks.bench_all import PARTS, Result
+from tasks.results_page import markdown, pivot, write_page
+from tasks.settings import Settings
+
+
+def row(method, value, setting="K=5", domain="a", metric="accuracy"):
+    common = {"suite": "quick", "domain": domain, "setting": setting, "n": 10, "seconds": None}
+    return common | {"method": method, "metric": metric, "value": value, "ci95": 0.01}
+
+
+ROWS = [row("acclimate", 0.7), row("logistic", 0.8), row("acclimate", 0.9, "K=10"), row("logistic", 0.6, "K=10")]
+RESULT = Result("quick", "acclimate bench quick", "0" * 40, '{"torch": "2"}', "a machine", "2026-01-01", 90.0, ROWS)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(root=tmp_path)
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Commands that were run; each writes ROWS, or fails where it is of vision."""
+    made = []
+
+    def run(command):
+        made.append(command)
+        if "vision" in command:
+            return subprocess.CompletedProcess(command, 2)
+        with open(command[-1], "w") as file:
+            json.dump(ROWS, file)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(bench_all.subprocess, "run", run)
+    monkeypatch.setattr(bench_all, "made_by", lambda: {"code": "c", "packages": "{}"})
+    return made
+
+
+def test_a_part_that_fails_stops_no_other_and_what_is_measured_is_kept(settings, runs):
+    said = []
+    first = bench_all.bench_all(settings, ["quick", "vision", "lake"], said.append)
+    assert [result.name for result in first] == ["quick", "lake"]
+    assert "vision: failed, see above; the others go on" in said
+    assert first[0].rows == ROWS
+    assert bench_all.bench_all(settings, ["quick", "lake"], said.append) == first
+    assert len(runs) == 3
+
+
+def test_other_code_measures_again(settings, runs, monkeypatch):
+    bench_all.bench_all(settings, ["quick"], print)
+    monkeypatch.setattr(bench_all, "made_by", lambda: {"code": "d", "packages": "{}"})
+    assert bench_all.bench_all(settings, ["quick"], print)[0].code == "d"
+    assert len(runs) == 2
+
+
+def test_every_part_is_a_command_that_is_understood():
+    import typer
+
+    from flows.cli import app
+
+    command = typer.main.get_command(app).commands["bench"]
+    for part in PARTS.values():
+        command.make_context("bench", list(part.arguments))
+
+
+def test_the_best_is_bold_whoever_it_is():
+    table = pivot(ROWS, "accuracy")
+    assert markdown(table, "accuracy", "high") == [
+        "|  | K=5 | K=10 |",
+        "| --- | --- | --- |",
+        "| acclimate | 70.0 ± 1.0 | **90.0 ± 1.0** |",
+        "| logistic | **80.0 ± 1.0** | 60.0 ± 1.0 |",
+    ]
+    assert "| acclimate | **70.0 ± 1.0** | 90.0 ± 1.0 |" in markdown(table, "accuracy", "low")
+
+
+def test_many_columns_run_down_and_what_was_published_stands_beside():
+    rows = [row("maml", i / 10, f"K={i}") for i in range(8)] + [row("maml", 0.9, "K=1", metric="published accuracy")]
+    lines = markdown(pivot(rows, "accuracy"), "accuracy", "high")
+    assert lines[0] == "|  | maml | maml (published) |"
+    assert lines[3] == "| K=1 | 10.0 ± 1.0 | **90.0 ± 1.0** |"
+
+
+def test_a_page_names_the_command_and_has_a_picture(tmp_path):
+    write_page(
+        [RESULT, replace(RESULT, name="speed", rows=[row("usual", 4.43, metric="ratio to usual")])], tmp_path / "r.md"
+    )
+    text = (tmp_path / "r.md").read_text("utf-8")
+    assert "`acclimate bench quick`" in text
+    assert "n = 10" in text
+    assert "![The targets of the quick start](r/quick.png)" in text
+    assert (tmp_path / "r/quick.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "r/speed.png").exists()
+    assert "| usual | 4.430 ± 0.010 |" in text
+
+
+def test_a_file_of_something_else_and_an_unknown_part_are_one_line(tmp_path, settings):
+    (tmp_path / "x.json").write_text('[{"suite": "quick"}]')
+    with pytest.raises(UserError, match=r"x\.json: not what `acclimate bench all --json` writes"):
+        Result.read(tmp_path / "x.json")
+    with pytest.raises(UserError, match="no part 'x' of all benchmarks; there are: quick, text"):
+        bench_all.bench_all(settings, ["x"], print)
