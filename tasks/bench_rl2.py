@@ -52,7 +52,7 @@ def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = pri
 
 def trained(problem: Problem, folder: Path, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, float]:
     """Return a trained policy and the CPU seconds that it took; a training that was done before is not done again."""
-    path = folder / f"{problem.name}-{problem.key}.checkpoint"
+    path = folder / f"{problem.learned}-{problem.key}.checkpoint"
     with stopwatch(path.with_suffix(".seconds")) as spent:
         policy, _ = problem.train(path, advance)
     return policy, spent()
@@ -60,7 +60,7 @@ def trained(problem: Problem, folder: Path, advance: Callable[[int], None] = lam
 
 def compared(problem: Problem, policy: RL2, trials: int, seed: int, seconds: float) -> list[Row]:
     """Return a row a player, and RL2's paired difference from the best plain strategy where there are indices."""
-    envs, steps = problem.make(trials), problem.how.steps
+    envs, steps = problem.make(trials), problem.steps
     players = {"rl2": Recurrent(policy)} | dict(rivals(problem, TUNE + seed))
     gains = {name: play(envs, player, steps, TEST + seed)[0].sum(0) for name, player in players.items()}
     rows = [row_of(problem, name, "reward of a trial", gain) for name, gain in gains.items()]
@@ -90,7 +90,7 @@ def row_of(problem: Problem, method: str, metric: str, values: Sequence[float] |
     return {
         "suite": "rl2",
         "domain": problem.name,
-        "setting": f"{problem.how.steps} steps",
+        "setting": f"{problem.steps} steps",
         "method": method,
         "metric": metric,
         "value": round(float(np.mean(values)), 4),

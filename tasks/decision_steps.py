@@ -55,7 +55,9 @@ def plan_decisions(names: Sequence[str] = (), iterations: int | None = None) -> 
         raise UserError(f"steps = {iterations}: at least 1 is needed")
     s = settings()
     chosen = {problem.name: problem.asked(iterations, s.seed) for problem in problems(names or RECIPE)}
-    key = hashlib.sha256("\n".join(problem.key for problem in chosen.values()).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\n".join(f"{name}:{problem.key}" for name, problem in chosen.items()).encode()).hexdigest()[
+        :16
+    ]
     asked = {"steps": "" if iterations is None else str(iterations), "problems": ",".join(names)}
     return DecisionPlan(chosen, key, s.home_path / "checkpoints" / key, asked)
 
@@ -99,7 +101,8 @@ def report(plan: DecisionPlan, version: str) -> str:
         curve, title = about["curve"], f"RL2 learns {name}"
         others = {method: row["value"] for method, row in scores.items() if method not in ("rl2", "random")}
         best = max(others, key=lambda method: others[method], default="")
-        lines = {method: gain for method, gain in others.items() if method in (best, "thompson")}
+        whole = plan.problems[name].learned == name  # else the curve is of shorter trials
+        lines = {method: gain for method, gain in others.items() if whole and method in (best, "thompson")}
         picture = plot_curve(title, curve["iteration"], curve["reward"], curve["validation_reward"], lines)
         image_artifact(f"meta-train-{FAMILY}-{name}", picture, title)
         title = f"RL2 in one trial of {name}"
@@ -114,8 +117,8 @@ def one_trial(problem: Problem, policy: RL2) -> tuple[np.ndarray, np.ndarray, np
     """Return the policy's probabilities [T, A], actions [T] and rewards [T] in one trial, and the actions' names."""
     envs, player, kept = problem.make(1), Recurrent(policy), []
     observation, _ = envs.reset(seed=SHOWN, options={"trial": True})
-    player.begin(1, problem.how.steps)
-    for _ in range(problem.how.steps):
+    player.begin(1, problem.steps)
+    for _ in range(problem.steps):
         action = player.act(observation)
         observation, reward, ended, cut, _ = envs.step(action)
         player.learn(action, reward, ended | cut, observation)

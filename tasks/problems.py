@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,27 +22,34 @@ from learners.rl2_train import PPO, Curve, train
 VALIDATION = 2000  # trials
 STEPS = 51_200  # of all trials of an iteration, where a trial is long
 HORIZON = 10  # steps of an episode of a decision process
+LONGEST = 100  # steps of a trial that is learned from; see ``Problem``
 
 
 @dataclass(frozen=True)
 class Problem:
     """Trials of one kind, and how RL2 is trained on them.
 
+    Longer trials than LONGEST are played by a policy of their beginnings (``how.steps``): what it has to learn of an
+    environment is decided there, and in the same time it sees more environments.
+
     Args:
-        make: makes the vectorised environment of so many trials.
-        trials: that are played at once; hidden: numbers in the policy's state; how: the rest of the recipe.
+        make: makes the vectorised environment of so many trials; steps: of a trial.
+        trials: that are learned from at once; hidden: numbers in the policy's state; how: the rest of the recipe.
+        learned: the problem whose trials are learned from.
     """
 
     name: str
     make: Callable[[int], Any]
+    steps: int
     trials: int
     hidden: int
     how: PPO
+    learned: str
 
     @property
     def key(self) -> str:
-        """The name of what is trained: the same problem, recipe and code version."""
-        parts = [self.name, self.trials, self.hidden, asdict(self.how), version("acclimate")]
+        """The name of what is trained: the same trials, recipe and code version."""
+        parts = [self.learned, self.trials, self.hidden, asdict(self.how), version("acclimate")]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def asked(self, iterations: int | None, seed: int = 0) -> "Problem":
@@ -99,16 +107,16 @@ def long(steps: int) -> PPO:
 
 def bandit(arms: int, pulls: int) -> Problem:
     """Return k-armed Bernoulli bandits of n pulls."""
-    name = f"bandit-k{arms}-n{pulls}"
-    if pulls <= 10:
-        return Problem(name, lambda n: Bandits(n, arms), 2048, 64, short(pulls))
-    return Problem(name, lambda n: Bandits(n, arms), STEPS // pulls, 64, long(pulls))
+    name, learned = (f"bandit-k{arms}-n{n}" for n in (pulls, min(pulls, LONGEST)))
+    trials, how = (2048, short(pulls)) if pulls <= 10 else (STEPS // LONGEST, long(LONGEST))
+    return Problem(name, lambda n: Bandits(n, arms), pulls, trials, 64, how, learned)
 
 
 def mdp(episodes: int) -> Problem:
     """Return tabular decision processes of n episodes of HORIZON steps."""
-    steps = HORIZON * episodes
-    return Problem(f"mdp-n{episodes}", lambda n: TabularMDPs(n, horizon=HORIZON), STEPS // steps, 64, long(steps))
+    name, learned = (f"mdp-n{n}" for n in (episodes, min(episodes, LONGEST // HORIZON)))
+    make, how = partial(TabularMDPs, horizon=HORIZON), long(LONGEST)
+    return Problem(name, make, HORIZON * episodes, STEPS // LONGEST, 64, how, learned)
 
 
 #: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.

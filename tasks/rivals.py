@@ -23,9 +23,9 @@ def rivals(problem: Problem, seed: int) -> Mapping[str, Player]:
         k = envs.arms
         return {
             "gittins": Gittins(k),
-            "ucb1": best([UCB1(k, c) for c in BOUNDS], envs, problem.how.steps, seed),
+            "ucb1": best([UCB1(k, c) for c in BOUNDS], envs, problem.steps, seed),
             "thompson": Thompson(k, seed),
-            "epsilon-greedy": best([EpsilonGreedy(k, e, seed) for e in EPSILONS], envs, problem.how.steps, seed),
+            "epsilon-greedy": best([EpsilonGreedy(k, e, seed) for e in EPSILONS], envs, problem.steps, seed),
             "greedy": Greedy(k),
             "random": Uniform(k, seed),
         }

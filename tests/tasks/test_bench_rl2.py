@@ -39,7 +39,14 @@ def test_every_game_can_be_played_by_the_policy_that_is_made_for_it():
         policy, envs = empty(found), found.make(2)
         assert found.name == name
         assert policy.actions == envs.single_action_space.n
-    assert (problem("bandit-k50-n500").how.steps, problem("mdp-n25").how.steps) == (500, 250)
+    assert (problem("bandit-k50-n500").steps, problem("mdp-n25").steps) == (500, 250)
+
+
+def test_long_trials_are_played_by_the_policy_of_their_beginnings():
+    for long, short in (("bandit-k5-n500", "bandit-k5-n100"), ("mdp-n25", "mdp-n10")):
+        assert problem(long).key == problem(short).key
+        assert problem(long).how.steps == problem(short).steps == 100
+        assert problem(long).steps > 100
 
 
 def test_a_game_that_is_unknown_is_told_with_those_there_are():
