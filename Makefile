@@ -7,7 +7,7 @@ WARM := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -W ignore -c
 STORE := mlflow.store.tracking.sqlalchemy_store
 BERT := transformers.models.bert.modeling_bert
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint docs clean
 setup: .venv/.installed
 
 # A new pip resolves in half the time of the one that Python brings, which would do as well.
@@ -31,5 +31,13 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/pytest tests/test_imports.py
 
+docs: .venv/.docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+.venv/.docs: .venv/.installed
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 clean: # keeps data/ and .acclimate/, where models live
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache docs/_build *.egg-info
