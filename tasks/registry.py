@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -367,7 +367,7 @@ def _connect(uri: str) -> "_Client":
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if uri.startswith("sqlite:///"):
         _make_sqlite(Path(uri.removeprefix("sqlite:///")))
-    return _Client(MlflowClient(tracking_uri=uri, registry_uri=uri))
+    return _Client(partial(MlflowClient, tracking_uri=uri, registry_uri=uri), uri)
 
 
 def _make_sqlite(path: Path) -> None:
@@ -385,8 +385,9 @@ class _Client:
 
     TRIES = 8
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, make: Callable[[], Any], uri: str) -> None:
+        self._uri = uri
+        self._client = self._tell_apart(make)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         call = getattr(self._client, name)
@@ -401,8 +402,7 @@ class _Client:
 
         return patiently
 
-    @staticmethod
-    def _tell_apart(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _tell_apart(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -412,6 +412,16 @@ class _Client:
                 raise _DatabaseLockedError from error
             if "disk is full" in str(error):
                 raise UserError("the disk with MLflow's database is full: free some space, then run again") from error
+            if "out-of-date database schema" in str(error):
+                raise UserError(
+                    "MLflow's database is of an earlier version of MLflow: copy it, then run mlflow db upgrade with "
+                    "its address, sqlite:/// and the path of mlflow.db unless ACCLIMATE_MLFLOW_URI says otherwise"
+                ) from error
+            if self._uri in str(error):  # may have a password in it
+                raise UserError(
+                    f"MLflow cannot use ACCLIMATE_MLFLOW_URI, which begins with {self._uri.partition(':')[0]}: it "
+                    "takes sqlite, postgresql, mysql, mssql, http or https"
+                ) from None
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise NotThereError(str(error)) from error
             if error.error_code == "RESOURCE_ALREADY_EXISTS":

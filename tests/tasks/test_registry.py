@@ -2,11 +2,13 @@
 
 import logging
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -250,7 +252,8 @@ def test_a_locked_database_is_tried_again_and_then_explained_in_one_line(monkeyp
         return "done"
 
     attempts = iter([1, 1, 0])
-    client = registry._Client(SimpleNamespace(twice=lambda: locked(next(attempts)), always=lambda: locked(1)))
+    made = SimpleNamespace(twice=lambda: locked(next(attempts)), always=lambda: locked(1))
+    client = registry._Client(lambda: made, "sqlite:///x")
     assert client.twice() == "done"
     with pytest.raises(UserError, match="stays locked"):
         client.always()
@@ -262,3 +265,21 @@ def test_nothing_is_written_outside_the_state_folder_and_telemetry_is_off(settin
     assert not Path("mlruns").exists()
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert not logging.getLogger("mlflow").isEnabledFor(logging.INFO)
+
+
+def test_an_address_that_mlflow_cannot_use_is_one_line_without_its_password(tmp_path):
+    with pytest.raises(UserError, match="ACCLIMATE_MLFLOW_URI, which begins with postgres: it takes sqlite") as caught:
+        registry.champion(Settings(root=tmp_path, mlflow_uri="postgres://me:secret@db/mlflow"), "hpo")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_of_an_earlier_mlflow_is_one_line_that_says_what_to_do(settings, tmp_path):
+    registry.champion(settings, "hpo")  # makes the database
+    old = Settings(root=tmp_path)
+    old.home_path.mkdir()
+    shutil.copy(settings.home_path / "mlflow.db", old.home_path)
+    with closing(sqlite3.connect(old.home_path / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'cbc13b556ace'")
+        database.commit()
+    with pytest.raises(UserError, match="earlier version of MLflow: copy it, then run mlflow db upgrade"):
+        registry.champion(old, "hpo")
