@@ -135,7 +135,7 @@ def _kept(path: Path, part: Part) -> Result | None:
 
 
 def _measure(part: Part, rows: Path) -> Result | None:
-    started, at = time.monotonic(), datetime.now(UTC)
+    started, at, by = time.monotonic(), datetime.now(UTC), made_by()
     own = "import sys; from flows.cli import main; main(sys.argv[1:])"
     rows.unlink(missing_ok=True)
     done = subprocess.run([sys.executable, "-c", own, "bench", *part.arguments, "--json", str(rows)])
@@ -144,7 +144,6 @@ def _measure(part: Part, rows: Path) -> Result | None:
     found = json.loads(rows.read_text("utf-8"))
     rows.unlink()
     seconds, date = round(time.monotonic() - started, 1), f"{at:%Y-%m-%d %H:%M} UTC"
-    by = made_by()
     return Result(part.name, part.command, by["code"], by["packages"], machine(), date, seconds, found)
 
 
