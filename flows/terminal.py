@@ -41,6 +41,8 @@ def one_line_errors() -> Iterator[None]:
             fail(error.format_message(), 2)
         if NO_SPACE in str(error):
             fail(f"{error}: free some space; the same command goes on where it stopped", 2)
+        if type(error).__name__ == "ConnectError":  # httpx's, which is slow to import
+            fail(f"the Prefect server is gone ({error}); the same command goes on where it stopped", 2)
         log = settings().home_path / "error.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc(), "utf-8")

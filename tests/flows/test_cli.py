@@ -299,6 +299,20 @@ def test_a_full_disk_is_one_line_wherever_it_happens(run: Callable[..., Said], m
     assert "'x.safetensors': free some space; the same command goes on" in error
 
 
+def test_a_server_that_was_killed_is_one_line_and_no_bug(
+    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx
+
+    def gone(_: Settings) -> None:
+        raise httpx.ConnectError("[Errno 111] Connection refused")
+
+    monkeypatch.setattr(listing, "listing", gone)
+    code, out, error = run("domains", "list")
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "the Prefect server is gone ([Errno 111] Connection refused); the same command goes on" in error
+
+
 def test_a_bug_is_one_line_too_and_its_details_are_kept(
     run: Callable[..., Said], checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
