@@ -106,7 +106,12 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
         return "_none_"
     lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
     escaped = [[cell if i == 1 else escape(cell) for cell in line] for i, line in enumerate(lines)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+    return "\n".join(map(table_line, escaped))
+
+
+def table_line(cells: Sequence[str]) -> str:
+    """Return a line of a markdown table; :func:`escape` foreign text."""
+    return f"| {' | '.join(cells)} |"
 
 
 def examples_markdown(

@@ -88,9 +88,11 @@ class Result:
         """
         try:
             found = [cls(**each) for each in json.loads(path.read_text("utf-8"))]
-            return [result for result in found if PARTS[result.name]]
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{path}: not what `acclimate bench all --json` writes ({error})") from error
+        if unknown := {result.name for result in found} - PARTS.keys():
+            raise UserError(f"{path}: not what `acclimate bench all --json` writes ({', '.join(sorted(unknown))})")
+        return found
 
 
 def bench_all(settings: Settings, names: Sequence[str], say: Callable[[str], None]) -> list[Result]:

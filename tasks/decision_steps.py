@@ -55,9 +55,8 @@ def plan_decisions(names: Sequence[str] = (), iterations: int | None = None) -> 
         raise UserError(f"steps = {iterations}: at least 1 is needed")
     s = settings()
     chosen = {problem.name: problem.asked(iterations, s.seed) for problem in problems(names or RECIPE)}
-    key = hashlib.sha256("\n".join(f"{name}:{problem.key}" for name, problem in chosen.items()).encode()).hexdigest()[
-        :16
-    ]
+    parts = "\n".join(f"{name}:{problem.key}" for name, problem in chosen.items())
+    key = hashlib.sha256(parts.encode()).hexdigest()[:16]
     asked = {"steps": "" if iterations is None else str(iterations), "problems": ",".join(names)}
     return DecisionPlan(chosen, key, s.home_path / "checkpoints" / key, asked)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from domains.files import write_whole
-from tasks.artifacts import with_interval
+from tasks.artifacts import table_line, with_interval
 from tasks.bench_all import PARTS, Part, Result
 from tasks.plots import Bar, plot_methods
 
-SHARES = ("accuracy", "published accuracy", "share of labels needed", "recovered", "false alarms", "detected")
+SHARES = ("accuracy", "share of labels needed", "recovered", "false alarms", "detected")
 HEAD = """# Results
 
 Made by `acclimate bench all --json results.json` and `acclimate results results.json -o docs/results.md`; no figure is
@@ -32,12 +32,12 @@ def write_page(results: Sequence[Result], page: Path) -> None:
         picture = _picture(PARTS[result.name], result)
         if picture is not None:
             write_whole(pictures / f"{result.name}.png", picture)
-        sections.append(section(PARTS[result.name], result, picture is not None and pictures.name))
+        sections.append(section(PARTS[result.name], result, "" if picture is None else pictures.name))
     write_whole(page, "\n".join([HEAD, *sections]))
 
 
-def section(part: Part, result: Result, pictures: str | bool) -> str:
-    """Return one result in Markdown: figures, picture, and what made them."""
+def section(part: Part, result: Result, pictures: str) -> str:
+    """Return one result in Markdown: figures, the picture in that folder if there is one, and what made them."""
     lines = [f"## {part.title}", ""]
     for metric in part.metrics or dict.fromkeys(row["metric"] for row in result.rows):
         if table := pivot(result.rows, metric, part.domains):
@@ -65,9 +65,14 @@ def pivot(rows: Sequence[Mapping[str, Any]], metric: str, domains: str = "") -> 
     return table
 
 
+def columns_of(table: Table) -> list[str]:
+    """Return the settings that any method has, in their order."""
+    return list(dict.fromkeys(column for cells in table.values() for column in cells))
+
+
 def markdown(table: Table, metric: str, better: str) -> list[str]:
     """Return the lines of a table; the longer side runs down."""
-    columns = list(dict.fromkeys(column for cells in table.values() for column in cells))
+    columns = columns_of(table)
     best = {column: _best([cells[column] for cells in table.values() if column in cells], better) for column in columns}
 
     def cell(method: str, column: str) -> str:
@@ -82,7 +87,8 @@ def markdown(table: Table, metric: str, better: str) -> list[str]:
         head, lines = methods, [[column, *(cell(method, column) for method in methods)] for column in columns]
     else:
         head, lines = columns, [[method, *(cell(method, column) for column in columns)] for method in methods]
-    return [_line(["", *head]), _line(["---"] * (len(head) + 1)), *map(_line, lines)]
+    every = [["", *head], ["---"] * (len(head) + 1), *lines]
+    return [table_line([cell.replace("|", "\\|") for cell in line]) for line in every]
 
 
 def counts(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -104,14 +110,10 @@ def _plain(value: float, half: float | None) -> str:
     return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if known else "")
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
 def _picture(part: Part, result: Result) -> bytes | None:
     """Return the accuracies of the middle column as a picture, where accuracies are what is shown."""
     table = pivot(result.rows, "accuracy", part.domains) if part.metrics[:1] == ("accuracy",) else {}
-    columns = list(dict.fromkeys(column for cells in table.values() for column in cells))
+    columns = columns_of(table)
     if not columns or len(table) < 2:
         return None
     column = columns[len(columns) // 2]

@@ -82,9 +82,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(name, way
     assert_same_end(name, ways, tmp_path / "run.checkpoint", tmp_path / "straight.checkpoint")
 
 
-@pytest.mark.parametrize(
-    ("name", "ways"), [("maml", None), ("reference", 3)]
-)  # by what it is stopped is one code for all
+@each([("maml", None), ("reference", 3)])  # by what it is stopped is one code for all
 def test_a_run_that_was_killed_ends_bit_for_bit_like_one_that_was_not(name, ways, tmp_path):
     path, steps = tmp_path / "run.checkpoint", []
 
