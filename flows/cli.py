@@ -50,6 +50,20 @@ def acclimate() -> None:
 
 
 @app.command()
+def init(folder: Annotated[Path, typer.Argument(help="The folder; made where it is absent.")] = Path()) -> None:
+    """Make a folder a project: a git repository with data.dvc and prefect.yaml, where every command works.
+
+    Example: acclimate init my-project
+    """
+    from tasks.project import init as make
+
+    names = make(folder)
+    print(f"{folder.resolve()} is a project; committed: {', '.join(names)}")
+    there = folder.resolve() == Path.cwd()
+    err.print(f"next: {'' if there else f'cd {folder} && '}acclimate demo", markup=False, soft_wrap=True)
+
+
+@app.command()
 def demo(
     family: Annotated[list[str] | None, typer.Option("--family", help="Only this family (repeatable).")] = None,
     k: K = 10,

@@ -50,10 +50,10 @@ def commit_pointer(root: Path, folder: Folder, message: str) -> str | None:
         if IGNORE in paths:
             write_whole(root / IGNORE, "\n".join([*(before[IGNORE] or "").splitlines(), "/data/", ""]))
         if head(root) is not None and not _differs(root, *paths):
-            _patiently(root, "reset", "--quiet", "--", *paths)
+            patiently(root, "reset", "--quiet", "--", *paths)
             return None
-        _patiently(root, "add", "--force", "--intent-to-add", "--", *paths)
-        _patiently(
+        patiently(root, "add", "--force", "--intent-to-add", "--", *paths)
+        patiently(
             *(root, "commit", "--quiet", "--only", "--cleanup=whitespace", "--file=-", "--", *paths), said=message
         )
     return git(root, "rev-parse", "HEAD").stdout.strip()
@@ -130,7 +130,7 @@ def _read(path: Path) -> str | None:
         raise UserError(f"cannot read {path}: {error}") from error
 
 
-def _patiently(root: Path, *arguments: str, said: str | None = None) -> None:
+def patiently(root: Path, *arguments: str, said: str | None = None) -> None:
     """Run a git command that changes something; wait for another that holds git's lock."""
     deadline = time.monotonic() + dvc_access.LOCK_SECONDS
     while (done := git(root, *arguments, said=said)).returncode:

@@ -39,11 +39,16 @@ def data_revision(root: Path, revision: str = "HEAD") -> DataRevision:
     found = git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if found.returncode:
         check_checkout(root)
+        if revision == "HEAD":
+            raise UserError(f"{root} has no commit yet: acclimate init makes it a project")
         raise UserError(f"unknown git revision {revision!r}: give a commit, branch or tag that `git log` knows")
     commit = found.stdout.strip()
     text = git(root, "show", f"{commit}:./data.dvc")
     if text.returncode:
-        raise UserError(f"revision {revision} ({commit[:12]}) has no data.dvc: choose one that does")
+        raise UserError(
+            f"revision {revision} ({commit[:12]}) has no data.dvc: choose one that does; "
+            "acclimate init makes a folder a project"
+        )
     return DataRevision(commit, parse_pointer(text.stdout, f"data.dvc at {revision}"))
 
 
@@ -53,7 +58,7 @@ def check_checkout(root: Path) -> None:
     if found.returncode:
         raise UserError(
             f"{root} is not a git checkout ({found.stderr.strip()}): "
-            "get the project with git clone, or set ACCLIMATE_ROOT to a clone"
+            "acclimate init makes it a project; or get the project with git clone, or set ACCLIMATE_ROOT to one"
         )
 
 

@@ -206,6 +206,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, S
     root = tmp_path_factory.mktemp("project")
     (root / "prefect.yaml").write_text((Path(__file__).parents[2] / "prefect.yaml").read_text())
     (root / "flows").mkdir()
+    (root / "flows/__init__.py").touch()  # before the flows of this package
     for name, body in FLOWS.items():
         decorated = f'from prefect import flow\n\n\n@flow(name="{name.replace("_", "-")}")\n{body}\n'
         (root / "flows" / f"{name}.py").write_text(decorated)
