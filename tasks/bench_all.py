@@ -18,9 +18,11 @@ from domains.files import write_whole
 from tasks.lineage import made_by
 from tasks.settings import Settings
 
+LOSSES = ("log_loss", "auc", "qlike")
 ADAPT = "logistic,prototype,knn,acclimate,acclimate without meta-training"
+FEW_SHOT = ("--methods", "protonet,scratch,logistic,prototype")
 GAIN, SERIES, RUNS = ("reward of a trial",), "decisions.md", "orchestration.md"
-RL2 = "bandit-k{k}-n10,bandit-k{k}-n100,bandit-k{k}-n500"
+ARMS = "bandit-k{k}-n10,bandit-k{k}-n100,bandit-k{k}-n500"
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,17 @@ PARTS = {
         Part("text", "News to medicine: text", ("adapt", "--family", "text", "--methods", ADAPT), domains="mean of"),
         Part("vision", "Medical images", ("adapt", "--family", "vision", "--methods", ADAPT), domains="mean of"),
         Part("suggest", "What to label next", ("suggest",), ("share of labels needed",), better="low"),
-        Part("omniglot", "Omniglot, 5-way", ("omniglot",)),
-        Part("miniimagenet", "miniImageNet, 5-way, 42 x 42", ("miniimagenet", "--pixels", "42")),
+        Part("omniglot", "Omniglot, 5-way", ("omniglot", *FEW_SHOT)),
+        Part("omniglot-maml", "Omniglot, 5-way: MAML", ("omniglot", "--methods", "maml")),
+        Part("miniimagenet", "miniImageNet, 5-way, 42 x 42", ("miniimagenet", "--pixels", "42", *FEW_SHOT)),
         Part("lake", "One-shot classification within an alphabet", ("lake",)),
-        Part("market", "Regimes of the stock market", ("market",), ("log_loss", "auc"), "mean", "low", "market.md"),
-        Part("rl2-5", "Decisions: 5 arms", ("rl2", "--domains", RL2.format(k=5)), GAIN, page=SERIES),
-        Part("rl2-10", "Decisions: 10 arms", ("rl2", "--domains", RL2.format(k=10)), GAIN, page=SERIES),
+        Part("market", "Regimes of the stock market", ("market",), LOSSES, "mean", "low", "market.md"),
+        *(
+            Part(f"arms-{k}", f"Decisions: {k} arms", ("rl2", "--domains", ARMS.format(k=k)), GAIN, page=SERIES)
+            for k in (5, 10, 50)
+        ),
+        Part("processes", "Decision processes", ("rl2", "--domains", "mdp-n10,mdp-n25"), GAIN, page=SERIES),
+        Part("trading", "Trading", ("rl2", "--domains", "stocks"), ("% a year after costs",), page=SERIES),
         Part("drift", "Drift", ("drift",), ("false alarms", "detected"), better="", page="drift.md"),
         Part("speed", "Speed of meta-updates", ("speed",), ("ratio to usual", "milliseconds an episode"), better=""),
         Part("orchestration", "From a commit to a decision, seconds", ("orchestration",), (), better="", page=RUNS),

@@ -15,7 +15,7 @@ from domains.market.windows import Window
 from tasks.artifacts import image_artifact
 from tasks.bench import Asked, Row
 from tasks.bench_market_experts import FIRST, STATE, YEAR, Rule, experts, past_opinions
-from tasks.bench_market_methods import OURS, POOLED, UNMOVED, Case, learn_pool, methods_of
+from tasks.bench_market_methods import OURS, POOLED, UNMOVED, Case, learn_pool, methods_of, variance_of_states
 from tasks.bench_market_plots import plot_saved
 from tasks.bench_market_scores import MEAN, Judged, rows_of
 from tasks.encoding import fetcher
@@ -97,11 +97,20 @@ def judge(
         if name not in methods:
             continue
         began = time.process_time()
-        p = np.concatenate([method(case) for case in cases])
+        parts = [method(case) for case in cases]
         spent = time.process_time() - began
-        variance = [case.variance[name] for case in cases if name in case.variance]
+        variance = []
+        if rule.name == STATE:
+            variance = [
+                case.variance[name] if name in case.variance else variance_of_states(case, part)
+                for case, part in zip(cases, parts, strict=True)
+            ]
         found.append(
-            Judged(rule, protocol, regime.name, name, days, p, np.concatenate(variance) if variance else None, spent)
+            Judged(
+                *(rule, protocol, regime.name, name, days, np.concatenate(parts)),
+                np.concatenate(variance) if variance else None,
+                spent,
+            )
         )
     return found
 

@@ -30,7 +30,7 @@ class Case:
 
     Attributes:
         kept: what methods share between the cuts of a regime.
-        variance: what a method expects of the daily variance of the next days [n, A]; filled in by those that do.
+        variance: what a method expects of the daily variance of the next days [n, A]; of those that forecast it.
     """
 
     rule: Rule
@@ -44,6 +44,18 @@ class Case:
     def tensors(self, days: np.ndarray) -> tuple[Tensor, Tensor]:
         x, y = self.rule.examples(days)
         return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def variance_of_states(case: Case, p: np.ndarray) -> np.ndarray:
+    """Return the expected daily variance of the next days [n, A] by probabilities of volatility states [n, A, N].
+
+    That of each state is its mean in the source, as a multiple of the variance of the trailing year.
+    """
+    panel, source = case.rule.panel, case.cut.source
+    multiple = (panel.coming_volatility[source] / panel.year_volatility[source]) ** 2
+    labels = case.rule.labels(source)
+    by_state = np.array([multiple[labels == state].mean() for state in range(case.rule.ways)])
+    return p @ by_state * panel.year_volatility[case.cut.query] ** 2
 
 
 def persistence(case: Case) -> np.ndarray:

@@ -76,7 +76,8 @@ def test_every_method_has_rows_that_programs_can_read():
     assert value[OURS, "log_loss over pooled"] == pytest.approx(gap, abs=2e-5)
     assert (POOLED, "log_loss over pooled") not in value
     assert 0 < value["HAR", "qlike"] < value["GARCH", "qlike"] + 1
-    assert (POOLED, "qlike") not in value
+    assert 0 < value[OURS, "qlike"] < value["persistence", "qlike"] + 0.1
+    assert all(one.variance is None for one in said("direction"))
     assert 0 < value[OURS, "auc"] < 1
 
 
