@@ -30,7 +30,7 @@ class Part:
     """One command of `acclimate bench`, and what of its rows is shown.
 
     Args:
-        metrics: each is a table; domains: only rows of domains that begin so; better: ``high``, ``low`` or neither.
+        metrics: each is a table; domains: only rows of domains that begin so; ranked: whether the best is marked.
         page: where its protocol is, and what it means.
     """
 
@@ -39,7 +39,7 @@ class Part:
     arguments: tuple[str, ...]
     metrics: tuple[str, ...] = ("accuracy",)
     domains: str = ""
-    better: str = "high"
+    ranked: bool = True
     page: str = "benchmarks.md"
 
     @property
@@ -53,22 +53,22 @@ PARTS = {
         Part("quick", "The targets of the quick start", ("quick",)),
         Part("text", "News to medicine: text", ("adapt", "--family", "text", "--methods", ADAPT), domains="mean of"),
         Part("vision", "Medical images", ("adapt", "--family", "vision", "--methods", ADAPT), domains="mean of"),
-        Part("suggest", "What to label next", ("suggest",), ("share of labels needed",), better="low"),
+        Part("suggest", "What to label next", ("suggest",), ("share of labels needed",)),
         Part("omniglot", "Omniglot, 5-way", ("omniglot", *FEW_SHOT)),
         Part("omniglot-maml", "Omniglot, 5-way: MAML", ("omniglot", "--methods", "maml")),
         Part("miniimagenet", "miniImageNet, 5-way, 42 x 42", ("miniimagenet", "--pixels", "42", *FEW_SHOT)),
         Part("lake", "One-shot classification within an alphabet", ("lake",)),
-        Part("market", "Regimes of the stock market", ("market",), LOSSES, "mean", "low", "market.md"),
+        Part("market", "Regimes of the stock market", ("market",), LOSSES, "mean", page="market.md"),
         *(
             Part(f"arms-{k}", f"Decisions: {k} arms", ("rl2", "--domains", ARMS.format(k=k)), GAIN, page=SERIES)
             for k in (5, 10, 50)
         ),
         Part("processes", "Decision processes", ("rl2", "--domains", "mdp-n10,mdp-n25"), GAIN, page=SERIES),
         Part("trading", "Trading", ("rl2", "--domains", "stocks"), ("% a year after costs",), page=SERIES),
-        Part("drift", "Drift", ("drift",), ("false alarms", "detected"), better="", page="drift.md"),
-        Part("speed", "Speed of meta-updates", ("speed",), ("ratio to usual", "milliseconds an episode"), better=""),
-        Part("orchestration", "From a commit to a decision, seconds", ("orchestration",), (), better="", page=RUNS),
-        Part("faults", "kill -9", ("faults",), ("recovered", "seconds"), better="", page=RUNS),
+        Part("drift", "Drift", ("drift",), ("false alarms", "detected"), ranked=False, page="drift.md"),
+        Part("speed", "Speed of meta-updates", ("speed",), ("ratio to usual", "milliseconds an episode"), ranked=False),
+        Part("orchestration", "From a commit to a decision, seconds", ("orchestration",), (), ranked=False, page=RUNS),
+        Part("faults", "kill -9", ("faults",), ("recovered", "seconds"), ranked=False, page=RUNS),
     )
 }
 

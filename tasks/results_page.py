@@ -12,6 +12,7 @@ from tasks.bench_all import PARTS, Part, Result
 from tasks.plots import Bar, plot_methods
 
 SHARES = ("accuracy", "share of labels needed", "recovered", "false alarms", "detected")
+LOW = ("log_loss", "qlike", "share of labels needed")  # the lower the better
 HEAD = """# Results
 
 Made by `acclimate bench all --json results.json` and `acclimate results results.json -o docs/results.md`; no figure is
@@ -41,7 +42,7 @@ def section(part: Part, result: Result, pictures: str) -> str:
     lines = [f"## {part.title}", ""]
     for metric in part.metrics or dict.fromkeys(row["metric"] for row in result.rows):
         if table := pivot(result.rows, metric, part.domains):
-            lines += [f"*{metric}{', %' if metric in SHARES else ''}*", "", *markdown(table, metric, part.better), ""]
+            lines += [f"*{metric}{', %' if metric in SHARES else ''}*", "", *markdown(table, metric, part.ranked), ""]
     if pictures:
         lines += [f"![{part.title}]({pictures}/{part.name}.png)", ""]
     packages = ", ".join(f"{name} {version}" for name, version in json.loads(result.packages).items())
@@ -70,17 +71,17 @@ def columns_of(table: Table) -> list[str]:
     return list(dict.fromkeys(column for cells in table.values() for column in cells))
 
 
-def markdown(table: Table, metric: str, better: str) -> list[str]:
+def markdown(table: Table, metric: str, ranked: bool) -> list[str]:
     """Return the lines of a table; the longer side runs down."""
     columns = columns_of(table)
-    best = {column: _best([cells[column] for cells in table.values() if column in cells], better) for column in columns}
+    best = {column: _best([cells[column] for cells in table.values() if column in cells], metric) for column in columns}
 
     def cell(method: str, column: str) -> str:
         row = table[method].get(column)
         if row is None:
             return ""
         text = with_interval(row["value"], row["ci95"]) if metric in SHARES else _plain(row["value"], row["ci95"])
-        return f"**{text}**" if row["value"] == best[column] else text
+        return f"**{text}**" if ranked and row["value"] == best[column] else text
 
     methods = list(table)
     if len(columns) > max(len(methods), 6):
@@ -99,14 +100,15 @@ def counts(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
 
 
-def _best(rows: Sequence[Mapping[str, Any]], better: str) -> float | None:
+def _best(rows: Sequence[Mapping[str, Any]], metric: str) -> float | None:
     values = [row["value"] for row in rows]
-    return None if not better or len(values) < 2 else max(values) if better == "high" else min(values)
+    return None if len(values) < 2 else min(values) if metric in LOW else max(values)
 
 
 def _plain(value: float, half: float | None) -> str:
     known = half is not None and not math.isnan(half)
-    digits = 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3
+    largest = max(abs(value), half or 0.0) if known else abs(value)
+    digits = 1 if largest >= 100 else 2 if largest >= 10 else 3
     return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if known else "")
 
 

@@ -74,18 +74,20 @@ def test_every_part_is_a_command_that_is_understood():
 
 def test_the_best_is_bold_whoever_it_is():
     table = pivot(ROWS, "accuracy")
-    assert markdown(table, "accuracy", "high") == [
+    assert markdown(table, "accuracy", True) == [
         "|  | K=5 | K=10 |",
         "| --- | --- | --- |",
         "| acclimate | 70.0 ± 1.0 | **90.0 ± 1.0** |",
         "| logistic | **80.0 ± 1.0** | 60.0 ± 1.0 |",
     ]
-    assert "| acclimate | **70.0 ± 1.0** | 90.0 ± 1.0 |" in markdown(table, "accuracy", "low")
+    losses = pivot([each | {"metric": "log_loss"} for each in ROWS], "log_loss")
+    assert "| acclimate | **0.700 ± 0.010** | 0.900 ± 0.010 |" in markdown(losses, "log_loss", True)
+    assert not any("**" in line for line in markdown(table, "accuracy", False))
 
 
 def test_many_columns_run_down_and_what_was_published_stands_beside():
     rows = [row("maml", i / 10, f"K={i}") for i in range(8)] + [row("maml", 0.9, "K=1", metric="published accuracy")]
-    lines = markdown(pivot(rows, "accuracy"), "accuracy", "high")
+    lines = markdown(pivot(rows, "accuracy"), "accuracy", True)
     assert lines[0] == "|  | maml | maml (published) |"
     assert lines[3] == "| K=1 | 10.0 ± 1.0 | **90.0 ± 1.0** |"
 
