@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from domains.decisions import FAMILY
 from domains.errors import UserError
-from learners.playing import Recurrent
+from learners.playing import Recurrent, play
 from learners.policies import Policies
 from learners.rl2 import RL2
 from learners.rl2_train import Curve
@@ -114,18 +114,19 @@ def report(plan: DecisionPlan, version: str) -> str:
 
 def one_trial(problem: Problem, policy: RL2) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """Return the policy's probabilities [T, A], actions [T] and rewards [T] in one trial, and the actions' names."""
-    envs, player, kept = problem.make(1), Recurrent(policy), []
-    observation, _ = envs.reset(seed=SHOWN, options={"trial": True})
-    player.begin(1, problem.steps)
-    for _ in range(problem.steps):
-        action = player.act(observation)
-        observation, reward, ended, cut, _ = envs.step(action)
-        player.learn(action, reward, ended | cut, observation)
-        kept.append((torch.softmax(player.logits[0], 0).numpy(), action[0], reward[0]))
-    p, actions, rewards = (np.array(part) for part in zip(*kept, strict=True))
+    envs, seen = problem.make(1), []
+
+    class Shown(Recurrent):
+        def act(self, observation: np.ndarray) -> np.ndarray:
+            action = super().act(observation)
+            seen.append(torch.softmax(self.logits[0], 0).numpy())
+            return action
+
+    rewards, actions = play(envs, Shown(policy), problem.steps, SHOWN)
+    p = np.array(seen)
     chances = getattr(envs, "p", None)
     named = [f"action {a}" if chances is None else f"pays {100 * chances[0, a]:.0f} %" for a in range(p.shape[1])]
-    return p, actions, rewards, named
+    return p, actions[:, 0], rewards[:, 0], named
 
 
 def _finite(curve: dict[str, list[float]]) -> dict[str, list[float | None]]:
