@@ -23,7 +23,12 @@ def made_by() -> dict[str, str]:
 
 
 def code_version(folder: Path = CODE) -> str:
-    """Return the commit of this code, with ``+changes`` where files differ from it; empty outside of a checkout."""
+    """Return the commit of this code, with ``+changes`` where files differ from it; empty outside of a checkout.
+
+    An installation may lie inside a repository that is not its own.
+    """
+    if not (folder / "pyproject.toml").is_file():
+        return ""
     head = git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if head.returncode:
         return ""

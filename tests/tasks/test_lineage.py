@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -84,3 +85,12 @@ def test_two_adaptations_of_a_key_in_two_fresh_homes_give_the_same_bytes(
         adapt_and_compare.fn(plan, 0.0)
         made.append((key, (plan.folder / FILE).read_bytes()))
     assert made[0] == made[1]
+
+
+def test_an_installation_inside_a_repository_has_not_its_commit(tmp_path):
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=tmp_path, check=True)
+    (tmp_path / "site-packages").mkdir()
+    assert lineage.code_version(tmp_path / "site-packages") == ""
+    (tmp_path / "pyproject.toml").touch()
+    assert len(lineage.code_version(tmp_path)) == 40
