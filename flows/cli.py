@@ -301,7 +301,7 @@ def bench(
         return _bench_all(benches.words(only), as_json)
     from domains.files import write_whole
     from tasks.progress import terminal
-    from tasks.reports import bench_table
+    from tasks.reports import bench_tables
 
     asked = benches.Asked(
         *(draws, benches.words(methods), benches.numbers(shots), ways, steps, pixels, episodes, device),
@@ -325,7 +325,7 @@ def bench(
     if as_json is not None:
         write_whole(as_json, json.dumps(rows, indent=1))
     if rows and suite != "market":  # it has said its means; 1,900 rows are for programs
-        Console().print(bench_table(rows))
+        Console().print(*bench_tables(rows))
     return None
 
 
