@@ -10,6 +10,7 @@ from domains.files import write_whole
 from tasks.artifacts import table_line, with_interval
 from tasks.bench_all import PARTS, Part, Result
 from tasks.plots import Bar, plot_methods
+from tasks.reports import WIDEST
 
 SHARES = ("accuracy", "share of labels needed", "recovered", "false alarms", "detected")
 LOW = ("log_loss", "qlike", "share of labels needed")  # the lower the better
@@ -41,8 +42,9 @@ def section(part: Part, result: Result, pictures: str) -> str:
     """Return one result in Markdown: figures, the picture in that folder if there is one, and what made them."""
     lines = [f"## {part.title}", ""]
     for metric in part.metrics or dict.fromkeys(row["metric"] for row in result.rows):
-        if table := pivot(result.rows, metric, part.domains):
-            lines += [f"*{metric}{', %' if metric in SHARES else ''}*", "", *markdown(table, metric, part.ranked), ""]
+        for of, table in tables(result.rows, metric, part.domains).items():
+            caption = f"*{of}{metric}{', %' if metric in SHARES else ''}*"
+            lines += [caption, "", *markdown(table, metric, part.ranked), ""]
     if pictures:
         lines += [f"![{part.title}]({pictures}/{part.name}.png)", ""]
     packages = ", ".join(f"{name} {version}" for name, version in json.loads(result.packages).items())
@@ -50,6 +52,18 @@ def section(part: Part, result: Result, pictures: str) -> str:
     said = (f"`{result.command}`", f"[protocol]({part.page})", counts(result.rows), result.date)
     said += (f"{result.seconds / 60:.0f} minutes on {result.machine}", packages, f"code {code}")
     return "\n".join([*lines, " · ".join(said), ""])
+
+
+def tables(rows: Sequence[Mapping[str, Any]], metric: str, domains: str = "") -> dict[str, Table]:
+    """Return what is shown of a metric, by what its caption begins with: a table a domain where that would be wide."""
+    whole = pivot(rows, metric, domains)
+    if min(len(whole), len(columns_of(whole))) <= WIDEST:
+        return {"": whole} if whole else {}
+    names = dict.fromkeys(row["domain"] for row in rows if row["domain"].startswith(domains))
+    if len(names) == 1:
+        return {"": whole}
+    found = {f"{name}: ": pivot([row for row in rows if row["domain"] == name], metric) for name in names}
+    return {name: table for name, table in found.items() if table}
 
 
 def pivot(rows: Sequence[Mapping[str, Any]], metric: str, domains: str = "") -> Table:

@@ -9,7 +9,7 @@ import pytest
 from domains.errors import UserError
 from tasks import bench_all
 from tasks.bench_all import PARTS, Result
-from tasks.results_page import markdown, pivot, write_page
+from tasks.results_page import markdown, pivot, tables, write_page
 from tasks.settings import Settings
 
 
@@ -111,3 +111,10 @@ def test_a_file_of_something_else_and_an_unknown_part_are_one_line(tmp_path, set
         Result.read(tmp_path / "x.json")
     with pytest.raises(UserError, match="no part 'x' of all benchmarks; there are: quick, text"):
         bench_all.bench_all(settings, ["x"], print)
+
+
+def test_a_table_that_would_be_wide_both_ways_is_one_a_domain():
+    many = [row(f"m{i}", 0.5, f"K={k}", d) for i in range(8) for d in ("a", "b") for k in (1, 5, 10)]
+    assert {name: len(table) for name, table in tables(many, "accuracy").items()} == {"a: ": 8, "b: ": 8}
+    assert list(tables(many[:24], "accuracy")) == [""]
+    assert tables(many, "auc") == {}
