@@ -301,7 +301,7 @@ def bench(
         return _bench_all(benches.words(only), as_json)
     from domains.files import write_whole
     from tasks.progress import terminal
-    from tasks.reports import bench_tables
+    from tasks.results_page import bench_tables
 
     asked = benches.Asked(
         *(draws, benches.words(methods), benches.numbers(shots), ways, steps, pixels, episodes, device),

@@ -1,6 +1,6 @@
 """What each flow leaves behind for people: artifacts in the Prefect UI, and the same tables in the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 SHOWN = 30  # test examples in a picture
 TEXTS = 12  # test examples in a table
-
-WIDEST = 5  # methods that are columns beside each other
 
 
 def ingestion(data: Path, built: Sequence[str], data_hash: str) -> None:
@@ -210,31 +208,3 @@ def score_rows(result: AdaptResult) -> list[dict[str, Any]]:
 def score_table(result: AdaptResult) -> "Table":
     """Return one row a method for the terminal."""
     return table_of(score_rows(result))
-
-
-def bench_tables(rows: Sequence[Mapping[str, Any]]) -> "list[Table]":
-    """Return accuracies, one row a domain and setting, one column a method; other figures as they are.
-
-    Where methods are too many for a terminal's width, each domain has a table, with methods down.
-    """
-    found = [row for row in rows if row["metric"] == "accuracy"]
-    if not found:
-        keys = ("domain", "method", "metric", "value", "setting")
-        return [table_of([{key: str(row[key]) for key in keys} for row in rows])]
-    methods, settings = (list(dict.fromkeys(row[key] for row in found)) for key in ("method", "setting"))
-    shown = {(r["domain"], r["setting"], r["method"]): with_interval(r["value"], r["ci95"]) for r in found}
-    domains = dict.fromkeys(row["domain"] for row in found)
-    if len(methods) > WIDEST:
-        own = {domain: [s for s in settings if any((domain, s, m) in shown for m in methods)] for domain in domains}
-        return [
-            table_of(
-                [
-                    {domain: m} | {s: shown.get((domain, s, m), "") for s in own[domain]}
-                    for m in methods
-                    if any((domain, s, m) in shown for s in own[domain])
-                ]
-            )
-            for domain in domains
-        ]
-    lines = dict.fromkeys((row["domain"], row["setting"]) for row in found)
-    return [table_of([{"domain": d, "setting": s} | {m: shown.get((d, s, m), "") for m in methods} for d, s in lines])]

@@ -2,18 +2,22 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from domains.files import write_whole
 from tasks.artifacts import table_line, with_interval
 from tasks.bench_all import PARTS, Part, Result
 from tasks.plots import Bar, plot_methods
-from tasks.reports import WIDEST
+from tasks.reports import table_of
+
+if TYPE_CHECKING:
+    import rich.table
 
 SHARES = ("accuracy", "share of labels needed", "recovered", "false alarms", "detected")
 LOW = ("log_loss", "qlike", "share of labels needed")  # the lower the better
+WIDEST = 5  # columns; with more, and more rows too, each domain has a table
 HEAD = """# Results
 
 Made by `acclimate bench all --json results.json` and `acclimate results results.json -o docs/results.md`; no figure is
@@ -97,13 +101,35 @@ def markdown(table: Table, metric: str, ranked: bool) -> list[str]:
         text = with_interval(row["value"], row["ci95"]) if metric in SHARES else _plain(row["value"], row["ci95"])
         return f"**{text}**" if ranked and row["value"] == best[column] else text
 
-    methods = list(table)
-    if len(columns) > max(len(methods), 6):
-        head, lines = methods, [[column, *(cell(method, column) for method in methods)] for column in columns]
-    else:
-        head, lines = columns, [[method, *(cell(method, column) for column in columns)] for method in methods]
-    every = [["", *head], ["---"] * (len(head) + 1), *lines]
+    every = grid(table, cell)
+    every.insert(1, ["---"] * len(every[0]))
     return [table_line([cell.replace("|", "\\|") for cell in line]) for line in every]
+
+
+def grid(table: Table, cell: Callable[[str, str], str]) -> list[list[str]]:
+    """Return the heads of columns, and lines of a cell for each method and setting; the longer side runs down."""
+    methods, columns = list(table), columns_of(table)
+    if len(columns) > max(len(methods), 6):
+        return [["", *methods], *([column, *(cell(method, column) for method in methods)] for column in columns)]
+    return [["", *columns], *([method, *(cell(method, column) for column in columns)] for method in methods)]
+
+
+def bench_tables(rows: Sequence[Mapping[str, Any]]) -> "list[rich.table.Table]":
+    """Return accuracies as a terminal shows them; where there are none, rows as they are."""
+    found = tables(rows, "accuracy")
+    if not found:
+        keys = ("domain", "method", "metric", "value", "setting")
+        return [table_of([{key: str(row[key]) for key in keys} for row in rows])]
+
+    def shown(of: str, table: Table) -> "rich.table.Table":
+        def cell(method: str, column: str) -> str:
+            row = table[method].get(column)
+            return "" if row is None else with_interval(row["value"], row["ci95"])
+
+        (_, *heads), *lines = grid(table, cell)
+        return table_of([dict(zip([of.rstrip(": "), *heads], line, strict=True)) for line in lines])
+
+    return [shown(of, table) for of, table in found.items()]
 
 
 def counts(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -3,13 +3,15 @@
 import json
 import subprocess
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from domains.errors import UserError
 from tasks import bench_all
 from tasks.bench_all import PARTS, Result
-from tasks.results_page import markdown, pivot, tables, write_page
+from tasks.results_page import bench_tables, markdown, pivot, tables, write_page
 from tasks.settings import Settings
 
 
@@ -118,3 +120,18 @@ def test_a_table_that_would_be_wide_both_ways_is_one_a_domain():
     assert {name: len(table) for name, table in tables(many, "accuracy").items()} == {"a: ": 8, "b: ": 8}
     assert list(tables(many[:24], "accuracy")) == [""]
     assert tables(many, "auc") == {}
+
+
+def test_many_methods_have_a_table_a_domain_that_fits_a_terminal():
+    methods = [f"a method of name {i}" for i in range(9)]
+    rows = [
+        {"domain": d, "setting": s, "method": m, "metric": "accuracy", "value": 0.5, "ci95": 0.01}
+        for d in ("one", "two")
+        for s in ("K=1 pool=797", "K=5 pool=797", "K=10 pool=797")
+        for m in methods[d == "two" :]
+    ]
+    console = Console(width=80, file=StringIO())
+    console.print(*(tables := bench_tables(rows)))
+    assert [table.row_count for table in tables] == [9, 8]
+    assert "…" not in console.file.getvalue()
+    assert console.file.getvalue().count("50.0 ± 1.0") == 3 * 17
