@@ -262,7 +262,9 @@ def bench(
     ways: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: classes an episode.")] = 5,
     steps: Annotated[int | None, typer.Option(min=1, help="All but quick and speed: meta-updates.")] = None,
     pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet, lake: a side.")] = None,
-    episodes: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: test episodes.")] = 1000,
+    episodes: Annotated[
+        int | None, typer.Option(min=2, help="omniglot, miniimagenet: test episodes; usually 1000, of scratch 300.")
+    ] = None,
     device: Annotated[str, typer.Option(help="All but quick: cpu or cuda; a GPU where there is one.")] = "",
     family: Annotated[str, typer.Option(help="adapt, suggest: text or vision.")] = "text",
     pools: Annotated[str, typer.Option(help="adapt: which unlabelled pools.")] = "balanced,imbalanced,none",
@@ -346,6 +348,8 @@ def results(
     ),
 ) -> None:
     """Make a page of benchmarks: tables and pictures with intervals, and the command behind each.
+
+    What an older page says of other benchmarks stays.
 
     Example: acclimate results results.json -o docs/results.md
     """

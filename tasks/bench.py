@@ -37,7 +37,7 @@ class Asked:
     ways: int = 5
     steps: int | None = None
     pixels: int | None = None
-    episodes: int = 1000
+    episodes: int | None = None
     device: str = ""
     family: Family = "text"
     pools: tuple[str, ...] = ("balanced", "imbalanced", "none")

@@ -29,6 +29,7 @@ from tasks.settings import Settings
 from tasks.side_by_side import side_by_side
 
 TEST_EPISODES, QUERIES = 1000, 15  # as in the literature: queries a class
+SLOW = {"scratch": 300}  # test episodes: a network is trained for each
 VALIDATION = 100  # episodes
 SUPERVISED = {"logistic": Logistic, "prototype": NearestPrototype, "scratch": Scratch}  # from the same shots alone
 FLAT = ("logistic", "prototype")  # read pixels as features
@@ -270,7 +271,7 @@ def jobs(suite: str, asked: Asked) -> list[Job]:
             k,
             side,
             asked.steps,
-            asked.episodes,
+            asked.episodes or SLOW.get(method, TEST_EPISODES),
             device="cpu" if method in FLAT else asked.on,
         )
         for method in asked.methods or known

@@ -311,13 +311,13 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
     (row,) = (row for row in ledger.rows(home) if row.attempts)
     assert (row.domain, row.status, row.why) == ("drugreviews", "open", "its data changed since champion 1")
     with clone.client() as client:
-        emit(client, "data.pushed", times=5)
-        emit(client, "adapt.requested", {"revision": "HEAD"})  # without a domain: makes no run
-        emit(client, "adapt.requested", {"domain": "../x", "revision": "HEAD"})
         wait_for(lambda: client.read_flow_run(UUID(row.flow_run)).state.is_running(), 120)
         run = client.read_flow_run(UUID(row.flow_run))
         os.kill(int(run.infrastructure_pid.split(":")[-1]), signal.SIGKILL)
         os.kill(worker, signal.SIGKILL)
+        emit(client, "data.pushed", times=5)
+        emit(client, "adapt.requested", {"revision": "HEAD"})  # without a domain: makes no run
+        emit(client, "adapt.requested", {"domain": "../x", "revision": "HEAD"})
         pd.testing.assert_frame_equal(predict(clone), predicted)
         assert "the Prefect worker ended" in up.stderr.readline()
         assert wait_for(lambda: finished(client, run.id), 60).is_crashed()
