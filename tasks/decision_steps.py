@@ -21,7 +21,7 @@ from learners.rl2 import RL2
 from learners.rl2_train import Curve
 from tasks import registry
 from tasks.artifacts import image_artifact, table_artifact
-from tasks.bench_rl2 import TRIALS, compared
+from tasks.bench.rl2 import TRIALS, compared
 from tasks.lineage import made_by
 from tasks.plot_decisions import plot_curve, plot_trial
 from tasks.problems import Problem, empty, problems

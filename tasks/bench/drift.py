@@ -14,8 +14,8 @@ from domains.episode import draw_support
 from domains.errors import UserError
 from learners import plain_strategies, portfolio
 from learners.drift import Drift, drift_test
-from tasks.bench import Asked, Row
-from tasks.bench_drift_market import bench_market
+from tasks.bench.asked import Asked, Row
+from tasks.bench.drift_market import bench_market
 from tasks.encoding import ENCODERS, FeatureStore, encode, key_of, last_layer
 from tasks.progress import progress
 from tasks.settings import Settings

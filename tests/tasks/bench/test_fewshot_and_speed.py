@@ -11,9 +11,11 @@ from domains.episode import Pile
 from domains.errors import UserError
 from learners import ANIL, MAML, Reptile
 from learners.bodies import Conv4
-from tasks import bench, bench_fewshot, bench_speed, side_by_side
-from tasks.bench import Asked
-from tasks.bench_fewshot import METHODS, PUBLISHED, SUPERVISED, Job, evaluate, few_shot, jobs, run, stopwatch, total
+from tasks import side_by_side
+from tasks.bench import fewshot as bench_fewshot
+from tasks.bench import speed as bench_speed
+from tasks.bench.asked import Asked, numbers
+from tasks.bench.fewshot import METHODS, PUBLISHED, SUPERVISED, Job, evaluate, few_shot, jobs, run, stopwatch, total
 
 JOB = Job("omniglot", "protonet", ways=3, shots=1, pixels=16, steps=3, episodes=6)
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
@@ -143,8 +145,8 @@ def test_the_stopwatch_goes_on_after_an_interruption(tmp_path):
 @pytest.mark.parametrize("wrong", ["", "0", "five", "1;5", "1,-5"])
 def test_shots_that_are_no_numbers_are_told(wrong):
     with pytest.raises(UserError, match="positive numbers with commas between them"):
-        bench.numbers(wrong)
-    assert bench.numbers("1, 5,10") == (1, 5, 10)
+        numbers(wrong)
+    assert numbers("1, 5,10") == (1, 5, 10)
 
 
 def same_start(learner, usual):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.bench_market_methods import OURS, POOLED
-from tasks.bench_market_scores import Judged
+from tasks.bench.market_methods import OURS, POOLED
+from tasks.bench.market_scores import Judged
 from tasks.plots import FAINT, INK, RIGHT, WRONG, finish, start
 from tasks.plots import OURS as BLUE
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from domains.labelled import Labelled
 from learners import metrics
 from learners.bodies import Body
-from tasks import bench_adapt_models as models
-from tasks.bench_adapt_draws import Problem, draw_pool, draw_support
-from tasks.bench_adapt_methods import ABLATED, READ_POOL, TUNED, Adapter, Case, adapters, body, predict, raw
-from tasks.bench_adapt_rows import Score, Scores
+from tasks.bench import adapt_models as models
+from tasks.bench.adapt_draws import Problem, draw_pool, draw_support
+from tasks.bench.adapt_methods import ABLATED, READ_POOL, TUNED, Adapter, Case, adapters, body, predict, raw
+from tasks.bench.adapt_rows import Score, Scores
 
 SMALL, LARGE = 64, 128  # pixels a side: as ``tasks.encoding.load_efficientnet``
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from domains.errors import UserError
 from domains.labelled import Labelled
-from tasks.bench_adapt_draws import Problem, draw_support
+from tasks.bench.adapt_draws import Problem, draw_support
 
 
 def export(folder: Path, domains: Sequence[tuple[Labelled, Sequence[Problem]]], draws: int, seed: int) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from domains.files import write_whole
 from tasks.artifacts import table_line, with_interval
-from tasks.bench_all import PARTS, Part, Result
+from tasks.bench.parts import PARTS, Part, Result
 from tasks.plots import Bar, plot_methods
 from tasks.reports import table_of
 

@@ -12,8 +12,8 @@ import psutil
 from domains.errors import UserError
 from learners.classifier import Classifier
 from tasks import ledger, registry
-from tasks.bench import Asked, Row
-from tasks.bench_rig import Rig, rig, up
+from tasks.bench.asked import Asked, Row
+from tasks.bench.rig import Rig, rig, up
 from tasks.progress import progress
 from tasks.settings import Settings
 

@@ -22,8 +22,9 @@ from learners import Logistic, NearestPrototype, ProtoNet
 from learners.base import Learner
 from learners.bodies import Conv4
 from learners.meta_train import Training, meta_train
-from tasks.bench import Asked, Row
-from tasks.bench_fewshot import stopwatch
+from tasks.bench.asked import Asked, Row
+from tasks.bench.fewshot import stopwatch
+from tasks.progress import progress
 from tasks.settings import Settings
 
 SIDE = 28
@@ -38,12 +39,7 @@ METHODS = ("protonet", "logistic", "nearest", "hausdorff")
 PUBLISHED = {"people": 0.955, "program learning": 0.967, "protonet": 0.863, "hausdorff": 0.612}
 
 
-def lake(
-    settings: Settings,
-    asked: Asked,
-    advance: Callable[[int], None] = lambda n: None,
-    say: Callable[[str], None] = print,
-) -> list[Row]:
+def lake(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
     """Return the accuracy of every method over the same runs, and what is published.
 
     Learned from: the 30 background alphabets. Tested on: 20-way 1-shot runs of one evaluation alphabet each, 20 trials
@@ -65,7 +61,7 @@ def lake(
         if method == "hausdorff":
             scores = hausdorff_scores(load_omniglot(fetch, WHOLE, [EVALUATION]), runs)
         elif method == "protonet":
-            learner, seconds = trained(settings, fetch, side, asked.steps, advance)
+            learner, seconds = trained(settings, fetch, side, asked.steps)
             scores = learner_scores(learner, images, runs)
         else:
             plain = Logistic(side * side) if method == "logistic" else NearestPrototype(side * side)
@@ -150,9 +146,7 @@ def training(steps: int | None, seed: int) -> Training:
     return Training(shape, steps, 1, 2e-3, every=max(1, steps // 4), episodes=30, seed=seed)
 
 
-def trained(
-    settings: Settings, fetch: Fetch, side: int, steps: int | None, advance: Callable[[int], None]
-) -> tuple[ProtoNet, float]:
+def trained(settings: Settings, fetch: Fetch, side: int, steps: int | None) -> tuple[ProtoNet, float]:
     """Return prototypical networks meta-trained within the background alphabets, and the CPU seconds that took.
 
     Some alphabets, the same for a seed, are held out and choose the best parameters. An interrupted training goes on
@@ -168,6 +162,6 @@ def trained(
         learner = ProtoNet(Conv4(1, side, 64, False, "source"))
     key = hashlib.sha256(json.dumps([asdict(how), side, version("acclimate")]).encode()).hexdigest()[:12]
     path = settings.home_path / "bench" / "lake" / f"protonet-{key}.checkpoint"
-    with stopwatch(path.with_suffix(".seconds")) as spent:
+    with stopwatch(path.with_suffix(".seconds")) as spent, progress("bench lake", how.steps) as advance:
         meta_train(learner, parts[True], parts[False], how, path, advance)
     return learner, spent()

@@ -11,14 +11,14 @@ from domains.domain import Family
 from domains.episode import Pile, Shape
 from domains.errors import UserError
 from domains.labelled import Labelled
-from tasks import bench_adapt_models as models
-from tasks.bench import Asked, Row
-from tasks.bench_adapt_domains import TARGETS, Corpus, read, sources, targets
-from tasks.bench_adapt_draws import POOLS, Problem, problem, split
-from tasks.bench_adapt_export import export
-from tasks.bench_adapt_measure import Job, measure
-from tasks.bench_adapt_methods import ABLATED, NEED_MODEL, TUNED, chosen
-from tasks.bench_adapt_rows import Scores, rows
+from tasks.bench import adapt_models as models
+from tasks.bench.adapt_domains import TARGETS, Corpus, read, sources, targets
+from tasks.bench.adapt_draws import POOLS, Problem, problem, split
+from tasks.bench.adapt_export import export
+from tasks.bench.adapt_measure import Job, measure
+from tasks.bench.adapt_methods import ABLATED, NEED_MODEL, TUNED, chosen
+from tasks.bench.adapt_rows import Scores, rows
+from tasks.bench.asked import Asked, Row
 from tasks.encoding import ENCODERS, encode, encode_names, weights
 from tasks.progress import progress
 from tasks.settings import Settings

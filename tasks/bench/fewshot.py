@@ -24,7 +24,8 @@ from learners import ANIL, FOMAML, MAML, Finetune, Logistic, NearestPrototype, P
 from learners.base import Learner
 from learners.bodies import Conv4
 from learners.meta_train import Training, meta_train
-from tasks.bench import Asked, Row
+from tasks.bench.asked import Asked, Row
+from tasks.progress import progress
 from tasks.settings import Settings
 from tasks.side_by_side import side_by_side
 
@@ -277,6 +278,22 @@ def jobs(suite: str, asked: Asked) -> list[Job]:
         for method in asked.methods or known
         for k in asked.shots
     ]
+
+
+def omniglot(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+    """Run the jobs of Omniglot that are asked for."""
+    return _suite("omniglot", settings, asked, say)
+
+
+def miniimagenet(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+    """Run the jobs of miniImageNet that are asked for."""
+    return _suite("miniimagenet", settings, asked, say)
+
+
+def _suite(suite: str, settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+    todo = jobs(suite, asked)
+    with progress(f"bench {suite}", total(todo)) as advance:
+        return few_shot(settings, todo, advance, say)
 
 
 def few_shot(

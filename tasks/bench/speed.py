@@ -24,8 +24,12 @@ from learners import ANIL, MAML, Reptile
 from learners.base import Learner
 from learners.bodies import Conv4
 from learners.meta_train import Training, meta_train
+from tasks.bench.asked import Asked, Row
+from tasks.progress import progress
+from tasks.settings import Settings
 
 RATE = 0.05
+ROUNDS = 7
 Work = Callable[[], object]
 
 
@@ -167,9 +171,13 @@ def duels(device: str = "cpu") -> Iterator[Duel]:
     yield Duel("reptile", setting, usual_reptile(usual, images, 5), ours(reptile, images), 8)
 
 
-def speed(
-    rounds: int = 7, device: str = "cpu", advance: Callable[[int], None] = lambda n: None
-) -> list[dict[str, Any]]:
+def bench_speed(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+    """Time every duel on the device asked for."""
+    with progress("bench speed", 4 * (ROUNDS + 1)) as advance:
+        return speed(ROUNDS, asked.on, advance)
+
+
+def speed(rounds: int, device: str, advance: Callable[[int], None]) -> list[Row]:
     """Time the duels in turn, theirs, ours, theirs, ..., after one warm-up; one thread.
 
     The value of a ``ratio`` row is the median over rounds of theirs / ours in CPU seconds (on a GPU: wall seconds,
@@ -177,7 +185,7 @@ def speed(
     """
     torch.set_num_threads(1)
     clock = time.process_time if device == "cpu" else time.perf_counter
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for duel in duels(device):
         times: dict[str, list[float]] = {"theirs": [], "ours": []}
         for _ in range(rounds + 1):
@@ -206,7 +214,7 @@ def speed(
     return rows
 
 
-def two_processes(steps: int = 30) -> list[dict[str, Any]]:
+def two_processes(steps: int = 30) -> list[Row]:
     """Measure Conv4 MAML in two processes that share each batch against one process, in wall seconds."""
     if (os.cpu_count() or 1) < 2:
         return []
@@ -248,7 +256,7 @@ def _train(rank: int, processes: int, steps: int, folder: str, took: Any) -> Non
         distributed.destroy_process_group()
 
 
-def memory() -> list[dict[str, Any]]:
+def memory() -> list[Row]:
     """Measure what a meta-update adds to a process at most, in MB, by batch and by inner steps (Conv4 MAML)."""
     rows = []
     for batch, steps in ((2, 1), (32, 1), (2, 5), (2, 10)):

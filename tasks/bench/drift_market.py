@@ -8,7 +8,7 @@ import pandas as pd
 from domains.market import stocks
 from domains.market.features import WARM_UP, features
 from domains.market.regime import WEEK, Weeks, regime
-from tasks.bench import Row
+from tasks.bench.asked import Row
 from tasks.encoding import fetcher
 from tasks.progress import progress
 from tasks.settings import Settings
@@ -37,7 +37,7 @@ def bench_market(settings: Settings, trials: int, say: Callable[[str], None] = l
     their days, so that volatility clusters within a block and no level lasts longer. A known change counts as found
     where the series of a year before to half a year after it has a change within 60 days.
     """
-    from tasks.bench_drift import rate
+    from tasks.bench.drift import rate
 
     prices = stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO))
     rows, rng = [], np.random.default_rng(settings.seed)

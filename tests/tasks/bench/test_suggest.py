@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.bench_adapt_draws import problem, split
-from tasks.bench_suggest import BATCHES, ORDERS, Job, measure, rows, share_needed
+from tasks.bench.adapt_draws import problem, split
+from tasks.bench.suggest import BATCHES, ORDERS, Job, measure, rows, share_needed
 
 
 def curves(suggested, random):

@@ -12,9 +12,9 @@ from scipy.stats import t
 from learners.playing import Recurrent, play
 from learners.rl2 import RL2
 from learners.rl2_train import throughput
-from tasks.bench import Asked, Row
-from tasks.bench_fewshot import stopwatch
-from tasks.bench_rl2_market import PROBLEM, bench_stocks
+from tasks.bench.asked import Asked, Row
+from tasks.bench.fewshot import stopwatch
+from tasks.bench.rl2_market import PROBLEM, bench_stocks
 from tasks.problems import Problem, empty, problems
 from tasks.progress import progress
 from tasks.rivals import INDICES, rivals

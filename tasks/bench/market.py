@@ -13,11 +13,11 @@ from domains.market.panel import Panel
 from domains.market.walk import QUERY, REGIMES, STEP, Cut, first_cut, walk
 from domains.market.windows import Window
 from tasks.artifacts import image_artifact
-from tasks.bench import Asked, Row
-from tasks.bench_market_experts import FIRST, STATE, YEAR, Rule, experts, past_opinions
-from tasks.bench_market_methods import OURS, POOLED, UNMOVED, Case, learn_pool, methods_of, variance_of_states
-from tasks.bench_market_plots import plot_saved
-from tasks.bench_market_scores import MEAN, Judged, rows_of
+from tasks.bench.asked import Asked, Row
+from tasks.bench.market_experts import FIRST, STATE, YEAR, Rule, experts, past_opinions
+from tasks.bench.market_methods import OURS, POOLED, UNMOVED, Case, learn_pool, methods_of, variance_of_states
+from tasks.bench.market_plots import plot_saved
+from tasks.bench.market_scores import MEAN, Judged, rows_of
 from tasks.encoding import fetcher
 from tasks.progress import progress
 from tasks.settings import Settings

@@ -9,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 from domains.market.labels import HORIZON
 from learners.metrics import SMALLEST
 from learners.time_metrics import block_interval, information_coefficients, qlike
-from tasks.bench import Row
-from tasks.bench_market_backtest import backtest
-from tasks.bench_market_experts import STATE, Rule
-from tasks.bench_market_methods import BEATEN, OURS, POOLED, UNMOVED
+from tasks.bench.asked import Row
+from tasks.bench.market_backtest import backtest
+from tasks.bench.market_experts import STATE, Rule
+from tasks.bench.market_methods import BEATEN, OURS, POOLED, UNMOVED
 
 MEAN = "mean of the regimes"
 LEAST_VARIANCE = 1e-8  # realised, of a week without a move

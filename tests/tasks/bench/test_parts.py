@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from domains.errors import UserError
-from tasks import bench_all
-from tasks.bench_all import PARTS, Result
-from tasks.results_page import bench_tables, markdown, pivot, tables, write_page
+from tasks.bench import parts as bench_all
+from tasks.bench.parts import PARTS, Result
+from tasks.bench.results_page import bench_tables, markdown, pivot, tables, write_page
 from tasks.settings import Settings
 
 

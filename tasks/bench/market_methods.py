@@ -15,7 +15,7 @@ from domains.market.walk import SUPPORT, Cut
 from learners.garch import garch_variance
 from learners.har import LEAST, state_probabilities
 from learners.log_pool import LogPool
-from tasks.bench_market_experts import FIRST, STATE, YEAR, Model, Rule, boosting, har, opinions
+from tasks.bench.market_experts import FIRST, STATE, YEAR, Model, Rule, boosting, har, opinions
 
 OURS, UNMOVED, POOLED = "acclimate", "acclimate, not moved", "pooled"
 BEATEN = (POOLED, "HAR", "GARCH", "boosting")  # what ours is measured against

@@ -15,14 +15,19 @@ from domains.errors import UserError
 from learners.bodies import TransformerBody
 from learners.encoders import efficientnet
 from learners.meta_train import Training
-from tasks import bench_adapt, bench_adapt_domains, bench_adapt_measure, bench_adapt_methods, training
-from tasks.bench import Asked, run
-from tasks.bench_adapt import adapt
-from tasks.bench_adapt_domains import SOURCES, TARGETS, Corpus, sources
-from tasks.bench_adapt_draws import POOLS, draw_pool, draw_support, problem, split
-from tasks.bench_adapt_methods import METHODS, TUNED, chosen
-from tasks.bench_adapt_rows import Score, rows, summary
-from tasks.results_page import bench_tables
+from tasks import training
+from tasks.bench import adapt as bench_adapt
+from tasks.bench import adapt_domains as bench_adapt_domains
+from tasks.bench import adapt_measure as bench_adapt_measure
+from tasks.bench import adapt_methods as bench_adapt_methods
+from tasks.bench.adapt import adapt
+from tasks.bench.adapt_domains import SOURCES, TARGETS, Corpus, sources
+from tasks.bench.adapt_draws import POOLS, draw_pool, draw_support, problem, split
+from tasks.bench.adapt_methods import METHODS, TUNED, chosen
+from tasks.bench.adapt_rows import Score, rows, summary
+from tasks.bench.asked import Asked
+from tasks.bench.results_page import bench_tables
+from tasks.bench.suites import run
 from tasks.side_by_side import side_by_side
 from tasks.training import Recipe
 
@@ -238,7 +243,7 @@ def test_exported_draws_are_those_that_are_measured(small, tmp_path):
     test = table[table["part"] == "test"]
     assert not set(test["text"]) & set(supports["text"])
     assert len(test) == 18
-    from tasks.bench_adapt_domains import read
+    from tasks.bench.adapt_domains import read
 
     domain = read(small, "text", bench_adapt_domains.TARGETS["text"][0]).sample(300)
     task = problem("ills", domain.y, split(domain.y), 2)

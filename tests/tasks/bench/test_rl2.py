@@ -10,8 +10,9 @@ from domains.decisions.bandit import Bandits
 from domains.errors import UserError
 from learners.bandits import UCB1
 from learners.policies import Policies
-from tasks import bench_rl2, decision_steps, meta_train_steps, plot_decisions, problems, registry, rivals
-from tasks.bench import Asked
+from tasks import decision_steps, meta_train_steps, plot_decisions, problems, registry, rivals
+from tasks.bench import rl2 as bench_rl2
+from tasks.bench.asked import Asked
 from tasks.decision_steps import one_trial
 from tasks.problems import NAMES, empty, problem
 from tasks.promotion import promote

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from domains.errors import UserError
 from domains.market import stocks
 from tasks import committing, ledger, watching
-from tasks.bench import Asked, Row
-from tasks.bench_rig import FROM, Rig, rig, up
+from tasks.bench.asked import Asked, Row
+from tasks.bench.rig import FROM, Rig, rig, up
 from tasks.encoding import fetcher
 from tasks.progress import progress
 from tasks.settings import Settings

@@ -9,10 +9,10 @@ import torch
 from domains.errors import UserError
 from learners import metrics, plain_strategies, portfolio
 from learners.suggest import suggest
-from tasks.bench import Asked, Row
-from tasks.bench_adapt import TARGET_CLASS
-from tasks.bench_adapt_domains import TARGETS, read, targets
-from tasks.bench_adapt_draws import Problem, draw_support, problem, split
+from tasks.bench.adapt import TARGET_CLASS
+from tasks.bench.adapt_domains import TARGETS, read, targets
+from tasks.bench.adapt_draws import Problem, draw_support, problem, split
+from tasks.bench.asked import Asked, Row
 from tasks.encoding import encode, last_layer
 from tasks.progress import progress
 from tasks.settings import Settings

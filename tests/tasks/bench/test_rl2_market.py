@@ -9,8 +9,8 @@ import pytest
 from domains.decisions.trading import History
 from domains.market.windows import Window
 from learners.rl2_train import PPO
-from tasks import bench_rl2_market as bench
-from tasks.bench import Asked
+from tasks.bench import rl2_market as bench
+from tasks.bench.asked import Asked
 
 
 def prices(days=900, assets=2):

@@ -20,7 +20,7 @@ from learners.playing import Recurrent, play
 from learners.rl2 import RL2
 from learners.rl2_train import PPO, train
 from learners.time_metrics import block_interval
-from tasks.bench import Asked, Row
+from tasks.bench.asked import Asked, Row
 from tasks.encoding import fetcher
 from tasks.problems import untrained
 from tasks.progress import progress

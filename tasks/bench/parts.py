@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from domains.errors import UserError
 from domains.files import write_whole
+from tasks.bench.asked import Row
 from tasks.lineage import made_by
 from tasks.settings import Settings
 
@@ -84,7 +84,7 @@ class Result:
     machine: str
     date: str
     seconds: float
-    rows: list[dict[str, Any]]
+    rows: list[Row]
 
     @classmethod
     def read(cls, path: Path) -> "list[Result]":

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from learners import metrics
+from tasks.bench.asked import Row
 
 OURS, FLOOR = "acclimate", "logistic"
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,126 @@
+"""The commands that measure, and make a page of what was measured."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from domains.errors import UserError
+from flows.terminal import check_folder, err, flows_running
+from tasks.settings import settings
+
+
+def bench(
+    suite: Annotated[
+        str,
+        typer.Argument(
+            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, market, orchestration, faults, "
+            "rl2 or all."
+        ),
+    ],
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Support draws behind each interval, of lake runs, of drift trials.", show_default=False
+        ),
+    ] = None,
+    methods: Annotated[str, typer.Option(help="All but quick and speed: methods, comma between them.")] = "",
+    shots: Annotated[str, typer.Option(help="All but quick and speed: examples a class.")] = "1,5,10",
+    ways: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: classes an episode.")] = 5,
+    steps: Annotated[int | None, typer.Option(min=1, help="All but quick and speed: meta-updates.")] = None,
+    pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet, lake: a side.")] = None,
+    episodes: Annotated[
+        int | None, typer.Option(min=2, help="omniglot, miniimagenet: test episodes; usually 1000, of scratch 300.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="All but quick: cpu or cuda; a GPU where there is one.")] = "",
+    family: Annotated[str, typer.Option(help="adapt, suggest: text or vision.")] = "text",
+    pools: Annotated[str, typer.Option(help="adapt: which unlabelled pools.")] = "balanced,imbalanced,none",
+    sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
+    only: Annotated[
+        str, typer.Option("--domains", help="adapt, suggest, drift: which; market: regimes; all: parts; comma between.")
+    ] = "",
+    tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
+    export: Annotated[
+        Path | None, typer.Option(help="adapt: write supports and tests into this folder, and measure nothing.")
+    ] = None,
+) -> None:
+    """Measure.
+
+    quick: every method on every built-in target at 1, 5 and 10 labels a class. adapt: adaptation to medical domains
+    after others, with balanced, imbalanced and no pools, beside logistic regression, fine-tuning and LoRA (reads
+    ACCLIMATE_MIRROR). suggest: the labels that suggestions need, relative to random choice, on medical texts (reads
+    ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
+    supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
+    meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
+    way to compute them. drift: how often drift is found in new examples where there is none and where there is, and
+    changes of regime of stocks. market: adaptation to six regimes of the stock market, beside HAR, GARCH, boosting and
+    models that do not adapt. orchestration: from a commit to a decision, of one domain and of 200, with a real
+    server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good. rl2:
+    policies that learn inside a trial, on bandits and decision processes, beside index rules and posterior sampling.
+    all: one after the other, a night long, kept in .acclimate/bench/results; --json FILE is for `acclimate results`.
+
+    Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
+    """
+    from domains.files import write_whole
+    from tasks.bench.asked import Asked, numbers, words
+    from tasks.bench.suites import SUITES, run
+
+    if suite not in (*SUITES, "all"):
+        raise UserError(f"no benchmark {suite!r}; there are: {', '.join(SUITES)}, all")
+    check_folder(as_json)
+    if suite == "all":
+        from tasks.bench import parts
+
+        found = parts.bench_all(settings(), words(only), lambda line: err.print(line, highlight=False, soft_wrap=True))
+        if as_json is not None:
+            write_whole(as_json, parts.as_json(found))
+        return
+    from tasks.bench.results_page import bench_tables
+    from tasks.progress import terminal
+
+    asked = Asked(
+        *(draws, words(methods), numbers(shots), ways, steps, pixels, episodes, device),
+        family=family,  # type: ignore[arg-type]
+        pools=words(pools),
+        sources=sources,
+        domains=words(only),
+        tune_draws=tune_draws,
+        export=export,
+    )
+    if suite == "market":
+        from flows.bench_market import bench_market
+        from tasks.bench.market import check
+
+        check(asked)
+        with flows_running(settings()):  # a picture a regime, as artifacts of the run
+            rows = bench_market(list(asked.methods), list(asked.domains))
+    else:
+        with terminal(err):
+            rows = run(settings(), suite, asked, lambda line: err.print(line, highlight=False))
+    if as_json is not None:
+        write_whole(as_json, json.dumps(rows, indent=1))
+    if rows and suite != "market":  # it has said its means; 1,900 rows are for programs
+        Console().print(*bench_tables(rows))
+
+
+def results(
+    files: Annotated[list[Path], typer.Argument(help="What `acclimate bench all --json` wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page; pictures go beside it.")] = Path(
+        "results.md"
+    ),
+) -> None:
+    """Make a page of benchmarks: tables and pictures with intervals, and the command behind each.
+
+    What an older page says of other benchmarks stays.
+
+    Example: acclimate results results.json -o docs/results.md
+    """
+    from tasks.bench.parts import Result
+    from tasks.bench.results_page import write_page
+
+    check_folder(output)
+    write_page([result for file in files for result in Result.read(file)], output)
+    err.print(f"results written to {output}", markup=False, soft_wrap=True)

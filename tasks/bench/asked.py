@@ -1,0 +1,64 @@
+"""What is asked of a benchmark, and what it answers with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domains.domain import Family
+from domains.errors import UserError
+
+SHOTS = (1, 5, 10)
+
+#: A row: ``{suite, domain, setting, method, metric, value, ci95, n, seconds}``.
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a benchmark; each suite reads its own part."""
+
+    draws: int | None = None  # None: 10, or 20 of the suites adapt and lake, 200 of drift
+    methods: tuple[str, ...] = ()
+    shots: tuple[int, ...] = SHOTS
+    ways: int = 5
+    steps: int | None = None
+    pixels: int | None = None
+    episodes: int | None = None
+    device: str = ""
+    family: Family = "text"
+    pools: tuple[str, ...] = ("balanced", "imbalanced", "none")
+    sources: str = "non-medical"
+    domains: tuple[str, ...] = ()
+    tune_draws: int = 3
+    export: Path | None = None
+
+    @property
+    def on(self) -> str:
+        """The device asked for, or a GPU where there is one.
+
+        Raises:
+            UserError: no such device.
+        """
+        import torch
+
+        there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+        if self.device and self.device not in there:
+            raise UserError(f"no device {self.device!r} on this machine; there is: {', '.join(there)}")
+        return self.device or there[-1]
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return what stands between commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Return the positive numbers between commas.
+
+    Raises:
+        UserError: one is not a positive number, or there is none.
+    """
+    found = words(text)
+    if not found or not all(word.isdecimal() and int(word) for word in found):
+        raise UserError(f"shots = {text!r}: positive numbers with commas between them, such as 1,5,10")
+    return tuple(int(word) for word in found)

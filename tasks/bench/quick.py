@@ -1,0 +1,62 @@
+"""Every method on every target of the quick start, from its meta-models."""
+
+from collections.abc import Callable
+
+from domains.domain import Domain
+from domains.errors import UserError
+from learners.meta_model import MetaModel
+from tasks import registry
+from tasks.adapt_steps import summarise
+from tasks.adaptation import Adaptation, check_encoder, encode_domain, run_trial
+from tasks.bench.asked import SHOTS, Asked, Row
+from tasks.data import snapshots
+from tasks.progress import progress
+from tasks.settings import Settings
+
+DRAWS = 10
+
+
+def quick(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+    """Compare every method on every built-in target at 1, 5 and 10 labels a class.
+
+    Protocol: frozen encoder, the same supports, pool and test examples for every method; mean over support draws
+    with a 95 % Student-t interval. ``seconds`` is the whole of adaptation for ``acclimate``, choice included.
+
+    Returns:
+        Rows ``{suite, domain, setting, method, metric, value, ci95, n, seconds}``.
+    """
+    draws = asked.draws or DRAWS
+    domains = [domain for domain in snapshots(settings.root_path, settings.home_path) if domain.role == "target"]
+    with progress("bench quick", len(domains) * len(SHOTS) * draws) as advance:
+        return [row for domain in domains for row in _measure(settings, domain, draws, advance)]
+
+
+def _measure(settings: Settings, domain: Domain, draws: int, advance: Callable[[int], None]) -> list[Row]:
+    rows: list[Row] = []
+    meta = registry.champion(settings, registry.meta_name(domain.family))
+    if meta is None:
+        raise UserError(f"no meta-model of family {domain.family} yet; run `acclimate demo` first")
+    model = MetaModel.load(meta.folder)
+    check_encoder(domain, model)
+    for k in SHOTS:
+        how = Adaptation(k=k, draws=draws, seed=settings.seed)
+        data = encode_domain(settings, domain, how)
+        trials = []
+        for number in range(draws):
+            trials.append(run_trial(model, data, how, number))
+            advance(1)
+        seconds = sum(trial.seconds for trial in trials) / draws
+        pool = 0 if data.pool_x is None else len(data.pool_x)
+        for method, score in summarise(trials, data).items():
+            base = {
+                "suite": "quick",
+                "domain": domain.name,
+                "setting": f"K={k} pool={pool}",
+                "method": method,
+            }
+            ours = round(seconds, 4) if method == "acclimate" else None
+            for metric in ("accuracy", "log_loss", "ece"):
+                ci95 = round(score.ci95, 5) if metric == "accuracy" else None
+                value = round(getattr(score, metric), 5)
+                rows.append(base | {"metric": metric, "value": value, "ci95": ci95, "n": draws, "seconds": ours})
+    return rows
