@@ -5,6 +5,7 @@ from prefect import flow
 from tasks import alive
 from tasks import drift_steps as do
 from tasks.drift import DriftResult
+from tasks.watching import revision_to_read
 
 
 @flow(name="drift", flow_run_name="drift {domain}", on_running=[alive.mark])
@@ -20,13 +21,14 @@ def drift(
 
     Args:
         domain: a domain with a champion; all of them if none is named.
-        revision: git revision whose ``data.dvc`` names the new unlabelled examples.
+        revision: git revision whose ``data.dvc`` names the new unlabelled examples; empty: the one that
+            ``ACCLIMATE_WATCH`` names.
         file: new examples of the domain, instead.
         alpha: how often unchanged texts or images may raise an alarm; markets have a rate of their own.
         adapt: whether to open a run of ``adapt``.
         column: the text column of the file.
     """
-    asked = do.plan_drift(domain, revision, file, alpha, column)
+    asked = do.plan_drift(domain, revision_to_read(revision), file, alpha, column)
     seen = [do.compare(case) for case in asked]
     answered = [do.answer(each, adapt) for each in seen]
     return [do.report(each) for each in answered]

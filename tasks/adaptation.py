@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -89,6 +89,11 @@ def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
     ]
     parts.append(json.dumps(vars(how), sort_keys=True))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def work_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
+    """Return the same of any number of draws, as the model is that of the first."""
+    return adaptation_key(domain, meta_version, replace(how, draws=1))
 
 
 def encode_domain(

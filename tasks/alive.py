@@ -1,6 +1,7 @@
 """Which flow runs still have their process: each holds a file locked while it lives, and the kernel frees it."""
 
 import fcntl
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -35,11 +36,15 @@ def lives(settings: Settings, run: UUID | str) -> bool | None:
         return True
 
 
-def forget_ended(settings: Settings) -> None:
-    """Delete the files of runs whose process is gone; call it when they have been seen to."""
-    for path in _folder(settings).glob("[!.]*"):
-        if not lives(settings, path.name):
-            path.unlink(missing_ok=True)
+def ended(settings: Settings) -> list[str]:
+    """Return the runs of this machine whose process is gone."""
+    return [path.name for path in _folder(settings).glob("[!.]*") if not lives(settings, path.name)]
+
+
+def forget(settings: Settings, runs: Iterable[str]) -> None:
+    """Delete the files of runs that ended; call it when they have been seen to."""
+    for run in runs:
+        (_folder(settings) / run).unlink(missing_ok=True)
 
 
 def _folder(settings: Settings) -> Path:

@@ -7,8 +7,13 @@ from pathlib import Path
 from domains.errors import UserError
 
 
-def git(root: Path, *arguments: str, said: str | None = None) -> subprocess.CompletedProcess[str]:
+def git(
+    root: Path, *arguments: str, said: str | None = None, seconds: float | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a git command in ``root``, with ``said`` as its input; messages are English, so that they can be told apart.
+
+    Args:
+        seconds: it may take; then it is ended, which is an error of its own words.
 
     Raises:
         UserError: git is not installed.
@@ -22,7 +27,10 @@ def git(root: Path, *arguments: str, said: str | None = None) -> subprocess.Comp
             errors="surrogateescape",
             input=said,
             stdin=subprocess.DEVNULL if said is None else None,
-            env=os.environ | {"LC_ALL": "C.UTF-8"},
+            env=os.environ | {"LC_ALL": "C.UTF-8", "GIT_TERMINAL_PROMPT": "0"},
+            timeout=seconds,
         )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"no answer within {seconds:g} s")
     except FileNotFoundError:
         raise UserError("git is not installed: install it, data revisions are git commits") from None

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from domains.errors import UserError
 from tasks.settings import Settings
 
-Status = Literal["open", "done", "failed"]
+Status = Literal["open", "done", "failed", "overtaken"]
 
 _meta = sa.MetaData()
 _rows = sa.Table(
@@ -58,7 +58,7 @@ class Row:
         key: of the adaptation (``tasks.adaptation.adaptation_key``), by which the registry finds what was made.
         parameters: of the flow ``adapt``.
         why: what made it necessary, for people.
-        status: ``open`` until the adaptation has been judged, or has failed for good.
+        status: ``open`` until the adaptation has been judged, has failed for good, or another version is wanted.
         attempts: flow runs that were asked for.
         flow_run: the last of them; empty before the first.
         version, decision, reason: what came of it, or why it failed.
@@ -90,12 +90,12 @@ def kinds(
     settings: Settings, hashes: Mapping[str, str], find: Callable[[str], tuple[str, str] | None]
 ) -> dict[str, tuple[str, str]]:
     """Return family and role of domains, each of which is looked for until found, once in the life of its bytes."""
-    with _engine(settings).connect() as connection:
+    with _transaction(settings) as connection:
         known = {(d, h): (family, role) for d, h, family, role in connection.execute(sa.select(_kinds))}
     looked_for = {name: find(name) for name, digest in hashes.items() if (name, digest) not in known}
     new = {name: kind for name, kind in looked_for.items() if kind is not None}
     if new:
-        with _writing(settings) as connection:
+        with _transaction(settings) as connection:
             for name, (family, role) in new.items():
                 there = _kinds.delete().where(_kinds.c.domain == name, _kinds.c.content_hash == hashes[name])
                 connection.execute(there)
@@ -105,23 +105,30 @@ def kinds(
 
 
 def add(settings: Settings, rows: Iterable[Row]) -> list[Row]:
-    """Add rows, each once and for all, and return those that were not there."""
+    """Add rows, each once, and return those that were not there; one that was overtaken is wanted again, and open."""
     added = []
-    with _writing(settings) as connection:
+    with _transaction(settings) as connection:
         for row in rows:
             now = _now()
             values = vars(row) | {"opened": row.opened or now, "changed": now}
-            there = sa.select(_rows.c.name).where(_rows.c.name == row.name)
-            if connection.execute(there).first() is None:
+            there = _rows.c.name == row.name
+            before = connection.execute(sa.select(_rows).where(there)).mappings().first()
+            if before is None:
                 connection.execute(_rows.insert().values(values))
-                added.append(Row(**values))
+            elif before["status"] == "overtaken":
+                values["attempts"] = before["attempts"]  # so that the next is another run
+                connection.execute(_rows.update().where(there).values(values))
+            else:
+                continue
+            added.append(Row(**values))
     return added
 
 
 def known(settings: Settings, names: Sequence[str]) -> set[str]:
-    """Return those of the names that have a row."""
-    with _engine(settings).connect() as connection:
-        every = set(connection.execute(sa.select(_rows.c.name)).scalars())
+    """Return those of the names that have a row, which was not overtaken."""
+    with _transaction(settings) as connection:
+        query = sa.select(_rows.c.name).where(_rows.c.status != "overtaken")
+        every = set(connection.execute(query).scalars())
     return every & set(names)
 
 
@@ -130,13 +137,13 @@ def rows(settings: Settings, status: Status | None = None) -> list[Row]:
     query = sa.select(_rows).order_by(_rows.c.opened, _rows.c.domain)
     if status is not None:
         query = query.where(_rows.c.status == status)
-    with _engine(settings).connect() as connection:
+    with _transaction(settings) as connection:
         return [Row(**found) for found in connection.execute(query).mappings()]
 
 
 def asked(settings: Settings, attempts: Mapping[str, int], flow_run: str) -> None:
     """Record the flow run that was asked for to do these rows, and how many were asked for each by now."""
-    with _writing(settings) as connection:
+    with _transaction(settings) as connection:
         for name, count in attempts.items():
             values = {"flow_run": flow_run, "attempts": count, "changed": _now()}
             connection.execute(_rows.update().where(_rows.c.name == name).values(values))
@@ -145,15 +152,15 @@ def asked(settings: Settings, attempts: Mapping[str, int], flow_run: str) -> Non
 def settle(settings: Settings, key: str, version: str, decision: str, reason: str) -> int:
     """Close the rows that an adaptation was asked for by; return how many. Rows closed already stay as they are."""
     values = {"status": "done", "version": version, "decision": decision, "reason": reason, "changed": _now()}
-    with _writing(settings) as connection:
+    with _transaction(settings) as connection:
         found = connection.execute(_rows.update().where(_rows.c.key == key, _rows.c.status != "done").values(values))
         return int(found.rowcount)
 
 
-def give_up(settings: Settings, name: str, reason: str) -> None:
-    """Close a row that cannot be done as it is."""
-    with _writing(settings) as connection:
-        values = {"status": "failed", "reason": reason, "changed": _now()}
+def give_up(settings: Settings, name: str, reason: str, status: Status = "failed") -> None:
+    """Close an open row that cannot be done as it is, or that another took the place of (``overtaken``)."""
+    with _transaction(settings) as connection:
+        values = {"status": status, "reason": reason, "changed": _now()}
         connection.execute(_rows.update().where(_rows.c.name == name, _rows.c.status == "open").values(values))
 
 
@@ -177,12 +184,18 @@ def _now() -> str:
 
 
 @contextmanager
-def _writing(settings: Settings) -> Iterator[sa.Connection]:
+def _transaction(settings: Settings) -> Iterator[sa.Connection]:
+    """Yield a connection inside a transaction.
+
+    Raises:
+        UserError: the database cannot be reached, read or written, or its address is none.
+    """
     try:
         with _engine(settings).begin() as connection:
             yield connection
-    except sa.exc.OperationalError as error:
-        raise UserError(f"cannot write the ledger at {settings.ledger_shown}: {error.orig}; then run again") from error
+    except (sa.exc.OperationalError, sa.exc.ArgumentError, ImportError, OSError) as error:
+        said = " ".join(str(getattr(error, "orig", error)).split())
+        raise UserError(f"the ledger at {settings.ledger_shown} cannot be used: {said}; then run again") from error
 
 
 def _engine(settings: Settings) -> sa.Engine:

@@ -2,6 +2,8 @@
 
 import shutil
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from tasks.settings import Settings
 
 PENDING_FOR = timedelta(seconds=150)  # a process that has not begun by then never will
 DAY = 86400
+PAGE = 200  # runs that the server gives at once
 
 
 def clear_dead_runs(settings: Settings, client: Any, worker_since: float | None = None) -> list[str]:
@@ -31,11 +34,11 @@ def clear_dead_runs(settings: Settings, client: Any, worker_since: float | None 
     from prefect.states import Cancelled, Crashed
 
     unsure = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.PAUSED]
-    runs = client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS))),
-        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=unsure))),
-        limit=200,
-    )
+    ours = FlowFilter(name=FlowFilterName(any_=list(FLOWS)))
+    which = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=unsure)))
+    runs: list[Any] = []
+    while page := client.read_flow_runs(flow_filter=ours, flow_run_filter=which, limit=PAGE, offset=len(runs)):
+        runs += page
     done = []
     for run in runs:
         if run.state is None or not is_dead(settings, run, worker_since):
@@ -59,12 +62,13 @@ def is_dead(settings: Settings, run: Any, worker_since: float | None) -> bool:
     return lost or datetime.now(UTC) - since > PENDING_FOR
 
 
-def clear_files(settings: Settings) -> None:
-    """Delete what runs that ended left on disk: their lock files, and work folders nobody touched for a day."""
-    alive.forget_ended(settings)
+def clear_files(settings: Settings, ended: Sequence[str]) -> None:
+    """Delete the lock files of runs that ended, and work folders nobody touched for a day."""
+    alive.forget(settings, ended)
     for folder in (settings.home_path / "work").glob("*"):
-        if time.time() - folder.stat().st_mtime > DAY:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its run has just ended
+            if time.time() - folder.stat().st_mtime > DAY:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-FLOWS = ("ingest", "meta-train", "adapt", "adapt-many", "watch", "reconcile", "drift", "demo")
+FLOWS = ("ingest", "meta-train", "adapt", "adapt-many", "watch", "reconcile", "drift", "demo", "meta-train-decisions")

@@ -59,8 +59,12 @@ class Settings(BaseSettings):
     def ledger_shown(self) -> str:
         """Address of the ledger without its password."""
         from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
 
-        return make_url(self.ledger_uri).render_as_string()
+        try:
+            return make_url(self.ledger_uri).render_as_string()
+        except ArgumentError:
+            return "what ACCLIMATE_LEDGER names"
 
 
 def settings() -> Settings:

@@ -9,7 +9,7 @@ from rich.table import Table
 from domains.domain import FAMILIES
 from domains.errors import UserError
 from tasks import ledger, registry
-from tasks.artifacts import table_of
+from tasks.artifacts import table_of, with_interval
 from tasks.data import data_revision, domains_at
 from tasks.decisions import last_decisions
 from tasks.ledger import shown
@@ -32,7 +32,7 @@ def status(settings: Settings) -> dict[str, Any]:
     found["meta_models"] = {family: describe(model) for family, model in meta.items() if model is not None}
     champions = {name: registry.champion(settings, name) for name in found["domains"]}
     found["champions"] = {name: describe(model) for name, model in champions.items() if model is not None}
-    found["ledger"] = [shown(row) for row in ledger.rows(settings)[::-1] if row.status != "done"]
+    found["ledger"] = [shown(row) for row in ledger.rows(settings)[::-1] if row.status in ("open", "failed")]
     said = last_decisions(settings, found["domains"])
     found["decided"] = [{"domain": name, **said[name]} for name in sorted(said, key=lambda n: said[n]["when"])[::-1]]
     found["next"], found["runs"] = schedule(settings, found["server"])
@@ -108,7 +108,7 @@ def tables(found: dict[str, Any]) -> list[Any]:
     ]
     champions = Table("domain", "champion", "strategy", "K", "accuracy", "age", title="Champions", title_justify="left")
     for name, model in found["champions"].items():
-        accuracy = f"{100 * model['metrics']['accuracy']:.1f} ± {100 * model['metrics']['ci95']:.1f}"
+        accuracy = with_interval(model["metrics"]["accuracy"], model["metrics"].get("ci95"))
         how = model["params"]
         champions.add_row(name, model["version"], how["strategy"], how["k"], accuracy, ago(model["age"]))
     metas = Table("family", "meta-model", "age", title="Meta-models", title_justify="left")

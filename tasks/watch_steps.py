@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from tasks import reconciling
+from tasks import alive, reconciling
 from tasks.artifacts import table_artifact
 from tasks.ledger import rows, shown
 from tasks.server import worker_since
@@ -38,9 +38,10 @@ def clear_and_submit() -> str:
     from prefect.client.orchestration import get_client
 
     s = settings()
+    ended = alive.ended(s)  # first: of one that dies meanwhile the file is what the next run goes by
     with get_client(sync_client=True) as client:
         cleared = reconciling.clear_dead_runs(s, client, worker_since(s))
-        reconciling.clear_files(s)
+        reconciling.clear_files(s, ended)
         asked, notes = submit_due(s, client)
     for said in (*cleared, *notes):
         get_run_logger().warning(said)

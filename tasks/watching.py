@@ -10,15 +10,17 @@ from importlib.metadata import version
 
 from domains.errors import UserError
 from tasks import ledger, registry
-from tasks.adaptation import AUTO, Adaptation, adaptation_key
+from tasks.adaptation import AUTO, Adaptation, adaptation_key, work_key
 from tasks.data import domains_at
 from tasks.git import git
 from tasks.ledger import Row
 from tasks.listing import target
+from tasks.progress import say
 from tasks.revisions import data_revision
-from tasks.settings import Settings
+from tasks.settings import Settings, settings
 from tasks.submitting import TOGETHER, submit_due
 
+FETCH = 120.0  # seconds that a git remote has to answer
 FEW_DRAWS = 3  # behind each interval where many domains changed at once
 CHANGED = "data.revision.changed"  # event of one domain, emitted when its row is in the ledger
 
@@ -94,7 +96,9 @@ def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str =
     current = {w.domain: w.row for w in every}
     for row in ledger.rows(settings, "open"):
         if row.domain in current and row.name != current[row.domain]:
-            ledger.give_up(settings, row.name, "a newer version of the data or the meta-model took its place")
+            ledger.give_up(
+                settings, row.name, "another version of the data or the meta-model took its place", "overtaken"
+            )
     return added, notes
 
 
@@ -102,7 +106,7 @@ def open_row(settings: Settings, w: Wanted, commit: str, why: str = "", most_dra
     """Return the row of a domain: adapted to as its champion was, and done where it was adapted to by hand already.
 
     Args:
-        most_draws: more are not made; None: as many as for the champion.
+        most_draws: more are not made.
     """
     domain = target(settings, w.domain, commit)
     before = registry.champion(settings, w.domain)
@@ -112,7 +116,7 @@ def open_row(settings: Settings, w: Wanted, commit: str, why: str = "", most_dra
     if made is None and most_draws is not None:
         how = replace(how, draws=min(how.draws, most_draws))
     parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
-    key = adaptation_key(domain, w.meta_version, how)
+    key = work_key(domain, w.meta_version, how)
     row = Row(w.row, w.domain, w.content_hash, key, parameters, why or reason_of(w, before))
     if made is None or not ended:
         return row
@@ -122,11 +126,11 @@ def open_row(settings: Settings, w: Wanted, commit: str, why: str = "", most_dra
 
 
 def way_of(settings: Settings, champion: registry.Registered | None) -> Adaptation:
-    """Return how a domain is adapted to: as a person chose for its champion."""
+    """Return how a domain is adapted to: with the K and method that its champion was."""
     if champion is None:
         return Adaptation(seed=settings.seed)
-    k, draws = (int(champion.params.get(name, 10)) for name in ("k", "draws"))
-    return Adaptation(k=k, draws=draws, method=champion.tags.get("method", AUTO), seed=settings.seed)
+    k, method = int(champion.params.get("k", 10)), champion.tags.get("method", AUTO)
+    return Adaptation(k=k, method=method, seed=settings.seed)
 
 
 def reason_of(w: Wanted, champion: registry.Registered | None) -> str:
@@ -150,10 +154,19 @@ def commit_to_watch(settings: Settings, notes: list[str]) -> str:
     root, revision = settings.root_path, settings.watch
     remotes = git(root, "remote").stdout.split()
     if (remote := revision.split("/")[0]) in remotes:
-        fetched = git(root, "fetch", "--quiet", remote)
+        fetched = git(root, "fetch", "--quiet", remote, seconds=FETCH)
         if fetched.returncode:
             notes.append(f"git remote {remote} cannot be reached: {' '.join(fetched.stderr.split())[:200]}")
     return data_revision(root, revision).commit
+
+
+def revision_to_read(revision: str) -> str:
+    """Return a revision as it is; of an empty one, as schedules give, the commit that ``ACCLIMATE_WATCH`` names."""
+    notes: list[str] = []
+    commit = revision or commit_to_watch(settings(), notes)
+    for note in notes:
+        say(note)
+    return commit
 
 
 def announce(rows: Iterable[Row]) -> None:

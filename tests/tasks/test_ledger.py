@@ -95,6 +95,9 @@ def test_processes_that_open_the_same_rows_at_once_open_each_once(tmp_path):
 
 def test_a_ledger_that_cannot_be_written_is_one_line_without_its_password(tmp_path):
     there = Settings(root=tmp_path, ledger="sqlite:////dev/null/ledger.db")
-    with pytest.raises(UserError, match=r"ledger at sqlite:////dev/null/ledger\.db"):
-        ledger.add(there, [row()])
+    for use in (lambda: ledger.add(there, [row()]), lambda: ledger.rows(there), lambda: ledger.known(there, ["a"])):
+        with pytest.raises(UserError, match=r"ledger at sqlite:////dev/null/ledger\.db"):
+            use()
+    with pytest.raises(UserError, match="ledger at what ACCLIMATE_LEDGER names cannot be used"):
+        ledger.rows(Settings(root=tmp_path, ledger="no address"))
     assert "secret" not in Settings(ledger="postgresql://me:secret@host/db").ledger_shown

@@ -91,8 +91,21 @@ def test_only_what_changed_is_opened_and_takes_the_place_of_what_waits(there):
     commit(there)
     (new,), _ = noticed(there)
     first, second = ledger.rows(there.settings)
-    assert (first.status, second.name) == ("failed", new.name)
+    assert (first.status, second.name) == ("overtaken", new.name)
     assert "took its place" in first.reason
+
+
+def test_what_was_overtaken_is_opened_again_when_it_is_wanted_again_as_another_run(there):
+    (first,), _ = noticed(there)
+    ledger.asked(there.settings, {first.name: 1}, str(uuid4()))
+    there.checkout.write("news", train=8, test=4)
+    commit(there)
+    noticed(there)
+    there.checkout.write("news", train=6, test=4)
+    commit(there)
+    (again,), _ = noticed(there)
+    assert (again.name, again.status, again.attempts, again.flow_run) == (first.name, "open", 1, "")
+    assert sorted(row.status for row in ledger.rows(there.settings)) == ["open", "overtaken"]
 
 
 def commit(there):
@@ -105,7 +118,8 @@ def test_a_domain_is_adapted_to_as_a_person_chose_for_its_champion(there):
     tags = {"content_hash": domains_at(there.checkout.root)["news"], "meta_version": "6", "method": "linear"}
     there.models["news"] = version_of("news", "1", {"k": "5", "draws": "3"}, tags)
     (row,), _ = noticed(there)
-    assert {name: row.parameters[name] for name in ("k", "draws", "method")} == {"k": 5, "draws": 3, "method": "linear"}
+    assert {name: row.parameters[name] for name in ("k", "method")} == {"k": 5, "method": "linear"}
+    assert row.parameters["draws"] == 10  # the champion's own may have been few as many changed at once
     assert row.why == "meta-model 7 took the place of 6"
 
 
@@ -266,14 +280,38 @@ def test_the_process_of_a_run_is_known_to_live_while_it_does(settings, monkeypat
     assert alive.lives(settings, run.id) is None
     alive.mark(None, run, None)
     assert alive.lives(settings, run.id) is True
-    alive.forget_ended(settings)
+    alive.forget(settings, alive.ended(settings))
     assert alive.lives(settings, run.id) is True
     alive._held.pop(str(run.id)).close()  # as the kernel does when a process ends
     assert alive.lives(settings, run.id) is False
     assert reconciling.is_dead(settings, run, None)
-    alive.forget_ended(settings)
+    alive.forget(settings, alive.ended(settings))
     assert alive.lives(settings, run.id) is None
     assert not reconciling.is_dead(settings, run, None)
+
+
+def test_every_flow_that_marks_its_runs_is_looked_after():
+    from importlib import import_module
+    from pkgutil import iter_modules
+
+    from prefect import Flow
+
+    import flows
+
+    modules = [import_module(f"flows.{found.name}") for found in iter_modules(flows.__path__)]
+    every = {value for module in modules for value in vars(module).values() if isinstance(value, Flow)}
+    marked = {flow.name for flow in every if alive.mark in (flow.on_running_hooks or [])}
+    assert marked == set(reconciling.FLOWS)
+
+
+def test_a_run_that_dies_while_others_are_cleared_keeps_its_file_for_the_next_time(settings, monkeypatch):
+    monkeypatch.setattr(alive, "settings", lambda: settings)
+    run = run_of(Running())
+    alive.mark(None, run, None)
+    ended = alive.ended(settings)
+    alive._held.pop(str(run.id)).close()
+    reconciling.clear_files(settings, ended)
+    assert alive.lives(settings, run.id) is False
 
 
 def test_a_run_that_never_began_is_dead_when_its_worker_is_or_after_a_while(settings):
