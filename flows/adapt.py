@@ -8,6 +8,7 @@ from tasks import adapt_steps as tasks_of_adapt
 from tasks import alive
 from tasks.approval import ask
 from tasks.results import AdaptResult
+from tasks.turns import one_at_a_time
 
 
 @flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[alive.mark])
@@ -46,7 +47,7 @@ def steps(
 ) -> AdaptResult:
     """Do what ``adapt`` does, by the tasks of ``do``; where they are plain functions, without a trace of each."""
     plan = do.plan_adaptation(domain, revision, k, draws, method, meta_version)
-    with do.one_at_a_time(plan):
+    with one_at_a_time(plan.key):
         result = do.find_finished(plan)
         if result is None:
             seconds = do.encode_examples(plan)
@@ -54,5 +55,5 @@ def steps(
             decision, result = do.judge(plan, result)
             result = do.register(plan, result, decision)
     result = do.report(plan, do.promote(plan, ask(result, approval)))
-    do.settle(result)
+    do.settle(plan, result)
     return result

@@ -6,6 +6,8 @@ from prefect import flow
 
 from tasks import alive
 from tasks import meta_train_steps as do
+from tasks.turns import one_at_a_time
+from tasks.watching import revision_to_read
 
 
 @flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[alive.mark])
@@ -20,17 +22,19 @@ def meta_train(
 
     Args:
         family: ``text``, ``vision`` or ``market``.
-        revision: git revision whose ``data.dvc`` is read.
+        revision: git revision whose ``data.dvc`` is read; empty: the one that ``ACCLIMATE_WATCH`` names.
         steps: meta-updates a learner, if not those of the recipe.
         learners: which to meta-train, if not those of the recipe.
         near: only on the sources nearest to a domain, if not on all.
     """
+    revision = revision_to_read(revision)
     plan = do.choose_sources(do.plan_meta_training(family, revision, steps, learners), near, revision)
-    version = do.find_finished(plan)
-    if version is None:
-        do.encode_sources(plan)
-        version = do.register(plan, {name: do.train(plan, name) for name in plan.recipe.training})
-    do.promote(plan, version)
+    with one_at_a_time(plan.key):
+        version = do.find_finished(plan)
+        if version is None:
+            do.encode_sources(plan)
+            version = do.register(plan, {name: do.train(plan, name) for name in plan.recipe.training})
+        do.promote(plan, version)
     do.report(plan, version)
     do.map_domains(plan, revision, return_state=True)  # a map that fails is no reason to train again
     return version

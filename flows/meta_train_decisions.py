@@ -7,6 +7,7 @@ from prefect import flow
 from tasks import alive
 from tasks import decision_steps as do
 from tasks.meta_train_steps import find_finished, promote
+from tasks.turns import one_at_a_time
 
 
 @flow(name="meta-train-decisions", flow_run_name="meta-train decisions", on_running=[alive.mark])
@@ -18,9 +19,10 @@ def meta_train_decisions(problems: Sequence[str] = (), iterations: int | None = 
         iterations: of playing and learning, if not those of the recipe.
     """
     plan = do.plan_decisions(problems, iterations)
-    version = find_finished(plan)
-    if version is None:
-        version = do.register(plan, {name: do.train(plan, name) for name in plan.problems})
-    promote(plan, version)
+    with one_at_a_time(plan.key):
+        version = find_finished(plan)
+        if version is None:
+            version = do.register(plan, {name: do.train(plan, name) for name in plan.problems})
+        promote(plan, version)
     do.report(plan, version)
     return version

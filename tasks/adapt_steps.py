@@ -1,17 +1,16 @@
 """The Prefect tasks of the flow ``adapt``. They hand on paths and names; tensors stay inside."""
 
+import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
+from safetensors import SafetensorError
 
 from domains.domain import Domain, Family
 from domains.errors import UserError
@@ -31,10 +30,11 @@ from tasks.adaptation import (
     encode_domain,
     examples_used,
     run_trial,
+    work_key,
 )
 from tasks.decisions import as_decided
 from tasks.encoding import encoder_identity
-from tasks.evaluation import MISSING, Decision, GateRule, Scores, align, gate, hash_of_test, score
+from tasks.evaluation import MISSING, Decision, Scores, align, gate, hash_of_test, score
 from tasks.lineage import made_by
 from tasks.listing import target
 from tasks.progress import progress
@@ -96,21 +96,6 @@ def meta_model(s: Settings, family: Family, wanted: str = "") -> registry.Regist
         if wanted in (meta.version, meta.tags.get("key")):
             return meta
     raise UserError(f"{name} has no version or key {wanted!r}; see: acclimate models show {name}")
-
-
-@contextmanager
-def one_at_a_time(plan: Plan) -> Iterator[None]:
-    """Let one run at a time do a piece of work: a second waits, and finds it done. The lock dies with its process."""
-    folder = settings().home_path / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"adapt-{plan.key}.lock")
-    try:
-        held = lock.acquire(timeout=1)
-    except Timeout:
-        get_run_logger().info("another run does the same work; waiting for it")
-        held = lock.acquire()
-    with held:
-        yield
 
 
 @task(cache_policy=NO_CACHE)
@@ -188,18 +173,34 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
 
 
 @task(cache_policy=NO_CACHE)
-def judge(plan: Plan, result: AdaptResult, rule: GateRule | None = None) -> tuple[Decision, AdaptResult]:
+def judge(plan: Plan, result: AdaptResult) -> tuple[Decision, AdaptResult]:
     """Score challenger, champion and linear probe on the same test examples, and decide."""
-    s, domain = settings(), plan.domain
-    data = encoded(plan)
+    return decide(plan, result, plan.folder, np.load(plan.folder / "probe.npy", allow_pickle=False))
+
+
+def decide(plan: Plan, result: AdaptResult, folder: Path, probe: np.ndarray) -> tuple[Decision, AdaptResult]:
+    """Return what the gate says of a model beside today's champion and the probe, of probabilities [m, N]."""
+    domain, data = plan.domain, encoded(plan)
     y, identity = data.test_y.tolist(), hash_of_test(domain.column("test"), data.test_y.tolist())
-    challenger = score(Classifier.load(plan.folder).predict_proba(data.test_x).numpy(), y, identity)
-    probe = score(np.load(plan.folder / "probe.npy", allow_pickle=False), y, identity)
-    incumbent = registry.champion(s, domain.name)
-    decision = gate(challenger, None if incumbent is None else rescore(incumbent, data, y, identity), probe, rule)
+    challenger = score(Classifier.load(folder).predict_proba(data.test_x).numpy(), y, identity)
+    incumbent = registry.champion(settings(), domain.name)
+    champion = None if incumbent is None else rescore(incumbent, data, y, identity)
+    decision = gate(challenger, champion, score(probe, y, identity))
     before = None if incumbent is None else incumbent.version
     update = {"decision": decision.word, "reason": decision.reason, "champion_before": before}
     return decision, result.model_copy(update=update)
+
+
+def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
+    """Ask the gate anew about a version that waited while another came into service, and write its word on it."""
+    data = encoded(plan)
+    probe = run_trial(MetaModel.load(plan.meta_folder), data, plan.how, 0).probabilities[PROBE].numpy()
+    version = registry.get(settings(), result.domain, result.model_version)
+    decision, result = decide(plan, result, version.folder, probe)
+    registry.tag(
+        settings(), result.domain, result.model_version, {"decision": decision.word, "reason": decision.reason}
+    )
+    return result
 
 
 def rescore(incumbent: registry.Registered, data: Encoded, y: list[int], identity: str) -> Scores:
@@ -207,7 +208,7 @@ def rescore(incumbent: registry.Registered, data: Encoded, y: list[int], identit
     try:
         model = Classifier.load(incumbent.folder)
         p = model.predict_proba(data.test_x).numpy()
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError, RuntimeError, SafetensorError):
         return MISSING
     return score(align(p, model.labels, data.labels), y, identity)
 
@@ -223,7 +224,7 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
         result.domain,
         plan.folder,
         params={"k": result.k, "draws": result.draws, "strategy": result.strategy, "pool": result.pool},
-        metrics={"accuracy": ours.accuracy, "ci95": ours.ci95, "log_loss": ours.log_loss, "ece": ours.ece}
+        metrics={name: value for name, value in ours.model_dump().items() if value is not None}
         | {f"set_{name}": value for name, value in sets.items()},
         tags={
             "key": plan.key,
@@ -255,6 +256,11 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     incumbent = registry.champion(s, result.domain)
     if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
         return result
+    if result.champion_before != (None if incumbent is None else incumbent.version):
+        result = judge_again(plan, result)
+        if result.decision != "promoted":
+            notifications.challenger_refused(result)
+            return result
     sample = encoded(plan).test_x[:EXAMPLES]
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
     notifications.champion_changed(result)
@@ -262,9 +268,10 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
 
 
 @task(cache_policy=NO_CACHE)
-def settle(result: AdaptResult) -> None:
+def settle(plan: Plan, result: AdaptResult) -> None:
     """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
-    ledger.settle(settings(), result.key, result.model_version, result.decision, result.reason)
+    key = work_key(plan.domain, plan.meta_version, plan.how)
+    ledger.settle(settings(), key, result.model_version, result.decision, result.reason)
 
 
 @task(cache_policy=NO_CACHE)
@@ -285,10 +292,11 @@ def summarise(trials: list[Trial], data: Encoded) -> dict[str, Score]:
     for name in trials[0].probabilities:
         p = [trial.probabilities[name].double().numpy() for trial in trials]
         accuracy, ci95 = metrics.mean_interval([metrics.accuracy(each, y) for each in p])
+        known = None if math.isnan(ci95) else ci95  # of one draw it is not
         log_loss, ece = (
             float(np.mean([measure(each, y) for each in p])) for measure in (metrics.log_loss, metrics.ece)
         )
-        scores[name] = Score(accuracy=accuracy, ci95=ci95, log_loss=log_loss, ece=ece)
+        scores[name] = Score(accuracy=accuracy, ci95=known, log_loss=log_loss, ece=ece)
     return scores
 
 

@@ -45,17 +45,19 @@ def ask(result: AdaptResult, approval: bool | None) -> AdaptResult:
     if not wanted or result.decision != "promoted":
         return result
     challenger = registry.get(s, name, version)
-    settled = WITHDRAWN in challenger.tags or registry.CHAMPION in challenger.aliases
-    if settled or challenger.tags.get("approval", "").startswith(APPROVED):
+    if WITHDRAWN in challenger.tags or registry.CHAMPION in challenger.aliases:
         return result
-    verdict = _wait(s, result)
-    said = registry.get(s, name, version).tags.get("approval", "")  # by the command line, which may also give a reason
+    verdict, said = None, challenger.tags.get("approval", "")
+    if not said:  # else the run was killed before it could act on the answer
+        verdict = _wait(s, result)
+        said = registry.get(s, name, version).tags.get("approval", "")  # by the command line
     if said.startswith(APPROVED) or (verdict is not None and verdict.approve and not said):
         registry.tag(s, name, version, {"decision": "promoted", "approval": said or f"{APPROVED}, {now()}"})
         return result
     reason = f"nobody approved it within {s.approval_hours:g} h"
     if said or verdict is not None:
-        reason = ": ".join(filter(None, ("a person refused it", verdict.reason if verdict else "")))
+        given = verdict.reason if verdict else said.partition(": ")[2]
+        reason = ": ".join(filter(None, ("a person refused it", given)))
     registry.tag(s, name, version, {"decision": REFUSED, "reason": reason, "decided": now()})
     return result.model_copy(update={"decision": REFUSED, "reason": reason})
 

@@ -33,7 +33,9 @@ def answer(settings: Settings, name: str, version: str, approve: bool, reason: s
     word = APPROVED if approve else "refused by a person"
     with prefect_server(settings):
         # First the record: a run that is cut off now finds the answer when it is started again.
-        registry.tag(settings, name, waiting.version, {"approval": f"{word}, {now()}"})
+        registry.tag(
+            settings, name, waiting.version, {"approval": ": ".join(filter(None, (f"{word}, {now()}", reason)))}
+        )
         refused = resume(UUID(waiting.tags["approval_run"]), {"approve": approve, "reason": reason})
     deadline = time.monotonic() + PATIENCE
     while refused is None and time.monotonic() < deadline:

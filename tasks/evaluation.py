@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -49,8 +48,6 @@ class GateRule:
             what is stated with a confidence of 90 % may be right 80 % of the time. Chance is added because a
             perfect model has an error of about 0.12 on 100 examples and 0.04 on 1,000: a plain limit would
             refuse good models of small domains.
-        ece_margin: how much worse calibrated than a badly calibrated champion is still accepted; 0, so that
-            the limit cannot creep upward from one champion to the next.
         equal: a difference in accuracy within noise and no larger than this counts as equal.
         log_loss: by how many nats the log-loss of an equal challenger has to be lower.
         resamples: of the bootstrap.
@@ -58,7 +55,6 @@ class GateRule:
     """
 
     ece: float = 0.10
-    ece_margin: float = 0.0
     equal: float = 0.01
     log_loss: float = 0.001
     resamples: int = 2000
@@ -67,11 +63,10 @@ class GateRule:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate decided, in one sentence for a person and in numbers for a program."""
+    """What the gate decided, and why in a sentence."""
 
     promote: bool
     reason: str
-    evidence: dict[str, Any]
 
     @property
     def word(self) -> str:
@@ -155,44 +150,34 @@ def gate(challenger: Scores, champion: Scores | None, probe: Scores, rule: GateR
         rule: the limits; the defaults unless given.
     """
     rule = rule or GateRule()
-    evidence: dict[str, Any] = {
-        "rule": vars(rule),
-        "challenger": numbers(challenger),
-        "linear_probe": numbers(probe),
-    }
-    evidence["champion"] = champion and numbers(champion)
-
     scored = {"challenger": challenger, "linear probe": probe} | ({"champion": champion} if champion else {})
     for name, scores in scored.items():
         if scores.missing:
-            return Decision(False, f"refused: the score of the {name} is missing", evidence)
+            return Decision(False, f"refused: the score of the {name} is missing")
     for name, scores in scored.items():
         if scores.test_hash != challenger.test_hash:
-            return Decision(False, f"refused: the {name} was scored on other test examples", evidence)
+            return Decision(False, f"refused: the {name} was scored on other test examples")
 
     n, got = len(challenger.correct), f"accuracy {percent(challenger.accuracy)}"
     floor = compare(challenger, probe, rule)
-    evidence |= {"test_examples": n, "against_linear_probe": vars(floor)}
     if floor.high < 0:
         against = f"{percent(probe.accuracy)} of the linear probe on the same {n} test examples ({floor})"
-        return Decision(False, f"refused: {got} is significantly below {against}", evidence)
+        return Decision(False, f"refused: {got} is significantly below {against}")
 
-    limit = max(rule.ece + challenger.ece_by_chance, champion.ece + rule.ece_margin if champion else 0.0)
-    evidence["ece_limit"] = limit
+    limit = max(rule.ece + challenger.ece_by_chance, champion.ece if champion else 0.0)
     calibration = f"calibration error {challenger.ece:.3f}, limit {limit:.3f}"
     if challenger.ece > limit:
-        return Decision(False, f"refused: {got}, but badly calibrated ({calibration})", evidence)
+        return Decision(False, f"refused: {got}, but badly calibrated ({calibration})")
 
     if champion is None:
         passed = f"not below the linear probe at {percent(probe.accuracy)} on the same {n} test examples"
-        return Decision(True, f"promoted as first champion: {got} is {passed}; {calibration}", evidence)
+        return Decision(True, f"promoted as first champion: {got} is {passed}; {calibration}")
 
     versus = compare(challenger, champion, rule)
-    evidence["against_champion"] = vars(versus)
     promote, finding = _against_champion(versus, champion.log_loss - challenger.log_loss, rule)
     against = f"the champion's {percent(champion.accuracy)} on the same {n} test examples ({versus})"
     word = "promoted" if promote else "refused"
-    return Decision(promote, f"{word}: {got} against {against}: {finding}; {calibration}", evidence)
+    return Decision(promote, f"{word}: {got} against {against}: {finding}; {calibration}")
 
 
 def _against_champion(versus: Comparison, log_loss_gain: float, rule: GateRule) -> tuple[bool, str]:
@@ -214,12 +199,6 @@ def compare(a: Scores, b: Scores, rule: GateRule) -> Comparison:
     """Return the difference in accuracy a - b by paired bootstrap."""
     rng = np.random.default_rng(rule.seed)
     return Comparison(*metrics.paired_bootstrap(a.correct, b.correct, rng, rule.resamples))
-
-
-def numbers(scores: Scores) -> dict[str, float | None]:
-    """Return the measures of a score for a record; None for what is missing, as JSON knows no NaN."""
-    measures = {name: getattr(scores, name) for name in ("accuracy", "log_loss", "ece", "ece_by_chance")}
-    return {name: value if np.isfinite(value) else None for name, value in measures.items()}
 
 
 def percent(share: float) -> str:

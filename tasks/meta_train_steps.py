@@ -18,7 +18,8 @@ from learners.meta_train import History
 from tasks import registry, reports
 from tasks.data import snapshot, snapshots
 from tasks.lineage import made_by
-from tasks.progress import progress
+from tasks.progress import progress, say
+from tasks.promotion import WITHDRAWN
 from tasks.settings import settings
 from tasks.similarity import examples_read, family_domains, make_map, nearest_sources
 from tasks.smoke import smoke_test_for
@@ -174,9 +175,13 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
 
 @task(cache_policy=NO_CACHE)
 def promote(plan: Planned, version: str) -> str:
-    """Put the meta-model into service and clear its checkpoints away; harmless to repeat."""
+    """Put the meta-model into service, unless a person took it out, and clear its checkpoints away."""
     s, name = settings(), registry.meta_name(plan.family)
-    registry.promote(s, name, version, smoke_test_for(s, registry.get(s, name, version)))
+    model = registry.get(s, name, version)
+    if WITHDRAWN in model.tags:
+        say(f"a person took {name} {version} out of service; acclimate models promote {name} {version} puts it back")
+    else:
+        registry.promote(s, name, version, smoke_test_for(s, model))
     shutil.rmtree(plan.folder, ignore_errors=True)
     return version
 

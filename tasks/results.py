@@ -8,10 +8,13 @@ FILE = "result.json"
 
 
 class Score(BaseModel):
-    """One method on one domain: means over support draws, and the half-width of accuracy's 95 % interval."""
+    """One method on one domain: means over support draws, and the half-width of accuracy's 95 % interval.
+
+    Of one draw there is no interval.
+    """
 
     accuracy: float
-    ci95: float
+    ci95: float | None
     log_loss: float
     ece: float
 

@@ -141,6 +141,9 @@ def test_nobody_is_asked_again_about_what_is_settled(tags, answered):
     assert approval.ask(refused, True) == refused
     tags.tags["approval"] = "approved by a person, today"  # the run that asked was killed before it promoted
     assert approval.ask(RESULT, True) == RESULT
+    tags.tags["approval"] = "refused by a person, today: too soon"
+    said = approval.ask(RESULT, True)
+    assert (said.decision, said.reason) == ("refused", "a person refused it: too soon")
     del tags.tags["approval"]
     tags.aliases.append("champion")
     assert approval.ask(RESULT, True) == RESULT

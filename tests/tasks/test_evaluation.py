@@ -1,11 +1,9 @@
 """Every rule of the gate, on scores made to meet or break exactly that rule."""
 
-import json
-
 import numpy as np
 import pytest
 
-from tasks.evaluation import MISSING, GateRule, align, gate, hash_of_test, score
+from tasks.evaluation import MISSING, align, gate, hash_of_test, score
 
 N = 400
 TARGETS = np.arange(N) % 4
@@ -83,7 +81,6 @@ def test_a_badly_calibrated_champion_may_be_replaced_by_one_no_worse():
     champion = model(0.65, confidence=0.95)
     assert gate(model(0.75, confidence=0.99), champion, PROBE).promote
     assert not gate(model(0.70, confidence=0.999), model(0.65, confidence=0.9), PROBE).promote
-    assert gate(model(0.70, confidence=0.999), champion, PROBE, GateRule(ece_margin=0.05)).promote
 
 
 def test_perfectly_calibrated_models_pass_on_a_test_set_of_a_hundred():
@@ -132,8 +129,3 @@ def test_the_hash_of_a_test_set_sees_every_example_and_target():
 def test_a_champion_of_other_labels_is_scored_on_the_labels_of_today():
     aligned = align(np.array([[0.5, 0.3, 0.2], [0.0, 0.0, 1.0]]), ["a", "b", "gone"], ["b", "new", "a"])
     assert aligned == pytest.approx(np.array([[0.375, 0, 0.625], [1 / 3, 1 / 3, 1 / 3]]))
-
-
-def test_the_evidence_is_json_even_of_missing_scores():
-    for champion in (None, MISSING, model(0.6)):
-        json.dumps(gate(model(0.7), champion, PROBE).evidence, allow_nan=False)

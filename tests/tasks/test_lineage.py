@@ -11,10 +11,11 @@ import torch
 
 from learners import make
 from learners.classifier import FILE
-from tasks import lineage, registry
+from tasks import adapt_steps, lineage, registry
 from tasks.adapt_steps import Plan, adapt_and_compare
 from tasks.adaptation import Adaptation, adaptation_key
 from tasks.registry import Registered
+from tasks.settings import settings as settings_of_tasks
 
 
 def registered(name, version="3", params=None, tags=None):
@@ -85,6 +86,42 @@ def test_two_adaptations_of_a_key_in_two_fresh_homes_give_the_same_bytes(
         adapt_and_compare.fn(plan, 0.0)
         made.append((key, (plan.folder / FILE).read_bytes()))
     assert made[0] == made[1]
+
+
+@pytest.fixture
+def plan(target, letters, model, tmp_path, monkeypatch):
+    """An adaptation of one draw, judged and registered as version 1 of its domain."""
+    (tmp_path / "meta").mkdir()
+    model.save(tmp_path / "meta")
+    monkeypatch.setenv("ACCLIMATE_HOME", str(tmp_path / "home"))
+    (tmp_path / "home/encoders/letters-1").mkdir(parents=True)
+    how = Adaptation(k=4, draws=1, pool=20)
+    return Plan(target, "1", tmp_path / "meta", how, "key", tmp_path / "home/work/key")
+
+
+def adapted(plan):
+    decision, result = adapt_steps.judge.fn(plan, adapt_and_compare.fn(plan, 0.0))
+    return adapt_steps.register.fn(plan, result, decision)
+
+
+def test_one_draw_has_no_interval_and_is_found_again(plan):
+    done = adapted(plan)
+    assert done.scores["acclimate"].ci95 is None
+    again = adapt_steps.find_finished.fn(plan)
+    assert again == done.model_copy(update={"reused": True})
+    assert "NaN" not in json.dumps(again.model_dump())
+
+
+def test_where_another_came_into_service_meanwhile_the_gate_is_asked_again(plan):
+    first = adapted(plan)
+    second = adapted(replace(plan, key="other"))
+    assert (first.decision, second.decision, second.champion_before) == ("promoted", "promoted", None)
+    adapt_steps.promote.fn(plan, first)
+    said = adapt_steps.promote.fn(replace(plan, key="other"), second)
+    assert (said.decision, said.champion_before) == ("refused", "1")
+    assert "equal within noise" in said.reason
+    assert adapt_steps.find_finished.fn(replace(plan, key="other")).decision == "refused"
+    assert registry.champion(settings_of_tasks(), plan.domain.name).version == "1"
 
 
 def test_an_installation_inside_a_repository_has_not_its_commit(tmp_path):

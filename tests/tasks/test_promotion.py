@@ -1,5 +1,7 @@
 """What a person puts into service: it has to work, it is recorded, and no flow takes it back."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from learners import make
 from learners.classifier import FILE, Affine, Classifier
 from learners.meta_model import MetaModel
 from learners.portfolio import Prior
-from tasks import promotion, registry
+from tasks import meta_train_steps, promotion, registry
 from tasks.encoding import encoder_identity
 from tasks.models_listing import cells, models
 from tasks.settings import Settings
@@ -121,10 +123,21 @@ def test_a_model_of_another_encoder_would_predict_nonsense_and_is_refused(settin
     assert in_service(settings, "older") is None
 
 
+def test_a_meta_model_that_a_person_took_out_is_not_put_back_by_meta_training(settings, log_meta, monkeypatch):
+    monkeypatch.setattr(meta_train_steps, "settings", lambda: settings)
+    first, second = log_meta("protonet"), log_meta("protonet")
+    for version in (first, second):
+        promotion.promote(settings, "meta-text", version)
+    promotion.rollback(settings, "meta-text")
+    plan = SimpleNamespace(family="text", folder=settings.home_path / "checkpoints")
+    assert meta_train_steps.promote.fn(plan, second) == second
+    assert in_service(settings, "meta-text") == first
+
+
 def test_a_meta_model_has_a_smoke_test_of_its_own(settings, log_meta):
     good, empty = log_meta("protonet"), log_meta()
     promotion.promote(settings, "meta-text", good)
-    with pytest.raises(UserError, match=r"meta-text version 2 fails its smoke test .it has no learners"):
+    with pytest.raises(UserError, match=rf"meta-text version {empty} fails its smoke test .it has no learners"):
         promotion.promote(settings, "meta-text", empty)
     assert in_service(settings, "meta-text") == good
 
