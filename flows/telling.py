@@ -2,7 +2,6 @@
 
 import sys
 
-from domains.errors import UserError
 from flows.terminal import err, one_line_errors
 from tasks.settings import Settings, settings
 
@@ -29,7 +28,7 @@ def tick(s: Settings) -> None:
     try:
         with prefect_server(s):
             done = watching.tick(s)
-    except UserError as error:
+    except Exception as error:  # whatever it is, the commit stands
         say(f"not adapted to yet: {error}; watch tries again")
         return
     if done.asked:

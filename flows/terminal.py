@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,8 +44,9 @@ def one_line_errors() -> Iterator[None]:
         if type(error).__name__ == "ConnectError":  # httpx's, which is slow to import
             fail(f"the Prefect server is gone ({error}); the same command goes on where it stopped", 2)
         log = settings().home_path / "error.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc(), "utf-8")
+        with suppress(OSError):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(traceback.format_exc(), "utf-8")
         first = str(error).splitlines()[0] if str(error) else ""
         fail(f"{type(error).__name__}: {first} (a bug; details: {log})", 1)
 

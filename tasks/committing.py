@@ -17,7 +17,7 @@ from tasks.git import git
 from tasks.objects import listing
 from tasks.pointer import as_committed, commit_pointer, head
 from tasks.progress import progress
-from tasks.revisions import DataRevision, Listing, check_checkout, domain_files
+from tasks.revisions import DataRevision, Listing, changed_names, check_checkout, domain_files
 
 BUILD_MINUTES = 30  # how long a command that writes data/ is waited for
 
@@ -124,7 +124,7 @@ def check_ready(root: Path) -> tuple[str, ...]:
 
 def check_changed(data: Path, before: Listing, after: Listing, checked: bool) -> None:
     """Raise UserError where a new or changed domain is not fit to be versioned."""
-    names = {path.split("/")[0] for path, _ in set(after) - set(before)}
+    names = changed_names(before, after)
     for name in sorted(name for name in names if (data / name / "domain.yaml").exists()):
         domain = Domain.read(data / name)
         if not checked:

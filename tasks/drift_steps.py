@@ -6,7 +6,6 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from domains.errors import UserError
 from tasks.drift import Case, DriftResult, cases, compare_examples, outcome, same_data
 from tasks.drift_market import compare_market
 from tasks.drift_report import drift_page, publish
@@ -40,7 +39,7 @@ def compare(case: Case) -> Seen:
             return Seen(case, market.result, drift_page(market.result, regime=market.regime))
         compared = compare_examples(s, case)
         return Seen(case, compared.result, drift_page(compared.result, compared.farthest))
-    except UserError as error:
+    except Exception as error:  # of one domain, its files or its model: the others are looked at
         if not case.patient:
             raise
         unknown = outcome(case, "unknown", f"unknown: {error}")

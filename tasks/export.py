@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tasks import registry
 from tasks.encoding import ENCODERS, TOKENS, weights
 from tasks.export_card import card
 from tasks.export_onnx import check_installed, write_onnx
-from tasks.prediction import family_read, in_service
+from tasks.prediction import chosen, family_read
 from tasks.settings import Settings
 
 Files = Iterator[tuple[str, Mapping[str, Any], Mapping[str, Tensor]]]
@@ -46,10 +47,9 @@ def export(settings: Settings, domain: str, folder: Path, version: str = "", onn
     """
     if onnx:
         check_installed()
-    found = registry.get(settings, domain, version) if version else in_service(settings, domain)
+    found = chosen(settings, domain, version)
     if family_read(found) != "text":
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
-    check_free(folder)
     model, spec = Classifier.load(found.folder), ENCODERS["text"]
     try:
         chain = Chain.of(model, spec.dim)
@@ -59,30 +59,36 @@ def export(settings: Settings, domain: str, folder: Path, version: str = "", onn
             f"{domain} version {found.version} is of strategy {strategy}, which sentence-transformers cannot express "
             f"({error}); run `acclimate adapt {domain} --method logistic` or `--method transductive`, and export that"
         ) from error
-    encoder = weights(settings, spec)
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.resolve().parent, prefix=f".{folder.name}.") as made:
-            whole = Path(made) / "model"
-            whole.mkdir()
-            for file in encoder.iterdir():
-                shutil.copyfile(file, whole / file.name)
-            _describe(whole, model.labels)
-            _write_modules(whole, chain.steps, spec.dim)
-            (whole / "README.md").write_text(card(found, model.labels, spec.identity, onnx), "utf-8")
-            if onnx:
-                write_onnx(whole, chain, TOKENS)
-            os.replace(whole, folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from error
+    with new_folder(folder) as made:
+        whole = made / "model"
+        whole.mkdir()
+        for file in weights(settings, spec).iterdir():
+            shutil.copyfile(file, whole / file.name)
+        _describe(whole, model.labels)
+        _write_modules(whole, chain.steps, spec.dim)
+        (whole / "README.md").write_text(card(found, model.labels, spec.identity, onnx), "utf-8")
+        if onnx:
+            write_onnx(whole, chain, TOKENS)
+        os.replace(whole, folder)
     return found
 
 
-def check_free(folder: Path) -> None:
-    """Raise UserError for a folder that is in use or cannot be made."""
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside a new one to make that in, for it to be there whole or not at all.
+
+    Raises:
+        UserError: the folder is in use or cannot be made.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there and not empty; choose a new folder")
     if not folder.resolve().parent.is_dir():
         raise UserError(f"cannot write {folder}: no such folder as {folder.resolve().parent}; make it first")
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.resolve().parent, prefix=f".{folder.name}.") as made:
+            yield Path(made)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from error
 
 
 def _describe(folder: Path, labels: Sequence[str]) -> None:

@@ -2,15 +2,13 @@
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
-from domains.errors import UserError
 from tasks import registry
 from tasks.encoding import ENCODERS, weights
-from tasks.export import check_free
+from tasks.export import new_folder
 from tasks.flavour import Reads, stage
-from tasks.prediction import family_read, in_service
+from tasks.prediction import chosen, family_read
 from tasks.pyfunc import ENCODER
 from tasks.settings import Settings
 
@@ -27,17 +25,12 @@ def export_mlflow(settings: Settings, domain: str, folder: Path, version: str = 
     Raises:
         UserError: no such model, or the folder is in use or cannot be written.
     """
-    found = registry.get(settings, domain, version) if version else in_service(settings, domain)
+    found = chosen(settings, domain, version)
     family = family_read(found)
-    check_free(folder)
-    encoder = weights(settings, ENCODERS[family]) if family in ENCODERS else None
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.resolve().parent, prefix=f".{folder.name}.") as made:
-            own = Path(made) / "own"
-            shutil.copytree(found.folder, own)
-            if encoder is not None:
-                shutil.copytree(encoder, own / ENCODER)
-            os.replace(stage(own, Reads(family, found.tags["encoder"]), Path(made)), folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from error
+    with new_folder(folder) as made:
+        own = made / "own"
+        shutil.copytree(found.folder, own)
+        if family in ENCODERS:
+            shutil.copytree(weights(settings, ENCODERS[family]), own / ENCODER)
+        os.replace(stage(own, Reads(family, found.tags["encoder"]), made), folder)
     return found

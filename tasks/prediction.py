@@ -43,6 +43,15 @@ def in_service(settings: Settings, domain: str) -> registry.Registered:
     raise UserError(f"domain {domain} has no champion yet; run `acclimate adapt {domain}`")
 
 
+def chosen(settings: Settings, domain: str, version: str) -> registry.Registered:
+    """Return a version of a domain's model; the champion, where none is named.
+
+    Raises:
+        UserError: as ``in_service``; or no such version.
+    """
+    return registry.get(settings, check_name(domain), version) if version else in_service(settings, domain)
+
+
 def family_read(model: registry.Registered) -> Family:
     """Return the family whose features an adapted model reads.
 

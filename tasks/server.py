@@ -140,9 +140,11 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
                 if restarts > RESTARTS:
                     raise UserError(f"the Prefect {ended} ends again and again ({last}): see {folder}/{ended}.log")
                 say(f"the Prefect {ended} ended ({last}); starting it again")
-                if server.ours and not _alive(folder / "server.json"):
-                    _start_server(settings, say)
-                    _wait_until_healthy(folder / "server.json", folder / "server.log")
+                if server.ours:
+                    with _locked(folder / "start.lock"):  # a command that begins now does not start another
+                        if not _alive(folder / "server.json"):
+                            _start_server(settings, say)
+                        _wait_until_healthy(folder / "server.json", folder / "server.log")
         except KeyboardInterrupt:
             say("stopping the worker and the server")
         finally:

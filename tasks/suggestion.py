@@ -16,8 +16,8 @@ from learners.forecast import FEWEST, Forecast, forecast, learning_curve
 from learners.meta_model import MetaModel
 from learners.suggest import suggest
 from tasks import registry
-from tasks.adapt_steps import Plan
-from tasks.adaptation import Adaptation, Encoded, encode_domain, support_of
+from tasks.adapt_steps import Plan, encoded
+from tasks.adaptation import Adaptation, Encoded, support_of
 from tasks.results import AdaptResult
 from tasks.settings import Settings
 
@@ -115,7 +115,9 @@ class Advice:
 
 def advise(settings: Settings, plan: Plan, result: AdaptResult, n: int) -> Advice:
     """Return what to label after an adaptation, by its model."""
-    data = encode_domain(settings, plan.domain, plan.how)
+    data = encoded(plan)
+    if data.pool_x is None:
+        raise UserError(f"no example in the pool of domain {plan.domain.name} can be used; see acclimate domains check")
     model = Classifier.load(registry.get(settings, plan.domain.name, result.model_version).folder)
     rows = suggestions(plan.domain, data, model, plan.how, n)
     ahead = forecast_twice(MetaModel.load(plan.meta_folder), result.strategy, data, plan.how)
