@@ -89,7 +89,7 @@ def models_refuse(
 
 def _answer(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
     from tasks.approving import answer
-    from tasks.decisions import decision_on
+    from tasks.verdicts import decision_on
 
     said = decision_on(answer(settings(), name, version, approve, reason))
     if as_json:
@@ -122,7 +122,7 @@ def models_show(
     """
     from tasks.artifacts import table_of
     from tasks.lineage import lineage
-    from tasks.listing import model_versions
+    from tasks.models_listing import model_versions
     from tasks.registry import champion, get
 
     rows = model_versions(settings(), name)

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from safetensors import SafetensorError
 
 from domains.domain import Domain, Family
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
@@ -32,7 +32,6 @@ from tasks.adaptation import (
     run_trial,
     work_key,
 )
-from tasks.decisions import as_decided
 from tasks.encoding import encoder_identity
 from tasks.evaluation import MISSING, Decision, Scores, align, gate, hash_of_test, score
 from tasks.lineage import made_by
@@ -41,6 +40,7 @@ from tasks.progress import progress
 from tasks.results import AdaptResult, Score, SetScore
 from tasks.settings import Settings, settings
 from tasks.smoke import EXAMPLES, smoke_test
+from tasks.verdicts import as_decided
 
 PROBE = "logistic"
 
@@ -73,8 +73,7 @@ def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str,
             f"the meta-model of family {found.family} was made by another version ({error}); "
             f"run `acclimate meta-train --family {found.family}`"
         ) from error
-    if method not in strategies:
-        raise UserError(f"no method {method!r}; there are: {', '.join(strategies)}")
+    check_known([method], strategies, "method")
     how = Adaptation(k=k, draws=draws, method=method, seed=s.seed)
     key = adaptation_key(found, meta.version, how)
     return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key, meta.tags.get("key", ""))

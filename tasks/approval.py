@@ -14,11 +14,11 @@ from pydantic import Field
 
 from tasks import notifications, registry
 from tasks.artifacts import escape, markdown_artifact
-from tasks.decisions import APPROVED, AWAITING, REFUSED
 from tasks.progress import say
 from tasks.promotion import WITHDRAWN, now
 from tasks.results import AdaptResult
 from tasks.settings import Settings, settings
+from tasks.verdicts import APPROVED, AWAITING, REFUSED
 
 POLL = 2  # seconds between two looks at whether someone answered
 GRACE = 300  # seconds after ours that Prefect's own limit fails the run, should our refusal not get through

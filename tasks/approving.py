@@ -5,12 +5,12 @@ from uuid import UUID
 
 from domains.errors import UserError
 from tasks import registry
-from tasks.decisions import APPROVED, AWAITING
-from tasks.listing import versions_of
+from tasks.models_listing import versions_of
 from tasks.promotion import now
 from tasks.registry import Registered
 from tasks.server import prefect_server, running
 from tasks.settings import Settings
+from tasks.verdicts import APPROVED, AWAITING
 
 PATIENCE = 60  # seconds that a run gets to act on the answer
 EVERY = 0.5

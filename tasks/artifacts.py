@@ -8,7 +8,6 @@ import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.progress import in_run, slug
@@ -17,70 +16,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-@dataclass(frozen=True)
-class ResultRow:
-    """One domain's outcome, as the report shows it.
-
-    Attributes:
-        domain, family: what was adapted to.
-        k: labels a class.
-        accuracy, ci95: of the adapted model, with the half-width of its 95 % interval (NaN if unknown).
-        baseline, baseline_accuracy: the best of the plain baselines.
-        seconds: that the adaptation took.
-        decision: ``promoted`` or ``refused``.
-    """
-
-    domain: str
-    family: str
-    k: int
-    accuracy: float
-    ci95: float
-    baseline: str
-    baseline_accuracy: float
-    seconds: float
-    decision: str
-
-    @property
-    def gain(self) -> float:
-        """Accuracy above the best baseline."""
-        return self.accuracy - self.baseline_accuracy
-
-    def cells(self) -> dict[str, str]:
-        """Return what each column of the report shows."""
-        return {
-            "domain": self.domain,
-            "family": self.family,
-            "K": str(self.k),
-            "accuracy %": with_interval(self.accuracy, self.ci95),
-            "best baseline": f"{100 * self.baseline_accuracy:.1f} {self.baseline}",
-            "gain": f"{100 * self.gain:+.1f}",
-            "seconds": f"{self.seconds:.2f}",
-            "decision": self.decision,
-        }
-
-
 def with_interval(share: float, half: float | None) -> str:
     """Return a share and its interval in percent: ``61.2 ± 1.3``; without one where it is not known."""
     return f"{100 * share:.1f}" + ("" if half is None or math.isnan(half) else f" ± {100 * half:.1f}")
 
 
 # Tables
-
-
-def terminal_table(rows: Sequence[ResultRow]) -> "Table":
-    """Return the report as a rich table."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=0)
-    text_columns = ("domain", "family", "best baseline", "decision")
-    for column in ResultRow("", "", 0, 0, 0, "", 0, 0, "").cells():
-        table.add_column(column, justify="left" if column in text_columns else "right", no_wrap=True)
-    for row in rows:
-        styles = {"gain": "green" if row.gain > 0 else "red", "domain": "bold"}
-        table.add_row(*(Text(cell, styles.get(column, "")) for column, cell in row.cells().items()))
-    return table
 
 
 def table_of(rows: Sequence[Mapping[str, str]]) -> "Table":

@@ -22,13 +22,16 @@ from learners.rl2_train import Curve
 from tasks import registry
 from tasks.artifacts import image_artifact, table_artifact
 from tasks.bench.rl2 import TRIALS, compared
+from tasks.decision_problems import Problem, empty, problems
 from tasks.lineage import made_by
 from tasks.plot_decisions import plot_curve, plot_trial
-from tasks.problems import Problem, empty, problems
 from tasks.progress import progress
 from tasks.settings import settings
 
-RECIPE = ("bandit-k5-n10", "bandit-k10-n10")  # a few minutes; any other of ``tasks.problems.NAMES`` can be asked for
+RECIPE = (
+    "bandit-k5-n10",
+    "bandit-k10-n10",
+)  # a few minutes; any other of ``tasks.decision_problems.NAMES`` can be asked for
 SHOWN = 3_000_003  # seed of the trial that is shown
 
 

@@ -5,11 +5,11 @@ from itertools import groupby
 
 from tasks import registry
 from tasks.artifacts import artifact_link, escape, image_markdown, markdown_artifact, markdown_table, with_interval
-from tasks.decisions import AWAITING, PROMOTED, decision_on
 from tasks.plot_history import Point, plot_history
 from tasks.promotion import BY_A_PERSON
 from tasks.registry import CHAMPION, Registered
 from tasks.settings import Settings
+from tasks.verdicts import AWAITING, PROMOTED, decision_on
 
 SHOWN = 20  # versions
 

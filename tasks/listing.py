@@ -3,11 +3,9 @@
 from typing import Any
 
 from domains import catalogue
-from domains.decisions import FAMILY as DECISIONS
-from domains.domain import FAMILIES, Domain, check_name
+from domains.domain import Domain, check_name
 from domains.errors import UserError
 from domains.source import Source
-from tasks import registry
 from tasks.data import snapshot
 from tasks.encoding import fetcher
 from tasks.settings import Settings
@@ -73,44 +71,6 @@ def show(settings: Settings, name: str) -> dict[str, Any]:
     found["nearest sources"] = _nearest_sources(settings, domain)
     found["examples"] = [{"label": domain.labels[y[i]], "example": _shown(column[i])} for i in chosen]
     return found
-
-
-def model_versions(settings: Settings, name: str) -> list[dict[str, Any]]:
-    """Return a row a version of a registered model, newest first.
-
-    Raises:
-        UserError: nothing is registered under that name.
-    """
-    return [_version(model) for model in versions_of(settings, name)]
-
-
-def versions_of(settings: Settings, name: str) -> list[registry.Registered]:
-    """Return all versions of a registered model, newest first.
-
-    Raises:
-        UserError: the name is neither a domain's nor a meta-model's, or nothing is registered under it.
-    """
-    if not (
-        name.startswith(registry.META_PREFIX) and name.removeprefix(registry.META_PREFIX) in (*FAMILIES, DECISIONS)
-    ):
-        check_name(name)
-    found = registry.versions(settings, name)
-    if not found:
-        raise UserError(f"no model of {name!r} yet; see `acclimate status`")
-    return found
-
-
-def _version(model: registry.Registered) -> dict[str, Any]:
-    accuracy = model.metrics.get("accuracy")
-    return {
-        "version": model.version,
-        "in service": ", ".join(model.aliases),
-        "strategy": model.params.get("strategy", ""),
-        "k": model.params.get("k", ""),
-        "accuracy": "" if accuracy is None else f"{100 * accuracy:.1f}",
-        "decision": model.tags.get("decision", ""),
-        "created": f"{model.created:%Y-%m-%d %H:%M}",
-    }
 
 
 def target(settings: Settings, name: str, revision: str = "HEAD") -> Domain:

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from safetensors.torch import load_file, save_file
 
 from domains.domain import FAMILIES, Domain, Family
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 from learners import make
 from learners.meta_model import MetaModel
 from learners.meta_train import History
@@ -53,8 +53,7 @@ class Plan:
 @task(cache_policy=NO_CACHE)
 def plan_meta_training(family: str, revision: str, steps: int | None, learners: Sequence[str] = ()) -> Plan:
     """Resolve the revision, the source domains of a family and the recipe."""
-    if family not in FAMILIES:
-        raise UserError(f"no family {family!r}; there are: {', '.join(FAMILIES)}")
+    check_known([family], FAMILIES, "family")
     if steps is not None and steps < 1:
         raise UserError(f"steps = {steps}: at least 1 is needed")
     s = settings()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks import registry
-from tasks.listing import versions_of
+from tasks.models_listing import versions_of
 from tasks.registry import Registered
 from tasks.settings import Settings
 from tasks.smoke import smoke_test_for

@@ -12,7 +12,6 @@ from learners.meta_model import MetaModel
 from learners.portfolio import fallback
 from tasks.adaptation import OURS
 from tasks.artifacts import (
-    ResultRow,
     artifact_link,
     escape,
     examples_markdown,
@@ -22,7 +21,6 @@ from tasks.artifacts import (
     markdown_table,
     table_artifact,
     table_of,
-    terminal_table,
     with_interval,
 )
 from tasks.plots import Bar, plot_images, plot_learning, plot_map, plot_methods, plot_timeline
@@ -169,28 +167,41 @@ def summary(results: Sequence[AdaptResult]) -> list[AdaptResult]:
     """Show the table of all results, as in the terminal, and return them in the order of the families."""
     results = sorted(results, key=lambda result: FAMILIES.index(result.family))  # type: ignore[arg-type]
     about = "Mean accuracy over support draws, with its 95 % interval; gain over the best plain baseline, in points"
-    table_artifact("demo-results", [row_of(result).cells() for result in results], about)
+    table_artifact("demo-results", [cells_of(result) for result in results], about)
     return results
 
 
-def row_of(result: AdaptResult) -> ResultRow:
+def cells_of(result: AdaptResult) -> dict[str, str]:
+    """Return what each column of the report shows of a domain."""
     ours, best = result.scores[OURS], result.best_baseline
-    return ResultRow(
-        result.domain,
-        result.family,
-        result.k,
-        ours.accuracy,
-        ours.ci95,
-        best,
-        result.scores[best].accuracy,
-        result.seconds["adapt"],
-        result.decision,
-    )
+    baseline = result.scores[best].accuracy
+    return {
+        "domain": result.domain,
+        "family": result.family,
+        "K": str(result.k),
+        "accuracy %": with_interval(ours.accuracy, ours.ci95),
+        "best baseline": f"{100 * baseline:.1f} {best}",
+        "gain": f"{100 * (ours.accuracy - baseline):+.1f}",
+        "seconds": f"{result.seconds['adapt']:.2f}",
+        "decision": result.decision,
+    }
 
 
 def result_table(results: Sequence[AdaptResult]) -> "Table":
     """Return one row a domain for the terminal."""
-    return terminal_table([row_of(result) for result in results])
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=0)
+    rows = [cells_of(result) for result in results]
+    for column in rows[0]:
+        words = column in ("domain", "family", "best baseline", "decision")
+        table.add_column(column, justify="left" if words else "right", no_wrap=True)
+    for row in rows:
+        styles = {"gain": "red" if row["gain"].startswith("-") else "green", "domain": "bold"}
+        table.add_row(*(Text(cell, styles.get(column, "")) for column, cell in row.items()))
+    return table
 
 
 def score_rows(result: AdaptResult) -> list[dict[str, Any]]:

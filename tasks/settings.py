@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domains.domain import FAMILIES, Family
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 
 
 class Settings(BaseSettings):
@@ -79,7 +79,5 @@ def settings() -> Settings:
 
 def families(names: list[str] | None) -> list[Family]:
     """Return known families in order (all when none are named), or raise UserError."""
-    for name in names or ():
-        if name not in FAMILIES:
-            raise UserError(f"no family {name!r}; there are: {', '.join(FAMILIES)}")
+    check_known(names or (), FAMILIES, "family")
     return [family for family in FAMILIES if not names or family in names]

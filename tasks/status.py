@@ -11,10 +11,10 @@ from domains.errors import UserError
 from tasks import ledger, registry
 from tasks.artifacts import table_of, with_interval
 from tasks.data import data_revision, domains_at
-from tasks.decisions import last_decisions
 from tasks.ledger import shown
 from tasks.server import prefect_server, running
 from tasks.settings import Settings
+from tasks.verdicts import last_decisions
 
 SHOWN = 8  # last runs, last decisions
 OFTEN = ("watch", "reconcile")  # flows

@@ -14,7 +14,7 @@ import torch
 
 from domains.domain import Domain, Family
 from domains.episode import Pile, Shape, draw
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 from domains.labelled import sample_rows
 from learners import make, strategies, trainable
 from learners.base import Learner
@@ -53,9 +53,7 @@ class Recipe:
         longest = max(self.training.values(), key=lambda training: training.steps)
         shared = longest.shape is MARKET
         known = trainable(shared)
-        for name in names:
-            if name not in known:
-                raise UserError(f"no learner {name!r} for this family; there are: {', '.join(known)}")
+        check_known(names, known, "learner", " for this family")
         return replace(self, training={n: self.training.get(n, default_training(n, longest)) for n in names})
 
     def with_steps(self, steps: int | None) -> "Recipe":

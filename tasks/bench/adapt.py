@@ -9,7 +9,7 @@ import torch
 
 from domains.domain import Family
 from domains.episode import Pile, Shape
-from domains.errors import UserError
+from domains.errors import check_known
 from domains.labelled import Labelled
 from tasks.bench import adapt_models as models
 from tasks.bench.adapt_domains import TARGETS, Corpus, read, sources, targets
@@ -43,11 +43,8 @@ def adapt(settings: Settings, asked: Asked, say: Say = lambda line: None) -> lis
         UserError: a name is unknown, a file of the mirror is absent, or a domain is too small.
     """
     family = asked.family
-    if family not in TARGETS:
-        raise UserError(f"no benchmark of adaptation for family {family!r}; there are: {', '.join(TARGETS)}")
-    for kind in asked.pools:
-        if kind not in POOLS:
-            raise UserError(f"no pool {kind!r}; there are: {', '.join(POOLS)}")
+    check_known([family], TARGETS, "benchmark of adaptation for family")
+    check_known(asked.pools, POOLS, "pool")
     methods, draws = chosen(family, asked.methods), asked.draws or DRAWS
     corpora = targets(family, asked.domains)
     allowed = {corpus: sources(family, corpus, asked.sources) for corpus in corpora}

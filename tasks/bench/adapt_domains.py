@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from domains.catalogue import overlaps, source
 from domains.domain import Family
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 from domains.labelled import Labelled, labelled
 from domains.mirror import Stored, read_mirror
 from tasks.encoding import fetcher
@@ -87,9 +87,7 @@ def targets(family: Family, names: tuple[str, ...] = ()) -> tuple[Corpus, ...]:
         UserError: a name is unknown.
     """
     known = {corpus.name: corpus for corpus in TARGETS[family]}
-    for name in names:
-        if name not in known:
-            raise UserError(f"no target {name!r} in this benchmark; there are: {', '.join(known)}")
+    check_known(names, known, "target", " in this benchmark")
     return tuple(known[name] for name in names or known)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from domains.domain import Family
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 from learners import LAYERED_PROBE, plain_strategies, portfolio
 from learners.base import Learner
 from learners.bodies import Body, TransformerBody
@@ -72,8 +72,7 @@ def chosen(family: Family, names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name in ONLY and name not in here:
             raise UserError(f"method {name!r} is not for family {family} ({ONLY[name][1]}); leave it out")
-        if name not in here:
-            raise UserError(f"no method {name!r} in this benchmark; there are: {', '.join(here)}")
+        check_known([name], here, "method", " in this benchmark")
     return tuple(name for name in here if name in names or not names)
 
 

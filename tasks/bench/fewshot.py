@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from domains.episode import Episode, Pile, Shape, draw
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 from domains.fetch import Fetch
 from domains.vision.archives import ClassImages
 from domains.vision.miniimagenet import load_miniimagenet
@@ -260,9 +260,7 @@ def jobs(suite: str, asked: Asked) -> list[Job]:
         UserError: a method is unknown.
     """
     known = (*METHODS, *SUPERVISED)
-    for method in asked.methods:
-        if method not in known:
-            raise UserError(f"no method {method!r} in this benchmark; there are: {', '.join(known)}")
+    check_known(asked.methods, known, "method", " in this benchmark")
     side = asked.pixels or PIXELS[suite]
     return [
         Job(

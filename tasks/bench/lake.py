@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import t
 
 from domains.episode import Pile, Shape
-from domains.errors import UserError
+from domains.errors import check_known
 from domains.fetch import Fetch
 from domains.vision.archives import ClassImages
 from domains.vision.lake import RUNS, WAYS, Run, alphabet_of, draw_runs
@@ -48,9 +48,7 @@ def lake(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[R
     Raises:
         UserError: a method is unknown, or Omniglot is not to be had.
     """
-    for method in asked.methods:
-        if method not in METHODS:
-            raise UserError(f"no method {method!r} in this benchmark; there are: {', '.join(METHODS)}")
+    check_known(asked.methods, METHODS, "method", " in this benchmark")
     torch.set_num_threads(1)
     side, fetch = asked.pixels or SIDE, Fetch(settings.home_path / "downloads", settings.mirror)
     images = load_omniglot(fetch, side, [EVALUATION])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from domains.errors import UserError
+from domains.errors import check_known
 from domains.files import write_whole
 from domains.market import stocks
 from domains.market.panel import Panel
@@ -143,15 +143,11 @@ def check(asked: Asked) -> None:
 
 def _regimes(names: Sequence[str]) -> list[Window]:
     known = {regime.name: regime for regime in REGIMES}
-    for name in names:
-        if name not in known:
-            raise UserError(f"no regime {name!r} in this benchmark; there are: {', '.join(known)}")
+    check_known(names, known, "regime", " in this benchmark")
     return [known[name] for name in names or known]
 
 
 def _methods(names: Sequence[str]) -> list[str]:
     known = list(methods_of(STATE))
-    for name in names:
-        if name not in known:
-            raise UserError(f"no method {name!r} in this benchmark; there are: {', '.join(known)}")
+    check_known(names, known, "method", " in this benchmark")
     return list(names) or known

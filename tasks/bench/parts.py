@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 from domains.files import write_whole
 from tasks.bench.asked import Row
 from tasks.lineage import made_by
@@ -110,8 +110,7 @@ def bench_all(settings: Settings, names: Sequence[str], say: Callable[[str], Non
     Raises:
         UserError: there is no such part.
     """
-    if unknown := sorted(set(names) - PARTS.keys()):
-        raise UserError(f"no part {unknown[0]!r} of all benchmarks; there are: {', '.join(PARTS)}")
+    check_known(names, PARTS, "part", " of all benchmarks")
     folder = settings.home_path / "bench" / "results"
     folder.mkdir(parents=True, exist_ok=True)
     found = []

@@ -15,9 +15,9 @@ from learners.rl2_train import throughput
 from tasks.bench.asked import Asked, Row
 from tasks.bench.fewshot import stopwatch
 from tasks.bench.rl2_market import PROBLEM, bench_stocks
-from tasks.problems import Problem, empty, problems
+from tasks.decision_problems import Problem, empty, problems
+from tasks.decision_rivals import INDICES, rivals
 from tasks.progress import progress
-from tasks.rivals import INDICES, rivals
 from tasks.settings import Settings
 
 TRIALS = 1000

@@ -21,8 +21,8 @@ from learners.rl2 import RL2
 from learners.rl2_train import PPO, train
 from learners.time_metrics import block_interval
 from tasks.bench.asked import Asked, Row
+from tasks.decision_problems import untrained
 from tasks.encoding import fetcher
-from tasks.problems import untrained
 from tasks.progress import progress
 from tasks.settings import Settings
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from domains.errors import UserError
+from domains.errors import check_known
 from learners import metrics, plain_strategies, portfolio
 from learners.suggest import suggest
 from tasks.bench.adapt import TARGET_CLASS
@@ -51,11 +51,8 @@ def bench_suggest(settings: Settings, asked: Asked, say: Say = lambda line: None
     Raises:
         UserError: a name is unknown, a file of the mirror is absent, or a domain is too small.
     """
-    if asked.family not in TARGETS:
-        raise UserError(f"no benchmark of suggestions for family {asked.family!r}; there are: {', '.join(TARGETS)}")
-    for method in asked.methods:
-        if method not in LEARNERS:
-            raise UserError(f"no method {method!r} in this benchmark; there are: {', '.join(LEARNERS)}")
+    check_known([asked.family], TARGETS, "benchmark of suggestions for family")
+    check_known(asked.methods, LEARNERS, "method", " in this benchmark")
     learners, draws = asked.methods or LEARNERS, asked.draws or DRAWS
     corpora = targets(asked.family, asked.domains or DOMAINS.get(asked.family, ()))
     every = [read(settings, asked.family, corpus).sample(TARGET_CLASS, seed=settings.seed) for corpus in corpora]

@@ -11,9 +11,9 @@ from prefect.exceptions import FlowPauseTimeout
 from domains.errors import UserError
 from tasks import approval, approving, registry
 from tasks.approval import Verdict
-from tasks.decisions import as_decided, decision_on, last_decisions
 from tasks.registry import Registered
 from tasks.results import AdaptResult, Score
+from tasks.verdicts import as_decided, decision_on, last_decisions
 
 SCORES = {"acclimate": Score(accuracy=0.8, ci95=0.01, log_loss=0.5, ece=0.02)}
 RESULT = AdaptResult(

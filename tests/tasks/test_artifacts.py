@@ -12,9 +12,18 @@ from PIL import Image
 from rich.console import Console
 
 from tasks import artifacts
-from tasks.artifacts import ResultRow
+from tasks.reports import cells_of, result_table
+from tasks.results import AdaptResult, Score
 
-ROW = ResultRow("hpo", "text", 10, 0.662, 0.011, "logistic regression", 0.612, 3.21, "promoted")
+
+def result(domain="hpo", ours=0.662, ci95=0.011, best="logistic regression", baseline=0.612, decision="promoted"):
+    scores = {"acclimate": Score(accuracy=ours, ci95=ci95, log_loss=1, ece=0)}
+    scores[best] = Score(accuracy=baseline, ci95=0, log_loss=1, ece=0)
+    counts = {"k": 10, "draws": 10, "pool": 0, "test": 9, "seconds": {"adapt": 3.21}}
+    about = {"family": "text", "revision": "", "content_hash": "", "strategy": "", "decision": decision}
+    return AdaptResult(domain=domain, scores=scores, baselines=[best], **counts, **about)
+
+
 HOSTILE = "<script>alert(1)</script> | [click](javascript:x) ![x](http://spy) `code`\n# *big* & $x_1$ [red]"
 
 
@@ -37,16 +46,15 @@ def picture():
 
 
 def test_a_row_shows_accuracy_with_its_interval_the_best_baseline_and_the_gain():
-    assert ROW.gain == pytest.approx(0.05)
-    shown = " / ".join(ROW.cells().values())
+    shown = " / ".join(cells_of(result()).values())
     assert shown == "hpo / text / 10 / 66.2 ± 1.1 / 61.2 logistic regression / +5.0 / 3.21 / promoted"
     assert artifacts.with_interval(0.5, math.nan) == "50.0"
 
 
 def test_the_terminal_table_has_every_row_and_no_console_markup_from_data():
     out = StringIO()
-    rows = [ROW, ResultRow("[red]x", "text", 1, 0.5, math.nan, "nearest prototype", 0.6, 0.4, "refused")]
-    Console(file=out, width=120).print(artifacts.terminal_table(rows))
+    rows = [result(), result("[red]x", 0.5, None, "nearest prototype", 0.6, "refused")]
+    Console(file=out, width=120).print(result_table(rows))
     for shown in ("domain", "66.2 ± 1.1", "promoted", "[red]x", "-10.0", "refused"):
         assert shown in out.getvalue()
 

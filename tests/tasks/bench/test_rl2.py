@@ -10,11 +10,13 @@ from domains.decisions.bandit import Bandits
 from domains.errors import UserError
 from learners.bandits import UCB1
 from learners.policies import Policies
-from tasks import decision_steps, meta_train_steps, plot_decisions, problems, registry, rivals
+from tasks import decision_problems as problems
+from tasks import decision_rivals as rivals
+from tasks import decision_steps, meta_train_steps, plot_decisions, registry
 from tasks.bench import rl2 as bench_rl2
 from tasks.bench.asked import Asked
+from tasks.decision_problems import NAMES, empty, problem
 from tasks.decision_steps import one_trial
-from tasks.problems import NAMES, empty, problem
 from tasks.promotion import promote
 from tasks.smoke import policies_smoke_test
 

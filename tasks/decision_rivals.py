@@ -8,7 +8,7 @@ from domains.decisions.mdp import TabularMDPs
 from learners.bandits import UCB1, EpsilonGreedy, Gittins, Greedy, Thompson
 from learners.playing import Player, Uniform, play
 from learners.psrl import PSRL
-from tasks.problems import HORIZON, Problem
+from tasks.decision_problems import HORIZON, Problem
 
 TUNING = 2000  # trials
 BOUNDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # c of UCB1

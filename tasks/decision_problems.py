@@ -15,7 +15,7 @@ import torch
 from domains.decisions.bandit import Bandits
 from domains.decisions.mdp import TabularMDPs
 from domains.decisions.spaces import sizes
-from domains.errors import UserError
+from domains.errors import check_known
 from learners.rl2 import RL2
 from learners.rl2_train import PPO, Curve, train
 
@@ -130,8 +130,7 @@ def problem(name: str) -> Problem:
     Raises:
         UserError: there is none.
     """
-    if name not in NAMES:
-        raise UserError(f"no problem {name!r}; there are: {', '.join(NAMES)}")
+    check_known([name], NAMES, "problem")
     kind, *numbers = re.split(r"-[kn]", name)
     return {"bandit": bandit, "mdp": mdp}[kind](*map(int, numbers))
 
