@@ -49,7 +49,7 @@ def data_verify(as_json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
-    from tasks.data import verify
+    from tasks.data import difference, verify
 
     found = verify(settings().root_path)
     if as_json:
@@ -57,10 +57,7 @@ def data_verify(as_json: AsJson = False) -> None:
     elif found.ok:
         print(f"data/ is what data.dvc names: {found.actual}")
     if not found.ok:
-        what = ", ".join(found.changed or ("unknown which domain",))
-        raise UserError(
-            f"data/ is not what data.dvc names (differs: {what}); `acclimate data build --force` rebuilds it"
-        )
+        raise UserError(difference(found))
 
 
 Message = Annotated[str, typer.Option("--message", "-m", help="What changed, in a line.")]

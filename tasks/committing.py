@@ -13,7 +13,7 @@ from domains.words import some
 from tasks.data_diff import DataDiff, compare
 from tasks.dvc_access import dvc, locked
 from tasks.folder import keep, read_folder, writers_lock
-from tasks.git import git
+from tasks.git import check_user, git
 from tasks.objects import listing
 from tasks.pointer import as_committed, commit_pointer, head
 from tasks.progress import progress
@@ -113,8 +113,7 @@ def check_ready(root: Path) -> tuple[str, ...]:
     for name, what in UNDER_WAY.items():
         if (root / git(root, "rev-parse", "--git-path", name).stdout.strip()).exists():
             raise UserError(f"a git {what} is under way: finish it, or git {what} --abort, then commit the data")
-    if git(root, "var", "GIT_AUTHOR_IDENT").returncode or git(root, "var", "GIT_COMMITTER_IDENT").returncode:
-        raise UserError("git does not know who you are: git config user.name NAME; git config user.email ADDRESS")
+    check_user(root)
     if git(root, "ls-files", "--", "data").stdout:
         raise UserError("git itself tracks files of data/: git rm -r --cached data, commit that, then commit the data")
     if git(root, "symbolic-ref", "--quiet", "HEAD").returncode:

@@ -115,6 +115,15 @@ def verify(root: Path) -> Verification:
     return Verification(False, committed.data_hash, found.data_hash, changed_names(expected, found.files))
 
 
+def difference(found: Verification) -> str:
+    """Return in a line what differs, and what to do."""
+    what = ", ".join(found.changed or ()) or "unknown which domain"
+    return (
+        f"data/ is not what data.dvc names (differs: {what}): `acclimate data build --force` builds the built-in "
+        "domains again, `dvc checkout` brings back the others; `acclimate data commit` versions your changes"
+    )
+
+
 def _materialise(files: Listing, kept: dict[str, Path], target: Path) -> None:
     """Make a snapshot folder, whole or not at all, by hard links where the file system has them."""
     try:

@@ -34,3 +34,11 @@ def git(
         return subprocess.CompletedProcess(command, 1, "", f"no answer within {seconds:g} s")
     except FileNotFoundError:
         raise UserError("git is not installed: install it, data revisions are git commits") from None
+
+
+def check_user(folder: Path) -> None:
+    """Raise UserError where git would not know whose commit it is."""
+    if any(git(folder, "var", name).returncode for name in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT")):
+        raise UserError(
+            "git does not know who you are: git config --global user.name NAME; git config --global user.email ADDRESS"
+        )

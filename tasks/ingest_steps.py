@@ -9,7 +9,7 @@ from domains import catalogue
 from domains.build import build
 from domains.errors import UserError
 from tasks import reports
-from tasks.data import Verification, data_revision, verify
+from tasks.data import Verification, data_revision, difference, verify
 from tasks.encoding import fetcher
 from tasks.folder import writers_lock
 from tasks.progress import progress
@@ -56,11 +56,7 @@ def verify_data() -> Verification:
     """
     found = verify(settings().root_path)
     if not found.ok:
-        what = ", ".join(found.changed or ()) or "unknown which domain"
-        raise UserError(
-            f"data/ is not what data.dvc names (differs: {what}): `acclimate data build --force` builds the built-in "
-            "domains again; to keep your changes, version them with `acclimate data commit`"
-        )
+        raise UserError(difference(found))
     return found
 
 

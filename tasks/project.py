@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from domains.errors import UserError
-from tasks.git import git
+from tasks.git import check_user, git
 from tasks.pointer import IGNORE, POINTER, patiently
 
 CODE = Path(__file__).resolve().parents[1]
@@ -30,7 +30,7 @@ def init(folder: Path) -> tuple[str, ...]:
     """
     check_free(folder)
     known = _inside_repository(folder)
-    check_user(folder)
+    check_user(_nearest(folder))
     texts = _missing(folder)
     if known:
         check_ignore_file(folder)
@@ -58,15 +58,6 @@ def check_free(folder: Path) -> None:
     deployments = folder / DEPLOYMENTS
     if deployments.exists() and deployments.read_bytes() != shipped(DEPLOYMENTS).encode():
         raise UserError(f"{folder.resolve()} has a {DEPLOYMENTS} of its own: choose a new folder")
-
-
-def check_user(folder: Path) -> None:
-    """Raise UserError where git would not know whose commit it is."""
-    there = _nearest(folder)
-    if any(git(there, "var", name).returncode for name in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT")):
-        raise UserError(
-            "git does not know who you are: git config --global user.name NAME; git config --global user.email ADDRESS"
-        )
 
 
 def check_ignore_file(folder: Path) -> None:

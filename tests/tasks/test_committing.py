@@ -156,7 +156,7 @@ def tracked(checkout):
         (empty_data, "data is empty: acclimate data build"),
         (merge, "a git merge is under way: finish it, or git merge --abort"),
         (rebase, "a git rebase is under way: finish it, or git rebase --abort"),
-        (no_user, "git does not know who you are: git config user.name"),
+        (no_user, "git does not know who you are: git config --global user.name"),
         (no_dvc, "has no .dvc folder: run dvc init"),
         (faulty, "zoo: not a domain folder"),
         (hook, "git commit failed, so that nothing is committed: the hook says no"),
