@@ -32,7 +32,7 @@ class Learner(nn.Module):
 
     name = "learner"
     meta_trained = True  # False for the plain baselines, which have nothing to learn from other domains
-    together = 1
+    progress, together = 0.0, 1
     scaled_loss = False  # True: the meta-loss is that at the temperature which suits an episode, as a later fit will be
     reads_names = False  # True: ``adapt`` takes ``names_x`` too, the features of the labels' names
 
@@ -41,7 +41,6 @@ class Learner(nn.Module):
         self.body = Features(body) if isinstance(body, int) else body
         self.dim, self.ways, self.shape = self.body.dim, ways, self.body.shape
         self.raw = not isinstance(self.body, Features)
-        self.progress = 0.0
         size = 1 if self.raw else self.dim
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
