@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 
 from domains.episode import Episode, Pile, Shape, draw
 from learners import checkpoint
@@ -90,14 +90,16 @@ def meta_train(
     optimiser: torch.optim.Optimizer = kind(learner.parameters(), lr=training.rate)
     device = next(learner.parameters()).device
     rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
-    best = {name: value.clone() for name, value in learner.state_dict().items()}
+    run = checkpoint.Run(learner, optimiser, generator)
     history, done, losses = History(), 0, []
-    if path is not None and (found := checkpoint.load(path)):
-        history, done = _restore(found, learner, optimiser, generator, best)
+    if found := run.restore(path):
+        best, about = found
+        history, done = History(**about["history"]), int(about["step"])
         progress(done)
-    if done == 0:
+    else:
         _settle(learner, piles, training)
         _validate(learner, held_out, history, 0, math.nan)
+        best = {name: value.clone() for name, value in learner.state_dict().items()}
     for step in range(done, training.steps):
         learner.progress = step / training.steps
         for group in optimiser.param_groups:
@@ -122,7 +124,7 @@ def meta_train(
             if history.validation_loss[-1] <= min(history.validation_loss):
                 best = {name: value.clone() for name, value in learner.state_dict().items()}
             if path is not None and rank == 0:
-                _keep(path, learner, optimiser, generator, best, history, step + 1)
+                run.keep(path, best, {"step": step + 1, "history": asdict(history)})
     learner.load_state_dict(best)
     learner.eval()
     return history
@@ -172,34 +174,3 @@ def _validate(learner: Learner, episodes: list[Episode], history: History, step:
     history.validation_loss.append(sum(losses) / len(losses))
     right = [(z.argmax(1) == y).float().mean().item() for z, y in every]
     history.validation_accuracy.append(sum(right) / len(right))
-
-
-def _keep(
-    path: Path,
-    learner: Learner,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    best: dict[str, Tensor],
-    history: History,
-    step: int,
-) -> None:
-    tensors = {f"now.{name}": value for name, value in learner.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    tensors |= checkpoint.optimiser_tensors(optimiser)
-    tensors["generator"] = generator.get_state()
-    checkpoint.save(path, tensors, {"step": step, "history": asdict(history)})
-
-
-def _restore(
-    found: tuple[dict[str, Tensor], dict[str, object]],
-    learner: Learner,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    best: dict[str, Tensor],
-) -> tuple[History, int]:
-    tensors, about = found
-    learner.load_state_dict({name[4:]: value for name, value in tensors.items() if name.startswith("now.")})
-    best.update({name[5:]: value for name, value in tensors.items() if name.startswith("best.")})
-    checkpoint.restore_optimiser(optimiser, tensors)
-    generator.set_state(tensors["generator"])
-    return History(**about["history"]), int(about["step"])  # type: ignore[arg-type, call-overload]

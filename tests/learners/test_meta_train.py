@@ -10,6 +10,7 @@ import torch
 
 from domains.episode import Pile, Shape, draw
 from learners import checkpoint, make, trainable
+from learners.bodies import Conv4
 from learners.meta_train import Diverged, Training, meta_train
 
 DIM = 8
@@ -141,6 +142,13 @@ def test_the_best_parameters_are_kept_though_later_ones_are_worse():
     assert best < history.validation_loss[-1]
     again = train(learner, training=replace(training, steps=0))
     assert again.validation_loss == [best]
+
+
+def test_where_no_step_was_better_the_start_is_kept_with_the_statistics_it_was_measured_with():
+    pile = Pile("a", torch.rand(60, 1, 16, 16, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4)
+    learner = make("protonet", Conv4(1, 16, 4, statistics="source"))
+    meta_train(learner, [pile], [pile], replace(TRAINING, steps=0))
+    assert not any(torch.equal(norm.variance, torch.ones(4)) for norm in learner.body.norms)
 
 
 def test_a_meta_loss_that_is_no_number_raises_diverged_with_step_and_learning_rate(tmp_path):
