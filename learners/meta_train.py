@@ -82,14 +82,16 @@ def meta_train(
         progress: called with the number of meta-updates done since its last call.
 
     Raises:
+        ValueError: episodes can have more classes than the learner, or there are fewer in a batch than processes.
         Diverged: the loss or its gradient is not finite.
     """
+    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    _check(learner, [*piles, *validation], training, processes)
     generator = torch.Generator().manual_seed(training.seed)
     held_out = _episodes(validation, training)
     kind = torch.optim.Adam if training.optimiser == "adam" else torch.optim.SGD
     optimiser: torch.optim.Optimizer = kind(learner.parameters(), lr=training.rate)
     device = next(learner.parameters()).device
-    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     run = checkpoint.Run(learner, optimiser, generator)
     history, done, losses = History(), 0, []
     if found := run.restore(path):
@@ -128,6 +130,18 @@ def meta_train(
     learner.load_state_dict(best)
     learner.eval()
     return history
+
+
+def _check(learner: Learner, piles: Sequence[Pile], training: Training, processes: int) -> None:
+    if training.batch < processes:
+        raise ValueError(f"a batch of {training.batch} episodes is too few for {processes} processes; enlarge it")
+    for pile in piles:
+        most = min(training.shape.ways[1], len(pile.sizes[0]))
+        if learner.ways is not None and not pile.shared and most > learner.ways:
+            raise ValueError(
+                f"domain {pile.name}: episodes of up to {most} classes, {learner.name} was made for {learner.ways}; "
+                f"take Shape(ways=({learner.ways}, {learner.ways})) or more ways"
+            )
 
 
 def _settle(learner: Learner, piles: Sequence[Pile], training: Training) -> None:
