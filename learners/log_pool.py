@@ -89,7 +89,7 @@ class LogPool(Learner):
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         """Return a classifier of the experts' log-probabilities; see ``Learner.adapt``. The pool is not used."""
-        check_support(support_x, support_y, self.shape, self.labels)
+        check_support(support_x, support_y, self.shape, self.labels, pool_x)
         return self.at(self.solve(support_x, support_y))
 
     def at(self, theta: Tensor) -> Classifier:

@@ -141,7 +141,7 @@ class Reference(Learner):
         self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None, names_x: Tensor | None = None
     ) -> Classifier:
         """Return a classifier; see ``Learner.adapt``. ``names_x``: [N, D] features of the labels' names, or None."""
-        check_support(support_x, support_y, self.dim)
+        check_support(support_x, support_y, self.dim, pool=pool_x)
         pool = pool_x if pool_x is not None and len(pool_x) else None
         start, space, head = self.solve(support_x, support_y, pool, names_x)
         return Classifier(start.layers(space, head))

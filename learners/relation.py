@@ -59,7 +59,7 @@ class RelationNet(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
         mean, scale = self.scaling(support_x, pool_x)
         constant = self.compared(self.body((support_x - mean) / scale), support_y, ways)
         seen, hidden = one_hot(support_y, ways).any(0), len(self.inner_bias)

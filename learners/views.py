@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from domains.episode import Episode
-from learners.base import Learner
+from learners.base import Learner, check_support
 from learners.classifier import Classifier, Columns
 
 
@@ -22,7 +22,7 @@ class View(Learner):
 
     learner: Learner
     name, meta_trained, scaled_loss = of_learner("name"), of_learner("meta_trained"), of_learner("scaled_loss")
-    progress, together = of_learner("progress"), of_learner("together")
+    progress, together, regression = of_learner("progress"), of_learner("together"), of_learner("regression")
 
 
 class LastLayer(View):
@@ -87,6 +87,7 @@ class EveryLayer(View):
         return self.learner.backward([self.seen(episode) for episode in episodes])
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+        check_support(support_x, support_y, self.shape, self.ways, pool_x, self.regression)  # before they are mixed
         scale = self.own_scale(support_x, pool_x)
         pool = None if pool_x is None else unit(scale, pool_x)
         classifier = self.learner.adapt(unit(scale, support_x), support_y, pool)

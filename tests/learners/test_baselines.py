@@ -13,6 +13,7 @@ from learners.base import Learner, check_support
 from learners.logistic import Logistic
 from learners.prototype import NearestPrototype
 from learners.scratch import Scratch
+from learners.views import EveryLayer
 
 EVERY = sorted({*BASELINES, *PLAIN_STRATEGIES, *META, *OWN_LABELS, Finetune}, key=lambda kind: kind.name)
 #: Black boxes: before meta-training they know nothing.
@@ -160,6 +161,32 @@ WRONG = {
 def test_a_support_that_cannot_be_adapted_to_is_refused_with_the_value_and_the_limit(kind, x, y, message):
     with pytest.raises(ValueError, match=message):
         kind(3).adapt(x, y)
+
+
+POOLS = {
+    "nan": (NAN, "pool row 2 has a feature that is not finite"),
+    "dimensions": (torch.randn(4, 5), r"pool examples are \[5\], those of the support \[3\]"),
+    "one example": (X[0], r"pool examples are \[\], those of the support \[3\]"),
+}
+
+
+@pytest.mark.parametrize(("pool", "message"), POOLS.values(), ids=POOLS.keys())
+@pytest.mark.parametrize("kind", [k for k in EVERY if k.name != "whitened"], ids=lambda kind: kind.name)  # reads none
+def test_a_pool_that_cannot_be_read_is_refused(kind, pool, message):
+    with pytest.raises(ValueError, match=message):
+        kind(3).adapt(X, Y, pool)
+    with pytest.raises(ValueError, match=message):
+        EveryLayer(kind(3)).adapt(X, Y, pool)
+
+
+@each_learner
+def test_numbers_are_targets_of_a_regression_or_refused(kind):
+    learner, targets = kind(3), torch.randn(4, 1)
+    if learner.regression:
+        assert learner.adapt(X, targets).logits(X).shape == (4, 1)
+    else:
+        with pytest.raises(ValueError, match="labels are float32, this learner tells classes apart; ridge and maml"):
+            learner.adapt(X, targets)
 
 
 def test_shared_labels_may_be_missing_but_not_outside_their_range():
