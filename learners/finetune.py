@@ -115,7 +115,7 @@ class Finetune(Learner):
         mean, scale = self.scaling(support_x, pool_x)
         x = (support_x - mean) / scale
         draw = torch.Generator().manual_seed(self.seed)
-        weight = torch.zeros(ways, self.width).to(x)
+        weight = x.new_zeros(ways, self.width)
         if self.cosine:  # 0 has no direction
             weight = (torch.randn(ways, self.width, generator=draw) * self.width**-0.5).to(x)
         head = [weight.requires_grad_(), torch.zeros_like(weight[:, 0]).requires_grad_()]

@@ -37,6 +37,8 @@ class LogPool(Learner):
 
     def __init__(self, dim: int, ways: int) -> None:
         super().__init__(dim, ways)
+        if dim % ways:
+            raise ValueError(f"{dim} log-probabilities are not those of experts with {ways} labels each")
         self.experts, self.labels = dim // ways, ways
         self.weights = nn.Parameter(torch.full((self.experts,), 1 / self.experts))
         self.log_precision = nn.Parameter(torch.full((ways,), STRENGTH).log())  # of the weights, then of B's rows
@@ -94,7 +96,8 @@ class LogPool(Learner):
 
     def at(self, theta: Tensor) -> Classifier:
         """Return the classifier of theta [E + N - 1]; of ``start``: the pool that is not adapted."""
-        weight = torch.kron(theta[: self.experts][None], torch.eye(self.labels, dtype=theta.dtype))
+        one = torch.eye(self.labels, dtype=theta.dtype, device=theta.device)
+        weight = torch.kron(theta[: self.experts][None], one)
         return Classifier((Affine(weight.detach(), (theta[self.experts :] @ self.basis.to(theta.dtype)).detach()),))
 
 

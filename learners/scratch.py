@@ -30,9 +30,9 @@ class Scratch(Learner):
         mean, scale = support_x.mean(0), support_x.std(0).clamp_min(1e-6)
         x = (support_x - mean) / scale
         draw = torch.Generator().manual_seed(self.seed)
-        w1 = (torch.randn(self.hidden, x.shape[1], generator=draw) * (2 / x.shape[1]) ** 0.5).requires_grad_()
-        w2 = (torch.randn(ways, self.hidden, generator=draw) * self.hidden**-0.5).requires_grad_()
-        b1, b2 = torch.zeros(self.hidden, requires_grad=True), torch.zeros(ways, requires_grad=True)
+        w1 = (torch.randn(self.hidden, x.shape[1], generator=draw) * (2 / x.shape[1]) ** 0.5).to(x).requires_grad_()
+        w2 = (torch.randn(ways, self.hidden, generator=draw) * self.hidden**-0.5).to(x).requires_grad_()
+        b1, b2 = x.new_zeros(self.hidden).requires_grad_(), x.new_zeros(ways).requires_grad_()
         optimiser = torch.optim.AdamW([w1, b1, w2, b2], lr=self.rate, weight_decay=self.decay)
         for _ in range(self.steps):
             optimiser.zero_grad()
