@@ -62,13 +62,15 @@ def make(name: str, body: int | Body, ways: int | None = None, last: int | None 
             ``EveryLayer``.
 
     Raises:
-        ValueError: no learner has that name.
+        ValueError: no learner has that name, or it reads features alone and is given a body.
     """
     own: tuple[type[Learner], ...] = OWN_LABELS if ways is None else SHARED_LABELS
     every: tuple[type[Learner], ...] = (*BASELINES, *PLAIN_STRATEGIES, Finetune, *META, *own)
     kinds = {kind.name: kind for kind in every}
     if name not in kinds:
         raise ValueError(f"no learner {name!r}; there are: {', '.join(kinds)}")
+    if isinstance(body, Body) and kinds[name] in (*PLAIN_STRATEGIES, *own):
+        raise ValueError(f"{name} reads the vectors of a frozen encoder: give their length, not {body.name}")
     if last is None or isinstance(body, Body):
         return kinds[name](body, ways)
     if kinds[name] in BASELINES:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learners.base import one_hot
 from learners.bodies import Body
 from learners.maml import MAML
+from learners.network import errors
 
 
 class ANIL(MAML):
@@ -54,11 +54,7 @@ def descend_head(
 ) -> tuple[Tensor, Tensor]:
     """Return W_T [N, d] and b_T [N] after gradient descent on vectors f [S, d] and labels [S] or targets [S, N]."""
     for step in rates:
-        outputs = F.linear(f, w, b)
-        if y.is_floating_point():
-            error = 2 * (outputs - y) / outputs.numel()
-        else:
-            error = (F.softmax(outputs, dim=-1) - one_hot(y, len(b), f.dtype)) / len(y)
+        error = errors(F.linear(f, w, b), y)
         by_w, by_b = error.T @ f, error.sum(0)
         if first_order:
             by_w, by_b = by_w.detach(), by_b.detach()

@@ -173,7 +173,7 @@ class Space:
         if self.basis.shape[0] == self.basis.shape[1]:
             return self.basis * self.weights
         inside = (self.basis * (self.weights - self.beyond)) @ self.basis.T
-        return self.beyond * torch.eye(size, dtype=dtype) + inside
+        return self.beyond * torch.eye(size, dtype=dtype, device=inside.device) + inside
 
 
 @torch.no_grad()

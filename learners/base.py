@@ -32,8 +32,9 @@ class Learner(nn.Module):
 
     name = "learner"
     meta_trained = True  # False for the plain baselines, which have nothing to learn from other domains
-    together = 1
+    progress, together = 0.0, 1
     scaled_loss = False  # True: the meta-loss is that at the temperature which suits an episode, as a later fit will be
+    regression = False  # True: a support may have numbers [S, N] in place of labels
     reads_names = False  # True: ``adapt`` takes ``names_x`` too, the features of the labels' names
 
     def __init__(self, body: int | Body, ways: int | None = None) -> None:
@@ -41,7 +42,6 @@ class Learner(nn.Module):
         self.body = Features(body) if isinstance(body, int) else body
         self.dim, self.ways, self.shape = self.body.dim, ways, self.body.shape
         self.raw = not isinstance(self.body, Features)
-        self.progress = 0.0
         size = 1 if self.raw else self.dim
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
@@ -136,14 +136,24 @@ def groups(episodes: Sequence[Episode], together: int) -> list[list[Episode]]:
     return found
 
 
-def check_support(x: Tensor, y: Tensor, shape: int | Sequence[int] | None = None, ways: int | None = None) -> int:
-    """Return the number of classes N of a support set, or say what is wrong with it.
+def check_support(
+    x: Tensor,
+    y: Tensor,
+    shape: int | Sequence[int] | None = None,
+    ways: int | None = None,
+    pool: Tensor | None = None,
+    regression: bool = False,
+) -> int:
+    """Return the number of classes N of a support set, or say what is wrong with it or its pool.
 
-    With shared labels (``ways`` given) a support need not have them all.
+    With shared labels (``ways`` given) a support need not have them all; for a regression labels may be numbers [S, N].
 
     Raises:
         ValueError: shapes do not fit, features are not finite or constant, labels are not exactly 0..N-1, or N < 2.
     """
+    if y.is_floating_point() and not regression:
+        kind = str(y.dtype).removeprefix("torch.")
+        raise ValueError(f"labels are {kind}, this learner tells classes apart; ridge and maml take numbers as targets")
     wanted = x.shape[1:2] if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     if x.ndim != 1 + len(wanted) or y.ndim != 1 + y.is_floating_point() or len(x) != len(y):
         what = "features [S, D]" if len(wanted) == 1 else f"examples {['S', *wanted]}"
@@ -152,9 +162,11 @@ def check_support(x: Tensor, y: Tensor, shape: int | Sequence[int] | None = None
         raise ValueError(f"features have {x.shape[1]} dimensions, the learner was made for {wanted[0]}")
     if x.shape[1:] != wanted:
         raise ValueError(f"examples are {list(x.shape[1:])}, the learner was made for {list(wanted)}")
-    if not torch.isfinite(x).all():
-        row = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"support row {row} has a feature that is not finite")
+    check_finite(x, "support")
+    if pool is not None and pool.shape[1:] != x.shape[1:]:
+        raise ValueError(f"pool examples are {list(pool.shape[1:])}, those of the support {list(x.shape[1:])}")
+    if pool is not None:
+        check_finite(pool, "pool")
     if y.is_floating_point():  # targets of a regression
         return ways or 1
     classes = y.unique()
@@ -168,6 +180,13 @@ def check_support(x: Tensor, y: Tensor, shape: int | Sequence[int] | None = None
     if len(classes) > 1 and torch.equal(x, x[:1].expand_as(x)):
         raise ValueError(f"all {len(x)} support examples are the same, so nothing tells {len(classes)} classes apart")
     return ways or len(classes)
+
+
+def check_finite(x: Tensor, what: str) -> None:
+    """Raise a ValueError that names the first of examples [n, ...] with a number that is none."""
+    if not torch.isfinite(x).all():
+        row = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"{what} row {row} has a feature that is not finite")
 
 
 def one_hot(y: Tensor, ways: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -90,7 +90,7 @@ class CAML(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = self.check_ways(check_support(support_x, support_y, self.shape, self.ways))
+        ways = self.check_ways(check_support(support_x, support_y, self.shape, self.ways, pool_x))
         mean, scale = self.scaling(support_x, pool_x)
         tokens = self.tokens(self.embed(support_x, mean, scale), support_y, ways, 0)
         context = Context(**{**self.context.config, "support": len(tokens), "ways": ways})

@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
@@ -56,6 +58,33 @@ def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> No
             _, i, key = name.split(".")
             state.setdefault(int(i), {})[key] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run goes on from, beside its best parameters and a description."""
+
+    network: nn.Module
+    optimiser: Optimizer
+    generator: torch.Generator
+
+    def keep(self, path: Path, best: Mapping[str, Tensor], about: dict[str, Any]) -> None:
+        """Write the run as it is now; see ``save``."""
+        tensors = {f"now.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in best.items()}
+        tensors |= optimiser_tensors(self.optimiser)
+        save(path, tensors | {"generator": self.generator.get_state()}, about)
+
+    def restore(self, path: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Go back to the newest checkpoint and return its best parameters and description; None: there is none."""
+        found = None if path is None else load(path)
+        if found is None:
+            return None
+        tensors, about = found
+        self.network.load_state_dict({k.removeprefix("now."): v for k, v in tensors.items() if k.startswith("now.")})
+        restore_optimiser(self.optimiser, tensors)
+        self.generator.set_state(tensors["generator"])
+        return {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}, about
 
 
 def _digest(tensors: dict[str, Tensor], words: str) -> str:

@@ -112,7 +112,7 @@ class CNAPs(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
         mean, scale = self.scaling(support_x, pool_x)
         support = (support_x - mean) / scale
         films = self.films(support)

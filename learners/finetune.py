@@ -35,7 +35,7 @@ class Finetune(Learner):
         cosine: "Baseline++": logits are s cos(w_c, f(x)), s = 10, in both phases; else "Baseline": affine.
     """
 
-    name = "finetune"
+    name, regression = "finetune", True
     hidden, seed = 64, 0
 
     def __init__(
@@ -111,11 +111,11 @@ class Finetune(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x, self.regression)
         mean, scale = self.scaling(support_x, pool_x)
         x = (support_x - mean) / scale
         draw = torch.Generator().manual_seed(self.seed)
-        weight = torch.zeros(ways, self.width).to(x)
+        weight = x.new_zeros(ways, self.width)
         if self.cosine:  # 0 has no direction
             weight = (torch.randn(ways, self.width, generator=draw) * self.width**-0.5).to(x)
         head = [weight.requires_grad_(), torch.zeros_like(weight[:, 0]).requires_grad_()]

@@ -38,7 +38,7 @@ class KNN(Learner):
     k = 5
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.dim)
+        ways = check_support(support_x, support_y, self.dim, pool=pool_x)
         support = F.normalize(support_x, dim=-1)
         compare = Affine(support, support.new_zeros(len(support)))
         label = Affine(one_hot(support_y, ways, support.dtype).T, support.new_zeros(ways))

@@ -121,7 +121,7 @@ class LEO(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
         mean, scale = self.scaling(support_x, pool_x)
         support = self.embed(support_x, mean, scale)
         w, bias, _ = self.head(self.codes(support, support_y, ways)[0], support, support_y)

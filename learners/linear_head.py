@@ -46,7 +46,7 @@ class LinearHead(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x, self.regression)
         mean, scale = self.scaling(support_x, pool_x)
         weight, bias = self.head(self.embed(support_x, mean, scale), support_y, ways)
         if self.raw:

@@ -37,6 +37,8 @@ class LogPool(Learner):
 
     def __init__(self, dim: int, ways: int) -> None:
         super().__init__(dim, ways)
+        if dim % ways:
+            raise ValueError(f"{dim} log-probabilities are not those of experts with {ways} labels each")
         self.experts, self.labels = dim // ways, ways
         self.weights = nn.Parameter(torch.full((self.experts,), 1 / self.experts))
         self.log_precision = nn.Parameter(torch.full((ways,), STRENGTH).log())  # of the weights, then of B's rows
@@ -89,12 +91,13 @@ class LogPool(Learner):
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         """Return a classifier of the experts' log-probabilities; see ``Learner.adapt``. The pool is not used."""
-        check_support(support_x, support_y, self.shape, self.labels)
+        check_support(support_x, support_y, self.shape, self.labels, pool_x)
         return self.at(self.solve(support_x, support_y))
 
     def at(self, theta: Tensor) -> Classifier:
         """Return the classifier of theta [E + N - 1]; of ``start``: the pool that is not adapted."""
-        weight = torch.kron(theta[: self.experts][None], torch.eye(self.labels, dtype=theta.dtype))
+        one = torch.eye(self.labels, dtype=theta.dtype, device=theta.device)
+        weight = torch.kron(theta[: self.experts][None], one)
         return Classifier((Affine(weight.detach(), (theta[self.experts :] @ self.basis.to(theta.dtype)).detach()),))
 
 

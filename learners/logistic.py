@@ -22,7 +22,7 @@ class Logistic(Learner):
     C = 1.0
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.dim)
+        ways = check_support(support_x, support_y, self.dim, pool=pool_x)
         mean, scale = support_x.mean(0), support_x.std(0).norm() / support_x.shape[1] ** 0.5 + 1e-12
         x = ((support_x - mean) / scale).double()
         basis, inside = torch.linalg.qr(x.T)  # the solution lies in the span of the examples (representer theorem)

@@ -82,7 +82,7 @@ class LSTMLearner(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
         mean, scale = self.scaling(support_x, pool_x)
         weight, bias = self.solve(self.body((support_x - mean) / scale), support_y, ways)
         if self.raw:

@@ -32,7 +32,7 @@ class MAML(Learner):
     """
 
     name = "maml"
-    hidden, first_order = 64, False
+    hidden, first_order, regression = 64, False, True
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class MAML(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x, self.regression)
         mean, scale = self.scaling(support_x, pool_x)
         with torch.enable_grad():
             now = self.solve((support_x - mean) / scale, support_y, ways, self.test_steps)

@@ -58,7 +58,7 @@ class MatchingNet(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
         mean, scale = self.scaling(support_x, pool_x)
         support = self.embed(support_x, mean, scale)
         label = one_hot(support_y, ways, support.dtype).T

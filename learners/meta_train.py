@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 
 from domains.episode import Episode, Pile, Shape, draw
 from learners import checkpoint
@@ -82,22 +82,26 @@ def meta_train(
         progress: called with the number of meta-updates done since its last call.
 
     Raises:
+        ValueError: episodes can have more classes than the learner, or there are fewer in a batch than processes.
         Diverged: the loss or its gradient is not finite.
     """
+    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    _check(learner, [*piles, *validation], training, processes)
     generator = torch.Generator().manual_seed(training.seed)
     held_out = _episodes(validation, training)
     kind = torch.optim.Adam if training.optimiser == "adam" else torch.optim.SGD
     optimiser: torch.optim.Optimizer = kind(learner.parameters(), lr=training.rate)
     device = next(learner.parameters()).device
-    rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
-    best = {name: value.clone() for name, value in learner.state_dict().items()}
+    run = checkpoint.Run(learner, optimiser, generator)
     history, done, losses = History(), 0, []
-    if path is not None and (found := checkpoint.load(path)):
-        history, done = _restore(found, learner, optimiser, generator, best)
+    if found := run.restore(path):
+        best, about = found
+        history, done = History(**about["history"]), int(about["step"])
         progress(done)
-    if done == 0:
+    else:
         _settle(learner, piles, training)
         _validate(learner, held_out, history, 0, math.nan)
+        best = {name: value.clone() for name, value in learner.state_dict().items()}
     for step in range(done, training.steps):
         learner.progress = step / training.steps
         for group in optimiser.param_groups:
@@ -122,10 +126,22 @@ def meta_train(
             if history.validation_loss[-1] <= min(history.validation_loss):
                 best = {name: value.clone() for name, value in learner.state_dict().items()}
             if path is not None and rank == 0:
-                _keep(path, learner, optimiser, generator, best, history, step + 1)
+                run.keep(path, best, {"step": step + 1, "history": asdict(history)})
     learner.load_state_dict(best)
     learner.eval()
     return history
+
+
+def _check(learner: Learner, piles: Sequence[Pile], training: Training, processes: int) -> None:
+    if training.batch < processes:
+        raise ValueError(f"a batch of {training.batch} episodes is too few for {processes} processes; enlarge it")
+    for pile in piles:
+        most = min(training.shape.ways[1], len(pile.sizes[0]))
+        if learner.ways is not None and not pile.shared and most > learner.ways:
+            raise ValueError(
+                f"domain {pile.name}: episodes of up to {most} classes, {learner.name} was made for {learner.ways}; "
+                f"take Shape(ways=({learner.ways}, {learner.ways})) or more ways"
+            )
 
 
 def _settle(learner: Learner, piles: Sequence[Pile], training: Training) -> None:
@@ -172,34 +188,3 @@ def _validate(learner: Learner, episodes: list[Episode], history: History, step:
     history.validation_loss.append(sum(losses) / len(losses))
     right = [(z.argmax(1) == y).float().mean().item() for z, y in every]
     history.validation_accuracy.append(sum(right) / len(right))
-
-
-def _keep(
-    path: Path,
-    learner: Learner,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    best: dict[str, Tensor],
-    history: History,
-    step: int,
-) -> None:
-    tensors = {f"now.{name}": value for name, value in learner.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    tensors |= checkpoint.optimiser_tensors(optimiser)
-    tensors["generator"] = generator.get_state()
-    checkpoint.save(path, tensors, {"step": step, "history": asdict(history)})
-
-
-def _restore(
-    found: tuple[dict[str, Tensor], dict[str, object]],
-    learner: Learner,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    best: dict[str, Tensor],
-) -> tuple[History, int]:
-    tensors, about = found
-    learner.load_state_dict({name[4:]: value for name, value in tensors.items() if name.startswith("now.")})
-    best.update({name[5:]: value for name, value in tensors.items() if name.startswith("best.")})
-    checkpoint.restore_optimiser(optimiser, tensors)
-    generator.set_state(tensors["generator"])
-    return History(**about["history"]), int(about["step"])  # type: ignore[arg-type, call-overload]

@@ -29,12 +29,6 @@ def log_loss(p: ArrayLike, y: ArrayLike) -> float:
     return _mean(-np.log(np.clip(p[np.arange(len(y)), y], SMALLEST, 1.0))) if _usable(p) else float("nan")
 
 
-def brier(p: ArrayLike, y: ArrayLike) -> float:
-    """Return the mean of sum_k (p[i, k] - [y_i = k])^2, between 0 and 2 (Brier, 1950)."""
-    p, y = np.asarray(p, float), np.asarray(y)
-    return _mean(np.square(p - np.eye(p.shape[1])[y]).sum(axis=1)) if _usable(p) else float("nan")
-
-
 def ece(p: ArrayLike, y: ArrayLike, bins: int = 15) -> float:
     """Return the expected calibration error.
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from learners.base import one_hot
 from learners.bodies import Body
 from learners.bodies.norm import inside_vmap
 
@@ -69,6 +70,13 @@ class Network(nn.Module):
 def loss(outputs: Tensor, y: Tensor) -> Tensor:
     """Return the cross-entropy of labels [n], or the mean squared error of targets [n, N] that are not integers."""
     return F.mse_loss(outputs, y) if y.is_floating_point() else F.cross_entropy(outputs, y)
+
+
+def errors(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return the gradient [n, N] of ``loss`` by the outputs [n, N]."""
+    if y.is_floating_point():
+        return 2 * (outputs - y) / outputs.numel()
+    return (F.softmax(outputs, dim=-1) - one_hot(y, outputs.shape[1], outputs.dtype)) / len(y)
 
 
 def gradient(

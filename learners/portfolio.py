@@ -233,7 +233,8 @@ def adapt(
     classifier = learner.adapt(x, compact, pool, **hints).at(temperature)
     if len(seen) == labels:
         return classifier
-    rows = x.new_full((labels, len(seen)), 1 / len(seen)).index_copy(0, seen, torch.eye(len(seen), dtype=x.dtype))
+    own = torch.eye(len(seen), dtype=x.dtype, device=x.device)
+    rows = x.new_full((labels, len(seen)), 1 / len(seen)).index_copy(0, seen, own)
     bias = x.new_full((labels,), ABSENT * temperature).index_fill(0, seen, 0)
     return replace(classifier, layers=(*classifier.layers, Affine(rows, bias)))
 

@@ -15,7 +15,7 @@ class NearestPrototype(Learner):
     sharpness = 20.0  # cosine to logit, for probabilities
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.dim)
+        ways = check_support(support_x, support_y, self.dim, pool=pool_x)
         centre = prototypes(F.normalize(support_x, dim=-1), support_y, ways)
         weight = self.sharpness * F.normalize(centre, dim=-1)
         return Classifier(("normalise", Affine(weight, weight.new_zeros(ways))))

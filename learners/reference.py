@@ -65,7 +65,7 @@ class Reference(Learner):
 
     def solve(self, x: Tensor, y: Tensor, pool: Tensor | None, names: Tensor | None) -> tuple[Start, Space, Tensor]:
         """Return where it started, the last space, and the head [N, r] on its unit coordinates, times the sharpness."""
-        ways = int(y.max()) + 1
+        ways, names = int(y.max()) + 1, names if "initialise" in self.parts else None
         whole = Start.of(x, y, pool)
         told = None if names is None else agreement(whole.x, y, whole.turned(names))
         z = self.task(whole.x, y, whole.pool) if "represent" in self.parts else x.new_zeros(self.task.size)
@@ -76,7 +76,7 @@ class Reference(Learner):
         stages = [dict(zip(START, stage.exp(), strict=True)) for stage in numbers.T]
         start, labels, trust = whole.leading(), one_hot(y, ways, x.dtype), x.new_zeros(())
         x, axes = start.x, start.axes
-        if names is not None and told is not None and "initialise" in self.parts:
+        if names is not None and told is not None:
             trust = torch.sigmoid(self.gate[0] * (told - self.gate[1])) * (self.names + moves[-1]).exp()
             names = start.turned(names - names.mean(0))
         unlabelled = start.pool if "finetune" in self.parts else None
@@ -141,7 +141,7 @@ class Reference(Learner):
         self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None, names_x: Tensor | None = None
     ) -> Classifier:
         """Return a classifier; see ``Learner.adapt``. ``names_x``: [N, D] features of the labels' names, or None."""
-        check_support(support_x, support_y, self.dim)
+        check_support(support_x, support_y, self.dim, pool=pool_x)
         pool = pool_x if pool_x is not None and len(pool_x) else None
         start, space, head = self.solve(support_x, support_y, pool, names_x)
         return Classifier(start.layers(space, head))

@@ -18,7 +18,7 @@ class SharedReference(MAML):
     4. *Fine-tune*: the inner steps on the support.
     """
 
-    name = "reference"
+    name, regression = "reference", False
 
     def __init__(
         self,

@@ -44,10 +44,10 @@ class RelationNet(Learner):
         return F.linear(prototypes(support, y, ways), self.of_class, self.inner_bias)
 
     def relation(self, support: Tensor, y: Tensor, query: Tensor, ways: int) -> Tensor:
-        """Return g of every query [Q, D] and class, [Q, N]; far below zero for a shared label without an example."""
+        """Return g of every query [Q, D] and class, [Q, N]."""
         hidden = F.relu(F.linear(query, self.of_query)[:, None] + self.compared(support, y, ways))
-        g = F.linear(hidden, self.weight, self.bias)[..., 0]
-        return torch.where(one_hot(y, ways).any(0), g, ABSENT)
+        rows, below = with_absent(one_hot(y, ways, query.dtype).amax(0))
+        return F.linear(F.linear(hidden, self.weight, self.bias)[..., 0], rows, below)
 
     def meta_loss(self, episode: Episode) -> Tensor:
         mean, scale = self.scaling(episode.support_x, episode.pool_x)
@@ -59,15 +59,22 @@ class RelationNet(Learner):
 
     @torch.no_grad()
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
         mean, scale = self.scaling(support_x, pool_x)
         constant = self.compared(self.body((support_x - mean) / scale), support_y, ways)
-        seen, hidden = one_hot(support_y, ways).any(0), len(self.inner_bias)
+        hidden = len(self.inner_bias)
         project = self.of_query if self.raw else self.of_query / scale
         bias = project.new_zeros(hidden) if self.raw else -project @ mean
         # the hidden units once a class: [N H, H], then each class reads its own: [N, N H]
         unit = torch.eye(hidden, dtype=project.dtype, device=project.device)
-        read = torch.kron(torch.diag(seen.to(project.dtype)), self.weight)
+        rows, below = with_absent(one_hot(support_y, ways, project.dtype).amax(0))
         stack = Affine(unit.repeat(ways, 1), constant.flatten())
-        head = Affine(read, torch.where(seen, self.bias, ABSENT))
+        head = Affine(torch.kron(rows, self.weight), self.bias + below)
         return Classifier((*self.embedding(), Affine(project, bias), stack, "relu", head))
+
+
+def with_absent(seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the map [N, N] and [N] that gives a shared label without an example (0 in ``seen`` [N]) the others' mean
+    less ABSENT: below the largest of them, however low they all are."""
+    rows = torch.where(seen[:, None] > 0, torch.diag(seen), seen / seen.sum())
+    return rows, ABSENT * (1 - seen)

@@ -22,7 +22,7 @@ class Ridge(LinearHead):
     ``ways`` labels.
     """
 
-    name = "ridge"
+    name, regression = "ridge", True
 
     def __init__(self, body: int | Body, ways: int | None = None) -> None:
         super().__init__(body, ways)

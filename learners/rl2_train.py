@@ -88,13 +88,15 @@ def train(
     """
     generator = torch.Generator().manual_seed(how.seed)
     optimiser = torch.optim.Adam(policy.parameters(), lr=how.rate)
-    best = {name: value.clone() for name, value in policy.state_dict().items()}
+    run = checkpoint.Run(policy, optimiser, generator)
     curve, done, rewards = Curve(), 0, []
-    if path is not None and (found := checkpoint.load(path)):
-        curve, done = _restore(found, policy, optimiser, generator, best)
+    if found := run.restore(path):
+        best, about = found
+        curve, done = Curve(**about["curve"]), int(about["iteration"])
         progress(done)
-    if done == 0:
+    else:
         _validate(policy, validation, how, curve, 0, math.nan)
+        best = {name: value.clone() for name, value in policy.state_dict().items()}
     for iteration in range(done, how.iterations):
         for group in optimiser.param_groups:
             group["lr"] = how.rate * max(how.left(iteration), 0.1)
@@ -108,7 +110,7 @@ def train(
             if curve.validation_reward[-1] >= max(curve.validation_reward):
                 best = {name: value.clone() for name, value in policy.state_dict().items()}
             if path is not None:
-                _keep(path, policy, optimiser, generator, best, curve, iteration + 1)
+                run.keep(path, best, {"iteration": iteration + 1, "curve": asdict(curve)})
     policy.load_state_dict(best)
     return curve
 
@@ -178,34 +180,3 @@ def _validate(policy: RL2, validation: Any, how: PPO, curve: Curve, iteration: i
     curve.iteration.append(iteration)
     curve.reward.append(reward)
     curve.validation_reward.append(float(gained.sum(0).mean()))
-
-
-def _keep(
-    path: Path,
-    policy: RL2,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    best: dict[str, Tensor],
-    curve: Curve,
-    iteration: int,
-) -> None:
-    tensors = {f"now.{name}": value for name, value in policy.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    tensors |= checkpoint.optimiser_tensors(optimiser)
-    tensors["generator"] = generator.get_state()
-    checkpoint.save(path, tensors, {"iteration": iteration, "curve": asdict(curve)})
-
-
-def _restore(
-    found: tuple[dict[str, Tensor], dict[str, Any]],
-    policy: RL2,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    best: dict[str, Tensor],
-) -> tuple[Curve, int]:
-    tensors, about = found
-    policy.load_state_dict({name[4:]: value for name, value in tensors.items() if name.startswith("now.")})
-    best.update({name[5:]: value for name, value in tensors.items() if name.startswith("best.")})
-    checkpoint.restore_optimiser(optimiser, tensors)
-    generator.set_state(tensors["generator"])
-    return Curve(**about["curve"]), int(about["iteration"])

@@ -25,14 +25,14 @@ class Scratch(Learner):
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         if self.raw:
-            return self.train_body(support_x, support_y)
-        ways = check_support(support_x, support_y, self.dim)
+            return self.train_body(support_x, support_y, pool_x)
+        ways = check_support(support_x, support_y, self.dim, pool=pool_x)
         mean, scale = support_x.mean(0), support_x.std(0).clamp_min(1e-6)
         x = (support_x - mean) / scale
         draw = torch.Generator().manual_seed(self.seed)
-        w1 = (torch.randn(self.hidden, x.shape[1], generator=draw) * (2 / x.shape[1]) ** 0.5).requires_grad_()
-        w2 = (torch.randn(ways, self.hidden, generator=draw) * self.hidden**-0.5).requires_grad_()
-        b1, b2 = torch.zeros(self.hidden, requires_grad=True), torch.zeros(ways, requires_grad=True)
+        w1 = (torch.randn(self.hidden, x.shape[1], generator=draw) * (2 / x.shape[1]) ** 0.5).to(x).requires_grad_()
+        w2 = (torch.randn(ways, self.hidden, generator=draw) * self.hidden**-0.5).to(x).requires_grad_()
+        b1, b2 = x.new_zeros(self.hidden).requires_grad_(), x.new_zeros(ways).requires_grad_()
         optimiser = torch.optim.AdamW([w1, b1, w2, b2], lr=self.rate, weight_decay=self.decay)
         for _ in range(self.steps):
             optimiser.zero_grad()
@@ -43,9 +43,9 @@ class Scratch(Learner):
         first = Affine(w1.detach() / scale, b1.detach() - w1.detach() @ (mean / scale))
         return Classifier((first, "relu", Affine(w2.detach(), b2.detach())))
 
-    def train_body(self, x: Tensor, y: Tensor) -> Classifier:
+    def train_body(self, x: Tensor, y: Tensor, pool: Tensor | None = None) -> Classifier:
         """Return a classifier of raw examples [S, *shape] trained on these alone."""
-        ways = check_support(x, y, self.shape, self.ways)
+        ways = check_support(x, y, self.shape, self.ways, pool, regression=True)
         body = copy.deepcopy(self.body).train()
         draw = torch.Generator().manual_seed(self.seed)
         weight = (torch.randn(ways, self.dim, generator=draw) * self.dim**-0.5).to(x).requires_grad_()

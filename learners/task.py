@@ -133,7 +133,7 @@ def class_tokens(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
     mean = x.mean(0) if pool is None else torch.cat([x, pool]).mean(0)
     centres = F.normalize(prototypes(x, y, ways) - mean, dim=-1)
     cosine = centres @ centres.T
-    others = cosine - 2 * torch.eye(ways, dtype=x.dtype)
+    others = cosine - 2 * torch.eye(ways, dtype=x.dtype, device=x.device)
     within = prototypes((F.normalize(x - mean, dim=-1) * centres[y]).sum(1, keepdim=True), y, ways)[:, 0]
     mass = nearness = certainty = x.new_zeros(ways)
     if pool is not None:

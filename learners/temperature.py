@@ -14,7 +14,7 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: fl
         doubt: share of each label that is spread over all (label smoothing): of a few examples all may be right by
             chance, and of them alone the best temperature would be none.
     """
-    grid = torch.logspace(-1.3, 1.3, 61)
+    grid = torch.logspace(-1.3, 1.3, 61, device=logits[0].device)
     losses = torch.stack([_losses(z, target, grid, doubt) for z, target in zip(logits, y, strict=True)])
     return float(grid[losses.sum(0).argmin()])
 

@@ -45,7 +45,7 @@ class Tune(Learner):
 
     def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
         """Return a classifier of raw examples; see ``Learner.adapt``. The pool is not used."""
-        ways = check_support(support_x, support_y, self.shape, self.ways)
+        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
         body = copy.deepcopy(self.body).eval()
         draw = torch.Generator().manual_seed(self.seed)
         with torch.no_grad():

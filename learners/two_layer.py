@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learners.bodies import MLP
-from learners.network import Network, Parameters
+from learners.network import Network, Parameters, errors
 
 
 class TwoLayer(Network):
@@ -47,13 +47,12 @@ class TwoLayer(Network):
     ) -> dict[str, Tensor]:
         v, c = parameters["body.layers.0.weight"], parameters["body.layers.0.bias"]
         w, b = parameters["weight"], parameters["bias"]
-        target = (y[:, None] == torch.arange(len(b), device=y.device)).to(x.dtype)
         gram, fed = x @ x.T, F.linear(x, v, c)
         moved, shifted = torch.zeros_like(fed), torch.zeros_like(c)
         for step in rates:
             of_v, of_c = step["body.layers.0.weight"], step["body.layers.0.bias"]
             hidden = F.relu(fed)
-            error = (F.softmax(F.linear(hidden, w, b), dim=-1) - target) / len(y)
+            error = errors(F.linear(hidden, w, b), y)
             back = (error @ w) * (fed > 0)
             by_w, by_b = error.T @ hidden, error.sum(0)
             if first_order:

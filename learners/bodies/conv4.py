@@ -22,6 +22,9 @@ class Conv4(Body):
         pixels: a side; images are [n, channels, pixels, pixels].
         width: channels a block (64 in ProtoNet and on Omniglot, 32 in MAML on miniImageNet).
         statistics: of the normalisation, see ``BatchNorm``.
+
+    Raises:
+        ValueError: the image is too small to be halved by every block.
     """
 
     name = "conv4"
@@ -54,6 +57,8 @@ class Conv4(Body):
         side = pixels
         for _ in inputs:
             side = -(-side // 2) if strided else side // 2
+        if side == 0:
+            raise ValueError(f"images of {pixels} pixels a side cannot be halved 4 times; at least 16 are needed")
         self.dim = width if strided else width * side * side
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,11 +8,14 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
+from domains.episode import Episode
 from learners import BASELINES, META, OWN_LABELS, PLAIN_STRATEGIES, SHARED_LABELS, Finetune, make, trainable
 from learners.base import Learner, check_support
+from learners.bodies import Conv4
 from learners.logistic import Logistic
 from learners.prototype import NearestPrototype
 from learners.scratch import Scratch
+from learners.views import EveryLayer
 
 EVERY = sorted({*BASELINES, *PLAIN_STRATEGIES, *META, *OWN_LABELS, Finetune}, key=lambda kind: kind.name)
 #: Black boxes: before meta-training they know nothing.
@@ -129,6 +132,14 @@ def test_make_finds_every_learner_by_name_and_names_them_all_when_there_is_none(
         make("reptyle", 4)
 
 
+@pytest.mark.parametrize(
+    ("kind", "ways"), [(k, None) for k in (*PLAIN_STRATEGIES, *OWN_LABELS)] + [(k, 3) for k in SHARED_LABELS]
+)
+def test_learners_of_features_alone_refuse_a_body(kind, ways):
+    with pytest.raises(ValueError, match=f"{kind.name} reads the vectors .*: give their length, not conv4"):
+        make(kind.name, Conv4(), ways)
+
+
 def test_a_learner_that_has_nothing_to_learn_says_so():
     with pytest.raises(NotImplementedError, match="logistic learns nothing from other domains"):
         Logistic(3).meta_loss(None)
@@ -160,6 +171,42 @@ WRONG = {
 def test_a_support_that_cannot_be_adapted_to_is_refused_with_the_value_and_the_limit(kind, x, y, message):
     with pytest.raises(ValueError, match=message):
         kind(3).adapt(x, y)
+
+
+@pytest.mark.parametrize("kind", [k for k in EVERY if k.name not in ("scratch", "reptile")], ids=lambda kind: kind.name)
+def test_tensors_are_made_where_their_input_is(kind):
+    x, y, query_x, query_y = separable(3, dim=450)
+    learner = kind(450)
+    with torch.device("meta"):  # what is made without a device cannot meet what is on the CPU; those two draw there
+        assert torch.isfinite(learner.adapt(x, y, query_x).logits(query_x)).all()
+        if kind.name in trainable(shared=False):
+            assert len(learner.backward([Episode(x, y, query_x, query_y, query_x)])) == 1
+
+
+POOLS = {
+    "nan": (NAN, "pool row 2 has a feature that is not finite"),
+    "dimensions": (torch.randn(4, 5), r"pool examples are \[5\], those of the support \[3\]"),
+    "one example": (X[0], r"pool examples are \[\], those of the support \[3\]"),
+}
+
+
+@pytest.mark.parametrize(("pool", "message"), POOLS.values(), ids=POOLS.keys())
+@pytest.mark.parametrize("kind", [k for k in EVERY if k.name != "whitened"], ids=lambda kind: kind.name)  # reads none
+def test_a_pool_that_cannot_be_read_is_refused(kind, pool, message):
+    with pytest.raises(ValueError, match=message):
+        kind(3).adapt(X, Y, pool)
+    with pytest.raises(ValueError, match=message):
+        EveryLayer(kind(3)).adapt(X, Y, pool)
+
+
+@each_learner
+def test_numbers_are_targets_of_a_regression_or_refused(kind):
+    learner, targets = kind(3), torch.randn(4, 1)
+    if learner.regression:
+        assert learner.adapt(X, targets).logits(X).shape == (4, 1)
+    else:
+        with pytest.raises(ValueError, match="labels are float32, this learner tells classes apart; ridge and maml"):
+            learner.adapt(X, targets)
 
 
 def test_shared_labels_may_be_missing_but_not_outside_their_range():

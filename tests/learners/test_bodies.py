@@ -158,8 +158,10 @@ def test_second_order_maml_of_resnet12_is_the_same_in_a_loop_and_vmapped(statist
 
 
 def test_images_that_cannot_be_halved_four_times_are_refused():
-    with pytest.raises(ValueError, match="15 pixels"):
-        ResNet12(1, 15)
+    for small in (ResNet12, Conv4):
+        with pytest.raises(ValueError, match="15 pixels"):
+            small(1, 15)
+    assert Conv4(1, 15, strided=True).dim == 64  # whose blocks leave one pixel at the least
     with pytest.raises(ValueError, match="4 blocks"):
         ResNet12(widths=(4, 8))
 

@@ -331,6 +331,13 @@ def test_an_absent_label_changes_nothing_among_the_others(kind):
 
 
 @each_head
+def test_an_absent_label_is_never_preferred_however_far_a_query_is(kind):
+    task, learner = episode([3, 2]), new(kind, ways=3)
+    logits = learner.adapt(task.support_x, task.support_y).logits(1000 * task.query_x)
+    assert (logits.argmax(1) != 2).all()
+
+
+@each_head
 def test_classes_in_another_order_give_the_same_answers_in_that_order(kind):
     learner, task, order = new(kind), episode([2, 3, 4]), torch.tensor([2, 0, 1])
     one = learner.adapt(task.support_x, task.support_y).logits(task.query_x)

@@ -1,5 +1,6 @@
 """A pool of experts moves where past supports told what followed, and stays where they told nothing."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -96,6 +97,18 @@ def test_the_adapted_pool_is_a_classifier_that_can_be_saved(tmp_path):
     assert torch.equal(type(classifier).load(tmp_path).predict_proba(x), classifier.predict_proba(x))
     unmoved = learner.at(learner.start).predict_proba(x)
     assert torch.allclose(unmoved, F.softmax(x.view(-1, EXPERTS, WAYS).mean(1), 1), atol=1e-6)
+
+
+def test_log_probabilities_that_are_not_of_whole_experts_are_refused():
+    with pytest.raises(ValueError, match="10 log-probabilities are not those of experts with 3 labels each"):
+        LogPool(10, 3)
+
+
+def test_its_classifier_is_made_where_its_input_is():
+    x, y = opinions(12, 0)
+    learner = LogPool(EXPERTS * WAYS, WAYS)
+    with torch.device("meta"):  # what is made without a device cannot meet what is on the CPU
+        assert torch.isfinite(learner.adapt(x, y).logits(x)).all()
 
 
 def test_many_episodes_at_once_are_the_same_as_one_by_one():

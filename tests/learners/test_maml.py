@@ -12,7 +12,7 @@ from learners.bodies import MLP, Body, Conv4
 from learners.classifier import Classifier
 from learners.fomaml import FOMAML
 from learners.maml import MAML
-from learners.network import Network
+from learners.network import Network, loss
 from learners.reference_shared import SharedReference
 from learners.two_layer import TwoLayer
 
@@ -94,13 +94,16 @@ def closed_and_general(ways):
 
 @pytest.mark.parametrize("ways", [None, 4])
 @pytest.mark.parametrize("first_order", [False, True])
-def test_the_closed_form_and_its_derivatives_are_those_of_the_network(ways, first_order):
+@pytest.mark.parametrize("numbers", [False, True])
+def test_the_closed_form_and_its_derivatives_are_those_of_the_network(ways, first_order, numbers):
     task, found = episode([3, 1, 4, 2]), []
+    if numbers:
+        task = replace(task, support_y=normal(10, 4, seed=7), query_y=normal(12, 4, seed=8))
     for network in closed_and_general(ways):
         steps = rates(3)
         learned = [value.requires_grad_() for step in steps for value in step.values()]
         end = network.descend(network.start(4), task.support_x, task.support_y, steps, first_order)
-        value = F.cross_entropy(network.outputs(end, task.query_x), task.query_y)
+        value = loss(network.outputs(end, task.query_x), task.query_y)
         found.append([*(end[k] for k in sorted(end)), *torch.autograd.grad(value, [*network.parameters(), *learned])])
     for mine, theirs in zip(*found, strict=True):
         assert torch.allclose(mine, theirs, rtol=1e-9, atol=1e-12)

@@ -4,12 +4,14 @@ import math
 import os
 import signal
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from domains.episode import Pile, Shape, draw
 from learners import checkpoint, make, trainable
+from learners.bodies import Conv4
 from learners.meta_train import Diverged, Training, meta_train
 
 DIM = 8
@@ -141,6 +143,40 @@ def test_the_best_parameters_are_kept_though_later_ones_are_worse():
     assert best < history.validation_loss[-1]
     again = train(learner, training=replace(training, steps=0))
     assert again.validation_loss == [best]
+
+
+def test_where_no_step_was_better_the_start_is_kept_with_the_statistics_it_was_measured_with():
+    pile = Pile("a", torch.rand(60, 1, 16, 16, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4)
+    learner = make("protonet", Conv4(1, 16, 4, statistics="source"))
+    meta_train(learner, [pile], [pile], replace(TRAINING, steps=0))
+    assert not any(torch.equal(norm.variance, torch.ones(4)) for norm in learner.body.norms)
+
+
+def test_more_classes_than_the_learner_has_are_refused_before_the_first_step():
+    learner = make("maml", DIM, ways=3)
+    with pytest.raises(ValueError, match=r"domain a: episodes of up to 4 classes, maml was made for 3; take Shape"):
+        meta_train(learner, [gaussians("a", 1)], [gaussians("c", 3)], TRAINING)
+    assert meta_train(make("maml", DIM, ways=4), [gaussians("a", 1)], [gaussians("c", 3)], TRAINING).step[-1] == 9
+
+
+def test_a_batch_of_fewer_episodes_than_processes_is_refused(monkeypatch):
+    for name, value in (("is_initialized", True), ("get_rank", 0), ("get_world_size", 3)):
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    with pytest.raises(ValueError, match="a batch of 2 episodes is too few for 3 processes; enlarge it"):
+        train(new("protonet", None))
+
+
+def test_the_sample_of_the_documentation_runs(tmp_path):
+    y = torch.arange(7).repeat_interleave(30)
+    images = torch.randint(256, (210, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pile = Pile("drawings", images, y)
+    page = (Path(__file__).parents[2] / "docs" / "learners.md").read_text()
+    sample = page.split("```python\n")[1].split("```")[0]
+    assert "steps=1000" in sample
+    given = {"train_piles": [pile], "validation_piles": [pile], "path": tmp_path / "run.checkpoint"}
+    given |= {"support_x": pile.examples(torch.arange(150)), "support_y": y[:150], "x": pile.examples(torch.arange(3))}
+    exec(sample.replace("steps=1000", "steps=2, batch=1, episodes=2"), given)
+    assert given["history"].step == [0, 2]
 
 
 def test_a_meta_loss_that_is_no_number_raises_diverged_with_step_and_learning_rate(tmp_path):

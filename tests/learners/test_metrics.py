@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from learners.metrics import accuracy, brier, ece, ece_by_chance, log_loss, mean_interval, paired_bootstrap
+from learners.metrics import accuracy, ece, ece_by_chance, log_loss, mean_interval, paired_bootstrap
 
 P = np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1], [0.3, 0.7]])
 Y = np.array([0, 0, 0, 1])  # the second is wrong
@@ -18,7 +18,6 @@ def calibrated(rng, n, labels=5):
 def test_measures_have_the_values_of_their_formulas():
     assert accuracy(P, Y) == 0.75
     assert log_loss(P, Y) == pytest.approx(-np.log([0.8, 0.4, 0.9, 0.7]).mean())
-    assert brier(P, Y) == pytest.approx(2 * np.mean([0.2**2, 0.6**2, 0.1**2, 0.3**2]))
     assert ece(P, Y, bins=10) == pytest.approx((0.2 + 0.6 + 0.1 + 0.3) / 4)
 
 
@@ -32,7 +31,7 @@ def test_certain_and_wrong_costs_a_finite_log_loss():
     assert 10 < log_loss([[1.0, 0.0]], [1]) < 100
 
 
-@pytest.mark.parametrize("measure", [accuracy, log_loss, brier, ece])
+@pytest.mark.parametrize("measure", [accuracy, log_loss, ece])
 def test_a_missing_probability_or_no_example_at_all_gives_nan_and_no_score(measure):
     p = P.copy()
     p[3, 0] = np.nan

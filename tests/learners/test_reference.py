@@ -60,6 +60,14 @@ def logits(learner, task):
     return learner.adapt(task.support_x, task.support_y, task.pool_x, task.names_x).logits(task.query_x)
 
 
+@pytest.mark.parametrize("off", PARTS)
+def test_each_part_can_be_switched_off_and_names_belong_to_the_initialisation(off):
+    task = gaussians([3, 1, 2, 5], 450, pool=(9, 3, 20, 40), named=0.5)  # so wide that axes are fewer than features
+    learner = trained(450, frozenset(PARTS) - {off})
+    nameless = Episode(*task.tensors[:5])
+    assert torch.equal(logits(learner, task), logits(learner, nameless)) == (off == "initialise")
+
+
 @each_task
 @pytest.mark.parametrize("learner", [trained(), Transductive(12), Whitened(12)], ids=lambda learner: learner.name)
 def test_adapt_is_what_the_meta_loss_was_computed_with(learner, task):

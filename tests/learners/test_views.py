@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners import LAYERED_PROBE, baselines, make, plain_strategies
+from learners import LAYERED_PROBE, baselines, make, plain_strategies, trainable
 from learners.logistic import Logistic
 from learners.reference import Reference
 
@@ -54,6 +54,16 @@ def test_meta_loss_and_adapt_see_the_same_and_gradients_reach_the_learner():
     found = learner.adapt(e.support_x, e.support_y, e.pool_x).logits(e.query_x)
     assert (found.argmax(1) == e.query_y).double().mean() > 0.8
     assert isinstance(learner.learner, Reference)
+
+
+@pytest.mark.parametrize("name", trainable(shared=False))
+def test_a_meta_update_on_all_layers_is_the_inner_learners_own_and_knows_how_much_is_done(name):
+    learner = make(name, DIM, None, LAST)
+    learner.progress = 0.4
+    assert learner.learner.progress == 0.4
+    losses = learner.backward([task(ways=9, shots=1, seed=seed) for seed in range(2)])
+    assert len(losses) == 2
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in learner.parameters())
 
 
 def test_what_they_give_is_saved_and_loaded_whole(tmp_path):
