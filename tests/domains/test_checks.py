@@ -515,6 +515,29 @@ def test_a_test_within_the_horizon_of_the_last_training_label_is_an_error(
     assert found[0].about == f"1 trading days after train ends, labels look {horizon or 5} ahead"
 
 
+@pytest.mark.parametrize("horizon", ["five", 0, True, None])
+def test_a_horizon_that_is_no_number_of_days_is_found_and_the_default_stands(horizon: Any, tmp_path: Path) -> None:
+    shards = {"train": market_shard("2024-01-01", 40), "test": market_shard("2024-02-26", 40)}
+    bad, *early = check(write(tmp_path / "notes", "market", {"horizon": horizon}, **shards))
+    shown = repr(horizon) if isinstance(horizon, str) else str(horizon)
+    assert str(bad) == f"notes/domain.yaml: {shown} (taken for 5)"
+    assert {f.about for f in early} == {f"{n} trading days after train ends, labels look 5 ahead" for n in range(1, 5)}
+
+
+def test_a_market_without_a_readable_row_is_checked_to_its_end(tmp_path: Path) -> None:
+    domain = write(tmp_path / "notes", "market", {"role": "source"})
+    assert [f.kind.name for f in check(domain)] == ["missing-shard"]
+    (tmp_path / "notes/train.parquet").write_bytes(b"PAR1 and no more")
+    assert [f.kind.name for f in check(domain)] == ["unreadable-shard"]
+
+
+def test_a_test_shard_of_vectors_of_another_length_is_checked_to_its_end(tmp_path: Path) -> None:
+    shards = sound(tmp_path, "market")
+    shards["test"]["x"] = [x[:3] for x in shards["test"]["x"]]
+    found = only(write(tmp_path / "notes", "market", **shards), "bad-number")
+    assert (len(found), str(found[0])) == (80, "notes/test.parquet row 0: 3 numbers (the first has 4)")
+
+
 def test_a_pool_of_the_days_of_the_test_is_found(tmp_path: Path) -> None:
     shards = sound(tmp_path, "market") | {"pool": market_shard("2024-03-04", 21, ("C",))}
     (found,) = only(write(tmp_path / "notes", "market", **shards), "pool-after-test")
