@@ -14,6 +14,7 @@ from PIL import Image
 
 from domains.checks import KINDS, Finding, check, lines, size, summary
 from domains.domain import Domain
+from domains.errors import UserError
 
 DOCS = Path(__file__).parents[2] / "docs" / "checks.md"
 
@@ -132,6 +133,19 @@ def test_what_domain_yaml_says_is_checked(kind: str, tmp_path: Path) -> None:
     domain = write(tmp_path / "notes", "text", about, train=text_shard("a"), test=text_shard("b"))
     found = [finding for finding in check(domain) if finding.kind.name == kind]
     assert [str(finding) for finding in found] == [f"notes/{file}: {value}"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["name: 2024", "- name: notes", "name: notes\nlabels:", "name: [notes", "date: 2024-13-01", "name: a\x00"],
+)
+def test_a_file_that_is_no_domain_yaml_is_said_in_one_line(said: str, tmp_path: Path) -> None:
+    rest = "" if said.startswith(("-", "name: [")) else "\nfamily: text\nrole: source\n"
+    (tmp_path / "domain.yaml").write_text(said + rest)
+    with pytest.raises(UserError, match="not a domain folder") as caught:
+        Domain.read(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_letters_in_both_cases_are_labels_of_their_own(tmp_path: Path) -> None:
