@@ -20,10 +20,11 @@ IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 @dataclass(frozen=True)
 class NewExamples:
-    """Raw examples as an encoder reads them, and columns that name them in the output."""
+    """Raw examples as an encoder reads them, columns that name them in the output, and a line for each doubt."""
 
     examples: Sequence[Any]
     names: pd.DataFrame
+    warnings: tuple[str, ...] = ()
 
 
 def read_examples(family: Family, path: Path, column: str | None = None) -> NewExamples:
@@ -156,29 +157,30 @@ def read_image(content: bytes, name: str) -> bytes:
         raise UserError(f"{name}: not a readable image ({error}); remove it or save it again as PNG") from error
 
 
-def price_features(path: Path) -> pd.DataFrame:
-    """Return the features [dates * assets, F] of a price table, indexed by date and asset.
+def price_features(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the features [dates * assets, F] of a price table, indexed by date and asset, and what is doubtful in it.
 
     Raises:
         UserError: the file is no price table, or its prices are not usable or too few.
     """
     from domains.market.features import features
-    from domains.own.prices import asset_table
+    from domains.own.prices import asset_table, usable
 
     if not path.exists():
         raise UserError(f"{path}: no such file")
     try:
-        return features(asset_table(read_table(path), path)[0])
+        prices, warnings = usable(asset_table(read_table(path), path)[0], path)
+        return features(prices), tuple(warnings)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}") from error
 
 
 def read_prices(path: Path, column: str | None) -> NewExamples:
-    x = price_features(path)
+    x, warnings = price_features(path)
     names = x.index.to_frame(index=False).set_axis(["date", "asset"], axis=1)
     last = (names["date"] == names["date"].max()).to_numpy()
     names = names.assign(date=names["date"].dt.strftime("%Y-%m-%d"))
-    return NewExamples(list(x.to_numpy()[last]), names[last].reset_index(drop=True))
+    return NewExamples(list(x.to_numpy()[last]), names[last].reset_index(drop=True), warnings)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

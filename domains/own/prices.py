@@ -19,6 +19,7 @@ from domains.own.columns import LABELS as LABEL_NAMES
 from domains.own.columns import TEXTS
 from domains.own.labels import MISSING
 from domains.own.tables import Table
+from domains.words import many
 
 #: Names of columns in lower case, best first.
 DATES = ("date", "datetime", "timestamp", "time", "day", "trading day", "trade_date")
@@ -161,9 +162,8 @@ def usable(prices: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
     lost = gap.any(axis=1)
     if lost.any():
         day = prices.index[lost][0]
-        warnings.append(
-            f"{int(lost.sum()):,} dates left out on which an asset has no price, the first is {day:%Y-%m-%d}"
-        )
+        dates = many(int(lost.sum()), "date")
+        warnings.append(f"{dates} left out on which an asset has no price, the first is {day:%Y-%m-%d}")
     return prices[~lost], warnings
 
 

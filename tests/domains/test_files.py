@@ -209,10 +209,10 @@ def test_a_table_of_prices_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     assert "row 3: 'soon' is not a date; write YYYY-MM-DD" in refusal(
         lambda t: t.assign(date=t.date.where(t.index != 2, "soon"))
     )
-    assert "A1 on 2023-01-04 is n/a; every price must be" in refusal(
-        lambda t: t.assign(A1=t.A1.where(t.index != 2, "n/a"))
+    assert "A1 on 2023-01-04 is many; every price must be" in refusal(
+        lambda t: t.assign(A1=t.A1.where(t.index != 2, "many"))
     )
-    assert "sort the rows by date" in refusal(lambda t: t[::-1])
+    assert "keep one row a date" in refusal(lambda t: t.loc[[0, *t.index]])
     assert "10 dates, features need 257 or more" in refusal(lambda t: t[:10])
     assert "expected dates in the first column" in refusal(lambda t: t[["date"]])
     assert "no examples in it" in refusal(lambda t: t[:0])
