@@ -40,7 +40,7 @@ class Table:
             UserError: the file is not to be had, or lacks a column.
         """
         path = fetch.pinned(self.file)
-        table = read_table(path)
+        table, _ = read_table(path)
         for column in filter(None, (self.date, self.price, self.asset)):
             if column not in table:
                 raise UserError(f"{path}: no column {column!r}; it has {', '.join(map(str, table.columns))}")

@@ -175,7 +175,8 @@ def understand_prices(path: Path, asked: Asked) -> Found:
     """
     options = ("text_column", "label_column", "group_column", "time_column", "encoding", "keep_case", "skip_unreadable")
     asked.refuse("prices", *options, "test_share", "test_most")
-    prices, layout = asset_table(read_table(path), path)
+    table, doubts = read_table(path)
+    prices, layout = asset_table(table, path)
     prices, warnings = usable(prices, path)
     try:
         market = Market.of(prices)
@@ -209,7 +210,7 @@ def understand_prices(path: Path, asked: Asked) -> Found:
         counts=counts,
         classes=classes,
         examples=tuple({"label": str(row.label), "example": f"{row.asset} {row.date}"} for row in shown.itertuples()),
-        warnings=tuple(warnings),
+        warnings=(*doubts, *warnings),
         rule=SPLITS["target"],
         division={"by": "time", "seed": 0, "window": [window.start, window.end]},
         rows=rows,
