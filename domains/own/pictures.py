@@ -103,4 +103,4 @@ def stretched(image: Image.Image) -> Image.Image:
     if not np.isfinite(values).all():
         raise ValueError("not all its values are numbers")
     low, high = values.min(), values.max()
-    return Image.fromarray(np.rint((values - low) * (255 / max(high - low, 1))).astype(np.uint8))
+    return Image.fromarray(np.rint((values - low) * (255 / (high - low or 1))).astype(np.uint8))
