@@ -8,7 +8,7 @@ import pandas as pd
 
 from domains.errors import UserError
 from domains.market.features import WARM_UP, features
-from domains.market.labels import HORIZON, LABELS, RULES
+from domains.market.labels import HORIZON, LABELS, volatility_state
 
 #: Trading days at the start of a target that labels come from; a short window gives two thirds of its days.
 LABELLED_DAYS = 60
@@ -47,7 +47,7 @@ class Market:
         dates: trading days [T].
         assets: names [A].
         x: features, float32 [T, A, F].
-        y: label indices, int8 [T, A]; UNKNOWN on the last HORIZON dates.
+        y: label indices of ``volatility_state``, int8 [T, A]; UNKNOWN on the last HORIZON dates.
     """
 
     dates: pd.DatetimeIndex
@@ -56,13 +56,13 @@ class Market:
     y: np.ndarray
 
     @classmethod
-    def of(cls, prices: pd.DataFrame, rule: str = "volatility_state") -> "Market":
+    def of(cls, prices: pd.DataFrame) -> "Market":
         """Compute features and labels from prices [dates, assets].
 
         Raises:
             UserError: the prices are not usable or too few.
         """
-        x, y = features(prices).to_numpy(), RULES[rule](prices).to_numpy()[WARM_UP:]
+        x, y = features(prices).to_numpy(), volatility_state(prices).to_numpy()[WARM_UP:]
         dates, assets = pd.DatetimeIndex(prices.index[WARM_UP:]), tuple(map(str, prices.columns))
         return cls(dates, assets, x.reshape(*y.shape, -1), y)
 
