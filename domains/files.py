@@ -87,9 +87,21 @@ def read_texts(path: Path, column: str | None) -> NewExamples:
 
 
 def read_images(path: Path, column: str | None) -> NewExamples:
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES) if path.is_dir() else [path]
+    """Read an image, or those of a folder in the order of their names, without what begins with a dot."""
+    files = [path]
+    if path.is_dir():
+        found = (p for p in path.rglob("*") if p.suffix.lower() in IMAGES and p.is_file())
+        files = sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts))
     names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
-    return NewExamples([read_image(file.read_bytes(), str(file)) for file in files], pd.DataFrame({"file": names}))
+    return NewExamples([read_image(read_bytes(file), str(file)) for file in files], pd.DataFrame({"file": names}))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what is in a file, or raise UserError that says why it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error
 
 
 def read_image(content: bytes, name: str) -> bytes:

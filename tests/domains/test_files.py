@@ -191,6 +191,24 @@ def test_an_image_is_read_by_itself_and_a_folder_in_the_order_of_names(tmp_path:
     assert list(all_of_them.examples) == [png(), png((3, 5))]
 
 
+def test_folders_called_like_images_and_what_begins_with_a_dot_are_left_out(tmp_path: Path) -> None:
+    for folder in ("a.png", ".thumbnails"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "in.png", png())
+    write(tmp_path / "b.png", png())
+    write(tmp_path / "._b.png", "what macOS writes beside it")
+    assert read_examples("vision", tmp_path).names["file"].tolist() == ["a.png/in.png", "b.png"]
+
+
+def test_an_image_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    path = write(tmp_path / "a.png", png())
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert refused("vision", path) == f"{path}: cannot be read (Permission denied); change its rights"
+
+
 def test_a_folder_without_images_has_no_examples(tmp_path: Path) -> None:
     assert "no examples in it" in refused("vision", tmp_path)
 
