@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from domains.errors import UserError
-from domains.market.features import WARM_UP, features
+from domains.market.features import WARM_UP, cube
 from domains.market.labels import HORIZON, LABELS, volatility_state
 
 #: Trading days at the start of a target that labels come from; a short window gives two thirds of its days.
@@ -62,9 +62,7 @@ class Market:
         Raises:
             UserError: the prices are not usable or too few.
         """
-        x, y = features(prices).to_numpy(), volatility_state(prices).to_numpy()[WARM_UP:]
-        dates, assets = pd.DatetimeIndex(prices.index[WARM_UP:]), tuple(map(str, prices.columns))
-        return cls(dates, assets, x.reshape(*y.shape, -1), y)
+        return cls(*cube(prices), volatility_state(prices).to_numpy()[WARM_UP:])
 
 
 def examples(market: Market, window: Window, seed: int = 0) -> pd.DataFrame:
