@@ -94,8 +94,9 @@ def cube(prices: pd.DataFrame) -> tuple[pd.DatetimeIndex, tuple[str, ...], np.nd
     Raises:
         UserError: as ``features``.
     """
+    x = features(prices).to_numpy()
     dates, assets = pd.DatetimeIndex(prices.index[WARM_UP:]), tuple(map(str, prices.columns))
-    return dates, assets, features(prices).to_numpy().reshape(len(dates), len(assets), -1)
+    return dates, assets, x.reshape(len(dates), len(assets), -1)
 
 
 def _market_mean(column: pd.DataFrame) -> pd.DataFrame:
