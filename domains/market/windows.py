@@ -1,7 +1,8 @@
 """Cut a market into domains by time: a window of dates becomes a source or a target."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from domains.errors import UserError
 from domains.market.features import WARM_UP, cube
 from domains.market.labels import HORIZON, LABELS, volatility_state
+from domains.source import Source
 
 #: Trading days at the start of a target that labels come from; a short window gives two thirds of its days.
 LABELLED_DAYS = 60
@@ -37,6 +39,27 @@ class Window:
     end: str
     role: Literal["source", "target"] = "source"
     examples: int = 0
+
+
+def as_source(
+    window: Window, what: str, read: Callable[..., pd.DataFrame], licence: str, citation: str, where: str, **more: Any
+) -> Source:
+    """Return the entry of a window in the catalogue; ``what`` are its assets, ``more`` is as ``Source`` has it."""
+    return Source(
+        name=window.name,
+        family="market",
+        role=window.role,
+        title=f"{what}, {window.about}, {window.start} to {window.end}: 5-day volatility",
+        read=read,
+        licence=licence,
+        citation=citation,
+        where=where,
+        labels=LABELS,
+        own_split=SPLITS[window.role],
+        classes=len(LABELS),
+        examples=window.examples,
+        **more,
+    )
 
 
 @dataclass(frozen=True)
