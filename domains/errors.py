@@ -1,4 +1,4 @@
-"""The one error a user is meant to read."""
+"""The one error a user is meant to read, and what is quoted of others."""
 
 
 class UserError(Exception):
@@ -6,3 +6,8 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def line(error: BaseException) -> str:
+    """Return the first line of what an error says, or what kind it is."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from domains.domain import Family
-from domains.errors import UserError
+from domains.errors import UserError, line
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
@@ -49,7 +49,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
         UserError: the ending is unknown, or the content is not what it says.
     """
     from domains.own.encoding import OR_SAY
-    from domains.own.tables import ENDINGS, line, open_table
+    from domains.own.tables import ENDINGS, open_table
 
     ending, warnings = path.suffix.lower(), tuple[str, ...]()
     try:

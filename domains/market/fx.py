@@ -25,7 +25,6 @@ CURRENCIES = (
     *("USD", "JPY", "CZK", "GBP", "HUF", "PLN", "SEK", "CHF"),
     *("NOK", "AUD", "CAD", "KRW", "NZD", "SGD", "ZAR"),
 )
-PEGGED = ("DKK", "HKD")
 
 #: Sources end before every target of the family begins.
 WINDOWS = (

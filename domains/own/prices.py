@@ -1,6 +1,5 @@
 """Price files as traders have them: one asset or many, wide or long, close alone or open to volume."""
 
-import hashlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from domains.errors import UserError
+from domains.fetch import sha256_of
 from domains.files import read_table
 from domains.market.labels import HORIZON, LABELS
 from domains.market.returns import YEAR
@@ -198,13 +198,11 @@ def understand_prices(path: Path, asked: Asked) -> Found:
     if sum(of["train"] > 0 for of in classes.values()) < 2:
         raise UserError(f"{path}: its first labelled days have one state only; choose other dates by --start and --end")
     shown = labelled.drop_duplicates("label")
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return Found(
         family="market",
         kind=f"prices, {layout}",
         file=path.name,
-        sha256=sha256,
+        sha256=sha256_of(path),
         columns={},
         labels=LABELS,
         counts=counts,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from domains.errors import UserError
+from domains.errors import UserError, line
 from domains.fetch import sha256_of
 from domains.own.encoding import Scan, scan
 
@@ -111,12 +111,12 @@ def open_jsonl(path: Path, found: Scan) -> Table:
 
     def every() -> Iterator[dict[str, Any] | None]:
         with path.open(encoding=found.encoding) as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
+            for number, text in enumerate(stream, 1):
+                if not text.strip():
                     yield None
                     continue
                 try:
-                    row = json.loads(line)
+                    row = json.loads(text)
                 except (ValueError, RecursionError):
                     row = None
                 if not isinstance(row, dict):
@@ -141,7 +141,7 @@ def open_lines(path: Path, found: Scan) -> Table:
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
         with path.open(encoding=found.encoding) as stream:
-            for text in without_end((line.rstrip("\n") if line.strip() else "" for line in stream), ""):
+            for text in without_end((row.rstrip("\n") if row.strip() else "" for row in stream), ""):
                 yield tuple(text for _ in wanted)
 
     kind = f"text, {shown(found.encoding)}"
@@ -183,8 +183,3 @@ def open_parquet(path: Path) -> Table:
 def shown(encoding: str) -> str:
     """Return an encoding as people write it."""
     return "UTF-8" if encoding == "utf-8-sig" else encoding
-
-
-def line(error: BaseException) -> str:
-    """Return the first line of what an error says, or what kind it is."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
