@@ -3,6 +3,8 @@
 import io
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +33,37 @@ def build(source: Source, fetch: Fetch, data: Path) -> Path:
     labels = source.labels or tuple(sorted(frame["label"].dropna().unique()))
     if len(labels) < 2:
         raise UserError(f"{source.name}: has {len(labels)} labels; there must be two or more to tell apart")
-    target = data / source.name
+    with building(data / source.name) as made:
+        for split, part in frame.groupby("split", sort=True):
+            table = to_table(part.drop(columns="split"), source, labels, labelled=split != "pool")
+            pq.write_table(table, made / f"{split}.parquet", compression="zstd")
+        (made / "domain.yaml").write_text(describe(source, labels, frame), "utf-8")
+    return data / source.name
+
+
+@contextmanager
+def building(target: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes the place of ``target`` whole at the end, or not at all.
+
+    Raises:
+        UserError: the disk is full or may not be written to. The folder around ``target`` then is as it was.
+    """
+    data, new = target.parent, not target.parent.exists()
     try:
         data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=data, prefix=".building-") as folder:
-            made = Path(folder) / source.name
+            made = Path(folder) / target.name
             made.mkdir()
-            for split, part in frame.groupby("split", sort=True):
-                table = to_table(part.drop(columns="split"), source, labels, labelled=split != "pool")
-                pq.write_table(table, made / f"{split}.parquet", compression="zstd")
-            (made / "domain.yaml").write_text(describe(source, labels, frame), "utf-8")
+            yield made
             swap(made, target, Path(folder) / "old")
     except OSError as error:
         raise UserError(
             f"cannot write {target}: {error.strerror or error}; free some space or change the rights"
         ) from error
-    return target
+    finally:
+        if new:
+            with suppress(OSError):  # it holds something
+                data.rmdir()
 
 
 def swap(made: Path, target: Path, aside: Path) -> None:

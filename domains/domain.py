@@ -63,8 +63,11 @@ class Domain:
             meta = yaml.load((path / "domain.yaml").read_text("utf-8"), Loader=SAFE)
             name, family, role = check_name(meta.pop("name")), meta.pop("family"), meta.pop("role")
             labels = tuple(str(label) for label in meta.pop("labels"))
-        except (OSError, yaml.YAMLError, KeyError, AttributeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not a domain folder ({type(error).__name__}: {error})") from error
+        except (OSError, yaml.YAMLError, KeyError, AttributeError, TypeError, ValueError) as error:
+            why = " ".join(f"{type(error).__name__}: {error}".split())  # what YAML says has several lines
+            raise UserError(
+                f"{path}: not a domain folder ({why}); its domain.yaml needs name: 'text', family, role, labels: [a, b]"
+            ) from error
         if family not in FAMILIES:
             raise UserError(f"{path / 'domain.yaml'}: family {family!r} is not one of {', '.join(FAMILIES)}")
         return cls(name, family, role, labels, path, revision, content_hash, meta)

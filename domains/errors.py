@@ -1,4 +1,4 @@
-"""The one error a user is meant to read."""
+"""The one error a user is meant to read, and what is quoted of others."""
 
 from collections.abc import Collection, Iterable
 
@@ -15,3 +15,8 @@ def check_known(names: Iterable[str], there: Collection[str], what: str, where: 
     for name in names:
         if name not in there:
             raise UserError(f"no {what} {name!r}{where}; there are: {', '.join(there)}")
+
+
+def line(error: BaseException) -> str:
+    """Return the first line of what an error says, or what kind it is."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,10 +1,7 @@
 """Read a user's file of new examples for prediction, and write what came of them."""
 
-import csv
-import io
-import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +10,18 @@ from typing import Any
 import pandas as pd
 
 from domains.domain import Family
-from domains.errors import UserError
+from domains.errors import UserError, line
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
 class NewExamples:
-    """Raw examples as an encoder reads them, and columns that name them in the output."""
+    """Raw examples as an encoder reads them, columns that name them in the output, and a line for each doubt."""
 
     examples: Sequence[Any]
     names: pd.DataFrame
+    warnings: tuple[str, ...] = ()
 
 
 def read_examples(family: Family, path: Path, column: str | None = None) -> NewExamples:
@@ -44,87 +42,39 @@ def read_examples(family: Family, path: Path, column: str | None = None) -> NewE
     return found
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table by its ending; all cells are text where the format has no types.
+def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read a table by its ending, and say what is doubtful in it; cells are text where the format has no types.
 
     Raises:
         UserError: the ending is unknown, or the content is not what it says.
     """
-    reader = TABLES.get(path.suffix.lower())
+    from domains.own.encoding import OR_SAY
+    from domains.own.tables import ENDINGS, open_table
+
+    ending, warnings = path.suffix.lower(), tuple[str, ...]()
     try:
-        if reader is None or path.is_dir():
+        if ending not in ENDINGS or path.is_dir():
             raise ValueError("its name has none of these endings")
-        table = reader(path)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+        if ending == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            found = open_table(path)
+            table = pd.DataFrame(found.read(found.columns), columns=list(found.columns))
+            warnings = found.warnings
+    except UserError as error:
+        raise UserError(str(error).removesuffix(OR_SAY)) from error
     except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as a table ({reason}); use {', '.join(TABLES)}") from error
+        raise UserError(f"{path}: cannot be read as a table ({line(error)}); use {', '.join(ENDINGS)}") from error
     if table.empty:
         raise UserError(f"{path}: no examples in it")
     if not table.columns.is_unique:
         twice = table.columns[table.columns.duplicated()][0]
         raise UserError(f"{path}: two columns are called {twice}; rename one of them")
-    return table
-
-
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a text file, without the empty ones at its end."""
-    text = path.read_text("utf-8-sig").rstrip()
-    return text.split("\n") if text else []
-
-
-def read_txt(path: Path) -> pd.DataFrame:
-    """Read one text a line."""
-    return pd.DataFrame({"text": read_lines(path)})
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table with a header; the separator is the commonest of comma, semicolon and tab in the header."""
-    csv.field_size_limit(2**31 - 1)  # a text may be long; the module's own limit is 128 KiB
-    text = path.read_text("utf-8-sig").rstrip("\r\n")
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=text.split("\n", 1)[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        header, *rows = list(reader) or [[]]
-    except csv.Error as error:
-        raise UserError(f"{path}: line {reader.line_num}: {error}; mend its quotes") from error
-    for number, row in enumerate(rows, 1):
-        if len(row) not in (len(header), 0):
-            raise UserError(
-                f"{path}: row {number} has {len(row)} cells and the header {len(header)}; "
-                "put quotes around a cell that holds the separator"
-            )
-    return pd.DataFrame([row or [""] * len(header) for row in rows], columns=header, dtype=str)
-
-
-def read_jsonl(path: Path) -> pd.DataFrame:
-    """Read one JSON object a line."""
-    rows = []
-    for number, line in enumerate(read_lines(path), 1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}: line {number} is not a JSON object; mend or remove it")
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-#: Reader by a file's ending.
-TABLES: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".parquet": pd.read_parquet,
-    ".txt": read_txt,
-}
+    return table, tuple(warning.removesuffix(OR_SAY) for warning in warnings)
 
 
 def read_texts(path: Path, column: str | None) -> NewExamples:
-    table = read_table(path)
+    table, warnings = read_table(path)
     if column is None:
         column = "text" if "text" in table.columns else table.columns[0] if len(table.columns) == 1 else None
     if column is None or column not in table.columns:
@@ -133,13 +83,25 @@ def read_texts(path: Path, column: str | None) -> NewExamples:
     empty = texts.str.strip() == ""
     if empty.any():
         raise UserError(f"{path}: row {int(empty.argmax()) + 1} has an empty text; remove it or fill it in")
-    return NewExamples(texts.tolist(), pd.DataFrame({column: texts}))
+    return NewExamples(texts.tolist(), pd.DataFrame({column: texts}), warnings)
 
 
 def read_images(path: Path, column: str | None) -> NewExamples:
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES) if path.is_dir() else [path]
+    """Read an image, or those of a folder in the order of their names, without what begins with a dot."""
+    files = [path]
+    if path.is_dir():
+        found = (p for p in path.rglob("*") if p.suffix.lower() in IMAGES and p.is_file())
+        files = sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts))
     names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
-    return NewExamples([read_image(file.read_bytes(), str(file)) for file in files], pd.DataFrame({"file": names}))
+    return NewExamples([read_image(read_bytes(file), str(file)) for file in files], pd.DataFrame({"file": names}))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what is in a file, or raise UserError that says why it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error
 
 
 def read_image(content: bytes, name: str) -> bytes:
@@ -156,29 +118,31 @@ def read_image(content: bytes, name: str) -> bytes:
         raise UserError(f"{name}: not a readable image ({error}); remove it or save it again as PNG") from error
 
 
-def price_features(path: Path) -> pd.DataFrame:
-    """Return the features [dates * assets, F] of a price table, indexed by date and asset.
+def price_features(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the features [dates * assets, F] of a price table, indexed by date and asset, and what is doubtful in it.
 
     Raises:
         UserError: the file is no price table, or its prices are not usable or too few.
     """
     from domains.market.features import features
-    from domains.own.prices import asset_table
+    from domains.own.prices import asset_table, usable
 
     if not path.exists():
         raise UserError(f"{path}: no such file")
     try:
-        return features(asset_table(read_table(path), path)[0])
+        table, doubts = read_table(path)
+        prices, warnings = usable(asset_table(table, path)[0], path)
+        return features(prices), (*doubts, *warnings)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}") from error
 
 
 def read_prices(path: Path, column: str | None) -> NewExamples:
-    x = price_features(path)
+    x, warnings = price_features(path)
     names = x.index.to_frame(index=False).set_axis(["date", "asset"], axis=1)
     last = (names["date"] == names["date"].max()).to_numpy()
     names = names.assign(date=names["date"].dt.strftime("%Y-%m-%d"))
-    return NewExamples(list(x.to_numpy()[last]), names[last].reset_index(drop=True))
+    return NewExamples(list(x.to_numpy()[last]), names[last].reset_index(drop=True), warnings)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

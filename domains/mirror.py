@@ -114,7 +114,7 @@ def read_texts(path: Path, label: str) -> pd.DataFrame:
     Raises:
         UserError: the table is not readable, or lacks a column.
     """
-    table = read_table(path)
+    table, _ = read_table(path)
     for column in ("text", label):
         if column not in table:
             raise UserError(f"{path}: no column {column!r}; it has {', '.join(map(str, table.columns))}")

@@ -230,6 +230,8 @@ def predict(
     from tasks.prediction import predict as run
 
     found = run(settings(), domain, file, column)
+    for line in found.attrs["warnings"]:
+        err.print(f"warning: {file}: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if output is not None:
         write_whole(output, found.to_csv(index=False))
         err.print(f"{len(found)} predictions written to {output}", markup=False, soft_wrap=True)

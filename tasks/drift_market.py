@@ -36,7 +36,7 @@ def compare_market(settings: Settings, case: Case) -> Market:
     before = adapted_on(settings, case)
     until = max(day for split in ("train", "pool") for day in days(before, split))
     if case.file is not None:
-        x = price_features(case.file)
+        x, _ = price_features(case.file)
         dates = [f"{day:%Y-%m-%d}" for day in x.index.get_level_values(0)]
         weeks = Weeks.of(dates, x.to_numpy().astype(float))
         fresh = {day for day in dates if day > until}

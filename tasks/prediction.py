@@ -18,6 +18,8 @@ from tasks.settings import Settings
 def predict(settings: Settings, domain: str, path: Path, column: str | None = None) -> pd.DataFrame:
     """Return the examples of a file, in order, with ``label``, ``probability``, ``set`` and ``ask``.
 
+    ``attrs["warnings"]`` of the table says what is doubtful in the file, a line each.
+
     Raises:
         UserError: the domain has no champion, the file is bad, or the champion reads another encoder's features.
     """
@@ -26,7 +28,9 @@ def predict(settings: Settings, domain: str, path: Path, column: str | None = No
     new = read_examples(family, path, column)
     model = Classifier.load(champion.folder)
     p = model.predict_proba(encode(settings, family, new.examples)).numpy()
-    return new.names.assign(**answers(model, p).set_axis(new.names.index))
+    found = new.names.assign(**answers(model, p).set_axis(new.names.index))
+    found.attrs["warnings"] = new.warnings
+    return found
 
 
 def in_service(settings: Settings, domain: str) -> registry.Registered:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from domains.checks.finding import Finding, Kind
+from domains.words import many
 
 #: Findings of a kind that are listed.
 LISTED = 5
@@ -25,5 +26,4 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
 def summary(findings: Sequence[Finding]) -> str:
     """Return how many errors and warnings there are."""
     errors = sum(finding.is_error for finding in findings)
-    counts = ((errors, "error"), (len(findings) - errors, "warning"))
-    return ", ".join(f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counts)
+    return f"{many(errors, 'error')}, {many(len(findings) - errors, 'warning')}"

@@ -100,7 +100,7 @@ def scan(domain: Domain, split: Split, reader: Reader, advance: Advance) -> tupl
             advance(len(batch))
     except (pa.ArrowException, OSError) as error:
         return None, [*found, Finding(UNREADABLE, file, " ".join(str(error).split())[:100])]
-    if not rows:
+    if not any(map(len, rows)):
         return None, found
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Scan(split, file, np.concatenate(rows), np.concatenate(labels), joined), found

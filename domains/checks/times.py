@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from domains.checks.finding import Finding, Kind
+from domains.checks.finding import Finding, Kind, shorten
 from domains.checks.scan import Scan
 from domains.domain import Domain
 from domains.market.labels import HORIZON
@@ -42,13 +42,19 @@ EMBARGO = Kind(
     "a test example before the outcome of the last training label is known: the horizons of their labels overlap",
     "leave out the days in between, as many as a label looks ahead",
 )
+AHEAD = Kind(
+    "bad-horizon",
+    "error",
+    "a `horizon` in domain.yaml that is no number of days",
+    "write how many trading days a label looks ahead, a whole number from 1",
+)
 FUTURE = Kind(
     "pool-after-test",
     "warning",
     "an unlabelled example that is not earlier than the first test example",
     "end the pool before the test begins",
 )
-KINDS = (ORDER, TWICE, GAP, ASSET_GAP, PAST, EMBARGO, FUTURE)
+KINDS = (ORDER, TWICE, GAP, ASSET_GAP, PAST, EMBARGO, AHEAD, FUTURE)
 
 DAY = np.timedelta64(1, "D")
 
@@ -57,17 +63,28 @@ def times(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
     """Check the dates of a market's shards."""
     if domain.family != "market":
         return []
-    found = [finding for scan in scans for finding in order(scan)]
+    horizon, found = days_ahead(domain)
+    if not scans:
+        return found
+    found += [finding for scan in scans for finding in order(scan)]
     found += twice(scans)
     by_split = {scan.split: scan for scan in scans}
     for part in ([s for s in scans if s.split != "test"], [s for s in scans if s.split == "test"]):
         found += gaps(part)
     found += asset_gaps(by_split["test"]) if "test" in by_split else asset_gaps(*scans[:1])
     if "train" in by_split and "test" in by_split:
-        found += ahead(domain, by_split["train"], by_split["test"], scans)
+        found += ahead(horizon, by_split["train"], by_split["test"], scans)
     if "pool" in by_split and "test" in by_split:
         found += later(by_split["pool"], by_split["test"])
     return found
+
+
+def days_ahead(domain: Domain) -> tuple[int, list[Finding]]:
+    """Return the trading days that labels look ahead, ``horizon`` of domain.yaml, and what is wrong with it."""
+    said = domain.meta.get("horizon", HORIZON)
+    if type(said) is int and said > 0:
+        return said, []
+    return HORIZON, [Finding(AHEAD, f"{domain.name}/domain.yaml", shorten(said), about=f"taken for {HORIZON}")]
 
 
 def table(*scans: Scan) -> pd.DataFrame:
@@ -127,13 +144,12 @@ def asset_gaps(scan: Scan) -> Iterator[Finding]:
         yield at(ASSET_GAP, scan, i, f"{missing[i]:.0f} days that others have are missing before it")
 
 
-def ahead(domain: Domain, train: Scan, test: Scan, scans: Sequence[Scan]) -> Iterator[Finding]:
+def ahead(horizon: int, train: Scan, test: Scan, scans: Sequence[Scan]) -> Iterator[Finding]:
     """Yield test examples that do not lie after train, and the label horizon of its last day.
 
-    The label of day t looks at prices until t + H; the first label of test may look at no day before that. H is
-    ``horizon`` of domain.yaml, in trading days. They are counted as week days, or as days where there are week-ends.
+    The label of day t looks at prices until t + H; the first label of test may look at no day before that. H is the
+    horizon in trading days. They are counted as week days, or as days where there are week-ends.
     """
-    horizon = domain.meta.get("horizon", HORIZON)
     days = np.concatenate([scan.parts["day"] for scan in scans])
     last = train.parts["day"].max()
     mask = "1111100" if np.is_busday(days).all() else "1111111"

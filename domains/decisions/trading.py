@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from domains.decisions.actions import checked
 from domains.errors import UserError
-from domains.market.features import LIMIT, WARM_UP, features
+from domains.market.features import LIMIT, WARM_UP, cube
 
 COST = 0.0005  # of what is traded: 5 basis points
 PERCENT = 100.0  # rewards are in percent
@@ -37,10 +37,10 @@ class History:
         Raises:
             UserError: the prices are not usable or too few.
         """
-        x = features(prices).to_numpy(np.float32).reshape(len(prices) - WARM_UP, prices.shape[1], -1)
+        dates, _, x = cube(prices)
         values = prices.to_numpy()
         returns = (values[1:] / values[:-1] - 1)[WARM_UP:]
-        return cls(pd.DatetimeIndex(prices.index[WARM_UP:-1]), x[:-1], returns)
+        return cls(dates[:-1], x[:-1], returns)
 
     def before(self, day: str) -> "History":
         """Return the days whose return is known before a date."""

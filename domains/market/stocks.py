@@ -9,9 +9,7 @@ from zipfile import ZipFile
 import pandas as pd
 
 from domains.fetch import Fetch, Wheel
-from domains.market.labels import LABELS
-from domains.market.windows import SPLITS, Market, Window, examples
-from domains.source import Source
+from domains.market.windows import Market, Window, as_source, examples
 
 SKFOLIO = Wheel(
     "skfolio",
@@ -63,20 +61,14 @@ def read(fetch: Fetch, window: Window) -> pd.DataFrame:
 
 
 SOURCES = tuple(
-    Source(
-        name=window.name,
-        family="market",
-        role=window.role,
-        title=f"20 American stocks, {window.about}, {window.start} to {window.end}: 5-day volatility",
-        read=partial(read, window=window),
+    as_source(
+        window,
+        "20 American stocks",
+        partial(read, window=window),
         licence="prices: none stated, for tests and examples only; wheel: BSD-3-Clause; loaded at run time",
         citation="skfolio developers. skfolio: portfolio optimization in Python, data set sp500_dataset",
         where=f"{MEMBER} inside the wheel of skfolio; stocks chosen with hindsight, all listed until 2022",
         wheels=(SKFOLIO,),
-        labels=LABELS,
-        own_split=SPLITS[window.role],
-        classes=len(LABELS),
-        examples=window.examples,
     )
     for window in WINDOWS
 )

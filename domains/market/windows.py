@@ -1,14 +1,16 @@
 """Cut a market into domains by time: a window of dates becomes a source or a target."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from domains.errors import UserError
-from domains.market.features import WARM_UP, features
-from domains.market.labels import HORIZON, LABELS, RULES
+from domains.market.features import WARM_UP, cube
+from domains.market.labels import HORIZON, LABELS, volatility_state
+from domains.source import Source
 
 #: Trading days at the start of a target that labels come from; a short window gives two thirds of its days.
 LABELLED_DAYS = 60
@@ -39,6 +41,27 @@ class Window:
     examples: int = 0
 
 
+def as_source(
+    window: Window, what: str, read: Callable[..., pd.DataFrame], licence: str, citation: str, where: str, **more: Any
+) -> Source:
+    """Return the entry of a window in the catalogue; ``what`` are its assets, ``more`` is as ``Source`` has it."""
+    return Source(
+        name=window.name,
+        family="market",
+        role=window.role,
+        title=f"{what}, {window.about}, {window.start} to {window.end}: 5-day volatility",
+        read=read,
+        licence=licence,
+        citation=citation,
+        where=where,
+        labels=LABELS,
+        own_split=SPLITS[window.role],
+        classes=len(LABELS),
+        examples=window.examples,
+        **more,
+    )
+
+
 @dataclass(frozen=True)
 class Market:
     """Features and labels of every asset on every date that has features.
@@ -47,7 +70,7 @@ class Market:
         dates: trading days [T].
         assets: names [A].
         x: features, float32 [T, A, F].
-        y: label indices, int8 [T, A]; UNKNOWN on the last HORIZON dates.
+        y: label indices of ``volatility_state``, int8 [T, A]; UNKNOWN on the last HORIZON dates.
     """
 
     dates: pd.DatetimeIndex
@@ -56,15 +79,13 @@ class Market:
     y: np.ndarray
 
     @classmethod
-    def of(cls, prices: pd.DataFrame, rule: str = "volatility_state") -> "Market":
+    def of(cls, prices: pd.DataFrame) -> "Market":
         """Compute features and labels from prices [dates, assets].
 
         Raises:
             UserError: the prices are not usable or too few.
         """
-        x, y = features(prices).to_numpy(), RULES[rule](prices).to_numpy()[WARM_UP:]
-        dates, assets = pd.DatetimeIndex(prices.index[WARM_UP:]), tuple(map(str, prices.columns))
-        return cls(dates, assets, x.reshape(*y.shape, -1), y)
+        return cls(*cube(prices), volatility_state(prices).to_numpy()[WARM_UP:])
 
 
 def examples(market: Market, window: Window, seed: int = 0) -> pd.DataFrame:

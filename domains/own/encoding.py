@@ -14,17 +14,18 @@ MOST_FOREIGN = 0.2
 
 ASCII = bytes(range(128))
 NO_LETTERS = bytes(c for c in range(256) if not (chr(c).isascii() and chr(c).isalpha()))
+OR_SAY = ", or say --encoding"  # ends what is said; only adding has that option
 UNDEFINED = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))  # in Windows-1252
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one reading of a text file tells: sha256, encoding for ``open``, number of line ends, and a warning."""
+    """What one reading of a text file tells: sha256, encoding for ``open``, number of line ends, and warnings."""
 
     sha256: str
     encoding: str
     lines: int
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def scan(path: Path, encoding: str | None = None) -> Scan:
@@ -70,12 +71,11 @@ def scan(path: Path, encoding: str | None = None) -> Scan:
     if wrong < 0:
         return Scan(whole.hexdigest(), said, lines)
     if encoding or marked:
-        raise UserError(f"{path}: not {said} at byte {wrong}; save it as UTF-8, or say another --encoding")
+        raise UserError(f"{path}: not {said} at byte {wrong}; save it as UTF-8{OR_SAY}")
     if impossible or foreign > MOST_FOREIGN * (letters + foreign):
-        raise UserError(f"{path}: not UTF-8 at byte {wrong}; save it as UTF-8, or say --encoding")
-    return Scan(
-        whole.hexdigest(), "cp1252", lines, f"not UTF-8 ({sample(path, wrong)}); read as cp1252: else say --encoding"
-    )
+        raise UserError(f"{path}: not UTF-8 at byte {wrong}; save it as UTF-8{OR_SAY}")
+    guessed = f"not UTF-8 ({sample(path, wrong)}); read as cp1252: if that is wrong save it as UTF-8{OR_SAY}"
+    return Scan(whole.hexdigest(), "cp1252", lines, (guessed,))
 
 
 def sample(path: Path, at: int) -> str:

@@ -1,13 +1,13 @@
 """One image file to what is stored: as it is where every reader takes it alike, else as a plain PNG."""
 
 import io
-import struct
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from domains.vision.archives import UNDECODABLE
 from domains.vision.png import to_png
 
 #: What is opened; Pillow's others are rare, or start programs.
@@ -18,9 +18,6 @@ MOST_PIXELS = 2**26  # of an image
 MOST_SIDE = 256  # a longer side is scaled down to this; encoders read 128
 
 ORIENTATION = 0x0112  # of EXIF
-
-#: What Pillow raises on a file that is not an image, or only the beginning of one.
-UNDECODABLE = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error, EOFError)
 
 
 @dataclass(frozen=True)
@@ -103,4 +100,4 @@ def stretched(image: Image.Image) -> Image.Image:
     if not np.isfinite(values).all():
         raise ValueError("not all its values are numbers")
     low, high = values.min(), values.max()
-    return Image.fromarray(np.rint((values - low) * (255 / max(high - low, 1))).astype(np.uint8))
+    return Image.fromarray(np.rint((values - low) * (255 / (high - low or 1))).astype(np.uint8))

@@ -1,6 +1,5 @@
 """Price files as traders have them: one asset or many, wide or long, close alone or open to volume."""
 
-import hashlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from domains.errors import UserError
+from domains.fetch import sha256_of
 from domains.files import read_table
 from domains.market.labels import HORIZON, LABELS
 from domains.market.returns import YEAR
@@ -19,6 +19,7 @@ from domains.own.columns import LABELS as LABEL_NAMES
 from domains.own.columns import TEXTS
 from domains.own.labels import MISSING
 from domains.own.tables import Table
+from domains.words import many
 
 #: Names of columns in lower case, best first.
 DATES = ("date", "datetime", "timestamp", "time", "day", "trading day", "trade_date")
@@ -161,9 +162,8 @@ def usable(prices: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
     lost = gap.any(axis=1)
     if lost.any():
         day = prices.index[lost][0]
-        warnings.append(
-            f"{int(lost.sum()):,} dates left out on which an asset has no price, the first is {day:%Y-%m-%d}"
-        )
+        dates = many(int(lost.sum()), "date")
+        warnings.append(f"{dates} left out on which an asset has no price, the first is {day:%Y-%m-%d}")
     return prices[~lost], warnings
 
 
@@ -175,7 +175,8 @@ def understand_prices(path: Path, asked: Asked) -> Found:
     """
     options = ("text_column", "label_column", "group_column", "time_column", "encoding", "keep_case", "skip_unreadable")
     asked.refuse("prices", *options, "test_share", "test_most")
-    prices, layout = asset_table(read_table(path), path)
+    table, doubts = read_table(path)
+    prices, layout = asset_table(table, path)
     prices, warnings = usable(prices, path)
     try:
         market = Market.of(prices)
@@ -197,19 +198,17 @@ def understand_prices(path: Path, asked: Asked) -> Found:
     if sum(of["train"] > 0 for of in classes.values()) < 2:
         raise UserError(f"{path}: its first labelled days have one state only; choose other dates by --start and --end")
     shown = labelled.drop_duplicates("label")
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return Found(
         family="market",
         kind=f"prices, {layout}",
         file=path.name,
-        sha256=sha256,
+        sha256=sha256_of(path),
         columns={},
         labels=LABELS,
         counts=counts,
         classes=classes,
         examples=tuple({"label": str(row.label), "example": f"{row.asset} {row.date}"} for row in shown.itertuples()),
-        warnings=tuple(warnings),
+        warnings=(*doubts, *warnings),
         rule=SPLITS["target"],
         division={"by": "time", "seed": 0, "window": [window.start, window.end]},
         rows=rows,

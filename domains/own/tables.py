@@ -2,15 +2,16 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from domains.errors import UserError
+from domains.errors import UserError, line
 from domains.fetch import sha256_of
 from domains.own.encoding import Scan, scan
 
@@ -19,6 +20,7 @@ BATCH = 256  # rows of a Parquet file at a time: each may hold an image
 KEYS = 1000  # objects of a JSONL file whose keys are its columns
 
 Cells = tuple[Any, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -88,48 +90,37 @@ def open_csv(path: Path, found: Scan) -> Table:
     header = [name.strip() or f"column {i}" for i, name in enumerate(next(every(), []), 1)]
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
-        at, blank, nothing = [header.index(name) for name in wanted], 0, tuple("" for _ in wanted)
+        at, nothing = [header.index(name) for name in wanted], tuple("" for _ in wanted)
         rows = every()
         next(rows, None)
-        for number, row in enumerate(rows, 1):
-            if not row:
-                blank += 1  # of interest only if another row follows
-                continue
-            if len(row) != len(header):
+        for number, row in enumerate(without_end(rows, []), 1):
+            if len(row) not in (len(header), 0):
                 raise UserError(
                     f"{path}: row {number} has {len(row)} cells and the header {len(header)}; "
                     "put quotes around a cell that holds the separator"
                 )
-            for _ in range(blank):
-                yield nothing
-            blank = 0
-            yield tuple(row[i] for i in at)
+            yield tuple(row[i] for i in at) if row else nothing
 
     name = {",": "comma", ";": "semicolon", "\t": "tab"}[separator]
     kind = f"CSV, {name} between cells, {shown(found.encoding)}"
-    warnings = (found.warning,) if found.warning else ()
-    return Table(path, kind, tuple(header), found.lines, found.sha256, read, warnings)
+    return Table(path, kind, tuple(header), found.lines, found.sha256, read, found.warnings)
 
 
 def open_jsonl(path: Path, found: Scan) -> Table:
     """Read one JSON object a line; the columns are the keys of the first thousand."""
 
     def every() -> Iterator[dict[str, Any] | None]:
-        blank = 0
         with path.open(encoding=found.encoding) as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
-                    blank += 1
+            for number, text in enumerate(stream, 1):
+                if not text.strip():
+                    yield None
                     continue
                 try:
-                    row = json.loads(line)
+                    row = json.loads(text)
                 except (ValueError, RecursionError):
                     row = None
                 if not isinstance(row, dict):
                     raise UserError(f"{path}: line {number} is not a JSON object; mend or remove it")
-                for _ in range(blank):
-                    yield None
-                blank = 0
                 yield row
 
     columns: dict[str, None] = {}
@@ -137,11 +128,12 @@ def open_jsonl(path: Path, found: Scan) -> Table:
         columns |= dict.fromkeys(row or ())
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
-        for row in every():
+        for row in without_end(every(), None):
             yield tuple((row or {}).get(name) for name in wanted)
 
-    warnings = (found.warning,) if found.warning else ()
-    return Table(path, f"JSONL, {shown(found.encoding)}", tuple(columns), found.lines, found.sha256, read, warnings)
+    return Table(
+        path, f"JSONL, {shown(found.encoding)}", tuple(columns), found.lines, found.sha256, read, found.warnings
+    )
 
 
 def open_lines(path: Path, found: Scan) -> Table:
@@ -149,10 +141,23 @@ def open_lines(path: Path, found: Scan) -> Table:
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
         with path.open(encoding=found.encoding) as stream:
-            for line in stream:
-                yield tuple(line.rstrip("\n") for _ in wanted)
+            for text in without_end((row.rstrip("\n") if row.strip() else "" for row in stream), ""):
+                yield tuple(text for _ in wanted)
 
-    return Table(path, f"text, {shown(found.encoding)}", ("text",), found.lines, found.sha256, read)
+    kind = f"text, {shown(found.encoding)}"
+    return Table(path, kind, ("text",), found.lines, found.sha256, read, found.warnings)
+
+
+def without_end(rows: Iterable[T], nothing: T) -> Iterator[T]:
+    """Yield rows but those at the end that are ``nothing``: a blank line is an example only if another follows."""
+    held = 0
+    for row in rows:
+        if row == nothing:
+            held += 1
+            continue
+        yield from repeat(nothing, held)
+        held = 0
+        yield row
 
 
 def open_parquet(path: Path) -> Table:
@@ -178,8 +183,3 @@ def open_parquet(path: Path) -> Table:
 def shown(encoding: str) -> str:
     """Return an encoding as people write it."""
     return "UTF-8" if encoding == "utf-8-sig" else encoding
-
-
-def line(error: BaseException) -> str:
-    """Return the first line of what an error says, or what kind it is."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

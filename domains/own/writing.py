@@ -1,7 +1,6 @@
 """Write a domain of the user's own: shards row group by row group, ``domain.yaml``, the same bytes every time."""
 
 import io
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,9 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from domains.build import shard_schema, swap
+from domains.build import building, shard_schema
 from domains.domain import EXAMPLE_COLUMN
-from domains.errors import UserError
 from domains.own.asked import Found
 
 ROWS = 4096  # of a row group at most
@@ -26,23 +24,10 @@ def write(found: Found, name: str, data: Path, advance: Callable[[int], None]) -
     Raises:
         UserError: the disk is full or may not be written to; the input changed. ``data`` then is as it was.
     """
-    target, new = data / name, not data.exists()
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=data, prefix=".building-") as folder:
-            made = Path(folder) / name
-            made.mkdir()
-            write_shards(found, made, advance)
-            (made / "domain.yaml").write_text(describe(found, name), "utf-8")
-            swap(made, target, Path(folder) / "old")
-    except OSError as error:
-        raise UserError(
-            f"cannot write {target}: {error.strerror or error}; free some space or change the rights"
-        ) from error
-    finally:
-        if new and data.exists() and not any(data.iterdir()):
-            data.rmdir()
-    return target
+    with building(data / name) as made:
+        write_shards(found, made, advance)
+        (made / "domain.yaml").write_text(describe(found, name), "utf-8")
+    return data / name
 
 
 def write_shards(found: Found, folder: Path, advance: Callable[[int], None]) -> None:

@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from PIL import Image
 
-from domains.errors import UserError
+from domains.errors import UserError, line
 
 ENDINGS = {".png", ".jpg", ".jpeg"}
 MOST_BYTES = 2**33  # of an archive, uncompressed
@@ -23,7 +23,10 @@ MOST_PIXELS = 2**24  # of one image
 #: What zipfile raises on a member that is damaged, encrypted or compressed in a way it does not know.
 UNREADABLE = (BadZipFile, OSError, EOFError, RuntimeError, ValueError, zlib.error)
 #: What Pillow raises on a file that is not an image, or only the beginning of one.
-UNDECODABLE = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
+UNDECODABLE = (
+    *(OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, EOFError),
+    *(struct.error, Image.DecompressionBombError),
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class ImageArchive:
         try:
             self._zip = ZipFile(path)
         except UNREADABLE as error:
-            raise UserError(f"{path}: not a readable zip archive ({_line(error)}); replace or remove it") from error
+            raise UserError(f"{path}: not a readable zip archive ({line(error)}); replace or remove it") from error
         try:
             self._check()
         except UserError:
@@ -108,7 +111,7 @@ class ImageArchive:
         try:
             return self._zip.read(name)
         except UNREADABLE as error:
-            raise UserError(f"{self.path}: cannot read {name} ({_line(error)}); replace the archive") from error
+            raise UserError(f"{self.path}: cannot read {name} ({line(error)}); replace the archive") from error
 
     def pixels(self, name: str, mode: str, side: int) -> np.ndarray:
         """Return an image as uint8 [C, side, side], resized if it has another size (Lanczos, antialiased).
@@ -164,8 +167,3 @@ def content_sha256(path: Path) -> str:
             if name.lower().endswith(".png"):
                 whole.update(name.encode() + b"\0" + hashlib.sha256(archive.read(name)).digest())
     return whole.hexdigest()
-
-
-def _line(error: BaseException) -> str:
-    """Return the first line of what an error says, or what kind it is."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

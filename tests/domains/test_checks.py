@@ -14,6 +14,7 @@ from PIL import Image
 
 from domains.checks import KINDS, Finding, check, lines, size, summary
 from domains.domain import Domain
+from domains.errors import UserError
 
 DOCS = Path(__file__).parents[2] / "docs" / "checks.md"
 
@@ -132,6 +133,19 @@ def test_what_domain_yaml_says_is_checked(kind: str, tmp_path: Path) -> None:
     domain = write(tmp_path / "notes", "text", about, train=text_shard("a"), test=text_shard("b"))
     found = [finding for finding in check(domain) if finding.kind.name == kind]
     assert [str(finding) for finding in found] == [f"notes/{file}: {value}"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["name: 2024", "- name: notes", "name: notes\nlabels:", "name: [notes", "date: 2024-13-01", "name: a\x00"],
+)
+def test_a_file_that_is_no_domain_yaml_is_said_in_one_line(said: str, tmp_path: Path) -> None:
+    rest = "" if said.startswith(("-", "name: [")) else "\nfamily: text\nrole: source\n"
+    (tmp_path / "domain.yaml").write_text(said + rest)
+    with pytest.raises(UserError, match="not a domain folder") as caught:
+        Domain.read(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_letters_in_both_cases_are_labels_of_their_own(tmp_path: Path) -> None:
@@ -513,6 +527,29 @@ def test_a_test_within_the_horizon_of_the_last_training_label_is_an_error(
     found = only(write(tmp_path / "notes", "market", about, **shards), "no-embargo")
     assert len(found) == 2 * early
     assert found[0].about == f"1 trading days after train ends, labels look {horizon or 5} ahead"
+
+
+@pytest.mark.parametrize("horizon", ["five", 0, True, None])
+def test_a_horizon_that_is_no_number_of_days_is_found_and_the_default_stands(horizon: Any, tmp_path: Path) -> None:
+    shards = {"train": market_shard("2024-01-01", 40), "test": market_shard("2024-02-26", 40)}
+    bad, *early = check(write(tmp_path / "notes", "market", {"horizon": horizon}, **shards))
+    shown = repr(horizon) if isinstance(horizon, str) else str(horizon)
+    assert str(bad) == f"notes/domain.yaml: {shown} (taken for 5)"
+    assert {f.about for f in early} == {f"{n} trading days after train ends, labels look 5 ahead" for n in range(1, 5)}
+
+
+def test_a_market_without_a_readable_row_is_checked_to_its_end(tmp_path: Path) -> None:
+    domain = write(tmp_path / "notes", "market", {"role": "source"})
+    assert [f.kind.name for f in check(domain)] == ["missing-shard"]
+    (tmp_path / "notes/train.parquet").write_bytes(b"PAR1 and no more")
+    assert [f.kind.name for f in check(domain)] == ["unreadable-shard"]
+
+
+def test_a_test_shard_of_vectors_of_another_length_is_checked_to_its_end(tmp_path: Path) -> None:
+    shards = sound(tmp_path, "market")
+    shards["test"]["x"] = [x[:3] for x in shards["test"]["x"]]
+    found = only(write(tmp_path / "notes", "market", **shards), "bad-number")
+    assert (len(found), str(found[0])) == (80, "notes/test.parquet row 0: 3 numbers (the first has 4)")
 
 
 def test_a_pool_of_the_days_of_the_test_is_found(tmp_path: Path) -> None:

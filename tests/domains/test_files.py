@@ -115,9 +115,25 @@ def test_an_empty_text_is_named_by_its_row(tmp_path: Path, name: str, content: s
 
 
 def test_bytes_that_are_not_utf_8_are_named_by_their_place(tmp_path: Path) -> None:
-    assert "not UTF-8 at byte 8; save it as UTF-8" in refused("text", write(tmp_path / "a.csv", b"text\ncaf\xe9\n"))
+    said = refused("text", write(tmp_path / "a.csv", b"text\nch\xfb\xfb\xfb\n"))
+    assert said.endswith("a.csv: not UTF-8 at byte 7; save it as UTF-8")  # without an option that predict has not
     assert "not UTF-8 at byte 3" in refused("text", write(tmp_path / "a.txt", b"caf\xe9\n"))
     assert "not UTF-8 at byte 0" in refused("text", write(tmp_path / "a.jsonl", b"\xff"))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.jsonl"])
+def test_western_letters_that_are_not_utf_8_are_read_with_a_warning(tmp_path: Path, name: str) -> None:
+    content = '{"text": "a café"}\n' if name == "a.jsonl" else "text\na café\n"
+    found = read_examples("text", write(tmp_path / name, content.encode("cp1252")))
+    assert found.examples[-1] == "a café"
+    (said,) = found.warnings
+    assert "read as cp1252: if that is wrong save it as UTF-8" in said
+    assert "--encoding" not in said
+
+
+def test_a_line_of_many_brackets_is_no_json_object(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "fine"}\n' + "[" * 100_000)
+    assert "line 2 is not a JSON object" in refused("text", path)
 
 
 def test_a_row_with_more_cells_than_the_header_is_not_cut_off_but_named(tmp_path: Path) -> None:
@@ -130,7 +146,7 @@ def test_open_quotes_are_named_by_their_line(tmp_path: Path) -> None:
     assert "line 3: unexpected end of data" in refused("text", write(tmp_path / "a.csv", 'text\n"fine\nit said\n'))
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '"text"', "\ufffd"])
+@pytest.mark.parametrize("line", ["{", "[1]", '"text"', "null", "\ufffd"])
 def test_a_line_that_is_no_json_object_is_named(tmp_path: Path, line: str) -> None:
     path = write(tmp_path / "a.jsonl", f'{{"text": "fine"}}\n{line}\n')
     assert "line 2 is not a JSON object" in refused("text", path)
@@ -175,6 +191,24 @@ def test_an_image_is_read_by_itself_and_a_folder_in_the_order_of_names(tmp_path:
     assert list(all_of_them.examples) == [png(), png((3, 5))]
 
 
+def test_folders_called_like_images_and_what_begins_with_a_dot_are_left_out(tmp_path: Path) -> None:
+    for folder in ("a.png", ".thumbnails"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "in.png", png())
+    write(tmp_path / "b.png", png())
+    write(tmp_path / "._b.png", "what macOS writes beside it")
+    assert read_examples("vision", tmp_path).names["file"].tolist() == ["a.png/in.png", "b.png"]
+
+
+def test_an_image_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    path = write(tmp_path / "a.png", png())
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert refused("vision", path) == f"{path}: cannot be read (Permission denied); change its rights"
+
+
 def test_a_folder_without_images_has_no_examples(tmp_path: Path) -> None:
     assert "no examples in it" in refused("vision", tmp_path)
 
@@ -209,10 +243,10 @@ def test_a_table_of_prices_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     assert "row 3: 'soon' is not a date; write YYYY-MM-DD" in refusal(
         lambda t: t.assign(date=t.date.where(t.index != 2, "soon"))
     )
-    assert "A1 on 2023-01-04 is n/a; every price must be" in refusal(
-        lambda t: t.assign(A1=t.A1.where(t.index != 2, "n/a"))
+    assert "A1 on 2023-01-04 is many; every price must be" in refusal(
+        lambda t: t.assign(A1=t.A1.where(t.index != 2, "many"))
     )
-    assert "sort the rows by date" in refusal(lambda t: t[::-1])
+    assert "keep one row a date" in refusal(lambda t: t.loc[[0, *t.index]])
     assert "10 dates, features need 257 or more" in refusal(lambda t: t[:10])
     assert "expected dates in the first column" in refusal(lambda t: t[["date"]])
     assert "no examples in it" in refusal(lambda t: t[:0])

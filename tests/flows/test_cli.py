@@ -229,7 +229,7 @@ MISTAKES = {
 
 FILES = {
     "fine": b"text\nhelps\n",
-    "latin": b"text\ncaf\xe9\n",
+    "latin": b"text\nabc\xe9\xe8\xe7\n",
     "gap": b"id,text\n1,helps\n2,\n",
     "empty": b"",
 }

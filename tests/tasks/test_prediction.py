@@ -32,3 +32,9 @@ def test_predictions_are_written_with_a_set_and_whether_to_ask_a_person(settings
     assert read["set"].tolist() == ["ants", "ants|bees", "cats", "ants|bees|cats"]
     assert read["ask"].tolist() == ["", "ask a person", "", "ask a person"]
     assert read["probability"].tolist() == pytest.approx([0.9951, 0.4683, 0.8438, 0.3333], abs=1e-3)
+
+
+def test_what_is_doubtful_in_a_file_comes_with_its_predictions(settings, champion, tmp_path):
+    (tmp_path / "new.csv").write_bytes("text\na café\n".encode("cp1252"))
+    (said,) = predict(settings, "animals", tmp_path / "new.csv").attrs["warnings"]
+    assert said.startswith("not UTF-8 (byte 10: ")

@@ -99,6 +99,14 @@ def test_cmyk_16_bit_animated_and_turned_images_are_stored_as_rgb_png_and_it_is_
     assert made["large.png"].size == (256, 128)
 
 
+def test_a_scan_of_floats_between_0_and_1_is_stretched_and_one_of_one_value_is_black() -> None:
+    scan = np.linspace(0.2, 0.8, 64, dtype=np.float32).reshape(8, 8)
+    made = np.asarray(opened(picture(encoded(Image.fromarray(scan), "TIFF")).content))
+    assert (made.min(), made.max()) == (0, 255)
+    flat = picture(encoded(Image.fromarray(np.full((8, 8), 0.5, np.float32)), "TIFF"))
+    assert not np.asarray(opened(flat.content)).any()
+
+
 def test_orientation_is_applied() -> None:
     image = noise(1, (8, 4))
     exif = image.getexif()

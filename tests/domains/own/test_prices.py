@@ -73,6 +73,21 @@ def test_prediction_reads_the_same_layouts(walks: pd.DataFrame, tmp_path: Path) 
         assert read_examples("market", path).names["asset"].tolist() == ["A", "B", "C"]
 
 
+def test_prediction_reads_commas_newest_first_and_gaps_as_adding_does(walks: pd.DataFrame, tmp_path: Path) -> None:
+    table = walks.round(4)
+    expected = read_examples("market", saved(table.drop(table.index[7]), tmp_path / "plain.csv"))
+    table.iloc[7, 1] = np.nan
+    path = saved(table[::-1], tmp_path / "a.csv", sep=";", decimal=",")
+    found = read_examples("market", path)
+    np.testing.assert_array_equal(np.stack(found.examples), np.stack(expected.examples))
+    assert found.names.equals(expected.names)
+    assert found.warnings == understand(path).warnings
+    assert [line.split()[:3] for line in found.warnings] == [["dates", "were", "not"], ["1", "date", "left"]]
+    table.iloc[:100, 1] = np.nan
+    with pytest.raises(UserError, match=r"a\.csv: asset B has no price on 100 of 420 dates"):
+        read_examples("market", saved(table, tmp_path / "a.csv"))
+
+
 def test_commas_may_stand_for_points(walks: pd.DataFrame, tmp_path: Path) -> None:
     path = saved(walks.round(4), tmp_path / "a.csv", sep=";", decimal=",")
     assert understand(path).counts == understand(saved(walks.round(4), tmp_path / "b.csv")).counts
