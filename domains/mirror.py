@@ -114,7 +114,9 @@ def read_texts(path: Path, label: str) -> pd.DataFrame:
     Raises:
         UserError: the table is not readable, or lacks a column.
     """
-    table, _ = read_table(path)
+    table, doubts = read_table(path)
+    if doubts:  # guesses are for a user who sees them
+        raise UserError(f"{path}: {doubts[0]}")
     for column in ("text", label):
         if column not in table:
             raise UserError(f"{path}: no column {column!r}; it has {', '.join(map(str, table.columns))}")

@@ -20,6 +20,7 @@ from tasks.artifacts import shorten
 from tasks.data import domains_at, snapshot
 from tasks.encoding import encode, key_of, last_layer
 from tasks.prediction import family_read, in_service
+from tasks.progress import say
 from tasks.revisions import data_revision
 from tasks.settings import Settings
 
@@ -174,7 +175,10 @@ def examples(settings: Settings, case: Case) -> Examples:
     """
     before = adapted_on(settings, case)
     if case.file is not None:
-        now: Sequence[Any] = read_examples(before.family, case.file, case.column).examples
+        given = read_examples(before.family, case.file, case.column)
+        now: Sequence[Any] = given.examples
+        for doubt in given.warnings:
+            say(f"warning: {case.file}: {doubt}")
     else:
         here = snapshot(settings.root_path, settings.home_path, case.domain, case.revision)
         now = [example for split in ("pool", "train") for example in column(here, split)]  # type: ignore[arg-type]

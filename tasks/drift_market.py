@@ -13,6 +13,7 @@ from domains.market.regime import Regime, Weeks, regime
 from tasks.data import snapshot
 from tasks.drift import ALL, Case, DriftResult, adapted_on, outcome, same_data
 from tasks.prediction import family_read
+from tasks.progress import say
 from tasks.settings import Settings
 
 
@@ -36,7 +37,9 @@ def compare_market(settings: Settings, case: Case) -> Market:
     before = adapted_on(settings, case)
     until = max(day for split in ("train", "pool") for day in days(before, split))
     if case.file is not None:
-        x, _ = price_features(case.file)
+        x, doubts = price_features(case.file)
+        for doubt in doubts:
+            say(f"warning: {case.file}: {doubt}")
         dates = [f"{day:%Y-%m-%d}" for day in x.index.get_level_values(0)]
         weeks = Weeks.of(dates, x.to_numpy().astype(float))
         fresh = {day for day in dates if day > until}

@@ -123,3 +123,9 @@ def test_a_sample_has_at_most_so_many_of_each_class_and_its_hash_is_that_of_its_
     assert sorted(np.bincount(few.y, minlength=3).tolist()) == [0, 4, 4]
     assert few.content_hash == found.sample(4, classes=2).content_hash != found.sample(4, 2, seed=1).content_hash
     assert all(found.labels[y] == text[0] for text, y in zip(few.examples, few.y, strict=True))
+
+
+def test_a_text_of_another_encoding_is_refused_as_nobody_would_see_the_guess(mirror: Path) -> None:
+    (mirror / "text/old.csv").write_bytes("text,label\ncaf\xe9 au lait and more of it,a\nplain,b\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"old\.csv: not UTF-8"):
+        read_mirror(mirror, "text", "old")
