@@ -38,7 +38,7 @@ def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -
     bars = sorted(bars, key=lambda bar: bar.accuracy)
     figure, axes = start(0.9 + 0.34 * max(len(bars), 2), title)
     accuracy = 100 * np.array([bar.accuracy for bar in bars])
-    half = 100 * np.array([bar.ci95 or 0.0 for bar in bars])
+    half = 100 * np.nan_to_num([bar.ci95 or 0.0 for bar in bars])
     where = np.arange(len(bars))
     axes.barh(where, accuracy, height=0.66, color=[OURS if bar.ours else BASELINE for bar in bars])
     known = half > 0

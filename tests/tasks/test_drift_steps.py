@@ -253,7 +253,7 @@ def test_a_regime_that_began_after_the_champion_was_adapted_is_drift(world):
 
 def test_prices_that_are_none_are_told_with_asset_and_day(world, tmp_path):
     prices = pd.DataFrame({"A": np.linspace(10, 20, 300), "B": 1.0}, pd.bdate_range("2024-01-01", periods=300))
-    prices.iloc[270, 0] = np.nan
+    prices.iloc[270, 0] = -1
     prices.to_csv(tmp_path / "prices.csv", index_label="date")
     with pytest.raises(UserError, match=r"prices.csv: prices: A on 2025-01-13 is "):
         result(world, "same", "stocks", file=tmp_path / "prices.csv")

@@ -120,6 +120,7 @@ def test_no_domain_is_source_and_target_and_none_is_named_twice(family):
 
 
 def test_what_is_unknown_is_told_with_what_there_is(settings):
+    settings = settings.model_copy(update={"mirror": None})
     for asked, told in (
         (Asked(family="market"), "no benchmark of adaptation for family 'market'; there are: text, vision"),
         (Asked(methods=("svm",)), "no method 'svm' in this benchmark; there are: logistic"),
