@@ -37,6 +37,7 @@ from tasks.evaluation import MISSING, Decision, Scores, align, gate, hash_of_tes
 from tasks.lineage import made_by
 from tasks.listing import target
 from tasks.progress import progress
+from tasks.promotion import now
 from tasks.results import AdaptResult, Score, SetScore
 from tasks.settings import Settings, settings
 from tasks.smoke import EXAMPLES, smoke_test
@@ -196,9 +197,8 @@ def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
     probe = run_trial(MetaModel.load(plan.meta_folder), data, plan.how, 0).probabilities[PROBE].numpy()
     version = registry.get(settings(), result.domain, result.model_version)
     decision, result = decide(plan, result, version.folder, probe)
-    registry.tag(
-        settings(), result.domain, result.model_version, {"decision": decision.word, "reason": decision.reason}
-    )
+    tags = {"decision": decision.word, "reason": decision.reason, "decided": now()}
+    registry.tag(settings(), result.domain, result.model_version, tags)
     return result
 
 
