@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from domains.words import many
 from tasks import registry
 from tasks.artifacts import artifact_link, escape, image_markdown, markdown_artifact, markdown_table, with_interval
 from tasks.plot_history import Point, plot_history
@@ -24,7 +25,7 @@ def show(settings: Settings, name: str) -> None:
     versions = registry.newest(settings, name, SHOWN)
     champion = registry.champion(settings, name)
     line = f"{name}: " + ("no champion" if champion is None else f"champion version {champion.version}")
-    markdown_artifact(key_of(name), page(name, versions, champion), f"{line}, {len(versions)} versions shown")
+    markdown_artifact(key_of(name), page(name, versions, champion), f"{line}, {many(len(versions), 'version')} shown")
 
 
 def page(name: str, versions: Sequence[Registered], champion: Registered | None) -> str:

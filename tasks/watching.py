@@ -85,14 +85,19 @@ def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str =
     """Open a row for every domain that has to be adapted to and has none; rows that no longer apply are closed."""
     every, notes = wanted(settings, commit, only)
     known = ledger.known(settings, [w.row for w in every])
-    new, missing = [], [w for w in every if w.row not in known]
-    most_draws = FEW_DRAWS if len(missing) >= TOGETHER else None
-    for w in missing:
+    new, begun = [], []
+    for w in every:
+        if w.row in known:
+            continue
         try:
-            new.append(open_row(settings, w, commit, why, most_draws))
+            row, made = row_of(settings, w, commit, why)
         except UserError as error:
             notes.append(f"{w.domain}: {error}")
-    added = ledger.add(settings, new)
+            continue
+        (new if made else begun).append(row)
+    if len(begun) >= TOGETHER:
+        begun = [replace(row, parameters=row.parameters | {"draws": FEW_DRAWS}) for row in begun]
+    added = ledger.add(settings, [*new, *begun])
     current = {w.domain: w.row for w in every}
     for row in ledger.rows(settings, "open"):
         if row.domain in current and row.name != current[row.domain]:
@@ -102,27 +107,20 @@ def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str =
     return added, notes
 
 
-def open_row(settings: Settings, w: Wanted, commit: str, why: str = "", most_draws: int | None = None) -> Row:
-    """Return the row of a domain: adapted to as its champion was, and done where it was adapted to by hand already.
-
-    Args:
-        most_draws: more are not made.
-    """
+def row_of(settings: Settings, w: Wanted, commit: str, why: str = "") -> tuple[Row, bool]:
+    """Return the row of a domain, and whether it was adapted to by hand before: then it is done, or left half-way."""
     domain = target(settings, w.domain, commit)
     before = registry.champion(settings, w.domain)
     how = way_of(settings, before)
     made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))
-    ended = made is not None and not left_unpromoted(made, before)
-    if made is None and most_draws is not None:
-        how = replace(how, draws=min(how.draws, most_draws))
     parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
     key = work_key(domain, w.meta_version, how)
     row = Row(w.row, w.domain, w.content_hash, key, parameters, why or reason_of(w, before))
-    if made is None or not ended:
-        return row
+    if made is None or left_unpromoted(made, before):
+        return row, made is not None
     decision = made.tags.get("decision", "")
     told = "adapted to before it was noticed"
-    return replace(row, status="done", version=made.version, decision=decision, reason=told)
+    return replace(row, status="done", version=made.version, decision=decision, reason=told), True
 
 
 def way_of(settings: Settings, champion: registry.Registered | None) -> Adaptation:

@@ -14,6 +14,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
 from domains.errors import UserError
 from tasks import alive, ledger, reconciling, registry, submitting, watching
+from tasks.adaptation import Adaptation, adaptation_key
 from tasks.data import domains_at
 from tasks.registry import Registered
 from tasks.settings import Settings
@@ -112,6 +113,23 @@ def commit(there):
     from tasks.committing import commit as commit_data
 
     commit_data(there.checkout.root, there.settings.home_path, "more", checked=False)
+
+
+def test_few_draws_are_made_where_many_have_to_be_adapted_to_not_where_many_were_already(there, monkeypatch):
+    for name in ("a", "b", "c"):
+        there.checkout.write(name, train=6, test=4)
+    commit(there)
+    opened, _ = noticed(there)
+    assert {row.parameters["draws"] for row in opened} == {watching.FEW_DRAWS}
+    there.models["meta-text"] = version_of("meta-text", "8")
+    done = version_of("x", "1", tags={"decision": "promoted"})
+    news = adaptation_key(watching.target(there.settings, "news", commit_of(there)), "8", Adaptation())
+    monkeypatch.setattr(registry, "find_by_key", lambda settings, key: None if key == news else done)
+    opened, _ = noticed(there)
+    assert {row.domain: (row.status, row.parameters["draws"]) for row in opened} == {
+        "news": ("open", 10),
+        **dict.fromkeys("abc", ("done", 10)),
+    }
 
 
 def test_a_domain_is_adapted_to_as_a_person_chose_for_its_champion(there):
