@@ -36,7 +36,6 @@ K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
 Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each interval.")]
 Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner, if not the recipe's.")]
-Family = Annotated[str, typer.Option("--family", help="text, vision or market.")]
 
 #: Commands that are forked off where `acclimate up` runs.
 QUICK = {"adapt", "data", "domains", "drift", "models", "predict", "reconcile", "status", "watch"}

@@ -24,7 +24,7 @@ from tasks.revisions import (
     parse_pointer,
 )
 
-__all__ = ["DataRevision", "Verification", "data_revision", "domains_at", "snapshot", "snapshots", "verify"]
+__all__ = ["Verification", "data_revision", "domains_at", "snapshot", "snapshots", "verify"]
 
 
 @dataclass(frozen=True)
