@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHARES = ("accuracy", "share of labels needed", "recovered", "false alarms", "detected")
 LOW = ("log_loss", "qlike", "share of labels needed")  # the lower the better
+WIDE = 120  # characters of all heads; with more, settings run down
 WIDEST = 5  # columns; with more, and more rows too, each domain has a table
 HEAD = """# Results
 
@@ -56,7 +57,9 @@ def _sections(page: str) -> dict[str, str]:
 def section(part: Part, result: Result, pictures: str) -> str:
     """Return one result in Markdown: figures, the picture in that folder if there is one, and what made them."""
     lines = [f"## {part.title}", ""]
-    for metric in part.metrics or dict.fromkeys(row["metric"] for row in result.rows):
+    if not part.metrics:  # one figure of each
+        lines += [*markdown(_pivot(result.rows, "metric", "setting"), "", part.ranked), ""]
+    for metric in part.metrics:
         for of, table in tables(result.rows, metric, part.domains).items():
             caption = f"*{of}{metric}{', %' if metric in SHARES else ''}*"
             lines += [caption, "", *markdown(table, metric, part.ranked), ""]
@@ -95,6 +98,13 @@ def pivot(rows: Sequence[Mapping[str, Any]], metric: str, domains: str = "") -> 
     return table
 
 
+def _pivot(rows: Sequence[Mapping[str, Any]], down: str, across: str) -> Table:
+    table: Table = {}
+    for row in rows:
+        table.setdefault(row[down], {})[row[across]] = row
+    return table
+
+
 def columns_of(table: Table) -> list[str]:
     """Return the settings that any method has, in their order."""
     return list(dict.fromkeys(column for cells in table.values() for column in cells))
@@ -120,7 +130,7 @@ def markdown(table: Table, metric: str, ranked: bool) -> list[str]:
 def grid(table: Table, cell: Callable[[str, str], str]) -> list[list[str]]:
     """Return the heads of columns, and lines of a cell for each method and setting; the longer side runs down."""
     methods, columns = list(table), columns_of(table)
-    if len(columns) > max(len(methods), 6):
+    if len(columns) > max(len(methods), 6) or (len(columns) > len(methods) and sum(map(len, columns)) > WIDE):
         return [["", *methods], *([column, *(cell(method, column) for method in methods)] for column in columns)]
     return [["", *columns], *([method, *(cell(method, column) for column in columns)] for method in methods)]
 

@@ -94,6 +94,19 @@ def test_many_columns_run_down_and_what_was_published_stands_beside():
     assert lines[3] == "| K=1 | 10.0 ± 1.0 | **90.0 ± 1.0** |"
 
 
+def test_settings_of_long_names_run_down_though_they_are_few():
+    rows = [row("ours", 0.5, name * 50) for name in "abc"]
+    assert [line.split(" | ")[0] for line in markdown(pivot(rows, "accuracy"), "accuracy", True)][2:] == [
+        f"| {name * 50}" for name in "abc"
+    ]
+
+
+def test_a_part_of_one_figure_a_metric_is_one_table(tmp_path):
+    rows = [row("acclimate", value, "2 processes", metric=name) for name, value in (("commit", 13.0), ("tick", 0.2))]
+    write_page([replace(RESULT, name="orchestration", rows=rows)], tmp_path / "r.md")
+    assert "| commit | 13.00 ± 0.01 |\n| tick | 0.200 ± 0.010 |\n" in (tmp_path / "r.md").read_text("utf-8")
+
+
 def test_a_page_names_the_command_and_has_a_picture(tmp_path):
     write_page(
         [RESULT, replace(RESULT, name="speed", rows=[row("usual", 4.43, metric="ratio to usual")])], tmp_path / "r.md"
