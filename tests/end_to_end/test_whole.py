@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -38,6 +39,9 @@ pytestmark = pytest.mark.timeout(900)  # on a fresh machine it downloads 190 MB 
 
 ROOT = Path(__file__).parents[2]
 ACCLIMATE = str(Path(sys.executable).with_name("acclimate"))
+
+#: What a test run in the background of a shell inherits is deaf to Ctrl-C.
+HEAR = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
 MARKETS = ("--family", "market", "--steps", "30")
 #: What `adapt --json` promises to programs.
@@ -66,6 +70,7 @@ class Clone:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=HEAR,
         )
 
     def run(self, *arguments: str) -> str:
