@@ -181,7 +181,7 @@ def _picture(part: Part, result: Result) -> bytes | None:
         return None
     column = columns[len(columns) // 2]
     bars = [
-        Bar(method, cells[column]["value"], cells[column]["ci95"] or 0.0, method.startswith("acclimate"))
+        Bar(method, cells[column]["value"], cells[column]["ci95"], method.startswith("acclimate"))
         for method, cells in table.items()
         if column in cells
     ]
