@@ -16,6 +16,7 @@ from domains.errors import UserError
 from tasks import alive, ledger, reconciling, registry, submitting, watching
 from tasks.adaptation import Adaptation, adaptation_key
 from tasks.data import domains_at
+from tasks.git import git
 from tasks.registry import Registered
 from tasks.settings import Settings
 
@@ -177,6 +178,21 @@ def test_a_remote_that_cannot_be_reached_is_a_note_and_what_is_known_of_it_is_us
     watched = Settings(root=there.checkout.root, watch="origin/main")
     assert watching.commit_to_watch(watched, notes) == commit_of(there)
     assert "git remote origin cannot be reached" in notes[0]
+
+
+def test_a_remote_that_does_not_answer_does_not_keep_the_tick(there):
+    there.checkout.git("config", "alias.wait", "!sleep 5")
+    done = git(there.checkout.root, "wait", seconds=0.2)
+    assert (done.returncode, done.stderr) == (1, "no answer within 0.2 s")
+
+
+def test_what_a_schedule_reads_is_the_revision_that_is_watched(there, monkeypatch):
+    there.checkout.git("branch", "older")
+    there.checkout.write("news", train=8, test=4)
+    commit(there)
+    monkeypatch.setenv("ACCLIMATE_WATCH", "older")
+    assert watching.revision_to_read("HEAD") == "HEAD"
+    assert watching.revision_to_read("") == there.checkout.git("rev-parse", "older") != commit_of(there)
 
 
 def test_a_domain_whose_bytes_are_damaged_is_a_note_until_they_are_whole_and_the_others_go_on(there):
