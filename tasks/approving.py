@@ -33,9 +33,8 @@ def answer(settings: Settings, name: str, version: str, approve: bool, reason: s
     word = APPROVED if approve else "refused by a person"
     with prefect_server(settings):
         # First the record: a run that is cut off now finds the answer when it is started again.
-        registry.tag(
-            settings, name, waiting.version, {"approval": ": ".join(filter(None, (f"{word}, {now()}", reason)))}
-        )
+        said = ": ".join(filter(None, (f"{word}, {now()}", reason)))
+        registry.tag(settings, name, waiting.version, {"approval": said})
         refused = resume(UUID(waiting.tags["approval_run"]), {"approve": approve, "reason": reason})
     deadline = time.monotonic() + PATIENCE
     while refused is None and time.monotonic() < deadline:

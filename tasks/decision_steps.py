@@ -28,10 +28,8 @@ from tasks.plot_decisions import plot_curve, plot_trial
 from tasks.progress import progress
 from tasks.settings import settings
 
-RECIPE = (
-    "bandit-k5-n10",
-    "bandit-k10-n10",
-)  # a few minutes; any other of ``tasks.decision_problems.NAMES`` can be asked for
+#: A few minutes; any other of ``tasks.decision_problems.NAMES`` can be asked for.
+RECIPE = ("bandit-k5-n10", "bandit-k10-n10")
 SHOWN = 3_000_003  # seed of the trial that is shown
 
 

@@ -56,7 +56,7 @@ def _measure(settings: Settings, domain: Domain, draws: int, advance: Callable[[
             }
             ours = round(seconds, 4) if method == "acclimate" else None
             for metric in ("accuracy", "log_loss", "ece"):
-                ci95 = round(score.ci95, 5) if metric == "accuracy" else None
+                ci95 = None if metric != "accuracy" or score.ci95 is None else round(score.ci95, 5)
                 value = round(getattr(score, metric), 5)
                 rows.append(base | {"metric": metric, "value": value, "ci95": ci95, "n": draws, "seconds": ours})
     return rows

@@ -96,7 +96,7 @@ def plan(target, letters, model, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCLIMATE_HOME", str(tmp_path / "home"))
     (tmp_path / "home/encoders/letters-1").mkdir(parents=True)
     how = Adaptation(k=4, draws=1, pool=20)
-    return Plan(target, "1", tmp_path / "meta", how, "key", tmp_path / "home/work/key")
+    return Plan(target, "1", tmp_path / "meta", how, "key", settings_of_tasks().home_path / "work" / "key")
 
 
 def adapted(plan):
