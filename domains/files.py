@@ -48,8 +48,8 @@ def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Raises:
         UserError: the ending is unknown, or the content is not what it says.
     """
-    from domains.own.encoding import OR_SAY
-    from domains.own.tables import ENDINGS, open_table
+    from domains.reading.tables import ENDINGS, open_table
+    from domains.reading.text_encodings import OR_SAY
 
     ending, warnings = path.suffix.lower(), tuple[str, ...]()
     try:
@@ -105,12 +105,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_image(content: bytes, name: str) -> bytes:
-    """Return an encoded image as encoders read it (``domains/own/pictures.py``).
+    """Return an encoded image as encoders read it (``domains/reading/pictures.py``).
 
     Raises:
         UserError: it is none that can be read; ``name`` says which.
     """
-    from domains.own.pictures import picture
+    from domains.reading.pictures import picture
 
     try:
         return picture(content).content

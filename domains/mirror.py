@@ -13,7 +13,7 @@ from domains.errors import UserError
 from domains.fetch import Fetch, Pinned
 from domains.files import read_table
 from domains.labelled import Labelled, clean, labelled
-from domains.vision.archives import MOST_PIXELS, UNDECODABLE, ImageArchive
+from domains.reading.archives import MOST_PIXELS, UNDECODABLE, ImageArchive
 
 #: The endings of the files that a family is read from, the first one there.
 FORMS: dict[str, tuple[str, ...]] = {"text": (".parquet", ".csv"), "vision": (".zip",)}

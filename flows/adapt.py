@@ -4,11 +4,11 @@ from typing import Any
 
 from prefect import flow
 
-from tasks import adapt_steps as tasks_of_adapt
-from tasks import alive
-from tasks.approval import ask
-from tasks.results import AdaptResult
-from tasks.turns import one_at_a_time
+from tasks.adapt import steps as tasks_of_adapt
+from tasks.adapt.approval import ask
+from tasks.models.adapt_result import AdaptResult
+from tasks.watch import run_locks as alive
+from tasks.watch.turns import one_at_a_time
 
 
 @flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[alive.mark])

@@ -6,8 +6,8 @@ By configuration (``ACCLIMATE_DASK``) they are spread over a Dask cluster.
 from prefect import flow
 
 from flows.adapt import adapt, steps
-from tasks import alive
-from tasks.many import Request, adapting, each, runner
+from tasks.adapt.batch import Request, adapting, each, runner
+from tasks.watch import run_locks as alive
 
 
 @flow(name="adapt-many", flow_run_name="adapt to many", task_runner=runner(), on_running=[alive.mark])

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from domains.errors import UserError
 from flows.terminal import check_folder, err, flows_running
-from tasks.settings import settings
+from tasks.base.settings import settings
 
 
 def bench(
@@ -65,7 +65,7 @@ def bench(
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """
     from domains.files import write_whole
-    from tasks.bench.asked import Asked, numbers, words
+    from tasks.bench.options import Asked, numbers, words
     from tasks.bench.suites import SUITES, run
 
     if suite not in (*SUITES, "all"):
@@ -78,8 +78,8 @@ def bench(
         if as_json is not None:
             write_whole(as_json, parts.as_json(found))
         return
+    from tasks.base.progress import terminal
     from tasks.bench.results_page import bench_tables
-    from tasks.progress import terminal
 
     asked = Asked(
         *(draws, words(methods), numbers(shots), ways, steps, pixels, episodes, device),
@@ -92,7 +92,7 @@ def bench(
     )
     if suite == "market":
         from flows.bench_market import bench_market
-        from tasks.bench.market import check
+        from tasks.bench.market.suite import check
 
         check(asked)
         with flows_running(settings()):  # a picture a regime, as artifacts of the run

@@ -4,10 +4,10 @@ from typing import Any
 
 from prefect import flow
 
-from tasks.bench.asked import Asked
-from tasks.bench.market import bench_market as measure
-from tasks.progress import say
-from tasks.settings import settings
+from tasks.base.progress import say
+from tasks.base.settings import settings
+from tasks.bench.market.suite import bench_market as measure
+from tasks.bench.options import Asked
 
 
 @flow(name="bench-market")

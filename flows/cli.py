@@ -20,8 +20,8 @@ from flows.terminal import (
     warn,
     warn_of_uncommitted,
 )
-from tasks import warm
-from tasks.settings import settings
+from tasks.base.settings import settings
+from tasks.service import forks as warm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def init(folder: Annotated[Path, typer.Argument(help="The folder; made where it 
 
     Example: acclimate init my-project
     """
-    from tasks.project import init as make
+    from tasks.versions.new_project import init as make
 
     names = make(folder)
     print(f"{folder.resolve()} is a project; committed: {', '.join(names)}")
@@ -72,7 +72,7 @@ def demo(
 
     Example: acclimate demo --family text
     """
-    from tasks.settings import families
+    from tasks.base.settings import families
 
     chosen = families(family)
     with flows_running(settings()):
@@ -81,7 +81,7 @@ def demo(
         results = flow(chosen, k, draws, steps)
     if as_json:
         return print_json([result.model_dump() for result in results])
-    from tasks.reports import result_table
+    from tasks.adapt.pages import result_table
 
     Console().print(result_table(results))
     warn(results)
@@ -99,7 +99,7 @@ def up(
 
     Example: acclimate up
     """
-    from tasks.server import up as run
+    from tasks.service.server import up as run
 
     run(settings(), err.print, server)
 
@@ -124,7 +124,7 @@ def meta_train(
     Example: acclimate meta-train --family decisions --problem bandit-k5-n10 --problem mdp-n10
     """
     from domains.decisions import FAMILY as DECISIONS
-    from tasks.settings import families
+    from tasks.base.settings import families
 
     if family == DECISIONS:
         if learner or target or sources != "all":
@@ -133,7 +133,7 @@ def meta_train(
     if problem:
         raise UserError(f"--problem is for --family {DECISIONS}, not {family}")
     families([family])
-    from tasks.meta_train_steps import Nearest, plan_meta_training
+    from tasks.meta_train.steps import Nearest, plan_meta_training
 
     near, plan = Nearest.parse(sources, target), plan_meta_training.fn(family, rev, steps, learner or ())
     if near is not None:
@@ -172,14 +172,14 @@ def adapt(
 
     Example: acclimate adapt hpo --k 5 --suggest 20 -o to_label.csv
     """
-    from tasks.adapt_steps import plan_adaptation
+    from tasks.adapt.steps import plan_adaptation
 
     plan = plan_adaptation.fn(
         domain, rev, k, draws, method, meta_version
     )  # what is wrong is said before a server is started
     warn_of_uncommitted(rev, [domain])
     if suggest is not None:
-        from tasks.suggestion import check_suggestions
+        from tasks.adapt.suggestion import check_suggestions
 
         check_suggestions(plan.domain, output)
     with flows_running(settings()):
@@ -189,13 +189,13 @@ def adapt(
     if as_json:
         print_json(result.model_dump())
     else:
-        from tasks.reports import result_table, score_table
+        from tasks.adapt.pages import result_table, score_table
 
         Console().print(result_table([result]), score_table(result), result.reason)
     warn([result])
     if suggest is not None:
         from domains.files import write_whole
-        from tasks.suggestion import advise
+        from tasks.adapt.suggestion import advise
 
         advice = advise(settings(), plan, result, suggest)
         write_whole(output, advice.rows.to_csv(index=False))
@@ -226,7 +226,7 @@ def predict(
     if not file.exists():
         raise UserError(f"{file}: no such file")
     from domains.files import write_whole
-    from tasks.prediction import predict as run
+    from tasks.models.prediction import predict as run
 
     found = run(settings(), domain, file, column)
     for line in found.attrs["warnings"]:
@@ -276,8 +276,8 @@ def status(as_json: AsJson = False) -> None:
 
     Example: acclimate status --json
     """
-    from tasks.status import status as read
-    from tasks.status import tables
+    from tasks.watch.status import status as read
+    from tasks.watch.status import tables
 
     found = read(settings())
     if as_json:

@@ -6,7 +6,7 @@ import typer
 
 from domains.errors import UserError
 from flows.terminal import AsJson, err, flows_running, print_json
-from tasks.settings import settings
+from tasks.base.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
 
@@ -25,8 +25,8 @@ def data_build(
     Example: acclimate data build --domain clinc150
     """
     if domain:
-        from tasks.ingest_steps import build_named
-        from tasks.progress import terminal
+        from tasks.base.progress import terminal
+        from tasks.ingest.steps import build_named
 
         with terminal(err):
             built = build_named(settings(), domain, force)
@@ -49,7 +49,7 @@ def data_verify(as_json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
-    from tasks.data import difference, verify
+    from tasks.versions.snapshots import difference, verify
 
     found = verify(settings().root_path)
     if as_json:
@@ -81,17 +81,17 @@ def data_commit(
 
     Example: acclimate data commit -m "Add reports of March"
     """
-    from flows.telling import say, tell
-    from tasks.committing import commit
-    from tasks.progress import terminal
-    from tasks.versions_shown import committed_json, committed_lines
+    from flows.after_commit import say, tell
+    from tasks.base.progress import terminal
+    from tasks.versions.commit import commit
+    from tasks.versions.diff_text import committed_json, committed_lines
 
     s = settings()
     with terminal(err):
         done = commit(s.root_path, s.home_path, message, say, check, drop)
         pushed, failed = None, None
         if push and done.commit:
-            from tasks.remotes import push as copy
+            from tasks.versions.push import push as copy
 
             try:
                 pushed = copy(s.root_path, s.home_path, done.commit)
@@ -119,9 +119,9 @@ def data_push(
     """
     from dataclasses import asdict
 
-    from tasks.progress import terminal
-    from tasks.remotes import push
-    from tasks.versions_shown import pushed_line
+    from tasks.base.progress import terminal
+    from tasks.versions.diff_text import pushed_line
+    from tasks.versions.push import push
 
     s = settings()
     with terminal(err):
@@ -142,8 +142,8 @@ def data_diff(
 
     Example: acclimate data diff HEAD~1
     """
-    from tasks.data_diff import data_diff as compare
-    from tasks.versions_shown import diff_json, diff_lines
+    from tasks.versions.diff import data_diff as compare
+    from tasks.versions.diff_text import diff_json, diff_lines
 
     found = compare(settings().root_path, before, after)
     if as_json:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from domains.decisions import FAMILY
 from flows.terminal import flows_running, print_json
-from tasks.settings import settings
+from tasks.base.settings import settings
 
 
 def meta_train(problems: Sequence[str], steps: int | None, as_json: bool) -> None:
     """Train RL2 on problems, or on those of the recipe; what is wrong is said before a server is started."""
-    from tasks.decision_steps import plan_decisions
+    from tasks.decisions.steps import plan_decisions
 
     plan = plan_decisions.fn(problems, steps)
     with flows_running(settings()):

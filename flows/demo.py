@@ -9,9 +9,10 @@ from domains.domain import FAMILIES
 from flows.adapt import adapt
 from flows.ingest import ingest
 from flows.meta_train import meta_train
-from tasks import alive, reports
-from tasks.demo_steps import encode_ahead
-from tasks.results import AdaptResult
+from tasks.adapt import pages as reports
+from tasks.adapt.demo_steps import encode_ahead
+from tasks.models.adapt_result import AdaptResult
+from tasks.watch import run_locks as alive
 
 READY_FIRST = ("market", "text", "vision")  # market examples are vectors already, so nothing has to be waited for
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.terminal import AsJson, check_folder, err, print_json
-from tasks.settings import settings
+from tasks.base.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="The domains: what is here, and what it is.")
 
@@ -23,8 +23,8 @@ def domains_list(as_json: AsJson = False) -> None:
 
     Example: acclimate domains list
     """
-    from tasks.artifacts import table_of
-    from tasks.listing import listing
+    from tasks.base.artifacts import table_of
+    from tasks.ingest.domain_list import listing
 
     rows = listing(settings())
     if as_json:
@@ -52,7 +52,7 @@ def domains_show(name: str, as_json: AsJson = False) -> None:
 
     Example: acclimate domains show hpo
     """
-    from tasks.listing import show
+    from tasks.ingest.domain_list import show
 
     found = show(settings(), name)
     if as_json:
@@ -81,8 +81,8 @@ def domains_check(
     Example: acclimate domains check hpo
     """
     from domains.checks import lines, summary
-    from tasks.checking import check_domain
-    from tasks.progress import terminal
+    from tasks.base.progress import terminal
+    from tasks.ingest.checking import check_domain
 
     with terminal(err):
         found = check_domain(settings(), name)
@@ -109,20 +109,20 @@ def domains_map(
 
     Example: acclimate domains map --family text -o map.png
     """
-    from tasks.settings import families
+    from tasks.base.settings import families
 
     (chosen,) = families([family])
     check_folder(output)
     from domains.files import write_whole
-    from tasks.artifacts import table_of
-    from tasks.progress import progress, terminal
-    from tasks.similarity import examples_read, family_domains, make_map
+    from tasks.base.artifacts import table_of
+    from tasks.base.progress import progress, terminal
+    from tasks.meta_train.domain_map import examples_read, family_domains, make_map
 
     domains = family_domains(settings(), chosen, rev)
     with terminal(err), progress(f"read {chosen} domains", examples_read(domains)) as advance:
         found = make_map(settings(), domains, advance)
     if output is not None:
-        from tasks.reports import map_picture
+        from tasks.adapt.pages import map_picture
 
         write_whole(output, map_picture(found))
         err.print(f"map written to {output}", markup=False, soft_wrap=True)
@@ -170,10 +170,10 @@ def domains_add(
 
     Example: acclimate domains add reports reports.csv --label-column diagnosis
     """
-    from domains.own.asked import Asked
-    from tasks.adding import add, check_free, understand
-    from tasks.progress import terminal
-    from tasks.settings import families
+    from domains.own.options import Asked
+    from tasks.base.progress import terminal
+    from tasks.base.settings import families
+    from tasks.ingest.adding import add, check_free, understand
 
     s = settings()
     check_free(s, name, replace)
@@ -188,7 +188,7 @@ def domains_add(
     with terminal(err):
         found = understand(path, asked)
         if not as_json:
-            from tasks.understood import understood
+            from tasks.ingest.understood import understood
 
             for part in understood(name, found):
                 Console().print(part)

@@ -2,10 +2,10 @@
 
 from prefect import flow
 
-from tasks import alive
-from tasks import drift_steps as do
-from tasks.drift import DriftResult
-from tasks.watching import revision_to_read
+from tasks.drift import steps as do
+from tasks.drift.examples import DriftResult
+from tasks.watch import run_locks as alive
+from tasks.watch.noticing import revision_to_read
 
 
 @flow(name="drift", flow_run_name="drift {domain}", on_running=[alive.mark])

@@ -7,7 +7,7 @@ import typer
 
 from domains.errors import UserError
 from flows.terminal import AsJson, flows_running, print_json
-from tasks.settings import settings
+from tasks.base.settings import settings
 
 
 def drift(
@@ -30,7 +30,7 @@ def drift(
     """
     if file is not None and not file.exists():
         raise UserError(f"{file}: no such file")
-    from tasks.drift_steps import plan_drift
+    from tasks.drift.steps import plan_drift
 
     name = None if file is None else str(file.resolve())
     asked = plan_drift.fn(domain, rev, name, alpha, column)  # what is wrong is said before a server is started

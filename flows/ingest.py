@@ -2,8 +2,8 @@
 
 from prefect import flow
 
-from tasks import alive
-from tasks import ingest_steps as do
+from tasks.ingest import steps as do
+from tasks.watch import run_locks as alive
 
 
 @flow(name="ingest", flow_run_name="ingest", on_running=[alive.mark])

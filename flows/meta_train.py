@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from prefect import flow
 
-from tasks import alive
-from tasks import meta_train_steps as do
-from tasks.turns import one_at_a_time
-from tasks.watching import revision_to_read
+from tasks.meta_train import steps as do
+from tasks.watch import run_locks as alive
+from tasks.watch.noticing import revision_to_read
+from tasks.watch.turns import one_at_a_time
 
 
 @flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[alive.mark])

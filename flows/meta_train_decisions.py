@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from prefect import flow
 
-from tasks import alive
-from tasks import decision_steps as do
-from tasks.meta_train_steps import find_finished, promote
-from tasks.turns import one_at_a_time
+from tasks.decisions import steps as do
+from tasks.meta_train.steps import find_finished, promote
+from tasks.watch import run_locks as alive
+from tasks.watch.turns import one_at_a_time
 
 
 @flow(name="meta-train-decisions", flow_run_name="meta-train decisions", on_running=[alive.mark])

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from domains.errors import UserError
 from flows.terminal import AsJson, err, print_json
-from tasks.settings import settings
+from tasks.base.settings import settings
 
 if TYPE_CHECKING:
-    from tasks.promotion import Change
+    from tasks.models.promotion import Change
 
 app = typer.Typer(no_args_is_help=True, help="The models: what is in service, versions, promotion, export.")
 
@@ -27,8 +27,8 @@ def models_list(as_json: AsJson = False) -> None:
 
     Example: acclimate models list
     """
-    from tasks.artifacts import table_of
-    from tasks.models_listing import cells, models
+    from tasks.base.artifacts import table_of
+    from tasks.models.model_list import cells, models
 
     rows = models(settings())
     if as_json:
@@ -48,7 +48,7 @@ def models_promote(
 
     Example: acclimate models promote hpo 3
     """
-    from tasks.promotion import promote
+    from tasks.models.promotion import promote
 
     _say(promote(settings(), name, version), as_json)
 
@@ -59,7 +59,7 @@ def models_rollback(name: Name, as_json: AsJson = False) -> None:
 
     Example: acclimate models rollback hpo
     """
-    from tasks.promotion import rollback
+    from tasks.models.promotion import rollback
 
     _say(rollback(settings(), name), as_json)
 
@@ -88,8 +88,8 @@ def models_refuse(
 
 
 def _answer(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
-    from tasks.approving import answer
-    from tasks.verdicts import decision_on
+    from tasks.adapt.approving import answer
+    from tasks.models.verdicts import decision_on
 
     said = decision_on(answer(settings(), name, version, approve, reason))
     if as_json:
@@ -120,10 +120,10 @@ def models_show(
 
     Example: acclimate models show hpo
     """
-    from tasks.artifacts import table_of
-    from tasks.lineage import lineage
-    from tasks.models_listing import model_versions
-    from tasks.registry import champion, get
+    from tasks.base.artifacts import table_of
+    from tasks.models.lineage import lineage
+    from tasks.models.model_list import model_versions
+    from tasks.models.registry import champion, get
 
     rows = model_versions(settings(), name)
     model = get(settings(), name, version) if version else champion(settings(), name)
@@ -161,11 +161,11 @@ def models_export(
     if mlflow:
         if onnx:
             raise UserError("--onnx and --mlflow are two formats; choose one and run again for the other")
-        from tasks.export_mlflow import export_mlflow
+        from tasks.export.mlflow_folder import export_mlflow
 
         found = export_mlflow(settings(), name, folder, version)
     else:
-        from tasks.export import export
+        from tasks.export.sentence_transformers import export
 
         found = export(settings(), name, folder, version, onnx)
     err.print(f"{name} version {found.version} written to {folder}", markup=False, highlight=False, soft_wrap=True)

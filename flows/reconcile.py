@@ -2,8 +2,8 @@
 
 from prefect import flow
 
-from tasks import alive
-from tasks import watch_steps as do
+from tasks.watch import run_locks as alive
+from tasks.watch import steps as do
 
 
 @flow(name="reconcile", flow_run_name="reconcile", on_running=[alive.mark])

@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 
 from domains.errors import UserError
-from tasks.settings import Settings, settings
+from tasks.base.settings import Settings, settings
 
 if TYPE_CHECKING:
-    from tasks.results import AdaptResult
+    from tasks.models.adapt_result import AdaptResult
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
@@ -61,12 +61,12 @@ def fail(message: str, code: int) -> None:
 @contextmanager
 def flows_running(s: Settings) -> Iterator[None]:
     """Run flows in this process against a Prefect server, with progress bars in the terminal."""
-    from tasks.data import data_revision
-    from tasks.server import prefect_server
+    from tasks.service.server import prefect_server
+    from tasks.versions.snapshots import data_revision
 
     data_revision(s.root_path)  # a folder that is no checkout is told so before a server is started
     with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):
-        from tasks.progress import terminal
+        from tasks.base.progress import terminal
 
         with terminal(err):
             yield
@@ -74,7 +74,7 @@ def flows_running(s: Settings) -> Iterator[None]:
 
 def warn_of_uncommitted(revision: str, domains: list[str]) -> None:
     """Say in a line which of the domains are read as HEAD has them although ``data/`` has changes."""
-    from tasks.uncommitted import uncommitted
+    from tasks.versions.uncommitted import uncommitted
 
     if revision == "HEAD" and (changed := uncommitted(settings().root_path, domains)):
         err.print(

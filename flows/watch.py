@@ -2,8 +2,8 @@
 
 from prefect import flow
 
-from tasks import alive
-from tasks import watch_steps as do
+from tasks.watch import run_locks as alive
+from tasks.watch import steps as do
 
 
 @flow(name="watch", flow_run_name="watch", on_running=[alive.mark])

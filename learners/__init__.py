@@ -2,33 +2,33 @@
 
 from collections.abc import Mapping
 
-from learners.anil import ANIL
 from learners.base import Learner
 from learners.bodies import Body
-from learners.caml import CAML
-from learners.cnaps import CNAPs
-from learners.finetune import Finetune
-from learners.fomaml import FOMAML
-from learners.leo import LEO
-from learners.logistic import Logistic
-from learners.lstm_learner import LSTMLearner
-from learners.maml import MAML
-from learners.maml_plus_plus import MAMLPlusPlus
-from learners.matching import MatchingNet
-from learners.meta_sgd import MetaSGD
-from learners.opinion_pool import OpinionPool
-from learners.ordinal import Ordinal
-from learners.pooled import Pooled
-from learners.protonet import ProtoNet
-from learners.prototype import NearestPrototype
-from learners.reference import Reference, Transductive, Whitened
-from learners.reference_shared import SharedReference
-from learners.relation import RelationNet
-from learners.reptile import Reptile
-from learners.ridge import Ridge
-from learners.scratch import Scratch
-from learners.svm import SVMHead
-from learners.views import EveryLayer, LastLayer
+from learners.choice.opinion_pool import OpinionPool
+from learners.market.ordinal import Ordinal
+from learners.market.pooled import Pooled
+from learners.methods.anil import ANIL
+from learners.methods.caml import CAML
+from learners.methods.cnaps import CNAPs
+from learners.methods.finetune import Finetune
+from learners.methods.fomaml import FOMAML
+from learners.methods.leo import LEO
+from learners.methods.lstm_learner import LSTMLearner
+from learners.methods.maml import MAML
+from learners.methods.maml_plus_plus import MAMLPlusPlus
+from learners.methods.matching import MatchingNet
+from learners.methods.meta_sgd import MetaSGD
+from learners.methods.protonet import ProtoNet
+from learners.methods.reference import Reference, Transductive, Whitened
+from learners.methods.reference_shared import SharedReference
+from learners.methods.relation import RelationNet
+from learners.methods.reptile import Reptile
+from learners.methods.ridge import Ridge
+from learners.methods.svm import SVMHead
+from learners.plain.logistic import Logistic
+from learners.plain.prototype import NearestPrototype
+from learners.plain.scratch import Scratch
+from learners.representation.views import EveryLayer, LastLayer
 
 #: Plain baselines: what a user would do without other domains.
 BASELINES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Scratch)

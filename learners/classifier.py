@@ -77,7 +77,7 @@ class Classifier:
     Prototype classifiers are of this form too: the softmax of -|z - c|^2 equals that of 2 c.z - |c|^2.
 
     ``threshold`` belongs to the temperature: labels at least so probable are in an example's prediction set
-    (``learners/conformal.py``); None where nothing is known.
+    (``learners/choice/conformal.py``); None where nothing is known.
     """
 
     layers: tuple[Layer, ...]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from learners import make
 from learners import strategies as every_strategy
 from learners.base import Learner
-from learners.portfolio import Prior
+from learners.choice.portfolio import Prior
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from domains.domain import EXAMPLE_COLUMN, Family
 from domains.errors import UserError
 from domains.files import read_image
 from learners.classifier import Classifier
-from tasks.answers import answers
-from tasks.encoding import encode_here, encoder_identity, weights_here
-from tasks.flavour import Reads
-from tasks.settings import settings
+from tasks.base.settings import settings
+from tasks.features.encoding import encode_here, encoder_identity, weights_here
+from tasks.models.mlflow_flavour import Reads
+from tasks.models.prediction_table import answers
 
 ENCODER = "encoder"  # folder of an exported model that has its encoder with it
 

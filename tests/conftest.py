@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from domains.fetch import Fetch
-from tasks.settings import settings
+from tasks.base.settings import settings
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from PIL import Image
 from domains.checks.finding import Finding, Kind
 from domains.checks.scan import Parts
 from domains.checks.texts import key
-from domains.vision.archives import MOST_PIXELS, UNDECODABLE
+from domains.reading.archives import MOST_PIXELS, UNDECODABLE
 
 CORRUPT = Kind(
     "corrupt-image",

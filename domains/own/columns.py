@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from domains.errors import UserError
-from domains.own.asked import Asked
-from domains.own.cells import as_text, image_bytes
-from domains.own.tables import Table
+from domains.own.options import Asked
+from domains.reading.cells import as_text, image_bytes
+from domains.reading.tables import Table
 
 ROWS = 2000  # that are looked at
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from domains.errors import UserError, line
-from domains.own.tables import BATCH, Cells, Table
+from domains.reading.tables import BATCH, Cells, Table
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SAVED = ("state.json", "dataset_dict.json")  # what save_to_disk leaves

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from domains.errors import UserError
 from domains.files import IMAGES
-from domains.own.asked import Asked
-from domains.own.pictures import MOST_BYTES, picture
+from domains.own.options import Asked
 from domains.own.survey import Item, Items
-from domains.vision.archives import ImageArchive
+from domains.reading.archives import ImageArchive
+from domains.reading.pictures import MOST_BYTES, picture
 from domains.words import many
 
 UNLABELLED = {"unlabelled", "unlabeled", "pool"}

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from domains.errors import UserError
 from domains.files import IMAGES
-from domains.own.asked import Asked, Found
 from domains.own.hub import NAME, is_dataset, open_dataset
 from domains.own.images import from_folder, from_zip
+from domains.own.options import Asked, Found
 from domains.own.prices import looks_like_prices, understand_prices
 from domains.own.survey import Items
-from domains.own.tables import ENDINGS, Table, open_table
 from domains.own.texts import from_table
 from domains.own.understand import understand
+from domains.reading.tables import ENDINGS, Table, open_table
 
 
 @dataclass(frozen=True)

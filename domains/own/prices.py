@@ -13,12 +13,12 @@ from domains.files import read_table
 from domains.market.labels import HORIZON, LABELS
 from domains.market.returns import YEAR
 from domains.market.windows import SPLITS, Market, Window, examples
-from domains.own.asked import Asked, Found, Row
-from domains.own.cells import as_text
 from domains.own.columns import LABELS as LABEL_NAMES
 from domains.own.columns import TEXTS
 from domains.own.labels import MISSING
-from domains.own.tables import Table
+from domains.own.options import Asked, Found, Row
+from domains.reading.cells import as_text
+from domains.reading.tables import Table
 from domains.words import many
 
 #: Names of columns in lower case, best first.

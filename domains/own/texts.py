@@ -5,12 +5,12 @@ from typing import Any
 
 from domains.domain import Family
 from domains.errors import UserError
-from domains.own.asked import Asked
-from domains.own.cells import as_text, image_bytes
 from domains.own.columns import find_columns
-from domains.own.pictures import picture
+from domains.own.options import Asked
 from domains.own.survey import Item, Items
-from domains.own.tables import Table
+from domains.reading.cells import as_text, image_bytes
+from domains.reading.pictures import picture
+from domains.reading.tables import Table
 
 
 def from_table(table: Table, asked: Asked) -> Items:

@@ -8,10 +8,10 @@ import numpy as np
 
 from domains.domain import EXAMPLE_COLUMN
 from domains.errors import UserError
-from domains.own.asked import SEED, Asked, Found, Row
 from domains.own.copies import find_copies
 from domains.own.division import POOL, SPLITS, TEST, TRAIN, Division, by_class, by_group, by_time
 from domains.own.labels import in_order, name_classes
+from domains.own.options import SEED, Asked, Found, Row
 from domains.own.survey import EMPTY, Items, Survey, fingerprint, prepared, survey
 from domains.words import SHOWN, and_more, many, some
 

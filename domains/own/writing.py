@@ -12,7 +12,7 @@ import yaml
 
 from domains.build import building, shard_schema
 from domains.domain import EXAMPLE_COLUMN
-from domains.own.asked import Found
+from domains.own.options import Found
 
 ROWS = 4096  # of a row group at most
 BYTES = 2**24  # of examples in a row group, about

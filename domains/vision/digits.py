@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from domains.fetch import Fetch, installed
+from domains.reading.png import to_png
 from domains.source import Source
-from domains.vision.png import to_png
 
 SHA256 = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
 

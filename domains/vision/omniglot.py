@@ -14,8 +14,8 @@ import numpy as np
 
 from domains.fetch import Fetch, Pinned
 from domains.mirror import Stored
+from domains.reading.archives import ClassImages, ImageArchive, content_sha256, read_classes
 from domains.source import Source
-from domains.vision.archives import ClassImages, ImageArchive, content_sha256, read_classes
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 #: `content_sha256` of the two archives: whoever packs them again leaves it as it is.

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from domains.errors import UserError, check_known
 from domains.files import write_whole
-from tasks.bench.asked import Row
-from tasks.lineage import made_by
-from tasks.settings import Settings
+from tasks.base.settings import Settings
+from tasks.bench.options import Row
+from tasks.models.lineage import made_by
 
 LOSSES = ("log_loss", "auc", "qlike")
 ADAPT = "logistic,prototype,knn,acclimate,acclimate without meta-training"

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from domains.domain import Domain
 from domains.errors import UserError
 from learners.meta_model import MetaModel
-from tasks import registry
-from tasks.adapt_steps import summarise
-from tasks.adaptation import Adaptation, check_encoder, encode_domain, run_trial
-from tasks.bench.asked import SHOTS, Asked, Row
-from tasks.data import snapshots
-from tasks.progress import progress
-from tasks.settings import Settings
+from tasks.adapt.adaptation import Adaptation, check_encoder, encode_domain, run_trial
+from tasks.adapt.steps import summarise
+from tasks.base.progress import progress
+from tasks.base.settings import Settings
+from tasks.bench.options import SHOTS, Asked, Row
+from tasks.models import registry
+from tasks.versions.snapshots import snapshots
 
 DRAWS = 10
 

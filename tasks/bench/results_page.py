@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domains.files import write_whole
-from tasks.artifacts import table_line, with_interval
+from tasks.adapt.pages import table_of
+from tasks.base.artifacts import table_line, with_interval
+from tasks.base.figure import Bar, plot_methods
 from tasks.bench.parts import PARTS, Part, Result
-from tasks.plots import Bar, plot_methods
-from tasks.reports import table_of
 
 if TYPE_CHECKING:
     import rich.table

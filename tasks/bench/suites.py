@@ -3,27 +3,27 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from tasks.bench.asked import Asked, Row
-from tasks.settings import Settings
+from tasks.base.settings import Settings
+from tasks.bench.options import Asked, Row
 
 #: Module and function of each; a function takes what ``run`` takes after the name.
 SUITES = {
     "quick": "quick.quick",
-    "adapt": "adapt.adapt",
-    "suggest": "suggest.bench_suggest",
-    "omniglot": "fewshot.omniglot",
-    "miniimagenet": "fewshot.miniimagenet",
-    "lake": "lake.lake",
-    "speed": "speed.bench_speed",
-    "drift": "drift.bench_drift",
-    "market": "market.bench_market",
-    "orchestration": "orchestration.orchestration",
-    "faults": "faults.faults",
-    "rl2": "rl2.bench_rl2",
+    "adapt": "adapt.suite.adapt",
+    "suggest": "adapt.suggest.bench_suggest",
+    "omniglot": "images.fewshot.omniglot",
+    "miniimagenet": "images.fewshot.miniimagenet",
+    "lake": "images.lake.lake",
+    "speed": "images.speed.bench_speed",
+    "drift": "drift.suite.bench_drift",
+    "market": "market.suite.bench_market",
+    "orchestration": "orchestration.speed.orchestration",
+    "faults": "orchestration.faults.faults",
+    "rl2": "decisions.rl2.bench_rl2",
 }
 
 
 def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]) -> list[Row]:
     """Run a suite of SUITES and return its rows."""
-    module, function = SUITES[suite].split(".")
+    module, function = SUITES[suite].rsplit(".", 1)
     return getattr(import_module(f"tasks.bench.{module}"), function)(settings, asked, say)

@@ -17,11 +17,12 @@ from PIL import Image
 
 from domains.errors import UserError
 from domains.fetch import Fetch
-from domains.vision import archives, miniimagenet, omniglot
-from domains.vision.archives import ClassImages, ImageArchive, content_sha256
+from domains.reading import archives
+from domains.reading.archives import ClassImages, ImageArchive, content_sha256
+from domains.vision import miniimagenet, omniglot
 from domains.vision.miniimagenet import SPLIT, load_miniimagenet
 from domains.vision.omniglot import load_omniglot, omniglot_split, rotated
-from tasks.settings import settings
+from tasks.base.settings import settings
 
 BODY = b"what the address gives"
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -20,10 +20,10 @@ from domains.fetch import Fetch, Pinned, sha256_of
 from domains.market.series import Series, Table
 from domains.market.windows import Window
 from domains.mirror import Stored
+from domains.reading.png import to_png
 from domains.source import Source, SplitRule
 from domains.text import bao
-from domains.vision.png import to_png
-from tasks.settings import settings
+from tasks.base.settings import settings
 
 ROOT = Path(__file__).parents[2]
 EVERY = catalogue.catalogue()

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from domains.fetch import Fetch
+from domains.reading.png import to_png
 from domains.vision import digits, glyphs, mnist
 from domains.vision.fonts import font, fonts_with
-from domains.vision.png import to_png
 
 #: What the pinned fonts, Pillow and numpy draw. A machine that draws anything else would build other data.
 SHA256_OF_SHIN = "802b92ad82b865a3569dcc571a30d3886541e20c32ffe42c72ec44ea705bb11a"

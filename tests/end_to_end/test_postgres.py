@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import ledger, registry
-from tasks.server import prefect_server
-from tasks.settings import Settings
+from tasks.base.settings import Settings
+from tasks.models import registry
+from tasks.service.server import prefect_server
+from tasks.watch import ledger
 
 pytestmark = [
     pytest.mark.timeout(300),

@@ -32,8 +32,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 
-from tasks import ledger
-from tasks.settings import Settings
+from tasks.base.settings import Settings
+from tasks.watch import ledger
 
 pytestmark = pytest.mark.timeout(900)  # on a fresh machine it downloads 190 MB and encodes for a minute
 
@@ -339,8 +339,8 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
 
 
 SPREAD = """
-from tasks.server import prefect_server
-from tasks.settings import settings
+from tasks.service.server import prefect_server
+from tasks.base.settings import settings
 
 if __name__ == "__main__":
     with prefect_server(settings()):

@@ -20,13 +20,14 @@ import yaml
 
 from domains import catalogue
 from flows import cli
+from learners.choice.portfolio import Prior
 from learners.classifier import Affine, Classifier
 from learners.meta_model import MetaModel
-from learners.portfolio import Prior
-from tasks import listing, registry
-from tasks.data import snapshot
-from tasks.encoding import encoder_identity
-from tasks.settings import Settings
+from tasks.base.settings import Settings
+from tasks.features.encoding import encoder_identity
+from tasks.ingest import domain_list as listing
+from tasks.models import registry
+from tasks.versions.snapshots import snapshot
 
 ROOT = Path(__file__).parents[2]
 

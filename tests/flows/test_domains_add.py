@@ -11,7 +11,7 @@ import pytest
 
 from domains.domain import Domain
 from flows import cli
-from tasks.adaptation import Adaptation, encode_domain, run_trial
+from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial
 
 Said = tuple[int, str, str]
 
@@ -82,10 +82,10 @@ def test_an_added_domain_is_adapted_to(
 ) -> None:
     import torch
 
+    from learners.choice.portfolio import Prior
     from learners.meta_model import MetaModel
-    from learners.portfolio import Prior
-    from tasks import encoding
-    from tasks.settings import Settings
+    from tasks.base.settings import Settings
+    from tasks.features import encoding
 
     class Letters:
         """An encoder that one can check by eye."""

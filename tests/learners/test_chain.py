@@ -6,7 +6,7 @@ import torch
 from learners import BASELINES, META, PLAIN_STRATEGIES, Reference, make
 from learners.chain import Chain
 from learners.classifier import Affine, Classifier, Columns, Network
-from learners.knn import Nearest
+from learners.plain.knn import Nearest
 
 
 def normal(*size, seed=0):

@@ -22,11 +22,11 @@ from domains.build import build
 from domains.domain import Domain
 from domains.fetch import Fetch
 from domains.source import Source, SplitRule
+from learners.choice.portfolio import Prior
 from learners.meta_model import MetaModel
-from learners.portfolio import Prior
-from tasks import encoding
-from tasks.encoding import ENCODERS, EncoderSpec
-from tasks.settings import Settings
+from tasks.base.settings import Settings
+from tasks.features import encoding
+from tasks.features.encoding import ENCODERS, EncoderSpec
 
 ALPHABET = "abcdefgh"
 

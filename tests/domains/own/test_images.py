@@ -13,12 +13,12 @@ from PIL import Image
 from domains.domain import Domain
 from domains.errors import UserError
 from domains.files import read_examples
-from domains.own import images, pictures
-from domains.own.asked import Asked, Found
+from domains.own import images
 from domains.own.opening import open_input
-from domains.own.pictures import picture
+from domains.own.options import Asked, Found
 from domains.own.writing import write
-from domains.vision import archives
+from domains.reading import archives, pictures
+from domains.reading.pictures import picture
 
 
 def noise(seed: int, size: tuple[int, int] = (9, 7)) -> Image.Image:

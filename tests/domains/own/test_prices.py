@@ -11,8 +11,8 @@ from domains.domain import Domain
 from domains.errors import UserError
 from domains.files import read_examples
 from domains.market.labels import LABELS
-from domains.own.asked import Asked, Found
 from domains.own.opening import open_input
+from domains.own.options import Asked, Found
 from domains.own.writing import write
 
 DAYS = 420

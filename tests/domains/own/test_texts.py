@@ -10,8 +10,8 @@ import yaml
 
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.own.asked import Asked, Found
 from domains.own.opening import open_input
+from domains.own.options import Asked, Found
 from domains.own.writing import write
 
 
@@ -302,7 +302,8 @@ def test_a_large_table_is_read_row_by_row_and_written_in_row_groups(
 ) -> None:
     import pyarrow.parquet as pq
 
-    from domains.own import tables, writing
+    from domains.own import writing
+    from domains.reading import tables
 
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "fine,a\n" * 20_000 + "ragged\n")

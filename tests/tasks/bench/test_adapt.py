@@ -15,21 +15,21 @@ from domains.errors import UserError
 from learners.bodies import TransformerBody
 from learners.encoders import efficientnet
 from learners.meta_train import Training
-from tasks import training
-from tasks.bench import adapt as bench_adapt
-from tasks.bench import adapt_domains as bench_adapt_domains
-from tasks.bench import adapt_measure as bench_adapt_measure
-from tasks.bench import adapt_methods as bench_adapt_methods
-from tasks.bench.adapt import adapt
-from tasks.bench.adapt_domains import SOURCES, TARGETS, Corpus, sources
-from tasks.bench.adapt_draws import POOLS, draw_pool, draw_support, problem, split
-from tasks.bench.adapt_methods import METHODS, TUNED, chosen
-from tasks.bench.adapt_rows import Score, rows, summary
-from tasks.bench.asked import Asked
+from tasks.bench.adapt import domains as bench_adapt_domains
+from tasks.bench.adapt import measure as bench_adapt_measure
+from tasks.bench.adapt import methods as bench_adapt_methods
+from tasks.bench.adapt import suite as bench_adapt
+from tasks.bench.adapt.domains import SOURCES, TARGETS, Corpus, sources
+from tasks.bench.adapt.draws import POOLS, draw_pool, draw_support, problem, split
+from tasks.bench.adapt.methods import METHODS, TUNED, chosen
+from tasks.bench.adapt.rows import Score, rows, summary
+from tasks.bench.adapt.suite import adapt
+from tasks.bench.options import Asked
 from tasks.bench.results_page import bench_tables
+from tasks.bench.side_by_side import side_by_side
 from tasks.bench.suites import run
-from tasks.side_by_side import side_by_side
-from tasks.training import Recipe
+from tasks.meta_train import training
+from tasks.meta_train.training import Recipe
 
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
 FEW = {"draws": 3, "shots": (1, 2), "tune_draws": 1}
@@ -244,7 +244,7 @@ def test_exported_draws_are_those_that_are_measured(small, tmp_path):
     test = table[table["part"] == "test"]
     assert not set(test["text"]) & set(supports["text"])
     assert len(test) == 18
-    from tasks.bench.adapt_domains import read
+    from tasks.bench.adapt.domains import read
 
     domain = read(small, "text", bench_adapt_domains.TARGETS["text"][0]).sample(300)
     task = problem("ills", domain.y, split(domain.y), 2)

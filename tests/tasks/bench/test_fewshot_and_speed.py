@@ -11,11 +11,22 @@ from domains.episode import Pile
 from domains.errors import UserError
 from learners import ANIL, MAML, Reptile
 from learners.bodies import Conv4
-from tasks import side_by_side
-from tasks.bench import fewshot as bench_fewshot
-from tasks.bench import speed as bench_speed
-from tasks.bench.asked import Asked, numbers
-from tasks.bench.fewshot import METHODS, PUBLISHED, SUPERVISED, Job, evaluate, few_shot, jobs, run, stopwatch, total
+from tasks.bench import side_by_side
+from tasks.bench.images import fewshot as bench_fewshot
+from tasks.bench.images import speed as bench_speed
+from tasks.bench.images.fewshot import (
+    METHODS,
+    PUBLISHED,
+    SUPERVISED,
+    Job,
+    evaluate,
+    few_shot,
+    jobs,
+    run,
+    stopwatch,
+    total,
+)
+from tasks.bench.options import Asked, numbers
 
 JOB = Job("omniglot", "protonet", ways=3, shots=1, pixels=16, steps=3, episodes=6)
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")

@@ -8,14 +8,14 @@ import torch
 
 from domains.episode import Shape
 from domains.errors import UserError
-from domains.vision.archives import ClassImages
+from domains.reading.archives import ClassImages
 from domains.vision.lake import RUNS, WAYS, draw_runs
 from domains.vision.omniglot import BACKGROUND, EVALUATION
 from learners import NearestPrototype
 from learners.meta_train import Training
-from tasks.bench import lake as bench_lake
-from tasks.bench.asked import Asked
-from tasks.bench.lake import PUBLISHED, alphabets, hausdorff, hausdorff_scores, lake, learner_scores, row_of
+from tasks.bench.images import lake as bench_lake
+from tasks.bench.images.lake import PUBLISHED, alphabets, hausdorff, hausdorff_scores, lake, learner_scores, row_of
+from tasks.bench.options import Asked
 
 
 def characters(alphabets: int = 3, size: int = 21, drawers: int = 4, seed: int = 0) -> ClassImages:

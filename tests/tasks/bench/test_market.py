@@ -11,14 +11,14 @@ from domains.market.labels import HORIZON
 from domains.market.panel import Panel
 from domains.market.walk import first_cut, walk
 from domains.market.windows import Window
-from tasks.bench import market as bench_market
-from tasks.bench import market_methods as bench_market_methods
-from tasks.bench.asked import Asked
-from tasks.bench.market import ONCE, WALK, judge
-from tasks.bench.market_backtest import backtest
-from tasks.bench.market_experts import STATE, Rule, past_opinions
-from tasks.bench.market_methods import BEATEN, OURS, POOLED, methods_of
-from tasks.bench.market_scores import MEAN, Judged, rows_of
+from tasks.bench.market import methods as bench_market_methods
+from tasks.bench.market import suite as bench_market
+from tasks.bench.market.backtest import backtest
+from tasks.bench.market.experts import STATE, Rule, past_opinions
+from tasks.bench.market.methods import BEATEN, OURS, POOLED, methods_of
+from tasks.bench.market.scores import MEAN, Judged, rows_of
+from tasks.bench.market.suite import ONCE, WALK, judge
+from tasks.bench.options import Asked
 
 REGIME = Window("test", "a regime", "2004-06-01", "2004-11-30", "target")
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from domains.errors import UserError
+from tasks.base.settings import Settings
 from tasks.bench import parts as bench_all
 from tasks.bench.parts import PARTS, Result
 from tasks.bench.results_page import bench_tables, markdown, pivot, tables, write_page
-from tasks.settings import Settings
 
 
 def row(method, value, setting="K=5", domain="a", metric="accuracy"):

@@ -8,17 +8,19 @@ import pytest
 
 from domains.decisions.bandit import Bandits
 from domains.errors import UserError
-from learners.bandits import UCB1
-from learners.policies import Policies
-from tasks import decision_problems as problems
-from tasks import decision_rivals as rivals
-from tasks import decision_steps, meta_train_steps, plot_decisions, registry
-from tasks.bench import rl2 as bench_rl2
-from tasks.bench.asked import Asked
-from tasks.decision_problems import NAMES, empty, problem
-from tasks.decision_steps import one_trial
-from tasks.promotion import promote
-from tasks.smoke import policies_smoke_test
+from learners.decisions.bandits import UCB1
+from learners.decisions.policies import Policies
+from tasks.bench.decisions import rl2 as bench_rl2
+from tasks.bench.options import Asked
+from tasks.decisions import plots as plot_decisions
+from tasks.decisions import problems, rivals
+from tasks.decisions import steps as decision_steps
+from tasks.decisions.problems import NAMES, empty, problem
+from tasks.decisions.steps import one_trial
+from tasks.meta_train import steps as meta_train_steps
+from tasks.models import registry
+from tasks.models.promotion import promote
+from tasks.models.smoke_test import policies_smoke_test
 
 
 @pytest.fixture(autouse=True)

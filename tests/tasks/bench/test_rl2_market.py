@@ -8,9 +8,9 @@ import pytest
 
 from domains.decisions.trading import History
 from domains.market.windows import Window
-from learners.rl2_train import PPO
-from tasks.bench import rl2_market as bench
-from tasks.bench.asked import Asked
+from learners.decisions.rl2_train import PPO
+from tasks.bench.decisions import stocks as bench
+from tasks.bench.options import Asked
 
 
 def prices(days=900, assets=2):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.bench.adapt_draws import problem, split
-from tasks.bench.suggest import BATCHES, ORDERS, Job, measure, rows, share_needed
+from tasks.bench.adapt.draws import problem, split
+from tasks.bench.adapt.suggest import BATCHES, ORDERS, Job, measure, rows, share_needed
 
 
 def curves(suggested, random):

@@ -1,0 +1,103 @@
+"""One image file to what is stored: as it is where every reader takes it alike, else as a plain PNG."""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from domains.reading.archives import UNDECODABLE
+from domains.reading.png import to_png
+
+#: What is opened; Pillow's others are rare, or start programs.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+
+MOST_BYTES = 2**26  # of a file
+MOST_PIXELS = 2**26  # of an image
+MOST_SIDE = 256  # a longer side is scaled down to this; encoders read 128
+
+ORIENTATION = 0x0112  # of EXIF
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The bytes that are stored, and what was changed for them, in words."""
+
+    content: bytes
+    changes: tuple[str, ...]
+
+
+def picture(raw: bytes) -> Picture:
+    """Return an image as it is stored: a grey or RGB PNG or JPEG of at most MOST_SIDE as it is, others as RGB PNG.
+
+    Of an animation the first frame is taken; EXIF's orientation is applied; more than 8 bits are stretched between the
+    darkest and the brightest value of the image; what is transparent is laid on white.
+
+    Raises:
+        ValueError: it is empty, cut off, no image, or too large to decode.
+    """
+    if not raw:
+        raise ValueError("0 bytes")
+    if len(raw) > MOST_BYTES:
+        raise ValueError(f"{len(raw):,} bytes, at most {MOST_BYTES:,}")
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+            warnings.simplefilter("ignore")
+            if image.width * image.height > MOST_PIXELS:
+                raise TooLarge(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} in all")
+            return converted(image, raw)
+    except TooLarge:
+        raise
+    except Image.DecompressionBombError:
+        raise ValueError(f"more than {MOST_PIXELS:,} pixels") from None
+    except UNDECODABLE:
+        raise ValueError("not a whole image") from None
+
+
+class TooLarge(ValueError):
+    """An image of more pixels than are decoded."""
+
+
+def converted(image: Image.Image, raw: bytes) -> Picture:
+    """Decode an open image, and return what is stored."""
+    changes = []
+    kind, mode = image.format or "", image.mode
+    if getattr(image, "n_frames", 1) > 1 and kind != "MPO":  # a photo with its preview
+        changes.append("animated or of several pages: the first is taken")
+    turned = image.getexif().get(ORIENTATION, 1) not in (0, 1)
+    large = max(image.size) > MOST_SIDE
+    if large and kind in ("JPEG", "MPO"):
+        image.draft(mode, (MOST_SIDE, MOST_SIDE))  # decodes a part of the resolution, all of the file
+    image.load()
+    if not changes and not turned and not large and kind in ("PNG", "JPEG") and mode in ("L", "RGB"):
+        return Picture(raw, ())
+    if turned:
+        image = ImageOps.exif_transpose(image)
+        changes.append("turned as EXIF says")
+    if mode.startswith(("I", "F")):
+        image = stretched(image)
+        changes.append("of more than 8 bits: stretched between darkest and brightest")
+    elif mode == "CMYK":
+        changes.append("CMYK: converted to RGB")
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+        changes.append("transparent: laid on white")
+    image = image.convert("RGB")
+    if large:
+        image.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
+        changes.append(f"scaled down to {MOST_SIDE} pixels")
+    if kind not in ("PNG", "JPEG", "MPO"):
+        changes.append("of another format than PNG or JPEG: converted")
+    return Picture(to_png(np.asarray(image)), tuple(changes))
+
+
+def stretched(image: Image.Image) -> Image.Image:
+    """Return a grey image of many bits as one of 8."""
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("not all its values are numbers")
+    low, high = values.min(), values.max()
+    return Image.fromarray(np.rint((values - low) * (255 / (high - low or 1))).astype(np.uint8))

@@ -1,0 +1,46 @@
+"""Have changed domains adapted to at once, after a commit of data, where a server runs."""
+
+import sys
+
+from flows.terminal import err, one_line_errors
+from tasks.base.settings import Settings, settings
+
+
+def tell(s: Settings) -> None:
+    """Do a tick of ``watch`` now, where a server runs; else the next one finds what changed.
+
+    The commit stands whatever becomes of the tick: a fork's exit status is not ours.
+    """
+    from tasks.service.forks import ask
+    from tasks.service.server import running
+
+    if not running(s):
+        return
+    sys.stdout.flush()
+    if ask(s.home_path / "prefect", "flows.after_commit", sys.argv) is None:
+        tick(s)
+
+
+def tick(s: Settings) -> None:
+    from tasks.service.server import prefect_server
+    from tasks.watch import noticing as watching
+
+    try:
+        with prefect_server(s):
+            done = watching.tick(s)
+    except Exception as error:  # whatever it is, the commit stands
+        say(f"not adapted to yet: {error}; watch tries again")
+        return
+    if done.asked:
+        say(f"adapting to {', '.join(done.asked)}: acclimate status shows what comes of it")
+    for note in done.notes:
+        say(note)
+
+
+def say(line: str) -> None:
+    err.print(line, style="dim", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        tick(settings())

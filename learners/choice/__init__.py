@@ -1,0 +1,1 @@
+"""How to adapt: the portfolio, and probabilities that can be believed."""

@@ -1,0 +1,92 @@
+"""Plain strategies for Bernoulli bandits, as the players that RL2 is compared with: all start from a uniform prior.
+
+What is compared, and how it is tuned, follows Duan et al. 2016 (arXiv:1611.02779).
+"""
+
+import numpy as np
+
+from learners.decisions.gittins import gittins
+
+
+class Counting:
+    """Counts successes and failures of every arm; ``scores`` says what a strategy makes of them, highest is pulled.
+
+    Args:
+        arms: k; seed: of what is random in the strategy.
+    """
+
+    def __init__(self, arms: int, seed: int = 0) -> None:
+        self.arms, self.seed = arms, seed
+
+    def begin(self, trials: int, steps: int) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.every, self.steps, self.t = np.arange(trials), steps, 0
+        self.successes, self.failures = np.zeros((2, trials, self.arms), np.int64)
+
+    @property
+    def pulls(self) -> np.ndarray:
+        """[E, k] times that every arm was pulled."""
+        return self.successes + self.failures
+
+    @property
+    def mean(self) -> np.ndarray:
+        """[E, k] posterior means of the arms' chances."""
+        return (self.successes + 1) / (self.pulls + 2)
+
+    def scores(self) -> np.ndarray:
+        """Return a number for every arm [E, k]; the most probable arm is pulled here: greedy."""
+        return self.mean
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        return self.scores().argmax(1)
+
+    def learn(self, action: np.ndarray, reward: np.ndarray, done: np.ndarray, observation: np.ndarray) -> None:
+        self.successes[self.every, action] += reward > 0.5
+        self.failures[self.every, action] += reward <= 0.5
+        self.t += 1
+
+
+class Greedy(Counting):
+    """The arm whose posterior mean is highest."""
+
+
+class EpsilonGreedy(Counting):
+    """Any arm with probability epsilon, else the greedy one."""
+
+    def __init__(self, arms: int, epsilon: float = 0.1, seed: int = 0) -> None:
+        super().__init__(arms, seed)
+        self.epsilon = epsilon
+
+    def scores(self) -> np.ndarray:
+        explore = self.rng.random((len(self.every), 1)) < self.epsilon
+        return np.where(explore, self.rng.random((len(self.every), self.arms)), self.mean)
+
+
+class UCB1(Counting):
+    """Upper confidence bounds (P. Auer et al. 2002): mean + c sqrt(2 ln t / pulls), the prior counted as two pulls."""
+
+    def __init__(self, arms: int, c: float = 1.0, seed: int = 0) -> None:
+        super().__init__(arms, seed)
+        self.c = c
+
+    def scores(self) -> np.ndarray:
+        return self.mean + self.c * np.sqrt(2 * np.log(self.t + 1) / (self.pulls + 2))
+
+
+class Thompson(Counting):
+    """Posterior sampling (W. R. Thompson 1933): the arm that is best in one draw from the posterior."""
+
+    def scores(self) -> np.ndarray:
+        return self.rng.beta(self.successes + 1, self.failures + 1)
+
+
+class Gittins(Counting):
+    """The arm of the highest index for the pulls that are left, of a game that ends: see ``gittins``."""
+
+    def begin(self, trials: int, steps: int) -> None:
+        super().begin(trials, steps)
+        if getattr(self, "table", np.empty(0)).shape[0] != steps + 1:
+            self.table = gittins(steps)
+
+    def scores(self) -> np.ndarray:
+        return self.table[self.steps - self.t, self.successes, self.failures]

@@ -1,0 +1,72 @@
+"""Proximal policy optimisation over whole trials (J. Schulman et al. 2017, arXiv:1707.06347), with generalised
+advantage estimation (J. Schulman et al. 2016, arXiv:1506.02438)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learners.decisions.rl2 import RL2
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What a policy did in E trials of T steps.
+
+    Attributes:
+        inputs: [T, E, D] what the policy read; actions: [T, E]; rewards: [T, E]; credits: [T, E] what is learned from.
+        log_p: [T, E] log-probability of the actions as they were chosen.
+        values: [T, E] the policy's estimate of the mean reward to come.
+    """
+
+    inputs: Tensor
+    actions: Tensor
+    rewards: Tensor
+    credits: Tensor
+    log_p: Tensor
+    values: Tensor
+
+
+def horizon(steps: int, discount: float) -> Tensor:
+    """Return w_t = 1 + g + ... + g^(T-t-1) [T]: what a reward of 1 a step is worth from step t to the trial's end."""
+    return (discount ** torch.arange(steps)).cumsum(0).flip(0)
+
+
+def gae(rewards: Tensor, values: Tensor, discount: float, trace: float) -> Tensor:
+    """Return the generalised advantages [T, E] within a trial.
+
+        A_t = sum_l (g lambda)^l delta_{t+l},    delta_t = r_t + g V_{t+1} - V_t,    V_T = 0
+
+    An episode that ends inside does not cut the sum: what it taught pays in the episodes after it.
+
+    Args:
+        rewards, values: [T, E], values in units of reward.
+    """
+    after = torch.cat([values[1:], torch.zeros_like(values[:1])])
+    delta = rewards + discount * after - values
+    advantages, running = torch.empty_like(delta), torch.zeros_like(delta[0])
+    for t in range(len(delta) - 1, -1, -1):
+        running = delta[t] + discount * trace * running
+        advantages[t] = running
+    return advantages
+
+
+def ppo_loss(
+    policy: RL2, rollout: Rollout, advantages: Tensor, returns: Tensor, clip: float, entropy: float, critic: float
+) -> Tensor:
+    """Return the loss [] of trials, which replays them with the hidden state from their start.
+
+    With rho_t = pi(a_t | h_t) / pi_old(a_t | h_t), the mean over steps of
+
+        -min(rho A, clip(rho, 1 - c, 1 + c) A) + critic (V - R)^2 - entropy H(pi)
+
+    Args:
+        advantages: [T, E] of mean 0 and deviation 1; returns: [T, E] in units of the value, reward a step.
+    """
+    logits, values, _ = policy(rollout.inputs)
+    log_pi = logits.log_softmax(-1)
+    log_p = log_pi.gather(-1, rollout.actions[..., None]).squeeze(-1)
+    rho = (log_p - rollout.log_p).exp()
+    gain = torch.minimum(rho * advantages, rho.clamp(1 - clip, 1 + clip) * advantages)
+    spread = -(log_pi.exp() * log_pi).sum(-1)
+    return (critic * (values - returns).square() - gain - entropy * spread).mean()

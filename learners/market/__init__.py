@@ -1,0 +1,1 @@
+"""Learners and measures of market states, whose labels mean the same everywhere."""

@@ -1,0 +1,33 @@
+"""Prototypical networks (Snell, Swersky & Zemel 2017, "Prototypical Networks for Few-shot Learning")."""
+
+import torch
+from torch import Tensor, nn
+
+from learners.base import ABSENT, one_hot, prototypes
+from learners.bodies import Body
+from learners.heads.linear_head import LinearHead
+
+
+class ProtoNet(LinearHead):
+    """Meta-learns an embedding f in which every class is its mean.
+
+    p(y = c | x) = softmax_c(-s |f(x) - mean_c f|^2). On raw examples f is the body and s = 1 at first, as published. On
+    features f(x) = W u / |W u|, u the standardised features; W starts as the identity, so meta-training starts from
+    the nearest prototype of the encoder. s is learned.
+    """
+
+    name, unit = "protonet", True
+
+    def __init__(self, body: int | Body, ways: int | None = None) -> None:
+        super().__init__(body, ways)
+        self.log_sharpness = nn.Parameter(torch.tensor(0.0 if self.raw else 2.3))
+
+    def head(self, support: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+        """Return weight [N, D] and bias [N] on embeddings, from those of a support [S, D].
+
+        A shared label that the support lacks gets a logit below all that a prototype can give (-3 s at the least).
+        """
+        centre, sharpness = prototypes(support, y, ways), self.log_sharpness.exp()
+        seen = one_hot(y, ways).any(0)
+        bias = torch.where(seen, -sharpness * centre.square().sum(1), ABSENT - 3 * sharpness)
+        return 2 * sharpness * centre, bias

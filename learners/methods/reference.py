@@ -1,0 +1,172 @@
+"""The reference learner: represent the task, learn the update, initialise from the task, fine-tune."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from domains.episode import Episode
+from learners.base import Learner, check_support, one_hot
+from learners.choice.temperature import best_temperature
+from learners.classifier import Classifier
+from learners.representation.axes import Axes, Space, Start, agreement
+from learners.representation.task import TaskTokens
+
+PARTS = frozenset({"represent", "update", "initialise", "finetune"})
+ROUNDS = (10, 4, 4)  # of soft clustering: among axes of all variance, then twice among axes of variance within classes
+
+#: The numbers of each stage, at their start (found by hand on text domains): w_i = (lambda_i + shrink)^-power.
+START = {
+    "sharpness": (20.0, 20.0, 20.0),
+    "pool": (0.3, 0.3, 0.3),
+    "smoothing": (1.0, 1.0, 1.0),
+    "power": (0.25, 0.5, 0.5),
+    "shrink": (0.5, 1.0, 1.0),
+}
+NAME_SHOTS = 1.5  # examples that a label's name counts as, where names tell classes apart
+NAME_GATE = (6.0, 0.5)  # slope and middle of the trust in names by their agreement with the support
+
+
+class Reference(Learner):
+    """Soft clustering of support and pool in spaces that the task itself shapes, with meta-learned numbers.
+
+    1. *Represent*: z from ``TaskTokens``, what a task looks like in any encoder's features.
+    2. *Update*: prototypes move by T gradient steps, dW = -a_t(z) grad CE, on support and softly labelled pool, and
+       the numbers by which they move in a round (START) depend on z too.
+    3. *Initialise*: along each principal axis i features are scaled by FiLM weights
+       w_i = (lambda_i + shrink)^-power * exp(g(lambda_i, ratio_i, z)); a prototype is the sum of its examples and
+       ``names(z)`` times its label's name, as far as names tell the support apart.
+    4. *Fine-tune*: R rounds in which pool examples take soft labels r = softmax(sharpness cos + log prior) and every
+       prototype becomes the sum of its support and pool(z) times its share of the pool. Then the axes are taken
+       anew from the variance within the classes so found, as in linear discriminant analysis, and so on.
+
+    All is differentiable but for the axes, and trained by the loss of the query set over source episodes with pools,
+    at the temperature that suits each (a classifier's temperature is fitted later). Untrained it is a fixed recipe.
+    Each step can be switched off by leaving it out of ``parts``.
+    """
+
+    name = "reference"
+    reads_names = scaled_loss = True
+    steps = 3
+
+    def __init__(self, dim: int, ways: int | None = None, parts: frozenset[str] = PARTS) -> None:
+        super().__init__(dim, ways)
+        self.parts, stages = parts, len(ROUNDS)
+        self.task = TaskTokens()
+        self.base = nn.Parameter(torch.tensor(list(START.values())).log())
+        self.log_rates = nn.Parameter(torch.full((self.steps,), -6.0))
+        self.names = nn.Parameter(torch.tensor(NAME_SHOTS).log())
+        self.gate = nn.Parameter(torch.tensor(NAME_GATE))
+        self.shift = nn.Linear(self.task.size, self.base.numel() + self.steps + 1)
+        last = nn.Linear(16, stages)
+        self.film = nn.Sequential(nn.Linear(2 + self.task.size, 16), nn.GELU(), last)
+        for layer in (self.shift, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def solve(self, x: Tensor, y: Tensor, pool: Tensor | None, names: Tensor | None) -> tuple[Start, Space, Tensor]:
+        """Return where it started, the last space, and the head [N, r] on its unit coordinates, times the sharpness."""
+        ways, names = int(y.max()) + 1, names if "initialise" in self.parts else None
+        whole = Start.of(x, y, pool)
+        told = None if names is None else agreement(whole.x, y, whole.turned(names))
+        z = self.task(whole.x, y, whole.pool) if "represent" in self.parts else x.new_zeros(self.task.size)
+        moves = self.shift(z)
+        size, numbers = self.base.numel(), self.base
+        if "update" in self.parts:
+            numbers = numbers + moves[:size].view_as(numbers)
+        stages = [dict(zip(START, stage.exp(), strict=True)) for stage in numbers.T]
+        start, labels, trust = whole.leading(), one_hot(y, ways, x.dtype), x.new_zeros(())
+        x, axes = start.x, start.axes
+        if names is not None and told is not None:
+            trust = torch.sigmoid(self.gate[0] * (told - self.gate[1])) * (self.names + moves[-1]).exp()
+            names = start.turned(names - names.mean(0))
+        unlabelled = start.pool if "finetune" in self.parts else None
+        soft = x.new_zeros(0, ways)
+        prior = x.new_full((ways, 1), 1 / ways)
+        for i, number in enumerate(stages if unlabelled is not None else stages[:1]):
+            if i and unlabelled is not None:
+                axes = Axes.within(torch.cat([x, unlabelled]), torch.cat([labels, soft]), whole.x.shape[1])
+            space = self.space(i, axes, number, z)
+            support = space.unit(x)
+            known = labels.T @ support
+            if names is not None:
+                known = known + trust * space.unit(names)
+            if unlabelled is None:
+                head, others = known, support[:0]
+                break
+            others = space.unit(unlabelled)
+            head = known + soft.T @ others if i else known
+            even = len(others) / ways
+            for _ in range(ROUNDS[i]):  # a class a row: such products of few classes and many examples are faster
+                share = F.softmax(number["sharpness"] * F.normalize(head, dim=-1) @ others.T + prior.log(), dim=0)
+                mass = share.sum(1, keepdim=True)
+                prior = (mass + number["smoothing"] * even) / (mass + number["smoothing"] * even).sum()
+                soft = share * (number["pool"] * even / mass.clamp_min(even))  # no class gets more than its even part
+                head = known + soft @ others
+            soft = soft.T
+        if "update" in self.parts:
+            rates = (self.log_rates + moves[size:-1]).exp()
+            head = self.descend(
+                head, torch.cat([support, others]), torch.cat([labels, soft]), rates, number["sharpness"]
+            )
+        return start, space, number["sharpness"] * F.normalize(head, dim=-1)
+
+    def space(self, stage: int, axes: Axes, number: dict[str, Tensor], z: Tensor) -> Space:
+        """Return the space of a stage: FiLM weights of its axes."""
+        weights = -number["power"] * (axes.values + number["shrink"]).log()
+        if "initialise" in self.parts:
+            described = torch.stack([(axes.values + 0.01).log() / 2, (axes.ratio + 0.01).log() / 2], dim=1)
+            film = self.film(torch.cat([described, z.expand(len(described), -1)], dim=1))
+            weights = weights + film[:, stage] * (axes.values > 0)
+        return Space(axes.basis, weights.exp(), (-number["power"] * number["shrink"].log()).exp())
+
+    def descend(self, head: Tensor, x: Tensor, members: Tensor, rates: Tensor, sharpness: Tensor) -> Tensor:
+        """Return prototypes after T gradient steps on the cross-entropy of unit features x [n, r] (in closed form).
+
+        The targets are memberships [n, N], whose sums weigh the examples; a head's length is kept out of it.
+        """
+        head = F.normalize(head, dim=-1)
+        mass = members.sum(1, keepdim=True)
+        for rate in rates:
+            error = mass * F.softmax(x @ (sharpness * F.normalize(head, dim=-1)).T, dim=-1) - members
+            head = head - rate * error.T @ x * sharpness / mass.sum()
+        return head
+
+    def meta_loss(self, episode: Episode) -> Tensor:
+        start, space, head = self.solve(episode.support_x, episode.support_y, episode.pool_x, episode.names_x)
+        logits = space.unit(start.turned(episode.query_x) - start.mean) @ head.T
+        return F.cross_entropy(logits / best_temperature([logits.detach()], [episode.query_y]), episode.query_y)
+
+    @torch.no_grad()
+    def adapt(
+        self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None, names_x: Tensor | None = None
+    ) -> Classifier:
+        """Return a classifier; see ``Learner.adapt``. ``names_x``: [N, D] features of the labels' names, or None."""
+        check_support(support_x, support_y, self.dim, pool=pool_x)
+        pool = pool_x if pool_x is not None and len(pool_x) else None
+        start, space, head = self.solve(support_x, support_y, pool, names_x)
+        return Classifier(start.layers(space, head))
+
+
+class Whitened(Reference):
+    """Prototypes in a partly whitened space, from support and names: the reference learner as it starts, no pool."""
+
+    name = "whitened"
+    meta_trained = False
+
+    def __init__(self, dim: int, ways: int | None = None) -> None:
+        super().__init__(dim, ways, parts=frozenset({"initialise"}))
+
+    def adapt(
+        self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None, names_x: Tensor | None = None
+    ) -> Classifier:
+        return super().adapt(support_x, support_y, None, names_x)
+
+
+class Transductive(Reference):
+    """The reference learner as it starts, without meta-training: what names and the pool alone give."""
+
+    name = "transductive"
+    meta_trained = False
+
+    def __init__(self, dim: int, ways: int | None = None) -> None:
+        super().__init__(dim, ways, parts=frozenset({"initialise", "finetune"}))

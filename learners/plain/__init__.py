@@ -1,0 +1,1 @@
+"""Baselines: what one would do without other domains."""

@@ -1,0 +1,1 @@
+"""What a task looks like before a learner adapts to it."""

@@ -1,0 +1,1 @@
+"""How examples, labels and domains differ from each other."""

@@ -1,0 +1,193 @@
+"""Adaptation of one domain: few labels and a pool to a scored challenger."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from domains.domain import Domain
+from domains.episode import draw_support
+from domains.errors import UserError
+from domains.labelled import sample_rows
+from learners import BASELINES, baselines
+from learners.base import Learner
+from learners.choice import portfolio
+from learners.classifier import Classifier
+from learners.meta_model import MetaModel
+from learners.representation.sharing import sharing
+from tasks.adapt.usable_examples import far, sampled, usable
+from tasks.base.settings import Settings
+from tasks.features.encoding import encode, encode_names, encoder_identity
+
+OURS = "acclimate"
+LABELLED, SUPPORTS = 50, 5  # examples of a class that supports are drawn from: 50, or 5 K where that is more
+AUTO = "auto"
+BASELINE_NAMES = tuple(kind.name for kind in BASELINES)
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How to adapt, all of it part of an adapted model's identity.
+
+    Args:
+        method: a strategy's name, or ``auto``: the portfolio chooses.
+        k: labels a class; draws: support sets for the interval, the first of which makes the challenger.
+        pool: at most so many unlabelled examples are used.
+    """
+
+    k: int = 10
+    draws: int = 10
+    method: str = AUTO
+    pool: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A target domain as features: labelled [n, D], pool [U, D], test [m, D], label names [N, D]; or None.
+
+    ``pool_rows`` are the rows of the pool that are used; ``warnings`` say what is wrong with the examples.
+    """
+
+    train_x: Tensor
+    train_y: Tensor
+    pool_x: Tensor | None
+    test_x: Tensor
+    test_y: Tensor
+    labels: tuple[str, ...]
+    seconds: float = 0.0
+    names_x: Tensor | None = None
+    pool_rows: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One support draw: test probabilities [m, N] by method, the strategy chosen, and its classifier."""
+
+    probabilities: Mapping[str, Tensor]
+    strategy: str
+    classifier: Classifier
+    expected_gain: Mapping[str, float]
+    seconds: float
+    support: Tensor
+
+
+def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
+    """Return the name of a piece of work: the same domain bytes, meta-model and settings give the same key."""
+    parts = [
+        domain.name,
+        domain.content_hash,
+        encoder_identity(domain.family),
+        meta_version,
+        version("acclimate"),
+    ]
+    parts.append(json.dumps(vars(how), sort_keys=True))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def work_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
+    """Return the same of any number of draws, as the model is that of the first."""
+    return adaptation_key(domain, meta_version, replace(how, draws=1))
+
+
+def encode_domain(
+    settings: Settings, domain: Domain, how: Adaptation, advance: Callable[[int], None] = lambda n: None
+) -> Encoded:
+    """Encode what is used of a target domain's shards (``tasks/adapt/usable_examples.py``).
+
+    Raises:
+        UserError: the domain has no labelled or no test examples, or fewer than two classes with labels.
+    """
+    for split in ("train", "test"):
+        if not domain.has(split):  # type: ignore[arg-type]
+            raise UserError(f"domain {domain.name} has no {split} examples: see `acclimate domains show {domain.name}`")
+    started = time.perf_counter()
+    good = usable(domain)
+    used = [good.train[i] for i in labelled_sample(domain, good.train, how)]
+    train_y, test_y = torch.tensor(domain.targets("train"))[used], torch.tensor(domain.targets("test"))
+    pool_rows = [good.pool[i] for i in pool_sample(len(good.pool), how)]
+    parts = [domain.column("train", used), domain.column("test")]
+    if pool_rows:
+        parts.append(domain.column("pool", pool_rows))
+    x = encode(settings, domain.family, [example for part in parts for example in part], advance)
+    train_x, test_x, *rest = x.split([len(part) for part in parts])
+    pool_x = rest[0] if rest else None
+    (names_x,) = encode_names(settings, domain.family, [domain.labels])
+    warnings = (
+        *good.warnings,
+        *sampled("train", len(good.train), len(used), how.seed),
+        *sampled("pool", len(good.pool), len(pool_rows), how.seed),
+        *far(domain.family, pool_x, train_x),
+    )
+    seconds = time.perf_counter() - started
+    return Encoded(
+        *(train_x, train_y, pool_x, test_x, test_y, domain.labels, seconds, names_x), tuple(pool_rows), warnings
+    )
+
+
+def examples_used(domain: Domain, how: Adaptation) -> int:
+    """Return how many examples of a target an adaptation encodes."""
+    train = len(labelled_sample(domain, range(domain.counts.get("train", 0)), how))
+    return train + domain.counts.get("test", 0) + min(domain.counts.get("pool", 0), how.pool)
+
+
+def labelled_sample(domain: Domain, rows: Sequence[int], how: Adaptation) -> list[int]:
+    """Return which of the rows of train are used, by their place in ``rows``: at most so many a class that K needs.
+
+    Markets need no encoder: there all are used.
+    """
+    if domain.family == "market":
+        return list(range(len(rows)))
+    y = np.asarray(domain.targets("train"))[list(rows)]
+    return sample_rows(y, len(domain.labels), max(LABELLED, SUPPORTS * how.k), seed=how.seed)
+
+
+def pool_sample(size: int, how: Adaptation) -> list[int]:
+    """Return the rows of the pool that are used: all, or a fixed sample of a larger one."""
+    generator = torch.Generator().manual_seed(how.seed)
+    return sorted(torch.randperm(size, generator=generator)[: how.pool].tolist())
+
+
+def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> Trial:
+    """Adapt from one support draw with the portfolio, and with every method on its own for comparison."""
+    support, generator = support_of(data, how, number)
+    x, y, n = data.train_x[support], data.train_y[support], len(data.labels)
+    only = None if how.method == AUTO else how.method
+    started = time.perf_counter()
+    try:
+        choice = portfolio.choose(
+            model.strategies, x, y, data.pool_x, n, model.prior, generator, only, model.in_time, data.names_x
+        )
+    except ValueError as error:  # of the support: it names the value and the limit
+        raise UserError(f"support draw {number}: {error}; look at the labelled examples of the domain") from error
+    seconds = time.perf_counter() - started
+    methods: dict[str, Learner] = baselines(model.dim, model.last) | model.strategies
+    probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}
+    with sharing():
+        for name, learner in methods.items():
+            alone = portfolio.adapt(learner, x, y, data.pool_x, n, names=data.names_x)
+            probabilities[name] = alone.predict_proba(data.test_x)
+    classifier = choice.classifier.named(data.labels)
+    return Trial(probabilities, choice.strategy, classifier, choice.expected_gain, seconds, support)
+
+
+def support_of(data: Encoded, how: Adaptation, number: int) -> tuple[Tensor, torch.Generator]:
+    """Return the rows of a support draw, and the generator that drew them, for what follows."""
+    generator = torch.Generator().manual_seed(how.seed * 1000 + number)
+    return draw_support(data.train_y, how.k, generator), generator
+
+
+def check_encoder(domain: Domain, model: MetaModel) -> None:
+    """Raise UserError if a meta-model reads another encoder's features."""
+    if model.encoder != encoder_identity(domain.family):
+        raise UserError(
+            f"the meta-model of family {domain.family} was trained on encoder {model.encoder}, now it is "
+            f"{encoder_identity(domain.family)}; run `acclimate meta-train --family {domain.family}`"
+        )

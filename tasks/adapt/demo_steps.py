@@ -1,0 +1,29 @@
+"""The Prefect tasks of the flow ``demo`` that no other flow has."""
+
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.adapt.adaptation import Adaptation, encode_domain, examples_used
+from tasks.base.progress import progress
+from tasks.base.settings import settings
+from tasks.meta_train.training import RECIPES, load_piles, rows_used
+from tasks.versions.snapshots import snapshots
+
+
+@task(cache_policy=NO_CACHE)
+def encode_ahead(families: Sequence[str], revision: str) -> None:
+    """Encode what the flows will need, sources first, while they train on what is encoded already."""
+    s, how = settings(), Adaptation()
+    every = snapshots(s.root_path, s.home_path, revision)
+    sources = {f: [d for d in every if d.family == f and d.role == "source"] for f in families}
+    targets = [d for d in every if d.family in families and d.role == "target"]
+    total = sum(len(rows_used(d, RECIPES[d.family])) for f in families for d in sources[f])
+    total += sum(examples_used(d, how) for d in targets)
+    with progress("encode ahead", total) as advance:
+        for family in families:
+            if sources[family]:
+                load_piles(s, sources[family], RECIPES[family], advance)  # type: ignore[index]
+        for domain in targets:
+            encode_domain(s, domain, how, advance)

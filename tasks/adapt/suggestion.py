@@ -1,0 +1,124 @@
+"""Which pool examples of a domain to label next, and what twice the labels would give."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from domains.domain import EXAMPLE_COLUMN, Domain
+from domains.errors import UserError
+from learners.choice import portfolio
+from learners.choice.forecast import FEWEST, Forecast, forecast, learning_curve
+from learners.choice.suggest import suggest
+from learners.classifier import Classifier
+from learners.meta_model import MetaModel
+from tasks.adapt.adaptation import Adaptation, Encoded, support_of
+from tasks.adapt.steps import Plan, encoded
+from tasks.base.settings import Settings
+from tasks.models import registry
+from tasks.models.adapt_result import AdaptResult
+
+CURVES = 5  # support draws behind a forecast
+RIVAL = 0.5  # a second label at least so probable, relative to the first, is named beside it
+
+
+def check_suggestions(domain: Domain, output: Path) -> None:
+    """Raise UserError for a domain of which no example can be suggested, or where they cannot be written."""
+    if not output.resolve().parent.is_dir() or output.is_dir():
+        raise UserError(f"cannot write {output}: not a file in a folder that is there; choose another path")
+    if domain.family == "market":
+        raise UserError(
+            f"domain {domain.name}: market states follow from prices; nobody labels them, leave out --suggest"
+        )
+    if not domain.counts.get("pool", 0):
+        raise UserError(
+            f"domain {domain.name} has no pool: add unlabelled examples as pool.parquet to data/{domain.name}, "
+            "then `acclimate data commit`"
+        )
+
+
+def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptation, n: int) -> pd.DataFrame:
+    """Return n rows, best first: the example, its ``row`` in pool.parquet, ``label``, ``probability`` and ``why``.
+
+    Examples with a label are those of the support that the model was adapted to.
+    """
+    assert data.pool_x is not None
+    found = suggest(data.pool_x, data.train_x[support_of(data, how, 0)[0]], n)
+    rows = [data.pool_rows[i] for i in found.rows.tolist()]
+    p = model.predict_proba(data.pool_x[found.rows]).numpy()
+    best = p.argmax(1)
+    return pd.DataFrame(
+        {
+            EXAMPLE_COLUMN[domain.family]: shown(domain, rows),
+            "row": rows,
+            "label": [model.labels[i] for i in best],
+            "probability": np.round(p.max(1), 4),
+            "why": [reason(int(count), each, model.labels) for count, each in zip(found.stands_for, p, strict=True)],
+        }
+    )
+
+
+def shown(domain: Domain, rows: Sequence[int]) -> list[str]:
+    """Return texts as they are, or the file names of images, empty where they have none."""
+    import pyarrow.parquet as pq
+
+    column = EXAMPLE_COLUMN[domain.family]
+    values = pq.read_table(domain.path / "pool.parquet", columns=[column])[0].take(rows).to_pylist()
+    return values if domain.family == "text" else [Path(value.get("path") or "").name for value in values]
+
+
+def reason(count: int, p: np.ndarray, labels: Sequence[str]) -> str:
+    """Return why an example helps: how much of the pool it stands for, and what the model cannot decide."""
+    first, second = np.argsort(-p)[:2]
+    many = f"typical of {count} examples that no label is near" if count > 1 else "unlike any labelled example"
+    return f"{many}; {labels[first]} or {labels[second]}?" if p[second] >= RIVAL * p[first] else many
+
+
+def forecast_twice(model: MetaModel, strategy: str, data: Encoded, how: Adaptation) -> Forecast | None:
+    """Return the accuracy to expect from a strategy at 2 K labels a class; None where that is unknown.
+
+    The curve is measured on the test examples at up to K labels a class; it decides nothing.
+    """
+    if how.k < FEWEST:
+        return None
+
+    def accuracy(rows: torch.Tensor) -> float:
+        support = data.train_x[rows], data.train_y[rows]
+        learner = model.strategies[strategy]
+        classifier = portfolio.adapt(learner, *support, data.pool_x, len(data.labels), names=data.names_x)
+        return float((classifier.logits(data.test_x).argmax(1) == data.test_y).float().mean())
+
+    generator = torch.Generator().manual_seed(how.seed)
+    with torch.no_grad():
+        sizes, accuracies = learning_curve(accuracy, data.train_y, how.k, CURVES, generator)
+    return forecast(sizes, accuracies, len(data.test_y))
+
+
+def in_words(found: Forecast | None, how: Adaptation) -> str:
+    """Return a forecast in one line."""
+    if found is None:
+        return f"accuracy at twice the labels: unknown; it takes {FEWEST} labels a class to forecast"
+    low, high = round(100 * found.low), round(100 * found.high)
+    return f"accuracy at twice the labels ({found.size} a class): about {100 * found.accuracy:.0f} %, {low} to {high} %"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to label, as in :func:`suggestions`, and a line on what twice the labels would give."""
+
+    rows: pd.DataFrame
+    line: str
+
+
+def advise(settings: Settings, plan: Plan, result: AdaptResult, n: int) -> Advice:
+    """Return what to label after an adaptation, by its model."""
+    data = encoded(plan)
+    if data.pool_x is None:
+        raise UserError(f"no example in the pool of domain {plan.domain.name} can be used; see acclimate domains check")
+    model = Classifier.load(registry.get(settings, plan.domain.name, result.model_version).folder)
+    rows = suggestions(plan.domain, data, model, plan.how, n)
+    ahead = forecast_twice(MetaModel.load(plan.meta_folder), result.strategy, data, plan.how)
+    return Advice(rows, in_words(ahead, plan.how))

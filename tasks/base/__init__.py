@@ -1,0 +1,1 @@
+"""Settings, progress and what people look at: what every other wing uses."""

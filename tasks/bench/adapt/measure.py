@@ -1,0 +1,113 @@
+"""One domain of the benchmark of adaptation at one K: every method on the same draws, in a process of its own."""
+
+import io
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from domains.labelled import Labelled
+from learners import metrics
+from learners.bodies import Body
+from tasks.bench.adapt import models
+from tasks.bench.adapt.draws import Problem, draw_pool, draw_support
+from tasks.bench.adapt.methods import ABLATED, READ_POOL, TUNED, Adapter, Case, adapters, body, predict, raw
+from tasks.bench.adapt.rows import Score, Scores
+
+SMALL, LARGE = 64, 128  # pixels a side: as ``tasks.features.encoding.load_efficientnet``
+
+
+@dataclass(frozen=True)
+class Job:
+    """All draws, pools and methods of one problem.
+
+    Attributes:
+        x: [n, D] features of the domain's examples; names: [C, D] of its labels' names, or None.
+        folder: of the meta-model, or None where no method needs it.
+        weights: folder of the encoder's weights; device: where fine-tuning runs.
+    """
+
+    domain: Labelled
+    task: Problem
+    x: np.ndarray
+    names: np.ndarray | None
+    methods: tuple[str, ...]
+    pools: tuple[str, ...]
+    draws: int
+    tune_draws: int
+    seed: int
+    folder: Path | None
+    weights: Path
+    device: str = "cpu"
+
+
+def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Scores:
+    """Return the scores of every pool and method, one a draw.
+
+    What reads no pool is adapted once a draw and stands beside every pool; what is slow, on its first draws only.
+    """
+    task, found = job.task, defaultdict(list)
+    known = adapters_of(job)
+    inputs = {is_raw: reader(job, is_raw) for is_raw in {method in TUNED for method in job.methods}}
+    tests = {is_raw: read(task.test) for is_raw, read in inputs.items()}
+    names = None if job.names is None else torch.from_numpy(job.names[task.classes])
+    for number in range(job.draws):
+        support = draw_support(task, job.seed, number)
+        y, seen = torch.from_numpy(task.y[support]), {}
+        for kind in job.pools:
+            rows = draw_pool(task, support, kind, job.seed, number)
+            for method in job.methods:
+                reads, is_raw = method in READ_POOL, method in TUNED
+                if is_raw and number >= job.tune_draws:
+                    continue
+                if (key := (method, kind if reads else "")) not in seen:
+                    x = inputs[is_raw](support)
+                    pool = inputs[False](rows) if reads and len(rows) else None
+                    case = Case(x, y.to(x.device), pool, names, len(task.classes), 1000 * job.seed + number)
+                    seen[key] = score(known[method], case, tests[is_raw], task.y[task.test], is_raw)
+                found[kind, method].append(seen[key])
+            advance(1)
+    return dict(found)
+
+
+def adapters_of(job: Job) -> dict[str, Adapter]:
+    """Return what each method of a job does with a case."""
+    parts = [ABLATED[method] for method in job.methods if method in ABLATED]
+    model, less = (None, {}) if job.folder is None else models.load(job.folder, parts)
+    family, side = job.domain.family, pixels(job)
+
+    def tunable(method: str) -> Body:
+        return body(family, job.weights, method, side).to(job.device)
+
+    return adapters(job.methods, family, job.x.shape[1], model, less, tunable)
+
+
+def pixels(job: Job) -> int:
+    """Return the side that images are fine-tuned at: that at which most of the domain's are encoded."""
+    if job.domain.family != "vision":
+        return 0
+    sizes = [max(Image.open(io.BytesIO(image)).size) for image in job.domain.examples]
+    return SMALL if np.median(sizes) <= SMALL else LARGE
+
+
+def reader(job: Job, is_raw: bool) -> Callable[[np.ndarray], Tensor]:
+    """Return what gives examples by their rows: raw ones on the job's device, or features."""
+    if not is_raw:
+        return lambda rows: torch.from_numpy(job.x[rows])
+    family, side = job.domain.family, pixels(job)
+    return lambda rows: raw(family, job.weights, [job.domain.examples[i] for i in rows], side).to(job.device)
+
+
+def score(adapter: Adapter, case: Case, x: Tensor, y: np.ndarray, is_raw: bool) -> Score:
+    """Adapt to a case and return how good it is on test examples, and the CPU seconds that adapting took."""
+    started = time.process_time()
+    classifier = adapter(case)
+    seconds = time.process_time() - started
+    p = predict(classifier, x, is_raw).cpu().double().numpy()
+    return Score(metrics.accuracy(p, y), metrics.log_loss(p, y), metrics.ece(p, y), metrics.ece_by_chance(p), seconds)

@@ -1,0 +1,145 @@
+"""The methods that the benchmark of adaptation compares: each is a way from a support and a pool to a classifier."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from domains.domain import Family
+from domains.errors import UserError, check_known
+from learners import LAYERED_PROBE, plain_strategies
+from learners.base import Learner
+from learners.bodies import Body, TransformerBody
+from learners.bodies.efficientnet import EfficientNet
+from learners.choice import portfolio
+from learners.choice.portfolio import Prior
+from learners.classifier import Classifier
+from learners.encoders.efficientnet import read_images
+from learners.encoders.minilm import tokenise
+from learners.meta_model import MetaModel
+from learners.plain.knn import KNN
+from learners.plain.tune import Tune, short
+from learners.representation.views import LastLayer
+from tasks.features.encoding import last_layer
+
+OURS, PLAIN, NAMELESS = "acclimate", "acclimate without meta-training", "acclimate without names"
+PARTS = ("represent", "update", "initialise", "finetune")  # of the reference learner
+REFERENCE = "reference"
+ABLATED = {f"reference without {part}": part for part in PARTS}
+
+PLAIN_ALONE = ("logistic", "prototype", LAYERED_PROBE)
+TUNED = ("finetune", "lora")  # read raw examples, and are slow
+READ_POOL = (LAYERED_PROBE, OURS, PLAIN, NAMELESS, REFERENCE, *ABLATED)
+NEED_MODEL = (OURS, NAMELESS, REFERENCE, *ABLATED)
+METHODS = ("logistic", "prototype", "knn", LAYERED_PROBE, *TUNED, OURS, PLAIN, NAMELESS, REFERENCE, *ABLATED)
+
+#: Methods of one family only, and why.
+ONLY: dict[str, tuple[Family, str]] = {
+    "lora": ("text", "it adds to the maps of attention, which the encoder of images has not"),
+    NAMELESS: ("text", "names of image labels are not read"),
+    LAYERED_PROBE: ("vision", "features of texts are of the last layer alone"),
+}
+
+RATES = {"finetune": 5e-5, "lora": 1e-3}  # of Adam for the body
+CHUNK = 64  # raw examples predicted at once
+
+
+@dataclass(frozen=True)
+class Case:
+    """One draw of one domain: a support [S, D] with labels [S], a pool [U, D] or None, names [N, D] or None."""
+
+    x: Tensor
+    y: Tensor
+    pool: Tensor | None
+    names: Tensor | None
+    ways: int
+    seed: int
+
+
+Adapter = Callable[[Case], Classifier]
+
+
+def chosen(family: Family, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods of a family, or those named, in the order of METHODS.
+
+    Raises:
+        UserError: a method is unknown, or not to be had for the family.
+    """
+    here = [name for name in METHODS if ONLY.get(name, (family,))[0] == family]
+    for name in names:
+        if name in ONLY and name not in here:
+            raise UserError(f"method {name!r} is not for family {family} ({ONLY[name][1]}); leave it out")
+        check_known([name], here, "method", " in this benchmark")
+    return tuple(name for name in here if name in names or not names)
+
+
+def adapters(
+    methods: Sequence[str],
+    family: Family,
+    dim: int,
+    model: MetaModel | None,
+    less: Mapping[str, Learner],
+    tunable: Callable[[str], Body],
+) -> dict[str, Adapter]:
+    """Return what each method does with a case.
+
+    Args:
+        dim: the length of a feature vector.
+        model, less: the meta-model, and its reference learners without a part; None and empty where no method needs it.
+        tunable: the encoder to fine-tune by a method.
+    """
+    last, found = last_layer(family), dict[str, Adapter]()
+    for name in methods:
+        if name in TUNED:
+            found[name] = partial(_alone, Tune(tunable(name), rate=RATES[name]))
+        elif name == "knn":
+            found[name] = partial(_alone, KNN(dim) if last is None else LastLayer(KNN(last), dim))
+        elif name in PLAIN_ALONE:
+            found[name] = partial(_alone, plain_strategies(dim, last)[name])
+        elif name == PLAIN:
+            found[name] = partial(_choose, plain_strategies(dim, last), Prior())
+        elif name in ABLATED:
+            found[name] = partial(_alone, less[ABLATED[name]])
+        else:
+            assert model is not None, f"{name} needs a meta-model"
+            reference = partial(_alone, model.strategies[REFERENCE])
+            ours = partial(_choose, model.strategies, model.prior)
+            found[name] = {REFERENCE: reference, OURS: ours, NAMELESS: partial(_nameless, ours)}[name]
+    return found
+
+
+def _alone(learner: Learner, case: Case) -> Classifier:
+    return portfolio.adapt(learner, case.x, case.y, case.pool, case.ways, names=case.names)
+
+
+def _choose(strategies: Mapping[str, Learner], prior: Prior, case: Case) -> Classifier:
+    generator = torch.Generator().manual_seed(case.seed)
+    parts = case.x, case.y, case.pool, case.ways
+    return portfolio.choose(strategies, *parts, prior, generator, names_x=case.names).classifier
+
+
+def _nameless(adapter: Adapter, case: Case) -> Classifier:
+    return adapter(Case(case.x, case.y, case.pool, None, case.ways, case.seed))
+
+
+def body(family: Family, weights: Path, method: str, pixels: int = 64) -> Body:
+    """Return the encoder as a body to fine-tune, whole or by adapters; images have so many pixels a side."""
+    if family == "vision":
+        return EfficientNet.from_folder(weights, pixels)
+    return TransformerBody.from_folder(weights, adapters="lora" if method == "lora" else None)
+
+
+def raw(family: Family, weights: Path, examples: Sequence[Any], pixels: int = 64) -> Tensor:
+    """Return examples as those bodies read them: texts [n, 2, tokens], or images [n, 3, pixels, pixels] 0 to 1."""
+    return tokenise(weights, examples) if family == "text" else read_images(examples, pixels).float() / 255
+
+
+def predict(classifier: Classifier, x: Tensor, raw: bool) -> Tensor:
+    """Return probabilities [n, N]; raw examples a few at a time, for memory."""
+    if not raw:
+        return classifier.predict_proba(x)
+    return torch.cat([classifier.predict_proba(short(part)) for part in x.split(CHUNK)])

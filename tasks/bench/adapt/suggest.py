@@ -1,0 +1,142 @@
+"""How many labels suggestions save: accuracy by the number of labels, suggested or drawn at random."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from domains.errors import check_known
+from learners import metrics, plain_strategies
+from learners.choice import portfolio
+from learners.choice.suggest import suggest
+from tasks.base.progress import progress
+from tasks.base.settings import Settings
+from tasks.bench.adapt.domains import TARGETS, read, targets
+from tasks.bench.adapt.draws import Problem, draw_support, problem, split
+from tasks.bench.adapt.suite import TARGET_CLASS
+from tasks.bench.options import Asked, Row
+from tasks.bench.side_by_side import side_by_side
+from tasks.features.encoding import encode, last_layer
+
+DRAWS = 10
+BATCHES = 9  # of N labels, after one label a class
+MOST_POOL = 1500
+ORDERS = 2  # random orders a draw
+LEARNERS = ("logistic", "transductive")
+DOMAINS = {"text": ("ohsumed23", "stc2_biomedical", "medical_abstracts")}
+RESAMPLED = 1000  # bootstrap samples of the draws
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All draws of one domain: features x [n, D] of its examples, and how many of them are of the last layer."""
+
+    task: Problem
+    name: str
+    x: np.ndarray
+    learners: tuple[str, ...]
+    draws: int
+    seed: int
+    last: int | None = None
+
+
+#: Accuracies [draws, 1 + ORDERS, 1 + BATCHES] by learner: suggested first, then random orders.
+Curves = dict[str, np.ndarray]
+
+
+def bench_suggest(settings: Settings, asked: Asked, say: Say = lambda line: None) -> list[Row]:
+    """Run the benchmark of suggestions and return its rows.
+
+    Raises:
+        UserError: a name is unknown, a file of the mirror is absent, or a domain is too small.
+    """
+    check_known([asked.family], TARGETS, "benchmark of suggestions for family")
+    check_known(asked.methods, LEARNERS, "method", " in this benchmark")
+    learners, draws = asked.methods or LEARNERS, asked.draws or DRAWS
+    corpora = targets(asked.family, asked.domains or DOMAINS.get(asked.family, ()))
+    every = [read(settings, asked.family, corpus).sample(TARGET_CLASS, seed=settings.seed) for corpus in corpora]
+    tasks = [problem(domain.name, domain.y, split(domain.y, domain.groups, settings.seed), 1) for domain in every]
+    with progress("bench suggest: encode targets", sum(len(domain.y) for domain in every)) as advance:
+        x = [encode(settings, asked.family, domain.examples, advance).numpy() for domain in every]
+    jobs = [
+        Job(task, domain.name, features, learners, draws, settings.seed, last_layer(asked.family))
+        for task, domain, features in zip(tasks, every, x, strict=True)
+    ]
+    with progress("bench suggest", len(jobs) * draws) as advance:
+        done = side_by_side(measure, jobs, settings.processes, advance, lambda job, found: say(line(job, found)))
+    return [row for job, curves in zip(jobs, done, strict=True) for row in rows(job, curves)]
+
+
+def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Curves:
+    """Return the accuracy after every batch of N labels, of every learner, draw and order of the pool.
+
+    Each draw starts from one label a class at random and a pool of at most MOST_POOL other training examples, and
+    labels N more nine times: those that ``learners/choice/suggest.py`` names, or the next of a random order.
+    """
+    task, found = job.task, {name: [] for name in job.learners}
+    strategies = plain_strategies(job.x.shape[1], job.last)
+    x, y, ways = torch.from_numpy(job.x), torch.from_numpy(task.y), len(task.classes)
+    for number in range(job.draws):
+        support = draw_support(task, job.seed, number)
+        rng = np.random.default_rng((job.seed, number, 7))
+        pool = rng.permutation(task.train[~np.isin(task.train, support)])[:MOST_POOL]
+        most = min(BATCHES * ways, len(pool))
+        orders = [pool[suggest(x[pool], x[support], most).rows.numpy()]]
+        orders += [rng.permutation(pool)[:most] for _ in range(ORDERS)]
+        for name in job.learners:
+            curves = np.empty((len(orders), BATCHES + 1))
+            for i, order in enumerate(orders):
+                for batch in range(BATCHES + 1):
+                    labelled = np.concatenate([support, order[: batch * ways]])
+                    rest = pool[~np.isin(pool, labelled)]
+                    classifier = portfolio.adapt(strategies[name], x[labelled], y[labelled], x[rest], ways)
+                    right = classifier.logits(x[task.test]).argmax(1) == y[task.test]
+                    curves[i, batch] = float(right.float().mean())
+            found[name].append(curves)
+        advance(1)
+    return {name: np.stack(curves) for name, curves in found.items()}
+
+
+def share_needed(curves: np.ndarray) -> float:
+    """Return the share of 10 N random labels that suggestions need for the same mean accuracy; 1 if they need more.
+
+    Args:
+        curves: [draws, 1 + ORDERS, 1 + BATCHES] of :func:`measure`; between two batches accuracy is taken as linear.
+    """
+    ours, goal = curves[:, 0].mean(0), curves[:, 1:, -1].mean()
+    reached = np.flatnonzero(ours >= goal)
+    if not len(reached):
+        return 1.0
+    after = int(reached[0])
+    if after == 0:
+        return 1 / len(ours)
+    before = ours[after - 1]
+    return float((after + (goal - before) / (ours[after] - before)) / len(ours))
+
+
+def rows(job: Job, found: Curves) -> list[Row]:
+    """Return a row a learner, order and number of labels, and one of the share of labels needed, with its interval."""
+    ways, rng, made = len(job.task.classes), np.random.default_rng(job.seed), list[Row]()
+    for name, curves in found.items():
+        base = {"suite": "suggest", "domain": job.name, "method": name}
+        n = {"n": job.draws, "seconds": None}
+        for order, values in (("suggested", curves[:, 0]), ("random", curves[:, 1:].mean(1))):
+            for batch in range(BATCHES + 1):
+                mean, ci95 = metrics.mean_interval(values[:, batch])
+                half = None if np.isnan(ci95) else round(ci95, 5)
+                setting = {"setting": f"labels={(batch + 1) * ways} {order}", "metric": "accuracy"}
+                made.append(base | setting | {"value": round(mean, 5), "ci95": half} | n)
+        again = [share_needed(curves[rng.integers(job.draws, size=job.draws)]) for _ in range(RESAMPLED)]
+        low, high = np.quantile(again, [0.025, 0.975])
+        share = {"setting": f"as {(BATCHES + 1) * ways} random labels", "metric": "share of labels needed"}
+        half = round(float(high - low) / 2, 5) if job.draws > 1 else None
+        made.append(base | share | {"value": round(share_needed(curves), 5), "ci95": half} | n)
+    return made
+
+
+def line(job: Job, found: Curves) -> str:
+    """Return what is said when a domain is done."""
+    said = [f"{name} {100 * share_needed(curves):.0f} %" for name, curves in found.items()]
+    return f"{job.name}: labels needed relative to random choice: {', '.join(said)}"

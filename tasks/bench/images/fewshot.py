@@ -1,0 +1,317 @@
+"""The field's classical benchmarks: learners meta-trained on raw images, beside plain supervised learning."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from domains.episode import Episode, Pile, Shape, draw
+from domains.errors import UserError, check_known
+from domains.fetch import Fetch
+from domains.reading.archives import ClassImages
+from domains.vision.miniimagenet import load_miniimagenet
+from domains.vision.omniglot import load_omniglot, omniglot_split, rotated
+from learners import ANIL, FOMAML, MAML, Finetune, Logistic, NearestPrototype, ProtoNet, Reptile, Ridge, Scratch
+from learners.base import Learner
+from learners.bodies import Conv4
+from learners.meta_train import Training, meta_train
+from tasks.base.progress import progress
+from tasks.base.settings import Settings
+from tasks.bench.options import Asked, Row
+from tasks.bench.side_by_side import side_by_side
+
+TEST_EPISODES, QUERIES = 1000, 15  # as in the literature: queries a class
+SLOW = {"scratch": 300}  # test episodes: a network is trained for each
+VALIDATION = 100  # episodes
+SUPERVISED = {"logistic": Logistic, "prototype": NearestPrototype, "scratch": Scratch}  # from the same shots alone
+FLAT = ("logistic", "prototype")  # read pixels as features
+WIDTH = {"omniglot": 64, "miniimagenet": 32}  # channels of Conv4, as in the MAML paper
+PIXELS = {"omniglot": 28, "miniimagenet": 84}
+
+#: Accuracy as published, by suite, ways, shots and method; sources in docs/benchmarks.md.
+PUBLISHED: dict[tuple[str, int, int], dict[str, float]] = {
+    ("omniglot", 5, 1): {"maml": 0.987, "fomaml": 0.983, "reptile": 0.977, "protonet": 0.974},
+    ("omniglot", 5, 5): {"maml": 0.999, "fomaml": 0.992, "reptile": 0.995, "protonet": 0.993},
+    ("omniglot", 20, 1): {"maml": 0.958, "fomaml": 0.894, "reptile": 0.894, "protonet": 0.960, "anil": 0.962},
+    ("omniglot", 20, 5): {"maml": 0.989, "fomaml": 0.979, "reptile": 0.971, "protonet": 0.989, "anil": 0.980},
+    ("miniimagenet", 5, 1): {"maml": 0.487, "reptile": 0.471, "protonet": 0.494, "anil": 0.467},
+    ("miniimagenet", 5, 5): {"maml": 0.631, "reptile": 0.627, "protonet": 0.682, "anil": 0.615},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to measure: a method on one problem size, all of it part of its identity.
+
+    Args:
+        steps: meta-updates; None: the method's own number.
+        pixels: a side of the images; episodes: test episodes.
+    """
+
+    suite: str
+    method: str
+    ways: int
+    shots: int
+    pixels: int
+    steps: int | None = None
+    episodes: int = TEST_EPISODES
+    seed: int = 0
+    device: str = "cpu"
+
+    @property
+    def key(self) -> str:
+        """The name of what is trained: the same job, recipe and code version, however many test episodes."""
+        training = asdict(METHODS[self.method].training(self))
+        parts = {**asdict(self), "episodes": 0, "version": version("acclimate"), "training": training}
+        return f"{self.method}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A method on raw images: how to make it from a job and the images' channels, and how to meta-train it.
+
+    ``Finetune`` is pretrained by batches of so many images (``Training.batch``) instead of episodes.
+    """
+
+    learner: Callable[[Job, int], Learner]
+    training: Callable[[Job], Training]
+
+
+def body(job: Job, channels: int, statistics: str = "batch", strided: bool = False) -> Conv4:
+    width = 64 if statistics == "source" else WIDTH[job.suite]
+    return Conv4(channels, job.pixels, width, strided, statistics)  # type: ignore[arg-type]
+
+
+def _gradient(kind: type[MAML], **arguments: Any) -> Callable[[Job, int], Learner]:
+    def make(job: Job, channels: int) -> Learner:
+        strided, omniglot = job.suite == "omniglot", job.suite == "omniglot"
+        own: dict[str, Any] = {"steps": 1 if job.ways == 5 else 5, "rate": 0.4 if job.ways == 5 else 0.1}
+        if not omniglot:
+            own = {"steps": 5, "rate": 0.01}
+        own = {**own, "test_steps": 3 if omniglot and job.ways == 5 else 10, **arguments}
+        return kind(body(job, channels, strided=strided), job.ways, **own)
+
+    return make
+
+
+def _metric(kind: type[Learner]) -> Callable[[Job, int], Learner]:
+    return lambda job, channels: kind(body(job, channels, "source"))
+
+
+def _episodes(job: Job, steps: int, ways: int, queries: int, batch: int, rate: float, **more: Any) -> Training:
+    shape = Shape((ways, ways), (job.shots,), queries, pool=(0,))
+    steps = job.steps or steps
+    return Training(shape, steps, batch, rate, every=max(1, steps // 10), episodes=VALIDATION, seed=job.seed, **more)
+
+
+def _maml_training(job: Job) -> Training:
+    if job.suite == "omniglot":
+        steps, batch = {1: (6000, 16), 5: (18000, 4)}.get(job.shots, (6000, 4))
+        return _episodes(job, steps, job.ways, 5, batch, 2e-3)
+    return _episodes(job, 600, job.ways, 10, 4, 2e-3)
+
+
+def _metric_training(job: Job) -> Training:
+    """More ways than in the test, as ProtoNet's authors found best."""
+    if job.suite == "omniglot":
+        return _episodes(job, 2000 if job.shots < 5 else 800, 4 * job.ways, 5, 1, 2e-3)
+    return _episodes(job, 1500, 2 * job.ways, 5, 1, 2e-3)
+
+
+def _reptile(job: Job, channels: int) -> Learner:
+    """As published: Adam inside, 10 examples a minibatch, more shots in training than in the test."""
+    return Reptile(body(job, channels), job.ways, steps=8, rate=1e-3, test_steps=50, batch=10, queries=True)
+
+
+def _reptile_training(job: Job) -> Training:
+    like = _episodes(job, 3000 if job.suite == "omniglot" else 1500, job.ways, max(1, 15 - job.shots), 5, 1.0)
+    return replace(like, optimiser="sgd", schedule="linear", clip=1e9, episodes=VALIDATION // 5)
+
+
+def _pretraining(job: Job) -> Training:
+    return _episodes(job, 1500, job.ways, 5, 64, 1e-3)
+
+
+METHODS: Mapping[str, Recipe] = {
+    "maml": Recipe(_gradient(MAML), _maml_training),
+    "fomaml": Recipe(_gradient(FOMAML), _maml_training),
+    "reptile": Recipe(_reptile, _reptile_training),
+    "anil": Recipe(_gradient(ANIL), _maml_training),
+    "protonet": Recipe(_metric(ProtoNet), _metric_training),
+    "ridge": Recipe(_metric(Ridge), _metric_training),
+    "finetune": Recipe(_metric(Finetune), _pretraining),
+}
+
+
+def load(settings: Settings, suite: str, pixels: int) -> tuple[Pile, Pile, Pile]:
+    """Return the images for meta-training, validation and test, no class in two of them.
+
+    Omniglot: 1,100 / 100 / 423 characters at random, each in four rotations as classes of their own, as in the MAML
+    paper. miniImageNet: the 64 / 16 / 20 classes of Ravi & Larochelle.
+
+    Raises:
+        UserError: no such benchmark, or its images are not to be had.
+    """
+    fetch = Fetch(settings.home_path / "downloads", settings.mirror)
+    if suite == "omniglot":
+        images = load_omniglot(fetch, pixels)
+        parts: Sequence[ClassImages] = [rotated(images.take(classes)) for classes in omniglot_split()]
+    elif suite == "miniimagenet":
+        parts = list(load_miniimagenet(fetch, pixels).values())
+    else:
+        raise UserError(f"no benchmark {suite!r}; there are: omniglot, miniimagenet")
+    train, validation, test = (Pile(suite, torch.from_numpy(p.x), torch.from_numpy(p.y)) for p in parts)
+    return train, validation, test
+
+
+def run(job: Job, settings: Settings, advance: Callable[[int], None] = lambda steps: None) -> list[Row]:
+    """Meta-train if the method does, score on test episodes, and return rows as ``acclimate bench`` writes them.
+
+    An interrupted meta-training goes on from its checkpoint. Every method sees the same test episodes; supports that
+    raw-image baselines are trained on are those of the learners.
+    """
+    torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    train, validation, test = load(settings, job.suite, job.pixels)
+    channels, seconds = train.x.shape[1], 0.0
+    with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
+        torch.manual_seed(job.seed)
+        if job.method in METHODS:
+            learner = METHODS[job.method].learner(job, channels).to(job.device)
+            training = METHODS[job.method].training(job)
+        else:
+            raw = job.method == "scratch"
+            learner = SUPERVISED[job.method](body(job, channels) if raw else train.x[0].numel()).to(job.device)
+    if job.method in METHODS:
+        if job.device != "cpu":
+            learner.together = 16
+        path = settings.home_path / "bench" / job.suite / f"{job.key}.checkpoint"
+        with stopwatch(path.with_suffix(".seconds")) as spent:
+            if isinstance(learner, Finetune):
+                generator = torch.Generator().manual_seed(job.seed)
+                learner.pretrain([train], training.steps, training.batch, training.rate, generator, path)
+                advance(training.steps)
+            else:
+                meta_train(learner, [train], [validation], training, path, advance)
+        seconds = spent()
+    scores = evaluate(learner, test, job, advance)
+    mean, ci95 = scores.mean().item(), 1.96 * scores.std().item() / math.sqrt(len(scores))
+    row = {
+        "suite": job.suite,
+        "domain": job.suite,
+        "setting": f"{job.ways}-way {job.shots}-shot",
+        "method": job.method,
+        "metric": "accuracy",
+        "value": round(mean, 5),
+        "ci95": round(ci95, 5),
+        "n": len(scores),
+        "seconds": round(seconds, 1),
+    }
+    published = PUBLISHED.get((job.suite, job.ways, job.shots), {}).get(job.method)
+    if published is None:
+        return [row]
+    return [row, row | {"metric": "published accuracy", "value": published, "ci95": None, "n": None, "seconds": None}]
+
+
+@contextmanager
+def stopwatch(path: Path) -> Iterator[Callable[[], float]]:
+    """Yield what tells the CPU seconds spent inside, those of earlier, interrupted calls with that path included."""
+    before, started = float(path.read_text()) if path.exists() else 0.0, time.process_time()
+    try:
+        yield lambda: float(path.read_text())
+    finally:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(before + time.process_time() - started))
+
+
+def evaluate(learner: Learner, test: Pile, job: Job, advance: Callable[[int], None] = lambda n: None) -> torch.Tensor:
+    """Return the accuracy [episodes] on test episodes, the same ones for every method of one problem size."""
+    generator = torch.Generator().manual_seed(job.seed + 10)
+    shape = Shape((job.ways, job.ways), (job.shots,), QUERIES, pool=(0,))
+    scores = []
+    for _ in range(job.episodes):
+        episode = draw([test], shape, generator)
+        if not learner.raw:
+            episode = Episode(
+                episode.support_x.flatten(1), episode.support_y, episode.query_x.flatten(1), episode.query_y
+            )
+        episode = episode.to(torch.device(job.device))
+        classifier = learner.adapt(episode.support_x, episode.support_y)
+        with torch.no_grad():
+            right = classifier.logits(episode.query_x).argmax(1) == episode.query_y
+        scores.append(right.float().mean().cpu())
+        advance(0)
+    return torch.stack(scores)
+
+
+def jobs(suite: str, asked: Asked) -> list[Job]:
+    """Return the jobs of a benchmark, by default every method.
+
+    Raises:
+        UserError: a method is unknown.
+    """
+    known = (*METHODS, *SUPERVISED)
+    check_known(asked.methods, known, "method", " in this benchmark")
+    side = asked.pixels or PIXELS[suite]
+    return [
+        Job(
+            suite,
+            method,
+            asked.ways,
+            k,
+            side,
+            asked.steps,
+            asked.episodes or SLOW.get(method, TEST_EPISODES),
+            device="cpu" if method in FLAT else asked.on,
+        )
+        for method in asked.methods or known
+        for k in asked.shots
+    ]
+
+
+def omniglot(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+    """Run the jobs of Omniglot that are asked for."""
+    return _suite("omniglot", settings, asked, say)
+
+
+def miniimagenet(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+    """Run the jobs of miniImageNet that are asked for."""
+    return _suite("miniimagenet", settings, asked, say)
+
+
+def _suite(suite: str, settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+    todo = jobs(suite, asked)
+    with progress(f"bench {suite}", total(todo)) as advance:
+        return few_shot(settings, todo, advance, say)
+
+
+def few_shot(
+    settings: Settings, todo: Sequence[Job], advance: Callable[[int], None], say: Callable[[str], None]
+) -> list[Row]:
+    """Run jobs side by side, one thread and one process a core, and return their rows in order."""
+    load(settings, todo[0].suite, todo[0].pixels)  # what is missing is said before anything starts
+
+    def done(job: Job, rows: list[Row]) -> None:
+        row = rows[0]
+        say(f"{row['setting']} {job.method}: {100 * row['value']:.2f} ± {100 * row['ci95']:.2f} %")
+
+    found = side_by_side(partial(_run, settings), todo, settings.processes, advance, done)
+    return [row for rows in found for row in rows]
+
+
+def total(todo: Sequence[Job]) -> int:
+    """Return the meta-updates that jobs take, for a progress bar."""
+    return sum(METHODS[job.method].training(job).steps for job in todo if job.method in METHODS)
+
+
+def _run(settings: Settings, job: Job, advance: Callable[[int], None]) -> list[Row]:
+    return run(job, settings, advance)

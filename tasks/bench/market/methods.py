@@ -1,0 +1,219 @@
+"""The rows of the market benchmark: what each method makes of a source, a support and the days to judge."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+from torch.nn import functional as F
+
+from domains.episode import Episode
+from domains.market.labels import HORIZON
+from domains.market.walk import SUPPORT, Cut
+from learners.market.garch import garch_variance
+from learners.market.har import LEAST, state_probabilities
+from learners.market.log_pool import LogPool
+from tasks.bench.market.experts import FIRST, STATE, YEAR, Model, Rule, boosting, har, opinions
+
+OURS, UNMOVED, POOLED = "acclimate", "acclimate, not moved", "pooled"
+BEATEN = (POOLED, "HAR", "GARCH", "boosting")  # what ours is measured against
+STEPS, BATCH, RATE = 80, 32, 0.1  # of meta-training
+BETWEEN, SPARSE = 10, 3  # days between the past episodes' starts, and between the days that are read of each
+MOST = 10.0  # weight of a source day, and one over the least
+
+
+@dataclass
+class Case:
+    """One adaptation: a label rule, a cut of the days, and the models of the days before the regime.
+
+    Attributes:
+        kept: what methods share between the cuts of a regime.
+        variance: what a method expects of the daily variance of the next days [n, A]; of those that forecast it.
+    """
+
+    rule: Rule
+    cut: Cut
+    models: Mapping[str, Model]
+    pool: LogPool | None
+    fitted: int  # returns that GARCH is fitted to
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
+    variance: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def tensors(self, days: np.ndarray) -> tuple[Tensor, Tensor]:
+        x, y = self.rule.examples(days)
+        return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def variance_of_states(case: Case, p: np.ndarray) -> np.ndarray:
+    """Return the expected daily variance of the next days [n, A] by probabilities of volatility states [n, A, N].
+
+    That of each state is its mean in the source, as a multiple of the variance of the trailing year.
+    """
+    panel, source = case.rule.panel, case.cut.source
+    multiple = (panel.coming_volatility[source] / panel.year_volatility[source]) ** 2
+    labels = case.rule.labels(source)
+    by_state = np.array([multiple[labels == state].mean() for state in range(case.rule.ways)])
+    return p @ by_state * panel.year_volatility[case.cut.query] ** 2
+
+
+def persistence(case: Case) -> np.ndarray:
+    """P(label | the asset's last known label), as often as in the source."""
+    rule, source = case.rule, case.cut.source[HORIZON:]
+    counts = np.ones((rule.ways, rule.ways))
+    np.add.at(counts, (rule.labels(source - HORIZON), rule.labels(source)), 1)
+    return (counts / counts.sum(1, keepdims=True))[rule.labels(case.cut.query - HORIZON)]
+
+
+def har_row(case: Case) -> np.ndarray:
+    """HAR of the source."""
+    model, predict = har(case.rule, case.cut.source)
+    past = case.rule.panel.volatility[case.cut.query]
+    case.variance["HAR"] = model.variance(past.reshape(-1, 3)).reshape(past.shape[:2])
+    return predict(case.cut.query)
+
+
+def garch(case: Case) -> np.ndarray:
+    """GARCH(1,1) of each asset's returns up to the query; around it what was left in the year before."""
+    panel, query = case.rule.panel, case.cut.query
+    if (
+        "GARCH" not in case.kept
+    ):  # of every day, each from returns up to it, with parameters of the days before the query
+        days = np.arange(YEAR, len(panel.dates))
+        by_asset = [garch_variance(returns, case.fitted, days, HORIZON) for returns in panel.returns.T]
+        before = np.full((len(by_asset), YEAR), np.nan)
+        case.kept["GARCH"] = np.log(np.concatenate([before, np.stack(by_asset)], 1).T) / 2
+    year = np.arange(query[0] - HORIZON - YEAR, query[0] - HORIZON)
+    log_volatility = case.kept["GARCH"]
+    rest = np.log(np.maximum(panel.coming_volatility[year], LEAST)) - log_volatility[year]
+    now = log_volatility[query]
+    case.variance["GARCH"] = np.exp(2 * now)
+    terciles = panel.terciles[query].reshape(-1, 2)
+    return case.rule.on_days(state_probabilities(now.reshape(-1), np.sort(rest, axis=None), terciles))
+
+
+def window_boosting(case: Case) -> np.ndarray:
+    """Gradient boosting on the support alone."""
+    return boosting(case.rule, case.cut.support)(case.cut.query)
+
+
+def fine_tuned(case: Case) -> np.ndarray:
+    """Logistic regression on the support that starts at the pooled one and pays |W - W0|^2 / 2 to leave it.
+
+    The strength is scikit-learn's usual one (C = 1): nobody has asked how far to move.
+    """
+    x, y = case.tensors(case.cut.support)
+    query = torch.from_numpy(case.rule.features(case.cut.query))
+    start = [
+        torch.from_numpy(np.log(case.models[POOLED](days))).flatten(0, 1) for days in (case.cut.support, case.cut.query)
+    ]
+    mean, scale = x.mean(0), x.std(0).clamp_min(1e-6)
+    weight = torch.zeros(case.rule.ways, x.shape[1] + 1, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+
+    def logits(x: Tensor, start: Tensor) -> Tensor:
+        return start + F.linear((x - mean) / scale, weight[:, :-1], weight[:, -1])
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = F.cross_entropy(logits(x, start[0]), y) + weight[:, :-1].square().sum() / 2 / len(y)
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    return case.rule.on_days(F.softmax(logits(query, start[1]), 1).detach().numpy())
+
+
+def reweighted(case: Case) -> np.ndarray:
+    """Pooled logistic regression whose source days count as they are like the support's, and the support as itself.
+
+    In the manner of DDG-DA (Li et al. 2022), which weighs the past by a forecast of the coming distribution: here by
+    the odds, of a logistic regression of the features, that an example is of the support (Bickel et al. 2007).
+    """
+    source = case.cut.source[::HORIZON]
+    (x, y), (support_x, support_y) = case.rule.examples(source), case.rule.examples(case.cut.support)
+    both, which = np.concatenate([x, support_x]), np.repeat([0, 1], [len(x), len(support_x)])
+    odds = LogisticRegression(C=0.1, max_iter=300, class_weight="balanced").fit(both, which).decision_function(x)
+    weight = np.clip(np.exp(odds), 1 / MOST, MOST)
+    every = np.concatenate([weight / weight.mean(), np.ones(len(support_y))])
+    model = LogisticRegression(max_iter=300).fit(both, np.concatenate([y, support_y]), sample_weight=every)
+    return case.rule.on_days(model.predict_proba(case.rule.features(case.cut.query)))
+
+
+def ours(case: Case) -> np.ndarray:
+    """The pool of experts, moved towards the support as far as past episodes say."""
+    episode = pool_episode(case, case.cut.support, case.cut.query)
+    assert case.pool is not None
+    classifier = case.pool.adapt(episode.support_x, episode.support_y)
+    return case.rule.on_days(classifier.predict_proba(episode.query_x).numpy())
+
+
+def unmoved(case: Case) -> np.ndarray:
+    """The same pool at its start."""
+    assert case.pool is not None
+    logs = torch.from_numpy(opinions(case.models, case.cut.query)).flatten(0, 1)
+    return case.rule.on_days(case.pool.at(case.pool.start).predict_proba(logs).numpy())
+
+
+def pool_episode(case: Case, support: np.ndarray, query: np.ndarray) -> Episode:
+    logs = [torch.from_numpy(opinions(case.models, days)).flatten(0, 1) for days in (support, query)]
+    labels = [torch.from_numpy(case.rule.labels(days).reshape(-1)) for days in (support, query)]
+    return Episode(logs[0], labels[0], logs[1], labels[1], ways=case.rule.ways)
+
+
+#: Every row by name; those of volatility alone after the others.
+METHODS: dict[str, Callable[[Case], np.ndarray]] = {
+    "persistence": persistence,
+    "boosting": window_boosting,
+    POOLED: lambda case: case.models[POOLED](case.cut.query),
+    "pooled boosting": lambda case: case.models["pooled boosting"](case.cut.query),
+    "fine-tuned": fine_tuned,
+    "reweighted": reweighted,
+    UNMOVED: unmoved,
+    OURS: ours,
+}
+VOLATILITY: dict[str, Callable[[Case], np.ndarray]] = {
+    "HAR": har_row,
+    "GARCH": garch,
+    "ordinal": lambda case: case.models["ordinal"](case.cut.query),
+    "log volatility": lambda case: case.models["log volatility"](case.cut.query),
+}
+
+
+def methods_of(rule: str) -> dict[str, Callable[[Case], np.ndarray]]:
+    """Return the rows that a label rule has."""
+    return METHODS | (VOLATILITY if rule == STATE else {})
+
+
+def learn_pool(rule: Rule, past: np.ndarray, first: int, length: int, seed: int = 0) -> LogPool:
+    """Return the pool meta-trained on episodes of the past: SUPPORT labelled days, and ``length`` days after them.
+
+    Every outcome of every episode is known before the day ``first``.
+
+    Args:
+        past: opinions [T, A, E * N] of every day by models of the days before (``past_opinions``).
+    """
+    logs = torch.from_numpy(past)
+    labels = torch.from_numpy(rule.panel.y[rule.name].astype(np.int64))
+
+    def episode(query: int) -> Episode:
+        known = query - HORIZON
+        support, judged = slice(known - SUPPORT, known, SPARSE), slice(query, query + length, SPARSE)
+        return Episode(
+            *(part.flatten(0, 1) for part in (logs[support], labels[support], logs[judged], labels[judged])),
+            ways=rule.ways,
+        )
+
+    episodes = [episode(d) for d in range(FIRST + SUPPORT + HORIZON, first - HORIZON - length + 1, BETWEEN)]
+    pool = LogPool(past.shape[-1], rule.ways)
+    pool.together = BATCH
+    draw = np.random.default_rng(seed)
+    optimiser = torch.optim.Adam(pool.parameters(), RATE)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=STEPS)
+    for _ in range(STEPS):
+        optimiser.zero_grad()
+        pool.backward([episodes[i] for i in draw.choice(len(episodes), min(BATCH, len(episodes)), replace=False)])
+        optimiser.step()
+        schedule.step()
+    return pool

@@ -1,0 +1,1 @@
+"""The benchmarks of orchestration: speed, and kills at random moments."""

@@ -1,0 +1,1 @@
+"""Meta-training of policies that learn while they act."""

@@ -1,0 +1,91 @@
+"""The Prefect tasks of the flow ``drift``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.base.settings import Settings, settings
+from tasks.drift.examples import Case, DriftResult, cases, compare_examples, outcome, same_data
+from tasks.drift.market import compare_market
+from tasks.drift.page import drift_page, publish
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A case, what was found of it, and the page that shows why."""
+
+    case: Case
+    result: DriftResult
+    page: str
+
+
+@task(cache_policy=NO_CACHE)
+def plan_drift(
+    domain: str | None, revision: str, file: str | None, alpha: float, column: str | None = None
+) -> list[Case]:
+    """Return what to look at: the domain named, or all with a champion."""
+    return cases(settings(), domain, revision, None if file is None else Path(file), alpha, column)
+
+
+@task(cache_policy=NO_CACHE, task_run_name="compare {case.domain}")
+def compare(case: Case) -> Seen:
+    """Compare what is new of a domain with what its champion was adapted on."""
+    s = settings()
+    try:
+        if case.champion.tags["family"] == "market":
+            market = compare_market(s, case)
+            return Seen(case, market.result, drift_page(market.result, regime=market.regime))
+        compared = compare_examples(s, case)
+        return Seen(case, compared.result, drift_page(compared.result, compared.farthest))
+    except Exception as error:  # of one domain, its files or its model: the others are looked at
+        if not case.patient:
+            raise
+        unknown = outcome(case, "unknown", f"unknown: {error}")
+        return Seen(case, unknown, drift_page(unknown))
+
+
+@task(cache_policy=NO_CACHE)
+def answer(seen: Seen, adapt: bool) -> Seen:
+    """Open one run of ``adapt`` where drift was found, if it is wanted and there is new data to adapt on."""
+    case, result = seen.case, seen.result
+    if result.state != "drift":
+        return seen
+    if same_data(case) or not case.content_hash:
+        action = (
+            f"add the examples to the pool in data/{case.domain}, then `acclimate data commit` and `acclimate adapt`"
+        )
+    elif adapt:
+        action = open_adaptation(settings(), case.domain, case.revision, result.why)
+    else:
+        action = f"to adapt: acclimate adapt {case.domain}"
+    return Seen(case, result.model_copy(update={"action": action}), seen.page)
+
+
+@task(cache_policy=NO_CACHE)
+def report(seen: Seen) -> DriftResult:
+    """Leave the artifact ``drift-<domain>``."""
+    publish(seen.result, seen.page)
+    return seen.result
+
+
+def open_adaptation(settings: Settings, domain: str, revision: str, why: str) -> str:
+    """Open the ledger's row of a domain at a commit and ask for what is due; return in words what came of it.
+
+    The same domain, data and meta-model have one row, however often this is called, and whether ``watch`` or this comes
+    first.
+    """
+    from prefect.client.orchestration import get_client
+
+    from tasks.watch.noticing import notice
+    from tasks.watch.submitting import submit_due
+
+    opened, notes = notice(settings, revision, [domain], f"drift: {why}")
+    with get_client(sync_client=True) as client:
+        asked, late = submit_due(settings, client)
+    if domain in asked:
+        return f"adapt asked for as run {asked[domain][:8]}"
+    if opened or notes or late:
+        return "; ".join([*notes, *late]) or f"adapted to before; acclimate models show {domain}"
+    return "its new data are in the ledger already; see acclimate status"

@@ -1,0 +1,1 @@
+"""Adapted models as folders that other libraries load."""

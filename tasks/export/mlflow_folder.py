@@ -1,0 +1,36 @@
+"""An adapted model as a folder that ``mlflow models serve`` serves: its encoder is in it, no registry is needed."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tasks.base.settings import Settings
+from tasks.export.sentence_transformers import new_folder
+from tasks.features.encoding import ENCODERS, weights
+from tasks.models import registry
+from tasks.models.mlflow_flavour import Reads, stage
+from tasks.models.prediction import chosen, family_read
+from tasks.pyfunc import ENCODER
+
+
+def export_mlflow(settings: Settings, domain: str, folder: Path, version: str = "") -> registry.Registered:
+    """Write an adapted model of any family into a new folder, whole or not at all, and return which it was.
+
+    Args:
+        settings: where models and encoders are.
+        domain: whose model.
+        folder: new or empty.
+        version: of the model; empty: the champion.
+
+    Raises:
+        UserError: no such model, or the folder is in use or cannot be written.
+    """
+    found = chosen(settings, domain, version)
+    family = family_read(found)
+    with new_folder(folder) as made:
+        own = made / "own"
+        shutil.copytree(found.folder, own)
+        if family in ENCODERS:
+            shutil.copytree(weights(settings, ENCODERS[family]), own / ENCODER)
+        os.replace(stage(own, Reads(family, found.tags["encoder"]), made), folder)
+    return found

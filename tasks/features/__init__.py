@@ -1,0 +1,1 @@
+"""Examples to vectors, kept by the content of each example."""

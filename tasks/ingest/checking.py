@@ -1,0 +1,23 @@
+"""Check a domain in ``data/``, with a bar that shows how far it is."""
+
+from domains.checks import Finding, check, size
+from domains.domain import Domain, check_name
+from domains.errors import UserError
+from tasks.base.progress import progress
+from tasks.base.settings import Settings
+
+
+def check_domain(settings: Settings, name: str) -> list[Finding]:
+    """Return what is wrong with ``data/<name>``.
+
+    Raises:
+        UserError: there is no such domain, or its domain.yaml cannot be read or names another domain.
+    """
+    path = settings.data_path / check_name(name)
+    if not path.is_dir():
+        raise UserError(f"no domain {name!r} in data/; see `acclimate domains list`, build with `acclimate data build`")
+    domain = Domain.read(path)
+    if domain.name != name:
+        raise UserError(f"{path / 'domain.yaml'}: its name is {domain.name!r}; make it that of the folder, {name!r}")
+    with progress(f"check {name}", size(domain)) as advance:
+        return check(domain, advance)

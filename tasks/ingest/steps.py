@@ -1,0 +1,68 @@
+"""The Prefect tasks of the flow ``ingest``."""
+
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from domains import catalogue
+from domains.build import build
+from domains.errors import UserError
+from tasks.adapt import pages as reports
+from tasks.base.progress import progress
+from tasks.base.settings import Settings, settings
+from tasks.features.encoding import fetcher
+from tasks.versions.data_folder import writers_lock
+from tasks.versions.snapshots import Verification, data_revision, difference, verify
+
+
+@task(cache_policy=NO_CACHE)
+def build_missing(force: bool = False) -> list[str]:
+    """Build the domains of the quick start that ``data/`` lacks (all with ``force``); return their names.
+
+    Each folder appears whole or not at all, so an interrupted build goes on where it stopped. Runs at once take turns.
+    """
+    return build_named(settings(), list(catalogue.quick_start()), force)
+
+
+def build_named(s: Settings, names: Sequence[str], force: bool = False) -> list[str]:
+    """Build domains of the catalogue that ``data/`` lacks (all with ``force``); return the names of those built.
+
+    Raises:
+        UserError: a name is not in the catalogue, or a file is not to be had; nothing was built then. Or a file is not
+            the pinned one.
+    """
+    sources = [catalogue.source(name) for name in dict.fromkeys(names)]
+    todo = [source for source in sources if force or not (s.data_path / source.name).exists()]
+    for source in todo:
+        for file in source.files:
+            if not fetcher(s).has(file):
+                fetcher(s).pinned(file)  # says what to do
+    with writers_lock(s.home_path):
+        todo = [source for source in todo if force or not (s.data_path / source.name).exists()]  # others may have built
+        with progress("build domains", len(todo)) as advance:
+            for source in todo:
+                build(source, fetcher(s), s.data_path)
+                advance(1)
+    return [source.name for source in todo]
+
+
+@task(cache_policy=NO_CACHE)
+def verify_data() -> Verification:
+    """Prove that ``data/`` is what ``data.dvc`` names.
+
+    Raises:
+        UserError: it is not; the message names what differs where DVC can tell.
+    """
+    found = verify(settings().root_path)
+    if not found.ok:
+        raise UserError(difference(found))
+    return found
+
+
+@task(cache_policy=NO_CACHE)
+def report(built: list[str], found: Verification) -> str:
+    """Leave a table of the domains; return the revision."""
+    s = settings()
+    reports.ingestion(s.data_path, built, found.actual)
+    return data_revision(s.root_path).commit

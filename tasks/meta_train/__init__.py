@@ -1,0 +1,1 @@
+"""Source domains to a meta-model of a family."""

@@ -1,0 +1,206 @@
+"""The Prefect tasks of the flow ``meta_train``. They hand on paths and names; tensors stay inside."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from safetensors.torch import load_file, save_file
+
+from domains.domain import FAMILIES, Domain, Family
+from domains.errors import UserError, check_known
+from learners import make
+from learners.meta_model import MetaModel
+from learners.meta_train import History
+from tasks.adapt import pages as reports
+from tasks.base.progress import progress, say
+from tasks.base.settings import settings
+from tasks.meta_train.domain_map import examples_read, family_domains, make_map, nearest_sources
+from tasks.meta_train.training import (
+    RECIPES,
+    Recipe,
+    assemble,
+    load_piles,
+    rows_used,
+    save_new,
+    train_learner,
+    training_key,
+)
+from tasks.models import registry
+from tasks.models.lineage import made_by
+from tasks.models.promotion import WITHDRAWN
+from tasks.models.smoke_test import smoke_test_for
+from tasks.versions.snapshots import snapshot, snapshots
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One meta-training to do: the family, its source domains, the recipe, and the folder for checkpoints.
+
+    ``asked`` is what the command that does it again says beside them: ``steps``, ``learners``, ``sources``, ``for``.
+    """
+
+    family: Family
+    domains: tuple[Domain, ...]
+    recipe: Recipe
+    key: str
+    folder: Path
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+
+@task(cache_policy=NO_CACHE)
+def plan_meta_training(family: str, revision: str, steps: int | None, learners: Sequence[str] = ()) -> Plan:
+    """Resolve the revision, the source domains of a family and the recipe."""
+    check_known([family], FAMILIES, "family")
+    if steps is not None and steps < 1:
+        raise UserError(f"steps = {steps}: at least 1 is needed")
+    s = settings()
+    domains = tuple(
+        d for d in snapshots(s.root_path, s.home_path, revision) if d.family == family and d.role == "source"
+    )
+    recipe = RECIPES[family].with_learners(learners).with_steps(steps)  # type: ignore[index]
+    key = training_key(domains, family, recipe)  # type: ignore[arg-type]
+    asked = {"steps": "" if steps is None else str(steps), "learners": ",".join(learners), "sources": "all", "for": ""}
+    return Plan(family, domains, recipe, key, s.home_path / "checkpoints" / key, asked)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Meta-train on the ``k`` sources that lie nearest to domain ``target`` only."""
+
+    k: int
+    target: str
+
+    @classmethod
+    def parse(cls, sources: str, target: str) -> "Nearest | None":
+        """Read ``all`` (None) or ``nearest:K`` with a domain that they are nearest to.
+
+        Raises:
+            UserError: it is neither, or the one is given without the other.
+        """
+        if sources == "all":
+            if target:
+                raise UserError(f"--for {target}: say how many sources too, as in --sources nearest:8")
+            return None
+        kind, _, number = sources.partition(":")
+        if kind != "nearest" or not number.isascii() or not number.isdigit() or int(number) < 1:
+            raise UserError(f"sources {sources!r}: they are all, or nearest:K with K of 1 or more, as in nearest:8")
+        if not target:
+            raise UserError(f"sources {sources}: nearest to which domain? Say --for DOMAIN")
+        return cls(int(number), target)
+
+    def domain(self, plan: Plan, revision: str) -> Domain:
+        """Return the domain that sources are to be near to.
+
+        Raises:
+            UserError: as ``snapshot``; it is of another family, or has no labelled examples.
+        """
+        s = settings()
+        found = snapshot(s.root_path, s.home_path, self.target, revision)
+        if found.family != plan.family:
+            raise UserError(f"domain {found.name} is of family {found.family}, not {plan.family}; choose another")
+        if not found.counts.get("train"):
+            raise UserError(f"domain {found.name} has no labelled examples to compare it by; label some")
+        return found
+
+
+@task(cache_policy=NO_CACHE)
+def choose_sources(plan: Plan, near: Nearest | None, revision: str) -> Plan:
+    """Leave the plan as it is, or keep only the sources nearest to a domain."""
+    if near is None:
+        return plan
+    s, target = settings(), near.domain(plan, revision)
+    with progress(f"compare {plan.family} sources", examples_read([target, *plan.domains])) as advance:
+        domains = nearest_sources(s, plan.domains, target, near.k, advance)
+    key = training_key(domains, plan.family, plan.recipe)
+    asked = {**plan.asked, "sources": f"nearest:{near.k}", "for": near.target}
+    return replace(plan, domains=domains, key=key, folder=s.home_path / "checkpoints" / key, asked=asked)
+
+
+class Planned(Protocol):
+    """What is the same of every meta-training."""
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def folder(self) -> Path: ...
+
+
+@task(cache_policy=NO_CACHE)
+def find_finished(plan: Planned) -> str | None:
+    """Return the version of an equal meta-model, if there is one."""
+    done = registry.find_by_key(settings(), plan.key)
+    return None if done is None else done.version
+
+
+@task(cache_policy=NO_CACHE)
+def encode_sources(plan: Plan) -> int:
+    """Encode the source examples that were never encoded before; return how many are used."""
+    total = sum(len(rows_used(domain, plan.recipe)) for domain in plan.domains)
+    with progress(f"encode {plan.family} sources", total) as advance:
+        load_piles(settings(), plan.domains, plan.recipe, advance)
+    return total
+
+
+@task(cache_policy=NO_CACHE, task_run_name="meta-train {name}")
+def train(plan: Plan, name: str) -> History:
+    """Meta-train one learner, from its last checkpoint if it was interrupted."""
+    piles, training = load_piles(settings(), plan.domains, plan.recipe), plan.recipe.training[name]
+    with progress(f"meta-train {plan.family} {name}", training.steps) as advance:
+        learner, history = train_learner(name, piles, training, plan.folder / f"{name}.checkpoint", advance)
+    save_file(learner.state_dict(), plan.folder / f"{name}.trained")
+    return history
+
+
+@task(cache_policy=NO_CACHE)
+def register(plan: Plan, histories: dict[str, History]) -> str:
+    """Compare the strategies on held-out source episodes, and register the meta-model."""
+    s, piles = settings(), load_piles(settings(), plan.domains, plan.recipe)
+    learners = {}
+    for name in histories:
+        learners[name] = make(name, piles.dim, piles.ways, piles.last)
+        learners[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
+    with progress(f"compare {plan.family} strategies", plan.recipe.prior_episodes) as advance:
+        model = assemble(plan.family, piles, learners, histories, plan.recipe, advance)
+    folder = save_new(model, plan.folder / "meta_model")
+    best = {f"{name}_accuracy": max(h.validation_accuracy) for name, h in histories.items()}
+    tags = {"key": plan.key, "family": plan.family, "revision": plan.domains[0].revision, **plan.asked, **made_by()}
+    return registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)
+
+
+@task(cache_policy=NO_CACHE)
+def promote(plan: Planned, version: str) -> str:
+    """Put the meta-model into service, unless a person took it out, and clear its checkpoints away."""
+    s, name = settings(), registry.meta_name(plan.family)
+    model = registry.get(s, name, version)
+    if WITHDRAWN in model.tags:
+        say(f"a person took {name} {version} out of service; acclimate models promote {name} {version} puts it back")
+    else:
+        registry.promote(s, name, version, smoke_test_for(s, model))
+    shutil.rmtree(plan.folder, ignore_errors=True)
+    return version
+
+
+@task(cache_policy=NO_CACHE)
+def map_domains(plan: Plan, revision: str) -> int:
+    """Leave the map of the family's domains as artifacts; return how many there are.
+
+    Targets are encoded here as far as they were not; adapting finds them encoded.
+    """
+    domains = family_domains(settings(), plan.family, revision)
+    with progress(f"map {plan.family} domains", examples_read(domains)) as advance:
+        reports.similarity(make_map(settings(), domains, advance))
+    return len(domains)
+
+
+@task(cache_policy=NO_CACHE)
+def report(plan: Plan, version: str) -> str:
+    """Leave artifacts: learning curves, and what each strategy gained on held-out source episodes."""
+    done = registry.get(settings(), registry.meta_name(plan.family), version)
+    reports.meta_training(MetaModel.load(done.folder), version)
+    return version

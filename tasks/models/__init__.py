@@ -1,0 +1,1 @@
+"""Registered models: the registry, prediction, promotion and lineage."""

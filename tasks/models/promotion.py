@@ -1,0 +1,88 @@
+"""What a person puts into service or takes out of it, past the gate, and the record of it on the versions.
+
+A version that a person took out of service has the tag ``withdrawn``: no flow puts it back, only a person does.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tasks.base.settings import Settings
+from tasks.models import registry
+from tasks.models.model_list import versions_of
+from tasks.models.registry import Registered
+from tasks.models.smoke_test import smoke_test_for
+
+BY_A_PERSON = "promoted by a person"
+WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is in service now, and the version that was before (None: there was none).
+
+    ``gate`` is what the gate had decided on the version, in words; empty where it was not asked.
+    """
+
+    model: Registered
+    before: str | None
+    gate: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether another version is in service now."""
+        return self.before != self.model.version
+
+    @property
+    def line(self) -> str:
+        """Say it in one line."""
+        name = f"{self.model.name} version {self.model.version}"
+        if not self.changed:
+            return f"{name} is in service already"
+        return f"{name} is in service" + (f" in place of version {self.before}" if self.before else "")
+
+
+def promote(settings: Settings, name: str, version: str) -> Change:
+    """Put a version of a model into service because a person says so, and record that on it.
+
+    Raises:
+        UserError: no such model or version; it reads another encoder's features; its smoke test fails (as
+            :class:`~tasks.models.registry.PromotionError`). What was in service still is.
+    """
+    versions_of(settings, name)
+    return _put(settings, registry.get(settings, name, version))
+
+
+def rollback(settings: Settings, name: str) -> Change:
+    """Put the champion before the one in service back, as :func:`promote` does.
+
+    Raises:
+        UserError: as ``promote``; or there is no previous champion.
+    """
+    versions_of(settings, name)
+    return _put(settings, registry.previous(settings, name))
+
+
+def now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _put(settings: Settings, model: Registered) -> Change:
+    name, champion = model.name, registry.champion(settings, model.name)
+    before = None if champion is None else champion.version
+    gate = model.tags.get("gate") or ": ".join(filter(None, (model.tags.get("decision"), model.tags.get("reason"))))
+    if before == model.version:
+        return Change(model, before, gate)
+    smoke_test, at = smoke_test_for(settings, model), now()
+    if before:  # first: a process that dies between the two leaves nothing that a flow would put back
+        registry.tag(settings, name, before, {WITHDRAWN: at})
+    try:
+        registry.promote(settings, name, model.version, smoke_test, expected=before)
+    except BaseException:
+        if before:
+            registry.tag(settings, name, before, {WITHDRAWN: None})
+        raise
+    reason = f"in place of version {before}" if before else "nothing was in service"
+    made = {"decision": BY_A_PERSON, "reason": reason, "decided": at, "replaced": before, "gate": gate}
+    registry.tag(settings, name, model.version, made | {WITHDRAWN: None})
+    return Change(registry.get(settings, name, model.version), before, gate)

@@ -1,0 +1,433 @@
+"""MLflow as tracking and model registry: adapted models, meta-models, and which of them is in service.
+
+An adapted model is a version of the registered model named after its domain, a meta-model a version of
+``meta-<family>``. The alias ``champion`` says which version is in service, ``previous`` which was before it.
+A version is created last, in one transaction, after its files and scores: what has a version is whole.
+"""
+
+import logging
+import os
+import random
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from domains.errors import UserError
+from tasks.base.settings import Settings
+from tasks.models import mlflow_flavour as flavour
+
+CHAMPION, PREVIOUS = "champion", "previous"
+ADAPT, META_TRAIN = "adapt", "meta-train"  # MLflow experiments
+ANY = "any"  # whichever version is champion
+META_PREFIX = "meta-"
+
+SmokeTest = Callable[[Path], None]
+
+
+class PromotionError(UserError):
+    """A version could not be put into service; the one before it still is."""
+
+
+class NotThereError(LookupError):
+    """MLflow has no such model, version or alias."""
+
+
+class AlreadyThereError(Exception):
+    """MLflow has such an experiment or model already."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One version of a registered model.
+
+    Attributes:
+        name: the domain, or ``meta-<family>``.
+        version: its number, as text.
+        uri: where MLflow keeps its files.
+        aliases: ``champion``, ``previous``, or none.
+        params, metrics, tags: as they were logged.
+        run_id: the MLflow run that made it.
+        created: when, in UTC.
+    """
+
+    name: str
+    version: str
+    uri: str
+    aliases: tuple[str, ...]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    run_id: str
+    created: datetime
+    tracking_uri: str = field(repr=False)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The local folder with the model's own files; fetched first if MLflow keeps them elsewhere."""
+        from mlflow.artifacts import download_artifacts
+
+        url = urlparse(self.uri)
+        if url.scheme in ("file", ""):
+            model = url2pathname(url.path)
+        else:
+            model = download_artifacts(artifact_uri=self.uri, tracking_uri=self.tracking_uri)
+        return Path(model) / "data" / "files"
+
+
+def meta_name(family: str) -> str:
+    """Return the registered name of a family's meta-models."""
+    return META_PREFIX + family
+
+
+def log_adapted(
+    settings: Settings,
+    name: str,
+    folder: Path,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+) -> str:
+    """Store and register an adapted model, and return its version.
+
+    Args:
+        settings: where MLflow is.
+        name: the domain.
+        folder: holds what ``Classifier.save`` wrote, and any file to be kept beside it.
+        params: what it was made with.
+        metrics: its scores.
+        tags: its lineage; ``key`` is what :func:`find_by_key` finds it by, ``family`` and ``encoder`` what it reads.
+
+    Raises:
+        UserError: the disk is full, or the database stays locked. Nothing is registered then.
+    """
+    if name.startswith(META_PREFIX):
+        raise UserError(f"domain name {name!r}: names that begin with '{META_PREFIX}' are kept for meta-models")
+    with _storing(name), tempfile.TemporaryDirectory() as stage:
+        files = flavour.stage(folder, flavour.Reads.of_tags(tags), Path(stage))
+        return _log(settings, ADAPT, name, files, params, metrics, tags)
+
+
+def log_meta_model(
+    settings: Settings,
+    family: str,
+    folder: Path,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+) -> str:
+    """Store and register a meta-model as a version of ``meta-<family>``; as :func:`log_adapted` otherwise."""
+    with _storing(meta_name(family)), tempfile.TemporaryDirectory() as stage:
+        shutil.copytree(folder, Path(stage) / "data" / "files")
+        return _log(settings, META_TRAIN, meta_name(family), Path(stage), params, metrics, tags)
+
+
+def champion(settings: Settings, name: str) -> Registered | None:
+    """Return the version in service, or None."""
+    version = _aliases(settings, name).get(CHAMPION)
+    return get(settings, name, version) if version else None
+
+
+def get(settings: Settings, name: str, version: str) -> Registered:
+    """Return one version, or raise UserError."""
+    with suppress(NotThereError):
+        if version.isdecimal():
+            found = _client(settings).get_model_version(name, version)
+            return _registered(settings, found, found.aliases)
+    raise UserError(f"{name} has no version {version}; see: acclimate models show {name}")
+
+
+def versions(settings: Settings, name: str) -> list[Registered]:
+    """Return all versions, newest first."""
+    found = _client(settings).search_model_versions(f"name = '{name}'")
+    return _all_registered(settings, name, sorted(found, key=lambda v: -int(v.version)))
+
+
+def names(settings: Settings) -> list[str]:
+    """Return the names of all registered models, sorted."""
+    found, token = [], None
+    while True:
+        page = _client(settings).search_registered_models(max_results=500, page_token=token)
+        found += [str(model.name) for model in page]
+        token = page.token
+        if not token:
+            return sorted(found)
+
+
+def tag(settings: Settings, name: str, version: str, tags: Mapping[str, object]) -> None:
+    """Write tags of a version; those of the same name are replaced, one that is None is taken away."""
+    for key, value in tags.items():
+        if value is None:
+            with suppress(NotThereError):
+                _client(settings).delete_model_version_tag(name, version, key)
+        else:
+            _client(settings).set_model_version_tag(name, version, key, str(value))
+
+
+def newest(settings: Settings, name: str, count: int) -> list[Registered]:
+    """Return at most so many versions, newest first."""
+    order = ["version_number DESC"]
+    found = _client(settings).search_model_versions(f"name = '{name}'", max_results=count, order_by=order)
+    return _all_registered(settings, name, found)
+
+
+def find_by_key(settings: Settings, key: str) -> Registered | None:
+    """Return the newest version with the tag ``key``: the same work was done and needs no doing again."""
+    found = _client(settings).search_model_versions(f"tags.key = '{key}'")
+    newest = max(found, key=lambda version: version.creation_timestamp, default=None)
+    return _all_registered(settings, newest.name, [newest])[0] if newest else None
+
+
+def promote(
+    settings: Settings, name: str, version: str, smoke_test: SmokeTest, expected: str | None = ANY
+) -> Registered | None:
+    """Put a version into service by moving the alias ``champion`` to it in one step.
+
+    It is smoke-tested before the move, so that a process killed at any moment leaves a champion that loads,
+    and once more after it, as readers find it; if that fails, the alias goes back. Promotions of one name on
+    one machine wait for each other. Promoting the champion changes nothing.
+
+    Args:
+        settings: where MLflow is.
+        name: the domain, or ``meta-<family>``.
+        version: the version to put into service.
+        smoke_test: takes the folder with the model's files, makes a prediction, and raises if it is no good.
+        expected: the version the gate compared with (None: there was none); if another is champion by now,
+            the comparison no longer holds.
+
+    Returns:
+        The version that was in service before, or None.
+
+    Raises:
+        PromotionError: the smoke test failed, or another version became champion meanwhile.
+    """
+    with _alone(settings, name):
+        client, aliases = _client(settings), _aliases(settings, name)
+        old = aliases.get(CHAMPION)
+        if old == version:
+            return get(settings, name, version)
+        if expected not in (ANY, old):
+            now = f"version {old}" if old else "none"
+            raise PromotionError(f"{name}: the champion is {now}, not version {expected} any more; run the gate again")
+        challenger = get(settings, name, version)
+        try:
+            smoke_test(challenger.folder)
+        except Exception as error:
+            message = f"{name} version {version} fails its smoke test ({error}) and was not promoted"
+            raise PromotionError(message) from error
+        if old:
+            client.set_registered_model_alias(name, PREVIOUS, old)
+        client.set_registered_model_alias(name, CHAMPION, version)
+        try:
+            smoke_test(get(settings, name, _aliases(settings, name)[CHAMPION]).folder)
+        except BaseException as error:
+            for alias in (CHAMPION, PREVIOUS):
+                if alias in aliases:
+                    client.set_registered_model_alias(name, alias, aliases[alias])
+                else:
+                    client.delete_registered_model_alias(name, alias)
+            if not isinstance(error, Exception):
+                raise
+            back = f"version {old} is back in service" if old else "no version is in service"
+            message = f"{name} version {version} fails its smoke test in service ({error}); {back}"
+            raise PromotionError(message) from error
+        return get(settings, name, old) if old else None
+
+
+def previous(settings: Settings, name: str) -> Registered:
+    """Return the champion before the one in service, or raise PromotionError."""
+    aliases = _aliases(settings, name)
+    version = aliases.get(PREVIOUS)
+    if version is None or version == aliases.get(CHAMPION):
+        raise PromotionError(f"{name} has no previous champion; choose one: acclimate models show {name}")
+    return get(settings, name, version)
+
+
+def _log(
+    settings: Settings,
+    experiment: str,
+    name: str,
+    files: Path,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+) -> str:
+    from mlflow.entities import Metric, Param
+
+    client, now = _client(settings), int(time.time() * 1000)
+    tags = {tag: str(value) for tag, value in tags.items()}
+    run = client.create_run(_experiment_id(settings, experiment), tags=tags | {"model": name}, run_name=name)
+    run_id = run.info.run_id
+    try:
+        client.log_batch(
+            run_id,
+            params=[Param(param, str(value)) for param, value in params.items()],
+            metrics=[Metric(metric, value, now, 0) for metric, value in metrics.items()],
+        )
+        client.log_artifacts(run_id, str(files), "model")
+        with suppress(AlreadyThereError):
+            client.create_registered_model(name)
+        source = f"{run.info.artifact_uri}/model"
+        version = client.create_model_version(name, source=source, run_id=run_id, tags=tags, await_creation_for=0)
+    except BaseException:
+        with suppress(Exception):
+            client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id)
+    return str(version.version)
+
+
+@contextmanager
+def _storing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot store the model of {name}: {error.strerror or error}; free some space, then run again"
+        raise UserError(message) from error
+
+
+def _all_registered(settings: Settings, name: str, found: Iterable[Any]) -> list[Registered]:
+    """Return what a search found of one name; it finds no aliases."""
+    aliases = _aliases(settings, name)
+    return [_registered(settings, v, [a for a, number in aliases.items() if number == str(v.version)]) for v in found]
+
+
+def _registered(settings: Settings, version: Any, aliases: Iterable[str]) -> Registered:
+    run = _client(settings).get_run(version.run_id)
+    return Registered(
+        name=version.name,
+        version=str(version.version),
+        uri=version.source,
+        aliases=tuple(sorted(aliases)),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        tags=dict(version.tags),
+        run_id=version.run_id,
+        created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        tracking_uri=settings.tracking_uri,
+    )
+
+
+def _aliases(settings: Settings, name: str) -> dict[str, str]:
+    try:
+        aliases = _client(settings).get_registered_model(name).aliases
+    except NotThereError:
+        return {}
+    return {alias: str(version) for alias, version in aliases.items()}
+
+
+def _experiment_id(settings: Settings, experiment: str) -> str:
+    client = _client(settings)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        # A tracking server knows itself where artifacts go; a database does not.
+        served = urlparse(settings.tracking_uri).scheme in ("http", "https")
+        location = None if served else (settings.home_path / "mlartifacts" / experiment).as_uri()
+        with suppress(AlreadyThereError):
+            client.create_experiment(experiment, artifact_location=location)
+        found = client.get_experiment_by_name(experiment)
+    return str(found.experiment_id)
+
+
+@contextmanager
+def _alone(settings: Settings, name: str) -> Iterator[None]:
+    """Let one promotion of a name run at a time; the lock dies with the process that holds it."""
+    from filelock import FileLock, Timeout
+
+    folder = settings.home_path / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"promote-{name}.lock", timeout=120):
+            yield
+    except Timeout as error:
+        raise PromotionError(f"{name}: another promotion has been running for two minutes; try later") from error
+
+
+def _client(settings: Settings) -> "_Client":
+    return _connect(settings.tracking_uri)
+
+
+@cache
+def _connect(uri: str) -> "_Client":
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # also where something else imported it first
+    # It prints a traceback for every locked database, before there is a chance to try again.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    if uri.startswith("sqlite:///"):
+        _make_sqlite(Path(uri.removeprefix("sqlite:///")))
+    return _Client(partial(MlflowClient, tracking_uri=uri, registry_uri=uri), uri)
+
+
+def _make_sqlite(path: Path) -> None:
+    """Make the database file with a write-ahead log: readers and a writer do not wait for each other."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {path.parent} for MLflow's database: {error.strerror or error}") from error
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")  # not possible on some network drives: then without
+
+
+class _Client:
+    """An MlflowClient that tries again while the database is locked, and whose errors can be told apart."""
+
+    TRIES = 8
+
+    def __init__(self, make: Callable[[], Any], uri: str) -> None:
+        self._uri = uri
+        self._client = self._tell_apart(make)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._client, name)
+
+        def patiently(*args: Any, **kwargs: Any) -> Any:
+            for attempt in range(self.TRIES):
+                try:
+                    return self._tell_apart(call, *args, **kwargs)
+                except _DatabaseLockedError:
+                    time.sleep(random.uniform(0, 0.05 * 2**attempt))
+            raise UserError("MLflow's database stays locked: end the process that holds it, then run again")
+
+        return patiently
+
+    def _tell_apart(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return call(*args, **kwargs)
+        except MlflowException as error:
+            if "database is locked" in str(error):
+                raise _DatabaseLockedError from error
+            if "disk is full" in str(error):
+                raise UserError("the disk with MLflow's database is full: free some space, then run again") from error
+            if "out-of-date database schema" in str(error):
+                raise UserError(
+                    "MLflow's database is of an earlier version of MLflow: copy it, then run mlflow db upgrade with "
+                    "its address, sqlite:/// and the path of mlflow.db unless ACCLIMATE_MLFLOW_URI says otherwise"
+                ) from error
+            if self._uri in str(error):  # may have a password in it
+                raise UserError(
+                    f"MLflow cannot use ACCLIMATE_MLFLOW_URI, which begins with {self._uri.partition(':')[0]}: it "
+                    "takes sqlite, postgresql, mysql, mssql, http or https"
+                ) from None
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise NotThereError(str(error)) from error
+            if error.error_code == "RESOURCE_ALREADY_EXISTS":
+                raise AlreadyThereError(str(error)) from error
+            raise
+
+
+class _DatabaseLockedError(Exception):
+    pass

@@ -1,0 +1,82 @@
+"""What a model has to show before and after it is put into service: it loads, and it predicts."""
+
+from pathlib import Path
+
+import torch
+
+from domains.decisions import FAMILY as DECISIONS
+from domains.domain import Domain, Family
+from domains.errors import UserError
+from learners.classifier import Classifier
+from learners.decisions.policies import Policies
+from learners.meta_model import MetaModel
+from tasks.base.settings import Settings
+from tasks.features.encoding import ENCODERS, encode
+from tasks.models.prediction import family_read
+from tasks.models.registry import META_PREFIX, Registered, SmokeTest
+
+EXAMPLES = 4  # that are predicted
+
+
+def smoke_test(sample: torch.Tensor) -> SmokeTest:
+    """Return a check that a model folder predicts probabilities for sample features [n, D]."""
+
+    def check(folder: Path) -> None:
+        p = Classifier.load(folder).predict_proba(sample)
+        if not torch.isfinite(p).all() or not torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-4):
+            raise ValueError("its predictions are not probabilities")
+
+    return check
+
+
+def meta_smoke_test(folder: Path) -> None:
+    """Raise ValueError (or what reading raises) if a folder holds no meta-model with learners."""
+    if not MetaModel.load(folder).learners:
+        raise ValueError("it has no learners")
+
+
+def policies_smoke_test(folder: Path) -> None:
+    """Raise ValueError (or what reading raises) if a folder holds no policies, or one that chooses nothing."""
+    policies = Policies.load(folder).policies
+    if not policies:
+        raise ValueError("it has no policies")
+    for name, policy in policies.items():
+        with torch.no_grad():
+            logits, _, _ = policy(torch.zeros(2, EXAMPLES, policy.gru.input_size))
+        if not torch.isfinite(logits).all():
+            raise ValueError(f"the policy of {name} is not finite")
+
+
+def smoke_test_for(settings: Settings, model: Registered) -> SmokeTest:
+    """Return the smoke test of a registered model, whichever kind it is.
+
+    Raises:
+        UserError: it reads features of another encoder than today's, so that it would predict nonsense in service.
+    """
+    if model.name == META_PREFIX + DECISIONS:
+        return policies_smoke_test
+    if model.name.startswith(META_PREFIX):
+        return meta_smoke_test
+    return smoke_test(_sample(settings, model, family_read(model)))
+
+
+def _sample(settings: Settings, model: Registered, family: Family) -> torch.Tensor:
+    """Return features [n, D] of test examples it was judged on; of made-up ones where those are not at hand.
+
+    Nothing is fetched: a rollback has to work while the remote is away.
+    """
+    folder = settings.home_path / "domains" / f"{model.name}-{model.tags.get('content_hash', '')[:16]}"
+    if (folder / "domain.yaml").exists():
+        try:
+            return encode(settings, family, Domain.read(folder).column("test")[:EXAMPLES])
+        except (UserError, OSError, ValueError):
+            pass  # a damaged copy of the data says nothing about the model
+    return torch.nn.functional.normalize(torch.ones(EXAMPLES, _width(family)) + torch.eye(EXAMPLES, _width(family)))
+
+
+def _width(family: Family) -> int:
+    if family in ENCODERS:
+        return ENCODERS[family].dim
+    from domains.market.features import FEATURES
+
+    return len(FEATURES)

@@ -1,0 +1,132 @@
+"""What the Prefect server knows beside the deployments of ``prefect.yaml``: where runs go, and who watches them."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+POOL = "acclimate"
+RUN = "acclimate-run"  # the command that is a flow run, see tasks/service/forks.py
+WORK = "work"  # queue of what takes long; the pool's default queue is for watch and reconcile
+
+MISSED = timedelta(minutes=1)
+SILENT_FOR = timedelta(seconds=180)  # a flow run says every 30 seconds that it lives
+
+
+def create_work_pool(processes: int) -> None:
+    """Create or update the work pool of this project, with a queue for so many long runs at a time."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    template["variables"]["properties"]["command"]["default"] = RUN
+    with get_client(sync_client=True) as client:
+        try:
+            client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+        except ObjectAlreadyExists:
+            pool = client.read_work_pool(POOL)
+            if not pool.base_job_template["variables"]["properties"]["command"].get("default"):
+                client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
+    asyncio.run(_limit_queue(processes))  # the synchronous client knows no queues
+
+
+async def _limit_queue(processes: int) -> None:
+    """Create the queue of long runs, or set its limit."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    async with get_client() as client:
+        try:
+            queue = await client.read_work_queue_by_name(WORK, POOL)
+        except ObjectNotFound:
+            await client.create_work_queue(WORK, concurrency_limit=processes, work_pool_name=POOL)
+        else:
+            await client.update_work_queue(queue.id, concurrency_limit=processes)
+
+
+def ask_to_reconcile() -> None:
+    """Have the worker look for what a dead process left behind."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client, suppress(ObjectNotFound):  # a prefect.yaml may do without it
+        deployment = client.read_deployment_by_name("reconcile/acclimate")
+        client.create_flow_run_from_deployment(deployment.id, tags=["acclimate"])
+
+
+def forget_missed_runs() -> None:
+    """Delete runs that were due while no worker was there, but the newest of each schedule: it makes up for all."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas import filters as of
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    late = of.FlowRunFilter(
+        state=of.FlowRunFilterState(name=of.FlowRunFilterStateName(any_=["Late", "Scheduled"])),
+        tags=of.FlowRunFilterTags(all_=["auto-scheduled", "acclimate"]),
+        expected_start_time=of.FlowRunFilterExpectedStartTime(before_=datetime.now(UTC) - MISSED),
+    )
+    kept: dict[tuple[Any, str], Any] = {}
+    with get_client(sync_client=True) as client:
+        while runs := client.read_flow_runs(flow_run_filter=late, sort=FlowRunSort.EXPECTED_START_TIME_DESC):
+            missed = []
+            for run in runs:
+                schedule = run.deployment_id, str(run.parameters)
+                if kept.setdefault(schedule, run.id) != run.id:
+                    missed.append(run)
+                    client.delete_flow_run(run.id)
+            if not missed:
+                return
+
+
+def crash_silent_runs(wanted_here: bool) -> None:
+    """Create or update the automation that crashes runs of other machines which say no more that they live.
+
+    Args:
+        wanted_here: false deletes it: a server that only this machine reaches does without, as file locks tell more
+            than silence, and each event of a run would cost a write into a database that takes one at a time.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+    from prefect.states import StateType
+
+    ends = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
+    beat = "prefect.flow-run.heartbeat"
+    wanted = AutomationCore(
+        name="acclimate: runs that went silent",
+        description="A flow run whose machine died says nothing more; it is marked as crashed, and asked for again.",
+        trigger=EventTrigger(
+            after={beat},
+            expect={beat, *(f"prefect.flow-run.{end}" for end in ends)},
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=SILENT_FOR,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its machine said nothing for three minutes")],
+    )
+    with get_client(sync_client=True) as client:
+        if wanted_here:
+            put_automation(client, wanted)
+            return
+        for there in client.read_automations_by_name(wanted.name):
+            client.delete_automation(there.id)
+
+
+def put_automation(client: Any, wanted: Any) -> None:
+    """Create an automation, or bring the one of its name up to date; one of that name is left.
+
+    Args:
+        client: a synchronous Prefect client.
+        wanted: a Prefect ``AutomationCore``.
+    """
+    there = client.read_automations_by_name(wanted.name)
+    if there:
+        client.update_automation(there[0].id, wanted)
+    else:
+        client.create_automation(wanted)
+    for double in there[1:]:
+        client.delete_automation(double.id)

@@ -1,0 +1,1 @@
+"""The data at a git revision: DVC's cache, data.dvc, commits and differences."""

@@ -1,0 +1,81 @@
+"""What ``data/`` holds now, hashed by DVC, and kept in its cache. Files that did not change are not read again."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from domains.errors import UserError
+from tasks.versions.dvc_repo import complaints
+from tasks.versions.revisions import Listing
+
+
+@dataclass(frozen=True)
+class Folder:
+    """``data/`` as DVC hashed it.
+
+    Attributes:
+        data_hash: what a ``data.dvc`` would name (``….dir``).
+        size, nfiles: bytes and files in it.
+        files: the files, sorted.
+        staged: DVC's own objects, for :func:`keep`.
+    """
+
+    data_hash: str
+    size: int
+    nfiles: int
+    files: Listing
+    staged: Any
+
+
+def writers_lock(home: Path) -> FileLock:
+    """Return the lock that whoever writes ``data/`` holds, so that no domain is read while it is swapped."""
+    home.mkdir(parents=True, exist_ok=True)
+    return FileLock(home / "build.lock")
+
+
+def read_folder(repo: Any, advance: Callable[[int], None] | None = None) -> Folder:
+    """Hash what is new or changed in ``data/``; ``advance`` hears how many files are done."""
+    from dvc_data.hashfile.build import build
+
+    path, cache = os.path.join(repo.root_dir, "data"), repo.cache.local
+    staging, meta, tree = build(cache, path, repo.fs, "md5", ignore=repo.dvcignore, callback=counting(advance))
+    files = tuple(sorted(("/".join(key), info.value) for key, _, info in tree))
+    return Folder(tree.hash_info.value, meta.size, meta.nfiles, files, (staging, tree.hash_info))
+
+
+def keep(repo: Any, folder: Folder, advance: Callable[[int], None] | None = None) -> None:
+    """Copy what DVC's cache lacks into it, each file checked after the copy.
+
+    Raises:
+        UserError: the cache cannot be written, or a file was changed after it was hashed.
+    """
+    from dvc_data.hashfile.transfer import transfer
+
+    cache, (staging, tree) = repo.cache.local, folder.staged
+    with complaints() as reasons:
+        done = transfer(staging, cache, {tree}, verify=True, shallow=False, callback=counting(advance))
+    if done.failed:
+        reason = f" ({reasons[0]})" if reasons else ""
+        raise UserError(f"cannot copy data/ into DVC's cache {cache.path}{reason}: free some space")
+    # A copy whose bytes are not those that were hashed is dropped by DVC without a word.
+    lost = [path for path, md5 in folder.files if not os.path.exists(cache.oid_to_path(md5))]
+    if lost:
+        raise UserError(f"data/{lost[0]} was changed while it was read: let the other program end, then try again")
+
+
+def counting(advance: Callable[[int], None] | None) -> Any:
+    """Return a callback of DVC's that tells ``advance`` of every file that is done."""
+    from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+
+    if advance is None:
+        return DEFAULT_CALLBACK
+
+    class Counting(Callback):
+        def relative_update(self, inc: int = 1) -> None:
+            advance(inc)
+
+    return Counting()

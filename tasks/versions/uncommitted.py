@@ -1,0 +1,57 @@
+"""Which domains in ``data/`` are not as HEAD has them: a quick look without DVC, for a hint and not for a proof."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from domains.errors import UserError
+from tasks.versions.cache import sound, usual_path
+from tasks.versions.revisions import data_revision, domain_files, parse_listing
+
+BUDGET = 64 * 2**20  # bytes that are hashed at most, a fifth of a second
+
+
+def uncommitted(root: Path, names: Iterable[str]) -> list[str]:
+    """Return those of the domains whose files in ``data/`` differ from HEAD's.
+
+    A file of another size has changed; one of the same size that is older than its object in the cache has not; a
+    newer one is hashed while the budget lasts, and then taken as unchanged. Domains that are not in ``data/``, and all
+    of them where the list of HEAD's files is not in the cache, are left out: nothing is known of them.
+    """
+    try:
+        at = data_revision(root)
+    except UserError:
+        return []
+    place = usual_path(root, at.data_hash)
+    if not sound(place, at.data_hash):
+        return []
+    committed = domain_files(parse_listing(place.read_bytes()))
+    found, budget = [], BUDGET
+    for name in names:
+        folder, files = root / "data" / name, dict(committed.get(name, ()))
+        if not files or not folder.is_dir():
+            continue
+        here = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+        pairs = [(path, files.get(relative, "")) for relative, path in here.items()]
+        if here.keys() != files.keys() or any(_other_size(root, *pair) for pair in pairs):
+            found.append(name)
+            continue
+        newer = [(path, md5) for path, md5 in pairs if _newer(root, path, md5)]
+        budget -= sum(path.stat().st_size for path, _ in newer)
+        if budget >= 0 and not all(sound(path, md5) for path, md5 in newer):
+            found.append(name)
+    return found
+
+
+def _other_size(root: Path, path: Path, md5: str) -> bool:
+    kept = usual_path(root, md5)
+    return kept.exists() and kept.stat().st_size != path.stat().st_size
+
+
+def _newer(root: Path, path: Path, md5: str) -> bool:
+    """Whether a file was written, moved or replaced after its object was; true where there is no object."""
+    now, kept = path.stat(), usual_path(root, md5)
+    if not kept.exists():
+        return True
+    then = kept.stat()
+    return not os.path.samestat(now, then) and max(now.st_mtime_ns, now.st_ctime_ns) > then.st_mtime_ns

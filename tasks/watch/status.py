@@ -1,0 +1,155 @@
+"""The state of an installation in one look: server, data, meta-models, champions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+
+from domains.domain import FAMILIES
+from domains.errors import UserError
+from tasks.base.artifacts import table_of, with_interval
+from tasks.base.settings import Settings
+from tasks.models import registry
+from tasks.models.verdicts import last_decisions
+from tasks.service.server import prefect_server, running
+from tasks.versions.snapshots import data_revision, domains_at
+from tasks.watch import ledger
+from tasks.watch.ledger import shown
+
+SHOWN = 8  # last runs, last decisions
+OFTEN = ("watch", "reconcile")  # flows
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """Return what is in service and where; nothing is started or changed."""
+    found: dict[str, Any] = {"server": running(settings), "revision": None, "domains": {}}
+    try:
+        found["revision"] = data_revision(settings.root_path).commit
+        found["domains"] = domains_at(settings.root_path)
+    except UserError as error:
+        found["data"] = str(error)
+    meta = {family: registry.champion(settings, registry.meta_name(family)) for family in FAMILIES}
+    found["meta_models"] = {family: describe(model) for family, model in meta.items() if model is not None}
+    champions = {name: registry.champion(settings, name) for name in found["domains"]}
+    found["champions"] = {name: describe(model) for name, model in champions.items() if model is not None}
+    found["ledger"] = [shown(row) for row in ledger.rows(settings)[::-1] if row.status in ("open", "failed")]
+    said = last_decisions(settings, found["domains"])
+    found["decided"] = [{"domain": name, **said[name]} for name in sorted(said, key=lambda n: said[n]["when"])[::-1]]
+    found["next"], found["runs"] = schedule(settings, found["server"])
+    return found
+
+
+def schedule(settings: Settings, server: str | None) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Return when each deployment runs next, and the last flow runs, newest first; nothing where no server runs.
+
+    Of ``watch`` and ``reconcile``, which run every few minutes, only what went wrong.
+    """
+    if server is None:
+        return {}, []
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        FlowFilter,
+        FlowFilterName,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    def of(*types: StateType) -> FlowRunFilter:
+        return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))))
+
+    wrong = (StateType.FAILED, StateType.CRASHED)
+    ran = (*wrong, StateType.RUNNING, StateType.COMPLETED, StateType.PAUSED)
+    with prefect_server(settings), get_client(sync_client=True) as client:
+        due = client.read_flow_runs(
+            flow_run_filter=of(StateType.SCHEDULED), sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=200
+        )
+        last = []
+        flows = {flow.id: flow.name for flow in client.read_flows()}
+        for names, states in ((set(flows.values()) - set(OFTEN), ran), (OFTEN, wrong)):
+            which = FlowFilter(name=FlowFilterName(any_=sorted(names)))
+            asked = {"flow_filter": which, "flow_run_filter": of(*states), "sort": FlowRunSort.START_TIME_DESC}
+            last += client.read_flow_runs(**asked, limit=SHOWN)
+        last = sorted(last, key=started, reverse=True)[:SHOWN]
+        flows |= {flow: client.read_flow(flow).name for flow in {run.flow_id for run in due} - flows.keys()}
+    soonest: dict[str, str] = {}
+    for run in due:
+        family = (run.parameters or {}).get("family", "")
+        soonest.setdefault(
+            " ".join(filter(None, (flows[run.flow_id], family))), f"{run.expected_start_time:%F %H:%M} UTC"
+        )
+    return soonest, [{"run": run.name, "state": run.state_name or "", "started": started(run)} for run in last]
+
+
+def started(run: Any) -> str:
+    return f"{run.start_time:%F %H:%M:%S}" if run.start_time else ""
+
+
+def describe(model: registry.Registered) -> dict[str, Any]:
+    """Return a version as JSON-able words and numbers; its age in seconds."""
+    age = (datetime.now(UTC) - model.created).total_seconds()
+    kept = {key: model.tags[key] for key in ("revision", "content_hash", "decision", "reason") if key in model.tags}
+    return {
+        "version": model.version,
+        "age": round(age),
+        "metrics": model.metrics,
+        "params": model.params,
+    } | kept
+
+
+def tables(found: dict[str, Any]) -> list[Any]:
+    """Return a status as tables for the terminal."""
+    server = f"running at {found['server']}" if found["server"] else "not running (`acclimate up` starts it)"
+    lines = [
+        f"Prefect server: {server}",
+        f"data: {found.get('data') or 'revision ' + found['revision'][:12]}",
+    ]
+    champions = Table("domain", "champion", "strategy", "K", "accuracy", "age", title="Champions", title_justify="left")
+    for name, model in found["champions"].items():
+        accuracy = with_interval(model["metrics"]["accuracy"], model["metrics"].get("ci95"))
+        how = model["params"]
+        champions.add_row(name, model["version"], how["strategy"], how["k"], accuracy, ago(model["age"]))
+    metas = Table("family", "meta-model", "age", title="Meta-models", title_justify="left")
+    for family, model in found["meta_models"].items():
+        metas.add_row(family, model["version"], ago(model["age"]))
+    more = []
+    for title, rows in (
+        ("Waiting or failed", [waiting(row) for row in found["ledger"]]),
+        ("Decided last", [decided(row) for row in found["decided"][:SHOWN]]),
+        ("Runs", found["runs"]),
+    ):
+        if rows:
+            more.append(titled(title, rows))
+    if found["next"]:
+        more.append(titled("Next", [{"flow": flow, "at": at} for flow, at in found["next"].items()]))
+    nothing = "No champions yet: run `acclimate demo`, or `acclimate adapt DOMAIN`."
+    return ["\n".join(lines) + "\n", *((metas, champions) if found["champions"] else (nothing,)), *more]
+
+
+def waiting(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a row of the ledger as a narrow terminal has room for it: what is longest comes last."""
+    short = {key: row[key] for key in ("domain", "status", "runs", "opened")}
+    return short | {"why": row["reason"] or row["why"]}
+
+
+def decided(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a decision in the same way."""
+    when = {"when": row["when"][:16].replace("T", " ")}
+    return {key: row[key] for key in ("domain", "version", "when", "decision", "reason")} | when
+
+
+def titled(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    table = table_of(rows)
+    table.title, table.title_justify = title, "left"
+    return table
+
+
+def ago(seconds: float) -> str:
+    """Return an age in its largest sensible unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,91 @@
+"""From rows of the ledger to flow runs: asked for once each, and again where a run ended without doing its rows."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tasks.base.settings import Settings
+from tasks.watch import ledger
+from tasks.watch.ledger import Row
+
+ADAPT, ADAPT_MANY = "adapt/acclimate", "adapt-many/acclimate"
+TOGETHER = 4  # from so many rows on, one flow run does several: a process takes seconds to start
+ATTEMPTS = 5
+FIRST_DELAY = timedelta(minutes=2)  # after a failure; doubled each time. Nothing waits for a process that died
+
+
+def submit_due(settings: Settings, client: Any) -> tuple[dict[str, str], list[str]]:
+    """Ask for a flow run for every open row that has none, or whose run ended without an end to its adaptation.
+
+    Args:
+        client: a synchronous Prefect client.
+
+    Returns:
+        The flow run's id by domain, and what could not be done.
+    """
+    due = [row for row in ledger.rows(settings, "open") if is_due(settings, client, row)]
+    if not due:
+        return {}, []
+    asked: dict[str, str] = {}
+    try:
+        for batch in batches(due, settings.processes):
+            asked |= ask(settings, client, batch)
+    except LookupError as error:
+        return asked, [
+            f"no deployment {error}: `acclimate up` registers it; {len(due) - len(asked)} wait in the ledger"
+        ]
+    return asked, []
+
+
+def batches(due: Sequence[Row], processes: int) -> list[list[Row]]:
+    """Divide rows into flow runs: one each where there are few, else one a process."""
+    if len(due) < TOGETHER:
+        return [[row] for row in due]
+    return [list(due[i::processes]) for i in range(processes)]
+
+
+def ask(settings: Settings, client: Any, batch: Sequence[Row]) -> dict[str, str]:
+    """Create the flow run of these rows, unless that was done, and write it down."""
+    from prefect.exceptions import ObjectNotFound
+
+    name = ADAPT if len(batch) == 1 else ADAPT_MANY
+    try:
+        deployment = client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        raise LookupError(name) from None
+    attempts = {row.name: row.attempts + 1 for row in batch}
+    parameters = batch[0].parameters if name == ADAPT else {"requests": [row.parameters for row in batch]}
+    run = client.create_flow_run_from_deployment(
+        deployment.id,
+        parameters=parameters,
+        tags=["acclimate", "watch"],
+        idempotency_key=ledger.row_name(*(f"{row} {attempts[row]}" for row in sorted(attempts))),
+    )
+    ledger.asked(settings, attempts, str(run.id))
+    return {row.domain: str(run.id) for row in batch}
+
+
+def is_due(settings: Settings, client: Any, row: Row) -> bool:
+    """Whether a row needs a flow run now; closes it where no further run would help."""
+    if not row.flow_run:
+        return True
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        state = client.read_flow_run(UUID(row.flow_run)).state
+    except ObjectNotFound:  # the server's database is another one now
+        return True
+    if state is None or not state.is_final():
+        return False
+    if state.is_cancelled():
+        ledger.give_up(settings, row.name, "a person cancelled its run; acclimate adapt starts it again")
+        return False
+    said = " ".join((state.message or "").split())
+    if row.attempts >= ATTEMPTS:
+        ledger.give_up(settings, row.name, f"{row.attempts} runs of it failed: {said}"[:500])
+        return False
+    if state.is_crashed() or state.is_completed():
+        return True
+    waited = datetime.now(UTC) - state.timestamp  # negative where the clock was put back
+    return not timedelta(0) <= waited < FIRST_DELAY * 2 ** (row.attempts - 1)

@@ -1,0 +1,418 @@
+"""The choice between strategies: never against the evidence, and with probabilities that can be believed."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from domains.episode import Pile, Shape, draw
+from learners import MAML, PLAIN_STRATEGIES, ProtoNet, SharedReference
+from learners.base import Learner
+from learners.choice.conformal import episodes_threshold, held_out_threshold
+from learners.choice.portfolio import (
+    ABSENT,
+    ALONE,
+    CAUTION,
+    PROBE,
+    Prior,
+    Regression,
+    adapt,
+    best_temperature,
+    choose,
+    cross_validate,
+    describe,
+    learn_prior,
+    stratified_folds,
+)
+from learners.classifier import Affine, Classifier
+from learners.methods.reference import Transductive
+from learners.metrics import log_loss
+from learners.plain.logistic import Logistic
+from learners.plain.prototype import NearestPrototype
+
+DIM, DESCRIPTION = 8, 14
+
+
+class Fixed(Learner):
+    """Knows the truth of the synthetic classes, or is wrong in a fixed way, whatever the support."""
+
+    name = "fixed"
+
+    def __init__(self, weight):
+        super().__init__(DIM)
+        self.weight = weight
+
+    def adapt(self, support_x, support_y, pool_x=None):
+        return Classifier((Affine(self.weight, torch.zeros(len(self.weight))),))
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def centres(ways):
+    return 2 * F.normalize(torch.randn(ways, DIM, generator=seeded(11)), dim=1)
+
+
+def task(ways=3, shots=5, noise=1.0, seed=0):
+    """Features and labels around fixed centres."""
+    y = torch.arange(ways).repeat_interleave(shots)
+    return centres(ways)[y] + noise * torch.randn(len(y), DIM, generator=seeded(seed)), y
+
+
+def strategies():
+    return {kind.name: kind(DIM) for kind in PLAIN_STRATEGIES}
+
+
+def expects(mean, spread=0.02):
+    """A regression that says the same of every task."""
+    zero = [0.0] * DESCRIPTION
+    return Regression(zero, zero, mean, [zero] * DESCRIPTION, spread)
+
+
+# The choice
+
+
+@pytest.mark.parametrize("shots", [1, 2, 5, 20])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_strategy_is_chosen_only_if_it_is_expected_to_beat_the_probe(shots, seed):
+    x, y = task(shots=shots, noise=2.0, seed=seed)
+    gains = {name: expects(0.1 * (seed - 1.5) * i, 0.05) for i, name in enumerate(strategies(), 1)}
+    choice = choose(strategies(), x, y, None, 3, Prior(gains), seeded())
+    assert choice.expected_gain[PROBE] == 0
+    assert choice.strategy == PROBE or choice.expected_gain[choice.strategy] > 0
+    assert choice.expected_gain[choice.strategy] == max(choice.expected_gain.values())
+
+
+def test_without_a_prior_one_shot_leaves_the_probe():
+    x, y = task(shots=1)
+    choice = choose(strategies(), x, y, None, 3, Prior(), seeded())
+    assert choice.strategy == PROBE
+    assert max(choice.expected_gain.values()) == 0
+
+
+@pytest.mark.parametrize("promised", [0.0, 0.02, 0.2])
+@pytest.mark.parametrize("shots", [2, 5, 10])
+def test_a_strategy_that_fails_in_cross_validation_is_not_chosen_whatever_the_prior_promises(promised, shots):
+    x, y = task(shots=shots)
+    wrong = Fixed(5 * centres(3).roll(1, 0))
+    choice = choose({**strategies(), "wrong": wrong}, x, y, None, 3, Prior({"wrong": expects(promised)}), seeded())
+    assert choice.strategy != "wrong"
+
+
+def test_a_strategy_that_is_much_better_in_cross_validation_is_chosen_unless_the_prior_is_against_it():
+    x, y = task(shots=10, noise=2.5)
+    knowing = Fixed(centres(3))
+    probe = Logistic(DIM)
+    open_minded = Prior({"knowing": expects(0.0, spread=0.2)})
+    choice = choose({PROBE: probe, "knowing": knowing}, x, y, None, 3, open_minded, seeded())
+    test_x, test_y = task(shots=500, noise=2.5, seed=9)
+    right = {
+        name: (learner.adapt(x, y).logits(test_x).argmax(1) == test_y).double().mean()
+        for name, learner in (("probe", probe), ("knowing", knowing))
+    }
+    assert right["knowing"] > right["probe"] + 0.05
+    assert choice.strategy == "knowing"
+
+
+def test_with_one_shot_the_prior_alone_decides_marked_down_by_caution():
+    x, y = task(shots=1)
+    prior = Prior({"prototype": expects(0.05, 0.02), "transductive": expects(0.16, 0.2)}, {}, {"prototype": 0.7})
+    choice = choose(strategies(), x, y, None, 3, prior, seeded())
+    assert choice.expected_gain["prototype"] == pytest.approx(0.05 - ALONE * 0.02)
+    assert choice.expected_gain["transductive"] == pytest.approx(0.16 - ALONE * 0.2)
+    assert choice.strategy == "prototype"
+    assert choice.classifier.temperature == 0.7
+
+
+def test_what_source_episodes_rule_out_is_not_tried_but_where_it_is_asked_for():
+    x, y = task(shots=4)
+    hopeless = Fixed(centres(3))
+    for only, tried in ((None, False), ("hopeless", True)):
+        prior = Prior({"hopeless": expects(-0.2, 0.05)})
+        choice = choose({**strategies(), "hopeless": hopeless}, x, y, None, 3, prior, seeded(), only=only)
+        assert ("hopeless" in choice.expected_gain) == tried
+        assert (choice.strategy == "hopeless") == tried
+
+
+def test_the_expected_gain_weighs_prior_and_evidence_by_their_precision():
+    x, y = task(shots=10, noise=1.5)
+    chosen_from = {name: learner for name, learner in strategies().items() if name in (PROBE, "prototype")}
+    choice = choose(chosen_from, x, y, None, 3, Prior({"prototype": expects(0.04, 0.03)}), seeded(5))
+    held_out = cross_validate(chosen_from, x, y, None, 3, stratified_folds(y, seeded(5)))
+    difference = (held_out["prototype"].argmax(1) == y).double() - (held_out[PROBE].argmax(1) == y).double()
+    s2, e2 = 0.03**2, (difference.var() + 1 / 30) / 30
+    mean = (0.04 / s2 + difference.mean() / e2) / (1 / s2 + 1 / e2)
+    assert choice.expected_gain["prototype"] == pytest.approx((mean - CAUTION * (1 / s2 + 1 / e2) ** -0.5).item())
+
+
+def test_of_equals_the_probe_is_kept():
+    x, y = task(shots=5)
+    copy = Logistic(DIM)
+    choice = choose({"a": copy, PROBE: Logistic(DIM), "z": copy}, x, y, None, 3, Prior(), seeded())
+    assert choice.strategy == PROBE
+
+
+def test_the_same_seed_gives_the_same_choice():
+    x, y = task(shots=4, noise=2.0)
+    one, other = (choose(strategies(), x, y, x[::2], 3, Prior(), seeded(3)) for _ in range(2))
+    assert (one.strategy, one.expected_gain) == (other.strategy, other.expected_gain)
+    assert torch.equal(one.classifier.logits(x), other.classifier.logits(x))
+
+
+def test_in_the_long_run_the_choice_is_not_worse_than_the_probe():
+    mine, probe = [], []
+    for seed in range(10):
+        x, y = task(shots=5, noise=1.5, seed=seed)
+        test_x, test_y = task(shots=100, noise=1.5, seed=1000 + seed)
+        choice = choose({**strategies(), "wrong": Fixed(centres(3).roll(1, 0))}, x, y, None, 3, Prior(), seeded(seed))
+        mine.append((choice.classifier.logits(test_x).argmax(1) == test_y).double().mean().item())
+        probe.append((Logistic(DIM).adapt(x, y).logits(test_x).argmax(1) == test_y).double().mean().item())
+    assert np.mean(mine) > np.mean(probe) - 0.01
+    assert min(np.subtract(mine, probe)) > -0.1
+
+
+# Labels without a support example
+
+SEEN = torch.tensor([1, 4])
+
+
+@pytest.mark.parametrize(
+    "learner", [*strategies().values(), ProtoNet(DIM), MAML(DIM)], ids=lambda learner: learner.name
+)
+@pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
+def test_a_label_without_a_support_example_gets_hardly_any_probability_but_a_finite_logarithm(learner, temperature):
+    x, y = task(ways=2, shots=4)
+    whole = learner.adapt(x, y).at(temperature).predict_proba(x)
+    classifier, absent = adapt(learner, x, SEEN[y], None, 6, temperature), [0, 2, 3, 5]
+    p = classifier.predict_proba(x)
+    assert p.shape == (len(x), 6)
+    assert (p[:, absent] < 1e-6).all()
+    assert torch.isfinite(F.log_softmax(classifier.logits(x) / temperature, 1)).all()
+    assert 6 < log_loss(p, torch.zeros(len(x), dtype=torch.int64)) < 100
+    assert torch.allclose(p[:, SEEN], whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "learner", [*strategies().values(), ProtoNet(DIM), MAML(DIM)], ids=lambda learner: learner.name
+)
+def test_a_label_without_a_support_example_is_never_preferred_not_even_far_away(learner):
+    with torch.no_grad():
+        if isinstance(learner, ProtoNet):
+            learner.log_sharpness += 1.5  # as after meta-training
+    x, y = task(ways=2, shots=4)
+    far = torch.cat([scale * torch.randn(200, DIM, generator=seeded(7)) for scale in (1, 10, 1000)])
+    p = adapt(learner, x, SEEN[y], None, 6, 20.0).predict_proba(far)
+    assert set(p.argmax(1).tolist()) <= set(SEEN.tolist())
+    assert p[:, [0, 2, 3, 5]].max() < 1e-6
+
+
+def test_choose_gives_a_classifier_of_all_labels_though_the_support_lacks_some():
+    x, y = task(ways=3, shots=6, noise=3.0)
+    labels = torch.tensor([0, 2, 5])
+    choice = choose(strategies(), x, labels[y], x, 7, Prior(), seeded())
+    p = choice.classifier.predict_proba(x)
+    assert p.shape == (18, 7)
+    assert p[:, [1, 3, 4, 6]].sum(1).max() < 1e-5
+    assert F.nll_loss(F.log_softmax(choice.classifier.logits(x), 1), labels[y]).isfinite()
+
+
+@pytest.mark.parametrize("kind", [ProtoNet, MAML, SharedReference])
+@pytest.mark.parametrize("present", [[0, 2], [0, 1], [1, 2]])
+def test_learners_of_shared_labels_and_plain_ones_give_as_many_columns(kind, present):
+    x, y = task(ways=2, shots=4)
+    y = torch.tensor(present)[y]
+    every = {**strategies(), "learner": kind(DIM, 3)}
+    held_out = cross_validate(every, x, y, None, 3, stratified_folds(y, seeded()))
+    assert {z.shape for z in held_out.values()} == {(8, 3)}
+    assert choose(every, x, y, None, 3, Prior(), seeded()).classifier.predict_proba(x).shape == (8, 3)
+
+
+# Cross-validation
+
+
+@pytest.mark.parametrize("counts", [[9, 9, 9], [2, 7, 4], [10, 3, 30]], ids=str)
+def test_folds_are_stratified(counts):
+    y = torch.arange(3).repeat_interleave(torch.tensor(counts))[torch.randperm(sum(counts), generator=seeded())]
+    fold = stratified_folds(y, seeded(1))
+    for c, n in enumerate(counts):
+        sizes = torch.bincount(fold[y == c], minlength=int(fold.max()) + 1)
+        assert sizes.sum() == n
+        assert sizes.max() - sizes.min() <= 1
+
+
+def test_cross_validation_never_shows_a_strategy_the_example_it_is_asked_about():
+    x, y = task(shots=4)
+
+    class Memory(Learner):
+        """Remembers what it was shown and fails to forget."""
+
+        def adapt(self, support_x, support_y, pool_x=None):
+            shown.append(support_x)
+            return Classifier((Affine(torch.zeros(3, DIM), torch.zeros(3)),))
+
+    shown = []
+    held_out = cross_validate(
+        {PROBE: NearestPrototype(DIM), "memory": Memory(DIM)}, x, y, None, 3, stratified_folds(y, seeded(2))
+    )
+    fold = stratified_folds(y, seeded(2))
+    assert len(shown) == 3
+    for i, support in enumerate(shown):
+        assert torch.equal(support, x[fold != i])
+        expected = NearestPrototype(DIM).adapt(x[fold != i], y[fold != i]).logits(x[fold == i])
+        assert torch.allclose(held_out[PROBE][fold == i], expected)
+
+
+def test_one_example_of_a_class_leaves_nothing_to_hold_out():
+    x, y = task(shots=3)
+    assert cross_validate(strategies(), x[2:], y[2:], None, 3, stratified_folds(y[2:], seeded())) == {}
+    assert set(cross_validate(strategies(), x[1:], y[1:], None, 3, stratified_folds(y[1:], seeded()))) == set(
+        strategies()
+    )
+
+
+# Temperature
+
+
+@pytest.mark.parametrize("truth", [0.2, 1.0, 5.0])
+def test_the_temperature_that_made_the_labels_is_found(truth):
+    z = 3 * truth * torch.randn(4000, 4, generator=seeded())
+    y = torch.multinomial(F.softmax(z / truth, 1), 1, generator=seeded(1))[:, 0]
+    assert best_temperature([z], [y]) == pytest.approx(truth, rel=0.12)
+    assert best_temperature([z[:1000], z[1000:]], [y[:1000], y[1000:]]) == pytest.approx(truth, rel=0.12)
+
+
+def test_the_temperature_stays_between_a_twentieth_and_twenty():
+    z, y = torch.eye(3), torch.arange(3)
+    assert best_temperature([z], [y]) == pytest.approx(10**-1.3)
+    assert best_temperature([-z], [y]) == pytest.approx(10**1.3)
+
+
+def test_the_chosen_classifier_has_the_temperature_of_its_held_out_log_loss():
+    x, y = task(shots=10, noise=2.0)
+    choice = choose(strategies(), x, y, None, 3, Prior(), seeded(4))
+    held_out = cross_validate(strategies(), x, y, None, 3, stratified_folds(y, seeded(4)))
+    logits, doubt = held_out[choice.strategy], 1 / (len(y) + 2)
+    assert choice.classifier.temperature == best_temperature([logits], [y], doubt=doubt)
+
+
+def test_few_examples_that_are_all_right_do_not_make_certain():
+    z, y = torch.eye(3).repeat(5, 1), torch.arange(3).repeat(5)
+    assert F.softmax(z / best_temperature([z], [y], doubt=1 / 17), 1).amax() == pytest.approx(16.3 / 17, abs=0.02)
+
+
+# Prediction sets
+
+
+def test_the_chosen_classifier_has_the_threshold_of_its_held_out_probabilities():
+    x, y = task(shots=10, noise=2.0)
+    choice = choose(strategies(), x, y, None, 3, Prior(thresholds={PROBE: 5.0}), seeded(4))
+    held_out = cross_validate(strategies(), x, y, None, 3, stratified_folds(y, seeded(4)))
+    p = F.softmax(held_out[choice.strategy] / choice.classifier.temperature, 1)
+    assert choice.classifier.threshold == held_out_threshold(p, y)
+
+
+@pytest.mark.parametrize(("shots", "in_time"), [(1, False), (5, True)])
+def test_where_nothing_is_held_out_the_threshold_is_a_multiple_of_chance_from_the_prior(shots, in_time):
+    x, y = task(shots=shots)
+    for prior, threshold in ((Prior(thresholds={PROBE: 0.6}), pytest.approx(0.2)), (Prior(), None)):
+        choice = choose(strategies(), x, y, None, 3, prior, seeded(), only=PROBE, in_time=in_time)
+        assert choice.classifier.threshold == threshold
+
+
+# The prior
+
+
+def episodes(n=30, shots=(1, 5), pool=(0, 60), shared=False):
+    """Tasks in which a few directions matter and the others are noise."""
+    generator, piles = seeded(), []
+    for seed in range(4):
+        y = torch.arange(6).repeat_interleave(60)
+        means = torch.randn(6, DIM, generator=seeded(seed)) * torch.linspace(2, 0.2, DIM)
+        piles.append(Pile(str(seed), means[y] + 0.7 * torch.randn(len(y), DIM, generator=seeded(seed + 50)), y, shared))
+    shape = Shape(ways=(3, 6), shots=shots, queries=10, pool=pool)
+    return [draw(piles, shape, generator) for _ in range(n)]
+
+
+def test_a_prior_learns_on_episodes_what_a_strategy_gains_by_shots():
+    chosen_from = {PROBE: Logistic(DIM), "transductive": Transductive(DIM), "wrong": Fixed(-torch.ones(6, DIM))}
+    shared = episodes(shared=True)
+    prior = learn_prior(chosen_from, shared, [0] * len(shared), 6, seeded())
+    assert set(prior.regressions) == {"transductive", "wrong"}
+    assert set(prior.means["transductive"]) == {1, 5}
+    assert all(gain.mean == gain.deviation == 0 for gain in prior.means[PROBE].values())
+    for e in shared[:5]:
+        description = describe(e.support_x, e.support_y, e.pool_x, {})
+        assert prior.of("wrong", description).mean < -0.2
+    assert prior.temperatures.keys() == prior.thresholds.keys() == chosen_from.keys()
+    single = [e for e in shared if len(e.support_y) == 6]
+    logits = [adapt(chosen_from["wrong"], e.support_x, e.support_y, e.pool_x, 6).logits(e.query_x) for e in single]
+    p = [F.softmax(z / prior.temperatures["wrong"], 1) for z in logits]
+    assert prior.thresholds["wrong"] == pytest.approx(episodes_threshold(p, [e.query_y for e in single]))
+
+
+def test_a_prior_of_episodes_with_several_shots_only_has_no_one_shot_temperature():
+    prior = learn_prior(
+        {PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(10, shots=(4,)), [0] * 10, None, seeded()
+    )
+    assert prior.temperatures == prior.thresholds == {}
+    assert set(prior.means["t"]) == {4}
+
+
+def test_a_regression_recovers_a_gain_that_depends_on_the_description():
+    rng = np.random.default_rng(0)
+    phi = rng.normal(size=(300, DESCRIPTION))
+    gains = 0.05 + 0.1 * phi[:, 2] + rng.normal(0, 0.03, 300)
+    regression = Regression.fit(phi, gains, 0.0, np.arange(len(phi)) % 5)
+    probe = np.zeros(DESCRIPTION)
+    probe[2] = 1.0
+    assert regression.at(probe).mean == pytest.approx(0.15, abs=0.02)
+    assert regression.at(probe).deviation == pytest.approx(0.03, abs=0.006)
+    assert regression.at(100 * probe).deviation > 2 * regression.at(probe).deviation  # far from all that was seen
+
+
+def test_the_noise_of_few_queries_is_not_taken_for_a_difference_between_tasks():
+    rng = np.random.default_rng(0)
+    phi, noise = rng.normal(size=(300, DESCRIPTION)), 0.05
+    gains = rng.normal(0, noise, 300)
+    assert Regression.fit(phi, gains, noise**2, np.arange(len(phi)) % 5).spread < 0.03
+    assert Regression.fit(phi, gains, 0.0, np.arange(len(phi)) % 5).spread == pytest.approx(noise, rel=0.15)
+
+
+def test_episodes_that_are_all_alike_can_be_learned_from():
+    regression = Regression.fit(np.ones((20, DESCRIPTION)), np.zeros(20), 0.0, np.arange(20) % 2)
+    gain = regression.at(np.zeros(DESCRIPTION))
+    assert np.isfinite([gain.mean, gain.deviation]).all()
+
+
+def test_a_prior_comes_back_from_json_as_it_was():
+    prior = learn_prior({PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(20), [0] * 20, None, seeded())
+    again = Prior.from_json(json.loads(json.dumps(prior.to_json())))
+    assert again == prior
+    older = {name: value for name, value in prior.to_json().items() if name != "thresholds"}
+    assert Prior.from_json(older).thresholds == {}
+    x, y = task(shots=5)
+    description = describe(x, y, None, {})
+    assert again.of("t", description) == prior.of("t", description)
+    assert again.of("unheard of", description).mean == 0
+
+
+def test_a_description_does_not_depend_on_which_labels_are_seen():
+    x, y = task(ways=2, shots=4)
+    held_out = cross_validate({PROBE: Logistic(DIM)}, x, SEEN[y], None, 6, stratified_folds(SEEN[y], seeded()))
+    found = describe(x, SEEN[y], None, held_out)
+    assert found.shape == (DESCRIPTION,)
+    assert np.allclose(found[:10], describe(x, y, None, {})[:10])
+    assert found[10:12].tolist() == [1.0, (held_out[PROBE].argmax(1) == SEEN[y]).double().mean().item()]
+    assert describe(x, y, None, {})[10:].tolist() == [0, 0, 0, 0]
+
+
+def test_a_description_tells_whether_names_agree_with_the_classes():
+    x, y = task(shots=4)
+    told, few = describe(x, y, None, {}, centres(3))[12:]
+    assert told > 0.5
+    assert few == pytest.approx(told / 4)
+    assert describe(x, y, None, {}, centres(3).roll(1, 0))[12] < 0.5
+    assert ABSENT < -10

@@ -1,0 +1,216 @@
+"""Encoders: the network is the published one, and a vector depends on its example only."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from learners.encoders.efficientnet import LAST, STAGES, Body, SameConv, resized
+from learners.encoders.minilm import batches
+from learners.encoders.packed import Packed, PackedBert, can_pack
+from tasks.base.settings import settings
+from tasks.features.encoding import ENCODERS, weights
+
+
+def picture(seed, side=40, mode="RGB"):
+    """A PNG of random blocks."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    image, file = Image.fromarray(blocks).resize((side, side), Image.Resampling.NEAREST).convert(mode), io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def efficientnet():
+    return ENCODERS["vision"].load(weights(settings(), ENCODERS["vision"]))
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return ENCODERS["text"].load(weights(settings(), ENCODERS["text"]))
+
+
+# The network, without its weights
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (8, 8), (9, 14), (64, 64), (65, 31)], ids=str)
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution_has_ceil_of_size_over_stride_outputs(size, stride, kernel):
+    out = SameConv(2, 3, kernel, stride)(torch.zeros(1, 2, *size))
+    assert out.shape == (1, 3, *(-(-n // stride) for n in size))
+
+
+def test_with_stride_2_the_odd_pixel_of_padding_lies_at_the_right_and_bottom_as_in_tensorflow():
+    conv = SameConv(1, 1, 3, 2, bias=False)
+    torch.nn.init.ones_(conv.weight)
+    image = torch.zeros(1, 1, 4, 4)
+    image[0, 0, 0, 0] = 1
+    assert conv(image)[0, 0].tolist() == [[1, 0], [0, 0]]
+    image[0, 0, 2, 2] = 1  # in the windows of all four outputs, for they begin at 0 and 2
+    assert conv(image)[0, 0].tolist() == [[2, 1], [1, 1]]
+
+
+def test_the_body_is_efficientnet_lite0_in_shape_and_number_of_parameters():
+    body = Body()
+    assert len(body._blocks) == sum(stage[0] for stage in (*STAGES, LAST)) == 16
+    # 4,652,008 of the published network, less its classifier of 1280 x 1000 + 1000
+    assert sum(p.numel() for p in body.parameters()) == 4_652_008 - 1_281_000
+    names = body.state_dict()
+    assert names["_conv_stem.weight"].shape == (32, 3, 3, 3)
+    assert names["_blocks.0._depthwise_conv.weight"].shape == (32, 1, 3, 3)
+    assert names["_blocks.1._expand_conv.weight"].shape == (96, 16, 1, 1)
+    assert names["_blocks.15._project_conv.weight"].shape == (320, 1152, 1, 1)
+    assert names["_conv_head.weight"].shape == (1280, 320, 1, 1)
+    assert "_blocks.0._expand_conv.weight" not in names
+    assert not any("_se_" in name for name in names)
+
+
+@pytest.mark.parametrize("size", [32, 50, 64])
+def test_the_body_gives_1280_numbers_from_0_to_6_for_images_of_any_size(size):
+    x = Body().eval()(torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)))
+    assert x.shape == (2, 1280)
+    assert x.min() >= 0
+    assert x.max() <= 6
+
+
+def test_an_image_is_added_to_the_result_only_where_shapes_allow():
+    blocks = Body()._blocks
+    assert [i for i, block in enumerate(blocks) if block.residual] == [2, 4, 6, 7, 9, 10, 12, 13, 14]
+
+
+# With the published weights
+
+
+def test_features_of_the_last_layer_are_of_unit_length_and_tell_images_apart(efficientnet):
+    x = efficientnet.encode([picture(i) for i in range(6)])
+    assert x.shape == (6, 2768)
+    assert x.dtype == torch.float32
+    last = x[:, : efficientnet.last]
+    assert torch.allclose(last.norm(dim=1), torch.ones(6), atol=1e-5)
+    assert (last @ last.T - torch.eye(6)).max() < 0.99
+
+
+def test_inner_layers_give_mean_and_deviation_of_every_channel(efficientnet):
+    model, image = efficientnet.model, torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    seen = []
+    hook = model._blocks[4].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    last, inner = model.layers(image)
+    hook.remove()
+    assert torch.allclose(last, model(image), atol=1e-6)
+    channels = seen[0].shape[1]
+    assert torch.allclose(inner[:, :channels], seen[0].mean((2, 3)), atol=1e-6)
+    assert torch.allclose(inner[:, channels : 2 * channels], seen[0].std((2, 3), correction=0), atol=1e-6)
+
+
+def test_small_and_large_images_in_one_batch_are_each_read_at_their_size(efficientnet):
+    def image(side):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(picture(1))).convert("RGB").resize((side, side)).save(file, "PNG")
+        return file.getvalue()
+
+    mixed = [image(32), image(200), image(64), image(65)]
+    together, alone = efficientnet.encode(mixed), torch.cat([efficientnet.encode([one]) for one in mixed])
+    assert torch.allclose(together, alone, atol=1e-5)
+    large = efficientnet.model.layers((resized([Image.open(io.BytesIO(mixed[3]))], 128).float() - 127) / 128)[1]
+    assert torch.allclose(together[3, efficientnet.last :], large[0], atol=1e-5)
+
+
+def test_image_features_depend_on_the_image_only_not_on_its_batch(efficientnet):
+    images = [picture(i) for i in range(7)]
+    x, back = efficientnet.encode(images), efficientnet.encode(images[::-1]).flip(0)
+    alone = torch.cat([efficientnet.encode([image]) for image in images])
+    assert torch.allclose(x, back, atol=1e-5)
+    assert torch.allclose(x, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK", "I"])
+def test_images_of_every_mode_and_size_are_read(efficientnet, mode):
+    kind = "TIFF" if mode in ("CMYK", "I") else "PNG"
+    file = io.BytesIO()
+    Image.new(mode, (3, 200), 0).save(file, kind)
+    assert torch.isfinite(efficientnet.encode([file.getvalue(), picture(0)])).all()
+
+
+def test_the_format_of_an_image_does_not_change_its_features(efficientnet):
+    image, file = Image.open(io.BytesIO(picture(1))), io.BytesIO()
+    image.save(file, "BMP")
+    one, other = efficientnet.encode([picture(1), file.getvalue()])
+    assert torch.equal(one, other)
+
+
+TEXTS = [
+    "Short stature.",
+    "A progressive loss of strength in the muscles of the lower limbs that begins in childhood and spreads upwards. "
+    * 3,
+    "",
+    "Ελληνικά, 中文 and emoji 🫀",
+    "fever " * 500,
+]
+
+
+def test_text_features_are_of_unit_length_and_tell_texts_apart(minilm):
+    x = minilm.encode(TEXTS)
+    assert x.shape == (5, 384)
+    assert torch.allclose(x.norm(dim=1), torch.ones(5), atol=1e-5)
+    rhythm, heartbeat, football = minilm.encode(["abnormal heart rhythm", "irregular heartbeat", "the match was drawn"])
+    assert rhythm @ heartbeat > rhythm @ football + 0.3
+
+
+def test_text_features_depend_on_the_text_only_not_on_its_batch(minilm):
+    x, back = minilm.encode(TEXTS), minilm.encode(TEXTS[::-1]).flip(0)
+    alone = torch.cat([minilm.encode([text]) for text in TEXTS])
+    assert torch.allclose(x, back, atol=1e-5)
+    assert torch.allclose(x, alone, atol=1e-5)
+
+
+def test_text_features_are_those_of_the_published_recipe_one_text_at_a_time(minilm):
+    from transformers import AutoModel
+
+    plain = AutoModel.from_pretrained(weights(settings(), ENCODERS["text"]), local_files_only=True).eval()
+    for text, x in zip(TEXTS, minilm.encode(TEXTS), strict=True):
+        batch = minilm.tokenizer([text], truncation=True, max_length=128, padding=False, return_tensors="pt")
+        with torch.inference_mode():
+            mean = plain(**batch).last_hidden_state.mean(1)[0]
+        assert torch.allclose(x, mean / mean.norm(), atol=1e-5)
+
+
+def test_batches_hold_every_row_once_longest_first_within_the_budget():
+    lengths = [3, 128, 5, 9, 128, 2, 300, 64]
+    found = list(batches(lengths, 256))
+    assert found == [[6], [1, 4], [7, 3, 2, 0], [5]]
+    assert list(batches([], 256)) == []
+
+
+def test_no_texts_are_no_vectors(minilm):
+    assert minilm.encode([]).shape == (0, 384)
+
+
+@pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN")
+def test_a_packed_map_is_the_linear_map_up_to_rounding():
+    linear, x = torch.nn.Linear(24, 40), torch.randn(5, 7, 24, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(Packed(linear)(x), linear(x), atol=1e-5)
+        assert torch.allclose(Packed(linear, gelu=True)(x), torch.nn.functional.gelu(linear(x)), atol=1e-5)
+
+
+def test_a_text_is_cut_after_128_word_pieces(minilm):
+    long, longer = minilm.encode(["fever " * 500, "fever " * 126 + "and nothing of this is read " * 50])
+    assert torch.allclose(long, longer, atol=1e-5)
+
+
+@pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN")
+def test_a_packed_bert_reads_what_the_published_one_does_padded_or_not():
+    from transformers import BertConfig, BertModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40}
+        model = BertModel(BertConfig(vocab_size=50, **sizes)).eval()
+    ids = torch.arange(14).reshape(2, 7)
+    for mask in (torch.ones(2, 7, dtype=torch.bool), torch.arange(7) < torch.tensor([[7], [4]])):
+        with torch.inference_mode():
+            published, packed = model(ids, attention_mask=mask.long()).last_hidden_state, PackedBert(model)(ids, mask)
+        assert torch.allclose(packed[mask], published[mask], atol=1e-5)

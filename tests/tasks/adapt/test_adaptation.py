@@ -1,0 +1,212 @@
+"""Adaptation of one domain: what its key stands for, what is encoded, and what a trial may never do."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from domains.errors import UserError
+from learners import BASELINES, PLAIN_STRATEGIES
+from learners.choice.portfolio import PROBE
+from learners.meta_train import Training
+from tasks.adapt.adaptation import (
+    BASELINE_NAMES,
+    OURS,
+    Adaptation,
+    adaptation_key,
+    check_encoder,
+    encode_domain,
+    pool_sample,
+    run_trial,
+)
+from tasks.adapt.steps import score_sets
+from tasks.meta_train.training import Recipe, Shape, assemble, load_piles, train_learner
+
+HOW = Adaptation(k=4, draws=2, pool=20)
+SHAPE = Shape(ways=(2, 3), shots=(1, 4), queries=4, pool=(0, 20), days=6)
+TRAINING = Training(SHAPE, steps=2, batch=1, every=2, episodes=2)
+
+
+@pytest.fixture
+def trained(made, settings, letters, tmp_path):
+    """A meta-model of the text family, trained for two steps."""
+    recipe = Recipe(20, 10, dict.fromkeys(("protonet", "maml", "reference"), TRAINING), prior_episodes=6)
+    piles = load_piles(settings, [made("source", classes=9)], recipe)
+    learners = {name: train_learner(name, piles, TRAINING, tmp_path / name)[0] for name in recipe.training}
+    return assemble("text", piles, learners, {}, recipe)
+
+
+# The key
+
+
+def test_a_key_stands_for_the_content_the_meta_model_and_every_setting(target):
+    key = adaptation_key(target, "3", HOW)
+    assert adaptation_key(replace(target, revision="another commit"), "3", Adaptation(**vars(HOW))) == key
+    others = [
+        adaptation_key(replace(target, content_hash="changed"), "3", HOW),
+        adaptation_key(replace(target, name="other"), "3", HOW),
+        adaptation_key(target, "4", HOW),
+        *(
+            adaptation_key(target, "3", replace(HOW, **{name: value}))
+            for name, value in {"k": 5, "draws": 3, "pool": 21, "seed": 1, "method": "maml"}.items()
+        ),
+    ]
+    assert len({key, *others}) == 1 + len(others)
+
+
+# Encoding
+
+
+def test_a_domain_is_encoded_shard_by_shard(target, settings, letters):
+    steps = []
+    data = encode_domain(settings, target, HOW, steps.append)
+    assert torch.equal(data.train_x, letters.read(target.column("train")))
+    assert torch.equal(data.test_x, letters.read(target.column("test")))
+    assert data.train_y.tolist() == target.targets("train")
+    assert data.test_y.tolist() == target.targets("test")
+    assert data.labels == target.labels
+    pool = letters.read(target.column("pool"))
+    assert torch.equal(data.pool_x, pool[pool_sample(len(pool), HOW)])
+    assert sum(steps) == len(data.train_x) + len(data.test_x) + 20
+
+
+def test_of_a_large_pool_the_same_sample_is_used_every_time():
+    rows = pool_sample(100, HOW)
+    assert rows == pool_sample(100, HOW) == sorted(set(rows))
+    assert len(rows) == 20
+    assert max(rows) < 100
+    assert pool_sample(100, replace(HOW, seed=1)) != rows
+    assert pool_sample(7, HOW) == list(range(7))
+    assert pool_sample(0, HOW) == []
+
+
+def test_a_domain_without_a_pool_has_none(made, settings, letters):
+    domain = made("bare", role="target", split=lambda f: f.assign(split=["train", "test"] * (len(f) // 2)))
+    assert encode_domain(settings, domain, HOW).pool_x is None
+
+
+def test_a_domain_without_test_examples_is_an_error_that_says_where_to_look(made, settings, letters):
+    domain = made("untested", role="target", split=lambda f: f.assign(split="train"))
+    with pytest.raises(UserError, match="domain untested has no test examples: see `acclimate domains show untested`"):
+        encode_domain(settings, domain, HOW)
+
+
+def test_labels_of_one_class_only_are_an_error_that_says_what_is_needed(made, settings, letters):
+    domain = made("alone", role="target", split=lambda f: f.assign(split=["train"] * 30 + ["test"] * 60))
+    with pytest.raises(UserError, match="domain alone: labels of at least two classes are needed, found 1"):
+        encode_domain(settings, domain, HOW)
+
+
+def test_a_meta_model_of_another_encoder_is_refused_with_what_to_do(target, model):
+    check_encoder(target, model)
+    with pytest.raises(UserError, match="encoder older, now it is letters-1; run `acclimate meta-train --family text`"):
+        check_encoder(target, replace(model, encoder="older"))
+
+
+# A trial
+
+
+def test_a_trial_compares_every_method_on_every_test_example(target, settings, trained):
+    data = encode_domain(settings, target, HOW)
+    trial = run_trial(trained, data, HOW, 0)
+    assert set(trial.probabilities) == {OURS, *BASELINE_NAMES, *trained.strategies}
+    for p in trial.probabilities.values():
+        assert p.shape == (len(data.test_y), 4)
+        assert torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-5)
+    assert torch.equal(trial.classifier.predict_proba(data.test_x), trial.probabilities[OURS])
+    assert trial.classifier.labels == target.labels
+    assert trial.strategy in trained.strategies
+
+
+def test_a_support_has_k_examples_of_every_class_of_the_training_shard(target, settings, model):
+    data = encode_domain(settings, target, HOW)
+    trials = [run_trial(model, data, HOW, number) for number in range(3)]
+    for trial in trials:
+        assert len(trial.support.unique()) == len(trial.support)
+        assert torch.bincount(data.train_y[trial.support]).tolist() == [4] * 4
+    assert len({tuple(trial.support.tolist()) for trial in trials}) == 3
+
+
+def test_the_same_trial_gives_the_same_to_the_bit(target, settings, trained):
+    data = encode_domain(settings, target, HOW)
+    one, other = (run_trial(trained, data, HOW, 1) for _ in range(2))
+    assert torch.equal(one.support, other.support)
+    assert (one.strategy, one.expected_gain) == (other.strategy, other.expected_gain)
+    assert all(torch.equal(p, other.probabilities[name]) for name, p in one.probabilities.items())
+
+
+def test_no_test_example_has_a_part_in_a_choice(target, settings, trained):
+    data = encode_domain(settings, target, HOW)
+    blind = replace(data, test_x=torch.full_like(data.test_x, 3.0), test_y=torch.zeros_like(data.test_y))
+    one, other = run_trial(trained, data, HOW, 0), run_trial(trained, blind, HOW, 0)
+    assert (one.strategy, one.expected_gain) == (other.strategy, other.expected_gain)
+    assert torch.equal(one.classifier.logits(data.test_x), other.classifier.logits(data.test_x))
+
+
+@pytest.mark.parametrize("k", [1, 2, 10])
+def test_a_trial_never_chooses_what_it_expects_to_be_worse_than_the_probe(target, settings, trained, k):
+    how = replace(HOW, k=k)
+    data = encode_domain(settings, target, how)
+    for number in range(3):
+        trial = run_trial(trained, data, how, number)
+        assert trial.strategy == PROBE or trial.expected_gain[trial.strategy] > trial.expected_gain[PROBE] == 0
+
+
+def test_a_named_method_is_used_whatever_is_expected_of_it(target, settings, trained):
+    data = encode_domain(settings, target, HOW)
+    for name in trained.strategies:
+        trial = run_trial(trained, data, replace(HOW, method=name), 0)
+        assert trial.strategy == name
+        assert torch.equal(trial.probabilities[OURS].argmax(1), trial.probabilities[name].argmax(1))
+
+
+def test_prediction_sets_are_scored_on_the_test_examples(target, settings, model):
+    how = replace(HOW, k=10)
+    data = encode_domain(settings, target, how)
+    trials = [run_trial(model, data, how, number) for number in range(2)]
+    found = score_sets(trials, data)
+    assert 0.5 < found.coverage <= 1
+    assert 1 <= found.size <= 4
+    assert 0 <= found.asked <= 1
+    every = [replace(trial, classifier=replace(trial.classifier, threshold=0.0)) for trial in trials]
+    assert score_sets(every, data).model_dump() == {"coverage": 1, "size": 4, "asked": 1}
+    assert score_sets([replace(trials[0], classifier=trials[0].classifier.at(1.0)), trials[1]], data) is None
+
+
+def test_a_label_that_only_the_test_has_is_never_predicted_and_costs_a_finite_log_loss(made, settings, letters, model):
+    def only_in_test(frame):
+        test = [label == "gap 1" or i % 2 == 0 for i, label in enumerate(frame["label"])]
+        return frame.assign(split=["test" if t else "train" for t in test])
+
+    data = encode_domain(settings, made("gap", role="target", split=only_in_test), HOW)
+    trial = run_trial(model, data, HOW, 0)
+    for p in trial.probabilities.values():
+        assert p.shape[1] == 3
+        assert p[:, 1].max() < 1e-6
+    assert torch.isfinite(torch.log_softmax(trial.classifier.logits(data.test_x), 1)).all()
+
+
+def test_more_shots_than_there_are_examples_take_all_of_them(target, settings, model):
+    data = encode_domain(settings, target, HOW)
+    trial = run_trial(model, data, replace(HOW, k=1000), 0)
+    assert sorted(trial.support.tolist()) == list(range(len(data.train_y)))
+
+
+@pytest.mark.parametrize("missing", [None, "calm", "rising", "falling"])
+def test_a_market_of_shared_labels_may_lack_a_state_in_its_labelled_days(made, settings, tmp_path, missing):
+    recipe = Recipe(500, 3, dict.fromkeys(("pooled", "protonet", "maml", "reference"), TRAINING), prior_episodes=6)
+    piles = load_piles(settings, [made("early", first="2001-01-01"), made("late", first="2003-01-01")], recipe)
+    learners = {name: train_learner(name, piles, TRAINING, tmp_path / name)[0] for name in recipe.training}
+    model = assemble("market", piles, learners, {}, recipe)
+    target = made(
+        "fresh",
+        first="2005-01-03",
+        role="target",
+        split=lambda f: f[(f["label"] != missing) | (f["split"] == "test")],
+    )
+    data = encode_domain(settings, target, HOW)
+    trial = run_trial(model, data, HOW, 0)
+    plain = (kind.name for kind in (*BASELINES, *PLAIN_STRATEGIES))
+    assert set(trial.probabilities) == {OURS, *plain, *recipe.training, "opinion_pool"}
+    assert {p.shape for p in trial.probabilities.values()} == {(len(data.test_y), 3)}
+    assert all(torch.isfinite(p).all() for p in trial.probabilities.values())

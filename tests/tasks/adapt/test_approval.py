@@ -1,0 +1,212 @@
+"""A challenger waits for a person: yes promotes, no and silence refuse, and an answer outlives the run that asked."""
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from prefect.exceptions import FlowPauseTimeout
+
+from domains.errors import UserError
+from tasks.adapt import approval, approving
+from tasks.adapt.approval import Verdict
+from tasks.models import registry
+from tasks.models.adapt_result import AdaptResult, Score
+from tasks.models.registry import Registered
+from tasks.models.verdicts import as_decided, decision_on, last_decisions
+
+SCORES = {"acclimate": Score(accuracy=0.8, ci95=0.01, log_loss=0.5, ece=0.02)}
+RESULT = AdaptResult(
+    domain="hpo",
+    family="text",
+    revision="abc",
+    content_hash="c",
+    strategy="maml",
+    k=5,
+    draws=3,
+    pool=0,
+    test=9,
+    scores=SCORES,
+    seconds={},
+    model_version="2",
+    decision="promoted",
+    reason="better by 3 points",
+)
+
+
+@pytest.fixture
+def tags(monkeypatch):
+    """The tags of version 2 of hpo, in a registry of one version."""
+    tags, aliases = {"decision": "promoted", "reason": "better by 3 points"}, []
+
+    def version(*_):
+        at = datetime(2026, 1, 2, tzinfo=UTC)
+        return Registered("hpo", "2", "", tuple(aliases), {}, {}, dict(tags), "run", at, "")
+
+    def tag(settings, name, number, changes):
+        assert (name, number) == ("hpo", "2")
+        for key, value in changes.items():
+            if value is None:
+                tags.pop(key, None)
+            else:
+                tags[key] = str(value)
+
+    monkeypatch.setattr(registry, "get", version)
+    monkeypatch.setattr(registry, "tag", tag)
+    monkeypatch.setattr(registry, "versions", lambda settings, name: [version()] if name == "hpo" else [])
+    monkeypatch.setattr(registry, "newest", lambda settings, name, count: [version()] if name == "hpo" else [])
+    return SimpleNamespace(tags=tags, aliases=aliases)
+
+
+@pytest.fixture
+def answered(monkeypatch, tags):
+    """Have the paused run answered: ``answered(verdict)``, or by a function that is called while it waits."""
+    monkeypatch.setattr(approval, "FlowRunContext", SimpleNamespace(get=lambda: SimpleNamespace(flow_run=RUN)))
+
+    def answered(verdict):
+        def pause(form, timeout, poll_interval, key):
+            assert tags.tags["decision"] == "awaiting approval"
+            assert tags.tags["approval_run"] == str(RUN.id)
+            assert form.model_fields["approve"].default is True
+            return verdict() if callable(verdict) else verdict
+
+        monkeypatch.setattr(approval, "pause_flow_run", pause)
+
+    return answered
+
+
+RUN = SimpleNamespace(id=uuid4())
+
+
+def test_a_yes_in_the_ui_leaves_the_challenger_promoted_and_is_recorded(tags, answered):
+    answered(Verdict(approve=True))
+    assert approval.ask(RESULT, True) == RESULT
+    assert tags.tags["decision"] == "promoted"
+    assert tags.tags["approval"].startswith("approved by a person, 20")
+
+
+def test_a_no_refuses_with_the_reason_it_came_with(tags, answered):
+    answered(Verdict(approve=False, reason="labels look wrong"))
+    found = approval.ask(RESULT, True)
+    assert (found.decision, found.reason) == ("refused", "a person refused it: labels look wrong")
+    assert (tags.tags["decision"], tags.tags["reason"]) == (found.decision, found.reason)
+    again = as_decided(RESULT, tags.tags)  # the same work found again stays refused
+    assert (again.decision, again.reason) == (found.decision, found.reason)
+
+
+def test_silence_refuses(tags, answered):
+    def nothing():
+        raise FlowPauseTimeout
+
+    answered(nothing)
+    found = approval.ask(RESULT, True)
+    assert (found.decision, found.reason) == ("refused", "nobody approved it within 24 h")
+
+
+def test_when_time_is_up_the_run_answers_itself_with_no(tags, answered, monkeypatch):
+    asked, answers = [], []
+    monkeypatch.setenv("ACCLIMATE_APPROVAL_HOURS", "0.0003")
+    monkeypatch.setattr(approval, "resume", lambda run, answer: (answers.append((run, answer)), asked.append(1)))
+
+    def wait():
+        while not asked:
+            pass
+        return Verdict(approve=False)
+
+    answered(wait)
+    assert approval.ask(RESULT, True).reason == "nobody approved it within 0.0003 h"
+    assert answers == [(RUN.id, {"approve": False})]
+
+
+def test_an_answer_by_command_holds_even_if_the_pause_ended_before_it_came_through(tags, answered):
+    def late():
+        tags.tags["approval"] = "approved by a person, today"
+        raise FlowPauseTimeout
+
+    answered(late)
+    assert approval.ask(RESULT, True) == RESULT
+
+
+@pytest.mark.parametrize("wanted", [None, False])
+def test_nobody_is_asked_unless_the_setting_or_the_run_says_so(wanted, tags, monkeypatch, answered):
+    answered(Verdict(approve=False))
+    assert approval.ask(RESULT, wanted) == RESULT
+    monkeypatch.setenv("ACCLIMATE_APPROVAL", "ask")
+    assert approval.ask(RESULT, wanted).decision == ("refused" if wanted is None else "promoted")
+
+
+def test_nobody_is_asked_again_about_what_is_settled(tags, answered):
+    answered(Verdict(approve=False))
+    refused = RESULT.model_copy(update={"decision": "refused"})
+    assert approval.ask(refused, True) == refused
+    tags.tags["approval"] = "approved by a person, today"  # the run that asked was killed before it promoted
+    assert approval.ask(RESULT, True) == RESULT
+    tags.tags["approval"] = "refused by a person, today: too soon"
+    said = approval.ask(RESULT, True)
+    assert (said.decision, said.reason) == ("refused", "a person refused it: too soon")
+    del tags.tags["approval"]
+    tags.aliases.append("champion")
+    assert approval.ask(RESULT, True) == RESULT
+
+
+def test_a_wrong_setting_is_told(monkeypatch):
+    monkeypatch.setenv("ACCLIMATE_APPROVAL", "perhaps")
+    with pytest.raises(UserError, match=r"ACCLIMATE_APPROVAL=perhaps: input should be 'none' or 'ask'"):
+        approval.settings()
+
+
+# By command
+
+
+def test_what_does_not_wait_cannot_be_answered(tags, settings):
+    for name, version, said in (
+        ("hpo", "", "no version of hpo waits for approval; to put one into service: acclimate models promote hpo"),
+        ("hpo", "2", "version 2 of hpo does not wait for approval"),
+        ("nope", "", "no model of 'nope' yet"),
+        ("../data", "", "domain name '../data'"),
+    ):
+        with pytest.raises(UserError, match=said):
+            approving.answer(settings, name, version, True)
+
+
+def test_an_answer_without_a_server_says_what_to_do(tags, settings, monkeypatch):
+    tags.tags |= {"decision": "awaiting approval", "approval_run": str(RUN.id)}
+    monkeypatch.setattr(approving, "running", lambda settings: None)
+    with pytest.raises(UserError, match=r"is gone .use acclimate models promote hpo 2, .* no Prefect server runs"):
+        approving.answer(settings, "hpo", "", True)
+
+
+def test_an_answer_is_recorded_before_the_run_is_resumed_and_waits_until_it_acted(tags, settings, monkeypatch):
+    tags.tags |= {"decision": "awaiting approval", "approval_run": str(RUN.id)}
+    given = []
+
+    @contextmanager
+    def server(settings):
+        yield
+
+    def resume(run, answer):
+        given.append((run, answer, tags.tags["approval"].split(",")[0]))
+        tags.tags["decision"] = "promoted"
+        tags.aliases.append("champion")
+
+    monkeypatch.setattr(approving, "running", lambda settings: "http://127.0.0.1:1")
+    monkeypatch.setattr(approving, "prefect_server", server)
+    monkeypatch.setattr(approval, "resume", resume)
+    assert approving.answer(settings, "hpo", "", True).aliases == ("champion",)
+    assert given == [(RUN.id, {"approve": True, "reason": ""}, "approved by a person")]
+
+
+# What is said of it
+
+
+def test_the_last_decision_of_each_model_is_told_with_reason_and_time(tags, settings):
+    said = {"version": "2", "decision": "promoted", "reason": "better by 3 points", "when": "2026-01-02T00:00:00+00:00"}
+    assert last_decisions(settings, ["hpo", "nope"]) == {"hpo": said}
+    tags.tags |= {"decision": "awaiting approval", "asked": "2026-01-03"}
+    said = last_decisions(settings, ["hpo"])["hpo"]
+    assert (said["reason"], said["when"]) == ("acclimate models approve hpo 2, or refuse", "2026-01-03")
+    tags.tags |= {"decision": "promoted", "withdrawn": "2026-01-04"}
+    assert decision_on(registry.get(settings, "hpo", "2"))["decision"] == "taken out of service by a person"
+    found = as_decided(RESULT, tags.tags)
+    assert (found.decision, found.reason) == ("refused", "a person took version 2 out of service at 2026-01-04")

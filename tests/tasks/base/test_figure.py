@@ -1,0 +1,67 @@
+"""Plots: small pictures of one width, whatever they show."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.base import figure as plots
+from tasks.base.figure import Bar
+
+HOSTILE = "<b> | [red] $x_1$ \\frac{1}"
+
+
+def picture(seed=0):
+    """A picture in many colours."""
+    out = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((80, 60), Image.Resampling.BICUBIC).save(out, "PNG")
+    return out.getvalue()
+
+
+DATES = np.repeat(np.arange("2020-02-19", "2020-06-30", dtype="datetime64[D]").astype(str), 20)
+MANY = [(picture(i), f"class {i % 12} {HOSTILE}") for i in range(120)]
+PLOTS = {
+    "methods": lambda: plots.plot_methods("hpo $", [Bar("ours", 0.99, 0.02, True), Bar(HOSTILE, 0.1, math.nan)], 0.05),
+    "images": lambda: plots.plot_images(HOSTILE, MANY, [(image, label, "x") for image, label in MANY]),
+    "one image": lambda: plots.plot_images("few", MANY[:1], []),
+    "timeline": lambda: plots.plot_timeline("covid", DATES, np.full(len(DATES), 0.4), np.arange(len(DATES)) % 3 == 0),
+    "learning": lambda: plots.plot_learning("text", range(5000), np.random.rand(5000), [0, 100], [0.2, 0.5]),
+    "map": lambda: plots.plot_map(HOSTILE, [HOSTILE, "a", "b"], [True, False, False], np.eye(3)[:, :2], 0.4),
+    "learning, not yet": lambda: plots.plot_learning("text", [1], [0.5], [], []),
+}
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_every_plot_is_a_small_png_700_wide_whatever_it_shows(plot, recwarn):
+    png = PLOTS[plot]()
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    assert image.width == 700
+    assert len(png) <= plots.LARGEST
+    assert len(image.getcolors()) > 5
+    assert not [w for w in recwarn if "matplotlib" in str(w.filename)]
+
+
+def test_our_methods_are_drawn_in_colour_and_baselines_in_grey():
+    def has(png, colour):
+        rgb = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int).reshape(-1, 3)
+        wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        return (np.abs(rgb - wanted).max(axis=1) < 12).sum() > 1000
+
+    for ours, colour, other in (
+        (True, plots.OURS, plots.BASELINE),
+        (False, plots.BASELINE, plots.OURS),
+    ):
+        png = plots.plot_methods("x", [Bar("a", 0.6, 0.1, ours), Bar("b", 0.5, 0.1, ours)])
+        assert has(png, colour)
+        assert not has(png, other)
+
+
+def test_plots_leave_no_figure_behind():
+    import matplotlib.pyplot as plt
+
+    PLOTS["methods"]()
+    assert plt.get_fignums() == []

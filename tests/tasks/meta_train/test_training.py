@@ -1,0 +1,277 @@
+"""Meta-training of a family: what is held out, what a key stands for, and a meta-model that comes back whole."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from domains.domain import FAMILIES
+from domains.episode import Shape
+from domains.errors import UserError
+from domains.names import readable
+from learners import PLAIN_STRATEGIES, trainable
+from learners.meta_model import MetaModel
+from learners.meta_train import Training
+from tasks.features.encoding import ENCODERS
+from tasks.meta_train.training import (
+    MANY,
+    RECIPES,
+    Recipe,
+    assemble,
+    load_piles,
+    rows_used,
+    save_new,
+    train_learner,
+    training_key,
+)
+
+SHAPE = Shape(ways=(2, 3), shots=(1, 4), queries=4, pool=(0, 20), days=6)
+TRAINING = Training(SHAPE, steps=4, batch=2, every=2, episodes=3)
+RECIPE = Recipe(20, 10, dict.fromkeys(("protonet", "maml", "reference"), TRAINING), prior_episodes=8)
+SHARED = Recipe(500, 3, dict.fromkeys(("pooled", "protonet", "maml", "reference"), TRAINING), prior_episodes=8)
+
+
+def meta_model(settings, domains, recipe, folder):
+    """A whole meta-training, as the flow does it."""
+    piles, learners, histories = load_piles(settings, domains, recipe), {}, {}
+    for name, training in recipe.training.items():
+        learners[name], histories[name] = train_learner(name, piles, training, folder / f"{name}.checkpoint")
+    return assemble(domains[0].family, piles, learners, histories, recipe)
+
+
+def classes_of(pile):
+    return set(pile.y.tolist())
+
+
+# Recipes and keys
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_a_recipe_and_any_other_learner_can_be_asked_for(family):
+    shared = family == "market"
+    assert set(RECIPES[family].training) <= set(trainable(shared))
+    every = RECIPES[family].with_learners(trainable(shared))
+    assert list(every.training) == trainable(shared)
+    assert every.training["maml"] == RECIPES[family].training["maml"]
+    assert every.training["reptile"].optimiser == "sgd"
+    with pytest.raises(UserError, match=r"no learner 'reptyle' for this family; there are: maml, .*reference"):
+        RECIPES[family].with_learners(["reptyle"])
+    assert len({training.shape for training in RECIPES[family].training.values()}) == 1
+
+
+def test_a_recipe_with_other_steps_still_validates_at_the_end():
+    assert RECIPE.with_steps(None) is RECIPE
+    short = RECIPES["text"].with_steps(3)
+    assert {(t.steps, t.every) for t in short.training.values()} == {(3, 3)}
+    assert RECIPES["text"].with_steps(10_000).training["maml"].every == RECIPES["text"].training["maml"].every
+
+
+def test_a_key_stands_for_the_data_the_family_and_the_recipe(made):
+    one, two = made("one"), made("two")
+    key = training_key([one, two], "text", RECIPE)
+    assert training_key([two, one], "text", RECIPE) == key  # in any order
+    others = [
+        training_key([one], "text", RECIPE),
+        training_key([one, replace(two, content_hash="changed")], "text", RECIPE),
+        training_key([one, replace(two, name="three")], "text", RECIPE),
+        training_key([one, two], "vision", RECIPE),
+        training_key([one, two], "text", RECIPE.with_steps(5)),
+        training_key([one, two], "text", replace(RECIPE, seed=1)),
+        training_key([one, two], "text", replace(RECIPE, per_class=21)),
+    ]
+    assert len({key, *others}) == 1 + len(others)
+    assert training_key([replace(one, revision="another commit"), two], "text", RECIPE) == key
+
+
+def test_a_key_changes_with_the_encoder(made, letters, monkeypatch):
+    one = made("one")
+    key = training_key([one], "text", RECIPE)
+    monkeypatch.setitem(ENCODERS, "text", replace(ENCODERS["text"], identity="letters-2"))
+    assert training_key([one], "text", RECIPE) != key
+
+
+# Rows
+
+
+def test_the_rows_used_are_capped_by_class_and_the_same_every_time(made):
+    domain = made("many", classes=14, per_class=25)
+    rows, y = rows_used(domain, RECIPE), domain.targets("train")
+    assert rows == rows_used(domain, RECIPE) == sorted(set(rows))
+    counts = torch.bincount(torch.tensor([y[row] for row in rows]))
+    assert counts[counts > 0].tolist() == [20] * 10
+    assert rows_used(domain, replace(RECIPE, seed=1)) != rows
+
+
+def test_a_small_domain_is_used_whole(made):
+    domain = made("small", classes=3, per_class=7)
+    assert rows_used(domain, RECIPE) == list(range(21))
+
+
+# What is held out
+
+
+def test_few_domains_hold_out_a_third_of_their_classes(made, settings, letters):
+    piles = load_piles(settings, [made("large", classes=9), made("small", classes=5)], RECIPE)
+    assert [pile.name for pile in piles.train] == ["large", "small"]
+    assert [pile.name for pile in piles.validation] == ["large"]
+    assert len(classes_of(piles.validation[0])) == 3
+    assert classes_of(piles.train[0]) | classes_of(piles.validation[0]) == set(range(9))
+    assert not classes_of(piles.train[0]) & classes_of(piles.validation[0])
+    assert classes_of(piles.train[1]) == set(range(5))
+    assert piles.ways is None
+    assert piles.hashes == {"large": "hash of large", "small": "hash of small"}
+
+
+def test_many_domains_hold_out_every_fifth(made, settings, letters):
+    domains = [made(f"domain-{i:02}") for i in range(MANY + 1)]
+    piles = load_piles(settings, domains, RECIPE)
+    held = {pile.name for pile in piles.validation}
+    assert len(held) == 3
+    assert held | {pile.name for pile in piles.train} == {domain.name for domain in domains}
+    assert not held & {pile.name for pile in piles.train}
+
+
+def test_markets_hold_out_the_latest_domains_in_time(made, settings):
+    domains = [made(f"market-{year}", first=f"{year}-01-01") for year in (2003, 2001, 2004, 2002)]
+    piles = load_piles(settings, domains, SHARED)
+    assert [pile.name for pile in piles.train] == ["market-2001", "market-2002"]
+    assert [pile.name for pile in piles.validation] == ["market-2003", "market-2004"]
+    assert piles.ways == 3
+    assert all(pile.shared and pile.time is not None for pile in (*piles.train, *piles.validation))
+    assert max(int(pile.time.max()) for pile in piles.train) < min(int(pile.time.min()) for pile in piles.validation)
+
+
+def test_features_labels_and_days_stay_together(made, settings, letters):
+    domain = made("large", classes=9)
+    piles = load_piles(settings, [domain], RECIPE)
+    texts, labels = domain.column("train"), domain.targets("train")
+    for pile in (*piles.train, *piles.validation):
+        expected = {}
+        for x, y in zip(letters.read(texts).tolist(), labels, strict=True):
+            expected.setdefault(tuple(x), set()).add(y)
+        assert all(y in expected[tuple(x)] for x, y in zip(pile.x.tolist(), pile.y.tolist(), strict=True))
+    market = made("market", first="2001-01-01", count=30)
+    latest = made("later", first="2002-01-01", count=30)
+    pile = load_piles(settings, [market, latest], SHARED).train[0]
+    split = market.split("train")
+    rows = {tuple(x): (y, date) for x, y, date in zip(split["x"], split["label"], split["date"], strict=True)}
+    for x, y, day in zip(pile.x.tolist(), pile.y.tolist(), pile.time.tolist(), strict=True):
+        assert rows[tuple(x)] == (y, str(np.datetime64(day, "D")))
+
+
+def test_only_the_rows_used_are_encoded(made, settings, letters):
+    domain, steps = made("many", classes=12, per_class=30), []
+    load_piles(settings, [domain], RECIPE, steps.append)
+    used = [domain.column("train")[row] for row in rows_used(domain, RECIPE)]
+    assert letters.calls == dict.fromkeys([*used, *readable(domain.labels)], 1)
+    assert sum(steps) == len(used) == 200
+
+
+def test_without_domains_there_is_an_error_that_says_how_to_get_them(settings):
+    with pytest.raises(UserError, match="no source domain of this family at this revision; build them with"):
+        load_piles(settings, [], RECIPE)
+
+
+def test_too_few_classes_to_validate_on_are_an_error_that_says_how_many_are_needed(made, settings, letters):
+    with pytest.raises(UserError, match="no source domain has the 8 classes that validation needs"):
+        load_piles(settings, [made("small", classes=7)], RECIPE)
+
+
+def test_one_market_alone_is_an_error_for_nothing_would_be_left_to_train_on(made, settings):
+    with pytest.raises(UserError, match="one market source alone: at least two are needed"):
+        load_piles(settings, [made("alone", first="2001-01-01")], SHARED)
+
+
+def test_a_domain_of_too_few_examples_is_an_error_that_names_it_and_what_it_needs(made, settings, letters):
+    domains = [made("large", classes=9), made("tiny", classes=4, per_class=5)]
+    with pytest.raises(UserError, match="domain tiny: fewer than 2 classes have the 6 examples that 4 shots need"):
+        load_piles(settings, domains, RECIPE)
+
+
+def test_held_out_classes_of_too_few_examples_are_found_too(made, settings, letters):
+    held = classes_of(load_piles(settings, [made("uneven", classes=9)], RECIPE).validation[0])
+
+    def cut(frame):
+        few = frame.groupby("label").cumcount() < 5
+        return frame[few | ~frame["label"].isin([f"uneven {c}" for c in held])].assign(split="train")
+
+    with pytest.raises(UserError, match="domain uneven: fewer than 2 classes have the 6 examples"):
+        load_piles(settings, [made("uneven", classes=9, split=cut)], RECIPE)
+
+
+def test_a_market_of_too_few_days_is_an_error_that_names_it_and_what_it_needs(made, settings):
+    domains = [made("short", first="2001-01-01", count=12), made("long", first="2002-01-01")]
+    with pytest.raises(UserError, match="domain short: 12 dates, an episode needs 13"):
+        load_piles(settings, domains, SHARED)
+
+
+# Training
+
+
+@pytest.mark.parametrize("name", RECIPE.training)
+def test_a_learner_starts_the_same_whatever_was_drawn_before(made, settings, letters, tmp_path, name):
+    piles = load_piles(settings, [made("large", classes=9)], RECIPE)
+    torch.manual_seed(1)
+    one, history = train_learner(name, piles, TRAINING, tmp_path / "one")
+    after = torch.get_rng_state()
+    torch.manual_seed(2)
+    other, _ = train_learner(name, piles, TRAINING, tmp_path / "other")
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    torch.manual_seed(1)
+    assert torch.equal(after, torch.get_rng_state())  # and it leaves the state of others alone
+    assert torch.allclose(one.mean, torch.cat([pile.x for pile in piles.train]).mean(0))
+    assert history.step == [0, 2, 4]
+
+
+@pytest.mark.parametrize(("recipe", "first"), [(RECIPE, None), (SHARED, "2001-01-01")], ids=["text", "market"])
+def test_a_meta_model_comes_back_from_its_folder_as_it_was(made, settings, letters, tmp_path, recipe, first):
+    if first is None:
+        domains = [made("large", classes=9)]
+    else:
+        domains = [made("early", first=first), made("late", first="2003-01-01")]
+    model = meta_model(settings, domains, recipe, tmp_path / "checkpoints")
+    folder = save_new(model, tmp_path / "models" / "1")
+    loaded = MetaModel.load(folder)
+    same = ("family", "encoder", "dim", "ways", "prior")
+    assert [getattr(loaded, field) for field in same] == [getattr(model, field) for field in same]
+    assert loaded.about["sources"] == {d.name: d.content_hash for d in domains}
+    pool = [] if first is None else ["opinion_pool"]
+    assert list(loaded.strategies) == [kind.name for kind in PLAIN_STRATEGIES] + list(recipe.training) + pool
+    x, y = torch.randn(9, model.dim), torch.arange(3).repeat(3)
+    for name, learner in model.learners.items():
+        assert type(loaded.learners[name]) is type(learner)
+        assert torch.equal(loaded.learners[name].adapt(x, y).logits(x), learner.adapt(x, y).logits(x))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [f"{name}.safetensors" for name in recipe.training] + ["meta_model.json"]
+    )
+    assert [path.name for path in folder.parent.iterdir()] == ["1"]
+
+
+def test_a_saved_meta_model_is_not_overwritten(made, settings, letters, tmp_path):
+    model = meta_model(settings, [made("large", classes=9)], RECIPE, tmp_path / "checkpoints")
+    folder = save_new(model, tmp_path / "1")
+    before = (folder / "meta_model.json").read_bytes()
+    save_new(replace(model, about={"other": 1}), folder)
+    assert (folder / "meta_model.json").read_bytes() == before
+
+
+def test_a_learner_of_a_newer_version_is_refused(made, settings, letters, tmp_path):
+    model = meta_model(settings, [made("large", classes=9)], RECIPE, tmp_path / "checkpoints")
+    folder = save_new(model, tmp_path / "1")
+    about = (folder / "meta_model.json").read_text()
+    (folder / "meta_model.json").write_text(about.replace('"protonet"', '"os.system"'))
+    with pytest.raises(ValueError, match=r"no learner 'os\.system'"):
+        MetaModel.load(folder)
+
+
+def test_the_prior_is_learned_on_held_out_classes_only(made, settings, letters, tmp_path, monkeypatch):
+    piles = load_piles(settings, [made("large", classes=9)], RECIPE)
+    seen = []
+    monkeypatch.setattr(
+        "tasks.meta_train.training.learn_prior", lambda strategies, episodes, *rest: seen.extend(episodes) or MetaModel
+    )
+    assemble("text", piles, {}, {}, RECIPE)
+    held = {tuple(x) for pile in piles.validation for x in pile.x.tolist()}
+    assert len(seen) == RECIPE.prior_episodes
+    assert all(tuple(x) in held for episode in seen for x in (*episode.support_x.tolist(), *episode.query_x.tolist()))

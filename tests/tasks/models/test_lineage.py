@@ -1,0 +1,134 @@
+"""A model's record is enough to make it again, to the same bytes."""
+
+import json
+import shlex
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+import torch
+
+from learners import make
+from learners.classifier import FILE
+from tasks.adapt import steps as adapt_steps
+from tasks.adapt.adaptation import Adaptation, adaptation_key
+from tasks.adapt.steps import Plan, adapt_and_compare
+from tasks.base.settings import settings as settings_of_tasks
+from tasks.models import lineage, registry
+from tasks.models.registry import Registered
+
+
+def registered(name, version="3", params=None, tags=None):
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    return Registered(name, version, "", (), params or {}, {}, tags or {}, "run", at, "")
+
+
+META = {"key": "c0ffee", "family": "text", "revision": "abc", "steps": "5", "learners": "ridge,maml", "code": "def"}
+
+
+@pytest.fixture
+def metas(monkeypatch):
+    monkeypatch.setattr(registry, "versions", lambda settings, name: [registered("meta-text", "2", {}, META)])
+
+
+def test_the_commands_name_the_code_the_data_the_meta_model_and_every_choice(settings, metas):
+    tags = {"family": "text", "revision": "abc", "meta_version": "2", "meta_key": "c0ffee", "method": "auto"}
+    tags |= {"seed": "4", "code": "def+changes", "packages": json.dumps({"torch": "0.1"})}
+    found = lineage.lineage(settings, registered("hpo", "3", {"k": "5", "draws": "7", "strategy": "maml"}, tags))
+    assert found["commands"] == [
+        "export ACCLIMATE_HOME=.acclimate-again",
+        "git checkout def",
+        "acclimate data build",
+        "acclimate meta-train --family text --rev abc --steps 5 --learner ridge --learner maml",
+        "ACCLIMATE_SEED=4 acclimate adapt hpo --k 5 --rev abc --draws 7 --method auto --meta-version c0ffee",
+    ]
+    assert found["packages_now_different"]["torch"][0] == "0.1"
+    assert (found["strategy"], found["content_hash"]) == ("maml", "unknown")
+
+
+def test_a_meta_model_has_a_command_of_its_own(settings):
+    tags = META | {"learners": "", "steps": "", "sources": "nearest:8", "for": "hpo"}
+    found = lineage.lineage(settings, registered("meta-text", "2", {}, tags))
+    assert found["commands"][-1] == ("acclimate meta-train --family text --rev abc --sources nearest:8 --for hpo")
+
+
+def test_a_model_from_before_lineage_was_kept_says_what_is_unknown(settings):
+    found = lineage.lineage(settings, registered("old", "1", {"k": "10", "draws": "3"}, {"revision": "abc"}))
+    assert (found["packages"], found["method"], found["code"]) == ("unknown", "unknown", "unknown")
+    assert found["commands"][-1].startswith("acclimate adapt old --k 10 --rev abc --draws 3 --method auto")
+
+
+def test_a_tag_that_would_be_a_command_of_the_shell_is_quoted(settings):
+    command = lineage.lineage(settings, registered("old", tags={"revision": "a; rm -rf x"}))["commands"][-1]
+    assert "a; rm -rf x" in shlex.split(command)
+
+
+def test_what_made_a_model_is_recorded():
+    found = lineage.made_by()
+    assert json.loads(found["packages"])["torch"]
+    assert set(json.loads(found["packages"])) == set(lineage.PACKAGES)
+
+
+@pytest.mark.parametrize("method", ["auto", "protonet"])
+def test_two_adaptations_of_a_key_in_two_fresh_homes_give_the_same_bytes(
+    method, target, letters, model, tmp_path, monkeypatch
+):
+    torch.manual_seed(0)
+    (tmp_path / "meta").mkdir()
+    replace(model, learners={"protonet": make("protonet", 8)}).save(tmp_path / "meta")
+    how, made = Adaptation(k=4, draws=2, pool=20, method=method), []
+    for home in ("one", "two"):
+        monkeypatch.setenv("ACCLIMATE_HOME", str(tmp_path / home))
+        (tmp_path / home / "encoders" / "letters-1").mkdir(parents=True)
+        torch.manual_seed(len(made))  # nothing may hang on the state that a process is in
+        key = adaptation_key(target, "1", how)
+        plan = Plan(target, "1", tmp_path / "meta", how, key, tmp_path / home / "work" / key)
+        adapt_and_compare.fn(plan, 0.0)
+        made.append((key, (plan.folder / FILE).read_bytes()))
+    assert made[0] == made[1]
+
+
+@pytest.fixture
+def plan(target, letters, model, tmp_path, monkeypatch):
+    """An adaptation of one draw, judged and registered as version 1 of its domain."""
+    (tmp_path / "meta").mkdir()
+    model.save(tmp_path / "meta")
+    monkeypatch.setenv("ACCLIMATE_HOME", str(tmp_path / "home"))
+    (tmp_path / "home/encoders/letters-1").mkdir(parents=True)
+    how = Adaptation(k=4, draws=1, pool=20)
+    return Plan(target, "1", tmp_path / "meta", how, "key", settings_of_tasks().home_path / "work" / "key")
+
+
+def adapted(plan):
+    decision, result = adapt_steps.judge.fn(plan, adapt_and_compare.fn(plan, 0.0))
+    return adapt_steps.register.fn(plan, result, decision)
+
+
+def test_one_draw_has_no_interval_and_is_found_again(plan):
+    done = adapted(plan)
+    assert done.scores["acclimate"].ci95 is None
+    again = adapt_steps.find_finished.fn(plan)
+    assert again == done.model_copy(update={"reused": True})
+    assert "NaN" not in json.dumps(again.model_dump())
+
+
+def test_where_another_came_into_service_meanwhile_the_gate_is_asked_again(plan):
+    first = adapted(plan)
+    second = adapted(replace(plan, key="other"))
+    assert (first.decision, second.decision, second.champion_before) == ("promoted", "promoted", None)
+    adapt_steps.promote.fn(plan, first)
+    said = adapt_steps.promote.fn(replace(plan, key="other"), second)
+    assert (said.decision, said.champion_before) == ("refused", "1")
+    assert "equal within noise" in said.reason
+    assert adapt_steps.find_finished.fn(replace(plan, key="other")).decision == "refused"
+    assert registry.champion(settings_of_tasks(), plan.domain.name).version == "1"
+
+
+def test_an_installation_inside_a_repository_has_not_its_commit(tmp_path):
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=tmp_path, check=True)
+    (tmp_path / "site-packages").mkdir()
+    assert lineage.code_version(tmp_path / "site-packages") == ""
+    (tmp_path / "pyproject.toml").touch()
+    assert len(lineage.code_version(tmp_path)) == 40

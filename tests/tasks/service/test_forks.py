@@ -1,0 +1,123 @@
+"""Runs forked off a process that has imported everything: as good as new processes, and gone with whoever asked."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+KEEP = """
+from pathlib import Path
+from tasks.service import forks as warm
+warm.LOADED = ("prefect",)
+warm.fingerprint = lambda: Path("sources").read_text()
+warm.keep()
+"""
+ASK = """
+import sys
+from pathlib import Path
+from tasks.service import forks as warm
+sys.exit({None: 99}.get(code := warm.ask(Path(sys.argv[1]), "job", sys.argv[1:]), code))
+"""
+JOB = """
+import os, signal, sys, time
+from pathlib import Path
+if sys.argv[1] == "say":
+    print(os.environ["SAID"], Path.cwd().name, "prefect" in sys.modules, os.listdir("/proc/self/fd")[3:4])
+    sys.exit(7)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+Path("pid").write_text(str(os.getpid()))
+time.sleep(60)
+"""
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="flow runs are forked on Linux only")
+
+
+def wait_for(holds: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in (("sources", "1"), ("job.py", JOB)):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "here").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def kept(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    with subprocess.Popen([sys.executable, "-c", KEEP], cwd=folder, env=environment, start_new_session=True) as process:
+        wait_for((folder / "warm.socket").exists)
+        yield process
+        process.kill()
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", ASK, str(folder), *arguments]
+    environment = os.environ | {"SAID": "told"}
+    return subprocess.Popen(command, cwd=folder / "here", env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def job(folder: Path) -> int:
+    """Wait for a job that sleeps and return its process."""
+    wait_for(lambda: (folder / "here/pid").exists() and (folder / "here/pid").read_text())
+    return int((folder / "here/pid").read_text())
+
+
+def gone(pid: int) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def test_a_fork_has_the_environment_folder_output_and_end_of_its_client(
+    folder: Path, kept: subprocess.Popen[bytes]
+) -> None:
+    for _ in range(2):
+        client = start(folder, "say")
+        assert client.communicate()[0] == "told here True ['3']\n"  # its own listing; nothing of the kept process
+        assert client.returncode == 7
+
+
+def test_signals_reach_the_fork_and_a_killed_client_takes_it_along(folder: Path, kept: subprocess.Popen[bytes]) -> None:
+    client = start(folder, "wait")
+    job(folder)
+    client.terminate()
+    assert client.wait(30) == 3
+    (folder / "here/pid").unlink()
+    client = start(folder, "wait")
+    pid = job(folder)
+    client.kill()
+    client.wait()
+    wait_for(lambda: gone(pid))
+
+
+def test_where_the_kept_process_is_killed_its_forks_end_and_the_next_run_starts_cold(
+    folder: Path, kept: subprocess.Popen[bytes]
+) -> None:
+    client = start(folder, "wait")
+    pid = job(folder)
+    kept.kill()
+    assert client.wait(30) == 128 + signal.SIGKILL
+    wait_for(lambda: gone(pid))
+    assert start(folder, "say").wait(30) == 99
+
+
+def test_edited_sources_are_never_run_stale_and_what_runs_goes_on(folder: Path, kept: subprocess.Popen[bytes]) -> None:
+    running = start(folder, "wait")
+    job(folder)
+    (folder / "sources").write_text("2")
+    assert start(folder, "say").wait(30) == 99
+    assert running.poll() is None
+    running.terminate()
+    assert running.wait(30) == 3

@@ -1,0 +1,309 @@
+"""The local Prefect server: shared, stopped by its last user. One real server serves all tests that need one."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from domains.errors import UserError
+from tasks.base.settings import Settings
+from tasks.service import server
+from tasks.service.server import Server, prefect_server
+
+FLOWS = {
+    "ingest": "def ingest(): ...",
+    "meta_train": "def meta_train(family: str): ...",
+    "watch": "def watch(domains: list = None): ...",
+    "reconcile": "def reconcile(): ...",
+    "adapt_many": "def adapt_many(requests: list): ...",
+    "drift": "def drift(): ...",
+    "adapt": """def adapt(domain: str, k: int = 10):
+    import os, time
+    from pathlib import Path
+    Path("started").write_text(f"{domain} {k} {os.getcwd()}")
+    time.sleep(120)""",
+}
+
+
+def wait_for(holds: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def start_stand_in(settings: Settings, say: server.Say) -> subprocess.Popen[bytes]:
+    """Start a web server that answers the health check, in a tenth of a second."""
+    folder = server._folder(settings)
+    (folder / "api").mkdir(exist_ok=True)
+    (folder / "api/health").write_text("true")
+    command = [sys.executable, "-m", "http.server", str(settings.port), "--bind", "127.0.0.1"]
+    return server._spawn(folder / "server.json", command, os.environ, folder / "server.log", server._url(settings))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An own home and port, outside of any server that the tests run in."""
+    for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    return Settings(root=tmp_path, port=free_port())
+
+
+@pytest.fixture
+def stand_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(server, "_start_server", start_stand_in)
+    return settings
+
+
+def test_the_last_user_stops_the_server_and_no_other(stand_in: Settings) -> None:
+    first, second = ExitStack(), ExitStack()
+    assert server.running(stand_in) is None
+    url = first.enter_context(server._shared_server(stand_in, print))
+    assert server.running(stand_in) == f"http://127.0.0.1:{stand_in.port}"
+    assert second.enter_context(server._shared_server(stand_in, print)) == url
+    first.close()
+    assert listens(stand_in.port)
+    second.close()
+    assert not listens(stand_in.port)
+    assert server.running(stand_in) is None
+
+
+def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Settings) -> None:
+    code = f"""if True:
+        import sys, time
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from tasks.service import server
+        from tasks.base.settings import Settings
+        from test_server import start_stand_in
+        server._start_server = start_stand_in
+        with server._shared_server(Settings(root=Path({str(stand_in.root)!r}), port={stand_in.port}), print):
+            print("in", flush=True)
+            time.sleep(60)
+    """
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as command:
+        assert command.stdout
+        assert command.stdout.readline() == b"in\n"
+        command.kill()
+    recorded = json.loads((stand_in.home_path / "prefect/server.json").read_text())
+    with server._shared_server(stand_in, print):
+        assert json.loads((stand_in.home_path / "prefect/server.json").read_text()) == recorded
+    assert not listens(stand_in.port)
+
+
+def test_a_recycled_process_id_in_a_stale_record_is_neither_trusted_nor_stopped(stand_in: Settings) -> None:
+    record = server._folder(stand_in) / "server.json"
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        record.write_text(json.dumps({"pid": stranger.pid, "url": server._url(stand_in)}))
+        with server._shared_server(stand_in, print):
+            assert json.loads(record.read_text())["pid"] != stranger.pid
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STOP_SECONDS", 0.2)
+    record, log = tmp_path / "server.json", tmp_path / "server.log"
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    process = server._spawn(record, [sys.executable, "-c", deaf], os.environ, log)
+    wait_for(log.read_text)
+    server._stop(record)
+    assert process.wait() == -signal.SIGKILL
+    assert server._alive(record) is None
+
+
+def test_a_server_that_ends_while_it_starts_says_its_last_word(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(settings: Settings, say: server.Say) -> subprocess.Popen[bytes]:
+        folder = server._folder(settings)
+        command = [sys.executable, "-c", "print('no such table')"]
+        return server._spawn(folder / "server.json", command, os.environ, folder / "server.log", "http://x/api")
+
+    monkeypatch.setattr(server, "_start_server", start)
+    with pytest.raises(UserError, match="no such table"), prefect_server(settings):
+        pass
+
+
+def test_a_port_in_use_is_found_before_anything_is_started(settings: Settings) -> None:
+    with (
+        socket.create_server(("127.0.0.1", settings.port)),
+        pytest.raises(UserError, match=f"port {settings.port} is in use by another program.*ACCLIMATE_PORT"),
+        prefect_server(settings),
+    ):
+        pass
+    assert not (settings.home_path / "prefect/server.json").exists()
+
+
+def test_a_host_that_is_not_ours_is_named(settings: Settings) -> None:
+    with pytest.raises(UserError, match=r"cannot listen on 192\.0\.2\.1"):
+        server._check_port("192.0.2.1", settings.port)
+
+
+def test_a_given_server_that_does_not_answer_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"http://127.0.0.1:{settings.port}/api"
+    with pytest.raises(UserError, match=url), prefect_server(settings, url=url):
+        pass
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    with pytest.raises(UserError, match=url), prefect_server(settings):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:4200/api"),
+        ("0.0.0.0", "http://127.0.0.1:4200/api"),
+        ("::", "http://[::1]:4200/api"),
+    ],
+)
+def test_a_server_that_listens_everywhere_is_reached_by_loopback(host: str, url: str) -> None:
+    assert server._url(Settings(host=host, port=4200)) == url
+    assert Server(url).ui == url.removesuffix("/api")
+
+
+def test_clients_get_the_password_of_the_server_and_keep_what_the_user_set(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "admin:secret")
+    assert server._client_environment("u")["PREFECT_API_AUTH_STRING"] == "admin:secret"
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "me:mine")
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "DEBUG")
+    assert server._client_environment("u") == server.PRIVATE | {"PREFECT_API_URL": "u"}
+
+
+def test_a_second_up_in_the_same_home_is_refused(settings: Settings) -> None:
+    lock = server._folder(settings) / "up.lock"
+    with server._only_one(lock), pytest.raises(UserError, match="already runs"):
+        server.up(settings, print)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Server]]:
+    """A real server in a project of our prefect.yaml and tiny flows."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "prefect.yaml").write_text((Path(__file__).parents[3] / "prefect.yaml").read_text())
+    (root / "flows").mkdir()
+    (root / "flows/__init__.py").touch()  # before the flows of this package
+    for name, body in FLOWS.items():
+        decorated = f'from prefect import flow\n\n\n@flow(name="{name.replace("_", "-")}")\n{body}\n'
+        (root / "flows" / f"{name}.py").write_text(decorated)
+    settings = Settings(root=root, port=free_port())
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+            patch.delenv(name)
+        with prefect_server(settings) as started:
+            yield settings, started
+        assert "PREFECT_API_URL" not in os.environ
+    assert not listens(settings.port)
+
+
+def outside() -> dict[str, str]:
+    """The environment of a command started beside this one."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+
+
+def test_a_command_beside_joins_and_its_flows_log_to_the_server_but_not_the_terminal(
+    real: tuple[Settings, Server],
+) -> None:
+    settings, started = real
+    code = f"""if True:
+        import prefect  # before the server is known, as a module of flows may
+        from prefect.client.orchestration import get_client
+        from pathlib import Path
+        from tasks.service.server import prefect_server
+        from tasks.base.settings import Settings
+
+        @prefect.flow
+        def quiet():
+            logger = prefect.get_run_logger()
+            logger.info("for the server")
+            logger.critical("for both")
+
+        with prefect_server(Settings(root=Path({str(settings.root)!r}), port={settings.port})) as server:
+            quiet()
+            from tasks.service.server import _send_what_is_left
+            _send_what_is_left()
+            with get_client(sync_client=True) as client:
+                lines = client.read_logs(limit=100, offset=0)
+            print(server.api, sorted(line.message for line in lines if line.message.startswith("for ")))
+    """
+    done = subprocess.run([sys.executable, "-c", code], env=outside(), capture_output=True, text=True, check=True)
+    assert done.stdout == f"{started.api} ['for both', 'for the server']\n"
+    assert "for both" in done.stderr
+    assert "for the server" not in done.stderr
+    assert listens(settings.port)
+
+
+def test_of_runs_that_were_missed_the_newest_of_each_schedule_is_left(real: tuple[Settings, Server]) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.states import Scheduled
+
+    from tasks.service.deployments import forget_missed_runs
+
+    @flow
+    def due(family: str = "") -> None: ...
+
+    def missed(minutes: int, family: str) -> UUID:
+        at = Scheduled(scheduled_time=datetime.now(UTC) - timedelta(minutes=minutes))
+        tags = ["acclimate", "auto-scheduled"]
+        return client.create_flow_run(due, parameters={"family": family}, state=at, tags=tags).id
+
+    with get_client(sync_client=True) as client:
+        made = [missed(minutes, family) for minutes, family in ((30, "a"), (20, "a"), (25, "b"), (-5, "a"))]
+        forget_missed_runs()
+        left = {run.id for run in client.read_flow_runs()} & set(made)
+        assert left == {made[1], made[2], made[3]}
+        for run in left:
+            client.delete_flow_run(run)
+
+
+def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Settings, Server]) -> None:
+    from prefect.client.orchestration import get_client
+
+    settings, started = real
+    code = f"""if True:
+        from pathlib import Path
+        from tasks.service.server import up
+        from tasks.base.settings import Settings
+        up(Settings(root=Path({str(settings.root)!r}), port={settings.port}), lambda line: print(line, flush=True))
+    """
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=outside(), stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline() == f"Prefect UI: {started.ui}\n"
+        with get_client(sync_client=True) as client:
+            for name in ("ingest", "meta-train"):
+                assert client.read_deployment_by_name(f"{name}/acclimate").schedules
+            adapt = client.read_deployment_by_name("adapt/acclimate")
+            run = client.create_flow_run_from_deployment(adapt.id, parameters={"domain": "hpo"})
+            wait_for((settings.root / "started").exists)
+            running.terminate()
+            assert running.wait(30) == 128 + signal.SIGTERM
+            assert client.read_flow_run(run.id).state_name == "Crashed"
+    assert (settings.root / "started").read_text() == f"hpo 10 {settings.root_path}"
+    assert server._alive(settings.home_path / "prefect/worker.json") is None
+    assert listens(settings.port)
