@@ -27,13 +27,13 @@ from urllib.parse import urlsplit
 
 from domains.errors import UserError
 from tasks.deployments import POOL
+from tasks.listening import check_host, is_loopback
 from tasks.settings import Settings
 
 START_SECONDS = 120
 RESTARTS, SHORT_LIFE = 5, 20  # so many ends in a row, each within so many seconds, are a fault that no restart mends
 STOP_SECONDS = 15
 BUSY = "503 Service Unavailable"  # said by a server whose database is locked, as by runs that waited for it to start
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 #: Prefect sends usage figures to nobody.
 PRIVATE = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -74,8 +74,8 @@ def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "")
         url: address of the API of a server to join.
 
     Raises:
-        UserError: the given server does not answer or refuses us, the port is in use, or the server that was
-            started does not come up.
+        UserError: the given server does not answer or refuses us, the port is in use, ours would listen to other
+            machines without a password, or the server that was started does not come up.
     """
     url = url or os.environ.get("PREFECT_API_URL", "")
     with ExitStack() as stack:
@@ -117,7 +117,7 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
     registered, restarts = False, 0
     with _only_one(folder / "up.lock"), prefect_server(settings, say, url) as server:
         create_work_pool(settings.processes)
-        crash_silent_runs(not server.ours or settings.host not in LOOPBACK)
+        crash_silent_runs(not server.ours or not is_loopback(settings.host))
         forget_missed_runs()
         _stop(folder / "warm.json")  # that of an `acclimate up` that was killed
         try:
@@ -209,6 +209,7 @@ def _shared_server(settings: Settings, say: Say) -> Iterator[str]:
 
 def _start_server(settings: Settings, say: Say) -> subprocess.Popen[bytes]:
     folder = _folder(settings)
+    check_host(settings.host)
     _check_port(settings.host, settings.port)
     say("starting the Prefect server")
     address = {"PREFECT_SERVER_API_HOST": settings.host, "PREFECT_SERVER_API_PORT": str(settings.port)}
