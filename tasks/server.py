@@ -26,6 +26,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from domains.errors import UserError
+from tasks import own_first
 from tasks.deployments import POOL
 from tasks.listening import check_host, is_loopback
 from tasks.settings import Settings
@@ -167,7 +168,7 @@ def register(settings: Settings) -> None:
     Raises:
         UserError: Prefect refuses one of them.
     """
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    command = own_first.command("prefect", "--no-prompt", "deploy", "--all")
     for last in (False, False, True):
         done = subprocess.run(
             command,
@@ -215,7 +216,7 @@ def _start_server(settings: Settings, say: Say) -> subprocess.Popen[bytes]:
     address = {"PREFECT_SERVER_API_HOST": settings.host, "PREFECT_SERVER_API_PORT": str(settings.port)}
     # as settings rather than options: the pages learn the address of the API from them alone
     environment = os.environ | address | {"PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false"}
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
+    command = own_first.command("prefect", "--no-prompt", "server", "start")
     return _spawn(folder / "server.json", command, environment, folder / "server.log", _url(settings))
 
 
@@ -223,7 +224,7 @@ def _keep_warm(settings: Settings) -> None:
     """Start the process that flow runs are forked off, unless it runs: what it forked outlives the worker."""
     folder = _folder(settings)
     if hasattr(os, "pidfd_open") and not _alive(folder / "warm.json"):  # Linux
-        command = [sys.executable, "-m", "tasks.warm"]
+        command = own_first.command("tasks.warm")
         _spawn(folder / "warm.json", command, _loud(settings), folder / "worker.log")
 
 
@@ -232,7 +233,7 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     folder = _folder(settings)
     record = folder / "worker.json"
     _stop_worker(record)  # that of an `acclimate up` that was killed
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"]
+    command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", "process")
     # one more than may work, so that watch and reconcile never wait for long runs
     command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run

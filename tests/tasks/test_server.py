@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from domains.errors import UserError
-from tasks import server
+from tasks import own_first, server
 from tasks.server import Server, prefect_server
 from tasks.settings import Settings
 
@@ -93,7 +93,7 @@ def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Set
         import sys, time
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from pathlib import Path
-        from tasks import server
+        from tasks import own_first, server
         from tasks.settings import Settings
         from test_server import start_stand_in
         server._start_server = start_stand_in
@@ -202,14 +202,17 @@ def test_a_second_up_in_the_same_home_is_refused(settings: Settings) -> None:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Server]]:
-    """A real server in a project of our prefect.yaml and tiny flows."""
+    """A real server in a project of our prefect.yaml, tiny flows, and files of a user that are called like ours."""
     root = tmp_path_factory.mktemp("project")
-    (root / "prefect.yaml").write_text((Path(__file__).parents[2] / "prefect.yaml").read_text())
-    (root / "flows").mkdir()
-    (root / "flows/__init__.py").touch()  # before the flows of this package
+    text = (Path(__file__).parents[2] / "prefect.yaml").read_text()
+    (root / "prefect.yaml").write_text(text.replace("entrypoint: flows.", "entrypoint: tiny."))
+    for name in own_first.OURS:
+        (root / f"{name}.py").write_text("raise RuntimeError('a file of the user was imported for ours')\n")
+    (root / "tiny").mkdir()
+    (root / "tiny/__init__.py").write_text("import domains.errors, flows, tasks.settings\n")
     for name, body in FLOWS.items():
         decorated = f'from prefect import flow\n\n\n@flow(name="{name.replace("_", "-")}")\n{body}\n'
-        (root / "flows" / f"{name}.py").write_text(decorated)
+        (root / "tiny" / f"{name}.py").write_text(decorated)
     settings = Settings(root=root, port=free_port())
     with pytest.MonkeyPatch.context() as patch:
         for name in [n for n in os.environ if n.startswith("PREFECT_")]:
