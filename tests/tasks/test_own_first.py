@@ -23,13 +23,14 @@ print(load_flow_from_entrypoint(sys.argv[1]).name)
 """
 KEEP = """
 from tasks import warm
-warm.LOADED = ("prefect",)
+warm.LOADED, warm.PATIENCE = ("prefect",), 240
 warm.keep()
 """
 ASK = """
 import sys
 from pathlib import Path
 from tasks import warm
+warm.PATIENCE = 240
 sys.exit(warm.ask(Path(sys.argv[1]), sys.argv[2], sys.argv[2:]))
 """
 

@@ -31,11 +31,11 @@ FLOWS = {
     import os, time
     from pathlib import Path
     Path("started").write_text(f"{domain} {k} {os.getcwd()}")
-    time.sleep(120)""",
+    time.sleep(600)""",
 }
 
 
-def wait_for(holds: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(holds: Callable[[], object], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
@@ -99,7 +99,7 @@ def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Set
         server._start_server = start_stand_in
         with server._shared_server(Settings(root=Path({str(stand_in.root)!r}), port={stand_in.port}), print):
             print("in", flush=True)
-            time.sleep(60)
+            time.sleep(600)
     """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as command:
         assert command.stdout
@@ -113,7 +113,7 @@ def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Set
 
 def test_a_recycled_process_id_in_a_stale_record_is_neither_trusted_nor_stopped(stand_in: Settings) -> None:
     record = server._folder(stand_in) / "server.json"
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
         record.write_text(json.dumps({"pid": stranger.pid, "url": server._url(stand_in)}))
         with server._shared_server(stand_in, print):
             assert json.loads(record.read_text())["pid"] != stranger.pid
@@ -125,7 +125,7 @@ def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(server, "STOP_SECONDS", 0.2)
     record, log = tmp_path / "server.json", tmp_path / "server.log"
     deaf = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     )
     process = server._spawn(record, [sys.executable, "-c", deaf], os.environ, log)
     wait_for(log.read_text)
@@ -305,7 +305,7 @@ def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Sett
             run = client.create_flow_run_from_deployment(adapt.id, parameters={"domain": "hpo"})
             wait_for((settings.root / "started").exists)
             running.terminate()
-            assert running.wait(30) == 128 + signal.SIGTERM
+            assert running.wait(240) == 128 + signal.SIGTERM
             assert client.read_flow_run(run.id).state_name == "Crashed"
     assert (settings.root / "started").read_text() == f"hpo 10 {settings.root_path}"
     assert server._alive(settings.home_path / "prefect/worker.json") is None
