@@ -2,6 +2,10 @@
 
 import os
 import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(os.path.join(sys.path[0], "flows")):
+    del sys.path[0]  # of `python -m`: the folder that it was typed in, where a tasks.py may be a user's own
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 

@@ -3,10 +3,10 @@
 import contextvars
 import re
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Event, Lock, Thread
+from time import monotonic
 from typing import Any
 
 #: Seconds between two updates of the artifact; work that takes less gets none.
@@ -80,16 +80,16 @@ class Progress:
 
     def __init__(self, title: str, total: int) -> None:
         self.title, self.total, self.done = title, total, 0
-        self._started = time.monotonic()
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
+        self._started = monotonic()
+        self._lock = Lock()
+        self._ended = Event()
         self._bars = _bars
         self._bar = _bars.add_task(title, total=total) if _bars else None
-        self._publisher: threading.Thread | None = None
+        self._publisher: Thread | None = None
         if in_run() and not _inside.get():
             # A new thread has no run context of its own, and the artifact must belong to this run.
             publish = contextvars.copy_context().run
-            self._publisher = threading.Thread(target=publish, args=(self._publish,), daemon=True)
+            self._publisher = Thread(target=publish, args=(self._publish,), daemon=True)
             self._publisher.start()
 
     def advance(self, n: int = 1) -> None:
@@ -117,7 +117,7 @@ class Progress:
     @property
     def seconds(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self._started
+        return monotonic() - self._started
 
     @property
     def percent(self) -> float:

@@ -146,7 +146,7 @@ def _measure(part: Part, rows: Path) -> Result | None:
     started, at, by = time.monotonic(), datetime.now(UTC), made_by()
     own = "import sys; from flows.cli import main; main(sys.argv[1:])"
     rows.unlink(missing_ok=True)
-    done = subprocess.run([sys.executable, "-c", own, "bench", *part.arguments, "--json", str(rows)])
+    done = subprocess.run([sys.executable, "-P", "-c", own, "bench", *part.arguments, "--json", str(rows)])
     if done.returncode:
         return None
     found = json.loads(rows.read_text("utf-8"))

@@ -20,6 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tasks.base import own_first
+
 ENGINE = "prefect.engine"
 NAME = "warm.socket"
 LOADED = (
@@ -39,7 +41,7 @@ def main() -> None:
     home = os.environ.get("ACCLIMATE_HOME")
     code = ask(Path(home) / "prefect", ENGINE, sys.argv) if home else None
     if code is None:
-        os.execv(sys.executable, [sys.executable, "-m", ENGINE, *sys.argv[1:]])
+        os.execv(sys.executable, own_first.command(ENGINE, *sys.argv[1:]))
     sys.exit(code)
 
 
@@ -90,6 +92,7 @@ def pass_on(pid: int, number: int) -> None:
 
 def keep() -> None:
     """Import what flow runs need, and fork a copy for each that asks, until a signal ends it."""
+    own_first.find_ours_first()
     sources = fingerprint()
     try:
         for name in LOADED:
@@ -108,7 +111,7 @@ def keep() -> None:
     if request := serve(listener, sources):
         run(request)
     else:  # sources were edited
-        os.execv(sys.executable, [sys.executable, "-m", "tasks.service.forks"])
+        os.execv(sys.executable, own_first.command("tasks.service.forks"))
 
 
 def serve(listener: socket.socket, sources: int) -> dict[str, Any]:

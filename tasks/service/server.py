@@ -26,14 +26,15 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from domains.errors import UserError
+from tasks.base import own_first
 from tasks.base.settings import Settings
 from tasks.service.deployments import POOL
+from tasks.service.listening import check_host, is_loopback
 
 START_SECONDS = 120
 RESTARTS, SHORT_LIFE = 5, 20  # so many ends in a row, each within so many seconds, are a fault that no restart mends
 STOP_SECONDS = 15
 BUSY = "503 Service Unavailable"  # said by a server whose database is locked, as by runs that waited for it to start
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 #: Prefect sends usage figures to nobody.
 PRIVATE = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -74,8 +75,8 @@ def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "")
         url: address of the API of a server to join.
 
     Raises:
-        UserError: the given server does not answer or refuses us, the port is in use, or the server that was
-            started does not come up.
+        UserError: the given server does not answer or refuses us, the port is in use, ours would listen to other
+            machines without a password, or the server that was started does not come up.
     """
     url = url or os.environ.get("PREFECT_API_URL", "")
     with ExitStack() as stack:
@@ -117,7 +118,7 @@ def up(settings: Settings, say: Say, url: str = "") -> None:
     registered, restarts = False, 0
     with _only_one(folder / "up.lock"), prefect_server(settings, say, url) as server:
         create_work_pool(settings.processes)
-        crash_silent_runs(not server.ours or settings.host not in LOOPBACK)
+        crash_silent_runs(not server.ours or not is_loopback(settings.host))
         forget_missed_runs()
         _stop(folder / "warm.json")  # that of an `acclimate up` that was killed
         try:
@@ -167,7 +168,7 @@ def register(settings: Settings) -> None:
     Raises:
         UserError: Prefect refuses one of them.
     """
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    command = own_first.command("prefect", "--no-prompt", "deploy", "--all")
     for last in (False, False, True):
         done = subprocess.run(
             command,
@@ -209,12 +210,13 @@ def _shared_server(settings: Settings, say: Say) -> Iterator[str]:
 
 def _start_server(settings: Settings, say: Say) -> subprocess.Popen[bytes]:
     folder = _folder(settings)
+    check_host(settings.host)
     _check_port(settings.host, settings.port)
     say("starting the Prefect server")
     address = {"PREFECT_SERVER_API_HOST": settings.host, "PREFECT_SERVER_API_PORT": str(settings.port)}
     # as settings rather than options: the pages learn the address of the API from them alone
     environment = os.environ | address | {"PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false"}
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
+    command = own_first.command("prefect", "--no-prompt", "server", "start")
     return _spawn(folder / "server.json", command, environment, folder / "server.log", _url(settings))
 
 
@@ -222,7 +224,7 @@ def _keep_warm(settings: Settings) -> None:
     """Start the process that flow runs are forked off, unless it runs: what it forked outlives the worker."""
     folder = _folder(settings)
     if hasattr(os, "pidfd_open") and not _alive(folder / "warm.json"):  # Linux
-        command = [sys.executable, "-m", "tasks.service.forks"]
+        command = own_first.command("tasks.service.forks")
         _spawn(folder / "warm.json", command, _loud(settings), folder / "worker.log")
 
 
@@ -231,7 +233,7 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     folder = _folder(settings)
     record = folder / "worker.json"
     _stop_worker(record)  # that of an `acclimate up` that was killed
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"]
+    command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", "process")
     # one more than may work, so that watch and reconcile never wait for long runs
     command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run

@@ -1,10 +1,13 @@
 """Objects of DVC's cache, each checked against its name, and pulled from the remote where absent or damaged."""
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from domains.errors import UserError
+from tasks.versions.dvc_names import check_object
 from tasks.versions.dvc_repo import dvc
 from tasks.versions.revisions import DataRevision, Listing, parse_listing
 
@@ -24,9 +27,9 @@ def objects(root: Path, at: DataRevision, hashes: Iterable[str]) -> dict[str, Pa
     Where all are in the cache's usual place, DVC is not even imported (0.4 s).
 
     Raises:
-        UserError: some are neither in the cache nor sound at the remote.
+        UserError: a hash is none; some objects are neither in the cache nor sound at the remote.
     """
-    paths = {name: usual_path(root, name) for name in hashes}
+    paths = {name: usual_path(root, name) for name in hashes}  # which checks the names
     if all(sound(path, name) for name, path in paths.items()):
         return paths
     faults: list[BaseException] = []
@@ -51,14 +54,26 @@ def objects(root: Path, at: DataRevision, hashes: Iterable[str]) -> dict[str, Pa
 
 
 def usual_path(root: Path, name: str) -> Path:
-    """Return where DVC keeps an object unless it was told to keep its cache elsewhere."""
+    """Return where DVC keeps an object unless it was told to keep its cache elsewhere.
+
+    Raises:
+        UserError: the name is not one of an object.
+    """
+    check_object(name)
     return root / ".dvc/cache/files/md5" / name[:2] / name[2:]
 
 
 def sound(path: Path, name: str) -> bool:
-    """Whether a file is there and its bytes are those that its name says."""
+    """Whether a regular file is there and its bytes are those that its name says."""
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=_open_at_once) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):  # a device may have no end
+                return False
             return hashlib.file_digest(stream, "md5").hexdigest() == name.removesuffix(".dir")
     except OSError:
         return False
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, and do not wait for a writer where it is a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -9,6 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from domains.errors import UserError
+from tasks.versions.dvc_names import check_files
 from tasks.versions.dvc_repo import complaints
 from tasks.versions.revisions import Listing
 
@@ -38,12 +39,17 @@ def writers_lock(home: Path) -> FileLock:
 
 
 def read_folder(repo: Any, advance: Callable[[int], None] | None = None) -> Folder:
-    """Hash what is new or changed in ``data/``; ``advance`` hears how many files are done."""
+    """Hash what is new or changed in ``data/``; ``advance`` hears how many files are done.
+
+    Raises:
+        UserError: a file has a name that no reader of the version would accept (``check_files``).
+    """
     from dvc_data.hashfile.build import build
 
     path, cache = os.path.join(repo.root_dir, "data"), repo.cache.local
     staging, meta, tree = build(cache, path, repo.fs, "md5", ignore=repo.dvcignore, callback=counting(advance))
     files = tuple(sorted(("/".join(key), info.value) for key, _, info in tree))
+    check_files((path for path, _ in files), "data/", "rename it")
     return Folder(tree.hash_info.value, meta.size, meta.nfiles, files, (staging, tree.hash_info))
 
 

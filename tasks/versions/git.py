@@ -1,6 +1,7 @@
 """Git as a command: what it says is returned, and never raised."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -20,20 +21,30 @@ def git(
     """
     command = ["git", "-C", str(root), *arguments]
     try:
-        return subprocess.run(
+        running = subprocess.Popen(
             command,
-            capture_output=True,
+            stdin=subprocess.DEVNULL if said is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="surrogateescape",
-            input=said,
-            stdin=subprocess.DEVNULL if said is None else None,
             env=os.environ | {"LC_ALL": "C.UTF-8", "GIT_TERMINAL_PROMPT": "0"},
-            timeout=seconds,
+            start_new_session=seconds is not None,
         )
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"no answer within {seconds:g} s")
     except FileNotFoundError:
         raise UserError("git is not installed: install it, data revisions are git commits") from None
+    with running:
+        try:
+            out, error = running.communicate(said, seconds)
+        except BaseException as stop:  # an interrupt too
+            if seconds is None:
+                running.kill()
+            else:
+                os.killpg(running.pid, signal.SIGKILL)  # and what it started, as ssh, which holds our pipes open
+            if isinstance(stop, subprocess.TimeoutExpired):
+                return subprocess.CompletedProcess(command, 1, "", f"no answer within {seconds:g} s")
+            raise
+    return subprocess.CompletedProcess(command, running.returncode, out, error)
 
 
 def check_user(folder: Path) -> None:

@@ -4,11 +4,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import yaml
 
 from domains.errors import UserError
+from tasks.versions.dvc_names import check_files, is_file_hash, is_folder_hash
 from tasks.versions.git import git
 
 #: The files under ``data/`` at a revision: path relative to ``data/``, md5.
@@ -66,9 +67,9 @@ def parse_pointer(text: str, where: str) -> str:
     """Return the hash of ``data/`` that the text of a ``data.dvc`` names, or raise UserError."""
     try:
         (out,) = yaml.safe_load(text)["outs"]
-        if out["path"] == "data" and out["hash"] == "md5" and out["md5"].endswith(".dir"):
+        if out["path"] == "data" and out["hash"] == "md5" and is_folder_hash(out["md5"]):
             return str(out["md5"])
-    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError):
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError, RecursionError):
         pass
     raise UserError(f"{where} does not name the folder data/ by md5: make it again by dvc add data")
 
@@ -77,13 +78,21 @@ def parse_listing(content: bytes) -> Listing:
     """Return what one of DVC's ``.dir`` objects lists, sorted.
 
     Raises:
-        UserError: a path leads out of ``data/``.
+        UserError: it is no such list; an md5 is none; a path is not one of a file in ``data/`` (``check_files``).
     """
-    listing = tuple(sorted((entry["relpath"], entry["md5"]) for entry in json.loads(content)))
-    for path, _ in listing:
-        if path.startswith("/") or ".." in PurePosixPath(path).parts:
-            raise UserError(f"data.dvc names a file outside data/ ({path!r}): do not use this revision")
-    return listing
+    try:
+        entries = json.loads(content)
+        listing = [(entry["relpath"], entry["md5"]) for entry in entries]
+        form = isinstance(entries, list) and all(isinstance(path, str) and is_file_hash(md5) for path, md5 in listing)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        form = False
+    if not form:
+        raise UserError(
+            "the list of files that data.dvc points to is not one of DVC's (entries of md5 and relpath): "
+            "do not use this revision"
+        )
+    check_files((path for path, _ in listing), "data.dvc", "do not use this revision")
+    return tuple(sorted(listing))
 
 
 def domain_files(listing: Listing) -> dict[str, Listing]:

@@ -6,6 +6,7 @@ Bytes come from DVC's cache, never from ``data/``.
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def verify(root: Path) -> Verification:
     """
     committed = data_revision(root)
     pointer, data = root / "data.dvc", root / "data"
-    if not pointer.exists() or parse_pointer(pointer.read_text("utf-8"), str(pointer)) != committed.data_hash:
+    text = pointer.read_text("utf-8", "surrogateescape") if pointer.exists() else None
+    if text is None or parse_pointer(text, str(pointer)) != committed.data_hash:
         raise UserError(
             f"{pointer} is not as committed: acclimate data commit versions data/ as it is, "
             "git checkout HEAD -- data.dvc undoes the change"
@@ -132,10 +134,7 @@ def _materialise(files: Listing, kept: dict[str, Path], target: Path) -> None:
             made = Path(folder) / target.name
             for relative, md5 in files:
                 (made / relative).parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    os.link(kept[md5], made / relative)
-                except OSError:  # another file system, or one without links
-                    shutil.copyfile(kept[md5], made / relative)
+                _place(kept[md5], made / relative)
             try:
                 made.rename(target)
             except OSError:
@@ -145,3 +144,13 @@ def _materialise(files: Listing, kept: dict[str, Path], target: Path) -> None:
         raise UserError(
             f"cannot write {target}: {error.strerror or error}; free some space or change the rights"
         ) from error
+
+
+def _place(kept: Path, target: Path) -> None:
+    """Make a new file of an object of the cache, and never write into one that is there."""
+    if not kept.is_symlink():  # a hard link of a symbolic one would be symbolic too
+        with suppress(OSError):  # another file system, or one without links
+            os.link(kept, target)
+            return
+    with kept.open("rb") as old, target.open("xb") as new:
+        shutil.copyfileobj(old, new)

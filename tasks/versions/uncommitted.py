@@ -15,17 +15,17 @@ def uncommitted(root: Path, names: Iterable[str]) -> list[str]:
     """Return those of the domains whose files in ``data/`` differ from HEAD's.
 
     A file of another size has changed; one of the same size that is older than its object in the cache has not; a
-    newer one is hashed while the budget lasts, and then taken as unchanged. Domains that are not in ``data/``, and all
-    of them where the list of HEAD's files is not in the cache, are left out: nothing is known of them.
+    newer one is hashed while the budget lasts, and then taken as unchanged. Nothing is known of domains that are not in
+    ``data/``, nor of any where the list of HEAD's files is not in the cache or cannot be read: they are left out.
     """
     try:
         at = data_revision(root)
+        place = usual_path(root, at.data_hash)
+        if not sound(place, at.data_hash):
+            return []
+        committed = domain_files(parse_listing(place.read_bytes()))
     except UserError:
         return []
-    place = usual_path(root, at.data_hash)
-    if not sound(place, at.data_hash):
-        return []
-    committed = domain_files(parse_listing(place.read_bytes()))
     found, budget = [], BUDGET
     for name in names:
         folder, files = root / "data" / name, dict(committed.get(name, ()))

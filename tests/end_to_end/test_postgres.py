@@ -53,7 +53,7 @@ def serve(folder: Path) -> Iterator[str]:
         try:
             url = f"acclimate@127.0.0.1:{port}"
             for name in ("prefect", "acclimate"):
-                subprocess.run([sys.executable, "-c", CREATE, url, name], check=True, capture_output=True, timeout=60)
+                subprocess.run([sys.executable, "-c", CREATE, url, name], check=True, capture_output=True)
             yield url
         finally:
             running.send_signal(signal.SIGINT)  # at once: SIGTERM would wait for its clients
@@ -61,7 +61,7 @@ def serve(folder: Path) -> Iterator[str]:
 
 CREATE = """if True:
     import sys, time, psycopg2
-    for _ in range(100):
+    for _ in range(1000):
         try:
             connection = psycopg2.connect(f"postgresql://{sys.argv[1]}/postgres")
             break

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import resource
 import shlex
 import socket
 import subprocess
@@ -116,21 +115,17 @@ def files(root: Path) -> set[str]:
 # Help
 
 
-def test_help_comes_within_a_second_and_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy_and_little_in_all() -> None:
     code = """if True:
         import sys
         from flows.cli import main
         main(["--help"])
-        print(sorted({"torch", "prefect", "mlflow", "pandas", "dvc"} & set(sys.modules)))
+        heavy = {"torch", "prefect", "mlflow", "pandas", "numpy", "pyarrow", "sqlalchemy", "dvc", "PIL", "httpx"}
+        print(len(sys.modules), *sorted(heavy & set(sys.modules)))
     """
-    seconds = []  # of the processor: others may be at work
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert said.stdout.splitlines()[-1] == "[]"
-    assert min(seconds) < 1
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    (modules,) = said.stdout.splitlines()[-1].split()
+    assert int(modules) < 700  # half a second; what is heavy brings a thousand more
 
 
 def test_without_a_command_help_is_printed_and_no_error(run: Callable[..., Said]) -> None:

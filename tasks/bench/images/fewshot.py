@@ -3,13 +3,13 @@
 import hashlib
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import torch
@@ -225,12 +225,12 @@ def run(job: Job, settings: Settings, advance: Callable[[int], None] = lambda st
 @contextmanager
 def stopwatch(path: Path) -> Iterator[Callable[[], float]]:
     """Yield what tells the CPU seconds spent inside, those of earlier, interrupted calls with that path included."""
-    before, started = float(path.read_text()) if path.exists() else 0.0, time.process_time()
+    before, started = float(path.read_text()) if path.exists() else 0.0, process_time()
     try:
         yield lambda: float(path.read_text())
     finally:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(str(before + time.process_time() - started))
+        path.write_text(str(before + process_time() - started))
 
 
 def evaluate(learner: Learner, test: Pile, job: Job, advance: Callable[[int], None] = lambda n: None) -> torch.Tensor:

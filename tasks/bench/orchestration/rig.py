@@ -45,7 +45,7 @@ class Rig:
         return Settings(root=self.path, port=self.port)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "flows.cli", *arguments]
+        command = [sys.executable, "-P", "-m", "flows.cli", *arguments]
         log = (self.path / "bench.log").open("a")
         return subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=log, stderr=log, text=True)
 

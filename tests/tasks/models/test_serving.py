@@ -97,7 +97,7 @@ def ask(url, body, kind="application/json"):
     sent = urllib.request.Request(url, body.encode(), {"Content-Type": kind})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(sent, timeout=30) as answer:
+        with opener.open(sent, timeout=240) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -117,7 +117,7 @@ def test_mlflow_serves_what_predict_predicts_and_refuses_bad_requests(settings, 
         )
     try:
         url = f"http://127.0.0.1:{port}/invocations"
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 240
         while True:
             assert server.poll() is None, (tmp_path / "server.log").read_text()
             assert time.monotonic() < deadline, (tmp_path / "server.log").read_text()
@@ -148,7 +148,7 @@ def test_mlflow_serves_what_predict_predicts_and_refuses_bad_requests(settings, 
     finally:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
+        server.wait(240)
 
 
 def picture(grey):

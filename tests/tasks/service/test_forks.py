@@ -13,7 +13,7 @@ import pytest
 KEEP = """
 from pathlib import Path
 from tasks.service import forks as warm
-warm.LOADED = ("prefect",)
+warm.LOADED, warm.PATIENCE = ("prefect",), 240
 warm.fingerprint = lambda: Path("sources").read_text()
 warm.keep()
 """
@@ -21,6 +21,7 @@ ASK = """
 import sys
 from pathlib import Path
 from tasks.service import forks as warm
+warm.PATIENCE = 240
 sys.exit({None: 99}.get(code := warm.ask(Path(sys.argv[1]), "job", sys.argv[1:]), code))
 """
 JOB = """
@@ -31,13 +32,13 @@ if sys.argv[1] == "say":
     sys.exit(7)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
 Path("pid").write_text(str(os.getpid()))
-time.sleep(60)
+time.sleep(600)
 """
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="flow runs are forked on Linux only")
 
 
-def wait_for(holds: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(holds: Callable[[], object], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
@@ -93,7 +94,7 @@ def test_signals_reach_the_fork_and_a_killed_client_takes_it_along(folder: Path,
     client = start(folder, "wait")
     job(folder)
     client.terminate()
-    assert client.wait(30) == 3
+    assert client.wait(240) == 3
     (folder / "here/pid").unlink()
     client = start(folder, "wait")
     pid = job(folder)
@@ -108,16 +109,16 @@ def test_where_the_kept_process_is_killed_its_forks_end_and_the_next_run_starts_
     client = start(folder, "wait")
     pid = job(folder)
     kept.kill()
-    assert client.wait(30) == 128 + signal.SIGKILL
+    assert client.wait(240) == 128 + signal.SIGKILL
     wait_for(lambda: gone(pid))
-    assert start(folder, "say").wait(30) == 99
+    assert start(folder, "say").wait(240) == 99
 
 
 def test_edited_sources_are_never_run_stale_and_what_runs_goes_on(folder: Path, kept: subprocess.Popen[bytes]) -> None:
     running = start(folder, "wait")
     job(folder)
     (folder / "sources").write_text("2")
-    assert start(folder, "say").wait(30) == 99
+    assert start(folder, "say").wait(240) == 99
     assert running.poll() is None
     running.terminate()
-    assert running.wait(30) == 3
+    assert running.wait(240) == 3

@@ -16,6 +16,7 @@ from uuid import UUID
 import pytest
 
 from domains.errors import UserError
+from tasks.base import own_first
 from tasks.base.settings import Settings
 from tasks.service import server
 from tasks.service.server import Server, prefect_server
@@ -31,11 +32,11 @@ FLOWS = {
     import os, time
     from pathlib import Path
     Path("started").write_text(f"{domain} {k} {os.getcwd()}")
-    time.sleep(120)""",
+    time.sleep(600)""",
 }
 
 
-def wait_for(holds: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(holds: Callable[[], object], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
@@ -93,13 +94,14 @@ def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Set
         import sys, time
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from pathlib import Path
+        from tasks.base import own_first
         from tasks.service import server
         from tasks.base.settings import Settings
         from test_server import start_stand_in
         server._start_server = start_stand_in
         with server._shared_server(Settings(root=Path({str(stand_in.root)!r}), port={stand_in.port}), print):
             print("in", flush=True)
-            time.sleep(60)
+            time.sleep(600)
     """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as command:
         assert command.stdout
@@ -113,7 +115,7 @@ def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Set
 
 def test_a_recycled_process_id_in_a_stale_record_is_neither_trusted_nor_stopped(stand_in: Settings) -> None:
     record = server._folder(stand_in) / "server.json"
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
         record.write_text(json.dumps({"pid": stranger.pid, "url": server._url(stand_in)}))
         with server._shared_server(stand_in, print):
             assert json.loads(record.read_text())["pid"] != stranger.pid
@@ -125,7 +127,7 @@ def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(server, "STOP_SECONDS", 0.2)
     record, log = tmp_path / "server.json", tmp_path / "server.log"
     deaf = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     )
     process = server._spawn(record, [sys.executable, "-c", deaf], os.environ, log)
     wait_for(log.read_text)
@@ -202,14 +204,17 @@ def test_a_second_up_in_the_same_home_is_refused(settings: Settings) -> None:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Server]]:
-    """A real server in a project of our prefect.yaml and tiny flows."""
+    """A real server in a project of our prefect.yaml, tiny flows, and files of a user that are called like ours."""
     root = tmp_path_factory.mktemp("project")
-    (root / "prefect.yaml").write_text((Path(__file__).parents[3] / "prefect.yaml").read_text())
-    (root / "flows").mkdir()
-    (root / "flows/__init__.py").touch()  # before the flows of this package
+    text = (Path(__file__).parents[3] / "prefect.yaml").read_text()
+    (root / "prefect.yaml").write_text(text.replace("entrypoint: flows.", "entrypoint: tiny."))
+    for name in own_first.OURS:
+        (root / f"{name}.py").write_text("raise RuntimeError('a file of the user was imported for ours')\n")
+    (root / "tiny").mkdir()
+    (root / "tiny/__init__.py").write_text("import domains.errors, flows, tasks.base.settings\n")
     for name, body in FLOWS.items():
         decorated = f'from prefect import flow\n\n\n@flow(name="{name.replace("_", "-")}")\n{body}\n'
-        (root / "flows" / f"{name}.py").write_text(decorated)
+        (root / "tiny" / f"{name}.py").write_text(decorated)
     settings = Settings(root=root, port=free_port())
     with pytest.MonkeyPatch.context() as patch:
         for name in [n for n in os.environ if n.startswith("PREFECT_")]:
@@ -302,7 +307,7 @@ def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Sett
             run = client.create_flow_run_from_deployment(adapt.id, parameters={"domain": "hpo"})
             wait_for((settings.root / "started").exists)
             running.terminate()
-            assert running.wait(30) == 128 + signal.SIGTERM
+            assert running.wait(240) == 128 + signal.SIGTERM
             assert client.read_flow_run(run.id).state_name == "Crashed"
     assert (settings.root / "started").read_text() == f"hpo 10 {settings.root_path}"
     assert server._alive(settings.home_path / "prefect/worker.json") is None

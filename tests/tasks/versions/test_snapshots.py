@@ -12,7 +12,7 @@ from domains.errors import UserError
 from tasks.versions import dvc_repo as dvc_access
 from tasks.versions import snapshots as data
 from tasks.versions.cache import listing
-from tasks.versions.revisions import content_hash, domain_files, parse_listing, parse_pointer
+from tasks.versions.revisions import content_hash, domain_files, parse_pointer
 from tasks.versions.snapshots import data_revision, domains_at, snapshot, verify
 
 
@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_no_half_snapshot(root: Path, monkeypatch: pytest.Mon
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", full)
-        patch.setattr(data.shutil, "copyfile", full)
+        patch.setattr(data.shutil, "copyfileobj", full)
         with pytest.raises(UserError, match="No space left on device"):
             snapshot(root, root / ".acclimate", "news")
     assert list((root / ".acclimate/domains").iterdir()) == []
@@ -184,7 +184,7 @@ def test_a_domain_that_is_being_built_does_not_count(root: Path) -> None:
 
 
 def test_a_data_dvc_that_is_not_committed_is_refused(root: Path) -> None:
-    (root / "data.dvc").write_text((root / "data.dvc").read_text().replace("md5: ", "md5: 0", 1))
+    (root / "data.dvc").write_text((root / "data.dvc").read_text().replace("md5: ", f"md5: {'0' * 32}.dir #", 1))
     with pytest.raises(UserError, match="not as committed"):
         verify(root)
 
@@ -270,11 +270,6 @@ def test_a_revision_without_data_dvc_and_a_folder_without_git_say_so(tmp_path: P
 def test_a_data_dvc_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"here does not name the folder data/"):
         parse_pointer(text, "here")
-
-
-def test_a_listing_that_leads_out_of_data_is_refused() -> None:
-    with pytest.raises(UserError, match="outside data/"):
-        parse_listing(b'[{"md5": "a", "relpath": "news/../../x"}]')
 
 
 def test_a_content_hash_depends_on_names_and_contents_only() -> None:

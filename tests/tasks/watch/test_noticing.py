@@ -1,6 +1,7 @@
 """Ticks: each change is asked for once, and asked for again until it is done, whatever dies in between."""
 
 import hashlib
+import os
 import shutil
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -184,7 +185,8 @@ def test_a_remote_that_cannot_be_reached_is_a_note_and_what_is_known_of_it_is_us
 
 
 def test_a_remote_that_does_not_answer_does_not_keep_the_tick(there):
-    there.checkout.git("config", "alias.wait", "!sleep 5")
+    os.mkfifo(there.checkout.root / "never")
+    there.checkout.git("config", "alias.wait", "!cat never")  # a process of git's own, as ssh is
     done = git(there.checkout.root, "wait", seconds=0.2)
     assert (done.returncode, done.stderr) == (1, "no answer within 0.2 s")
 
