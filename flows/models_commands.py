@@ -28,13 +28,13 @@ def models_list(as_json: AsJson = False) -> None:
     Example: acclimate models list
     """
     from tasks.base.artifacts import table_of
-    from tasks.models.model_list import cells, models
+    from tasks.models.model_list import list_models, table_cells
 
-    rows = models(settings())
+    rows = list_models(settings())
     if as_json:
         return print_json(rows)
     nothing = "No models yet: run `acclimate demo`, or `acclimate adapt DOMAIN`."
-    Console().print(table_of([cells(row) for row in rows]) if rows else nothing)
+    Console().print(table_of([table_cells(row) for row in rows]) if rows else nothing)
     return None
 
 
@@ -122,10 +122,10 @@ def models_show(
     """
     from tasks.base.artifacts import table_of
     from tasks.models.lineage import lineage
-    from tasks.models.model_list import model_versions
+    from tasks.models.model_list import list_versions
     from tasks.models.registry import champion, get
 
-    rows = model_versions(settings(), name)
+    rows = list_versions(settings(), name)
     model = get(settings(), name, version) if version else champion(settings(), name)
     found = None if model is None else lineage(settings(), model)
     if as_json:

@@ -17,8 +17,7 @@ from tasks.base.progress import say
 from tasks.base.settings import Settings, settings
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult
-from tasks.models.promotion import WITHDRAWN, now
-from tasks.models.verdicts import APPROVED, AWAITING, REFUSED
+from tasks.models.verdicts import APPROVED, AWAITING, REFUSED, WITHDRAWN, utc_now
 from tasks.service import webhook as notifications
 
 POLL = 2  # seconds between two looks at whether someone answered
@@ -53,13 +52,13 @@ def ask(result: AdaptResult, approval: bool | None) -> AdaptResult:
         verdict = _wait(s, result)
         said = registry.get(s, name, version).tags.get("approval", "")  # by the command line
     if said.startswith(APPROVED) or (verdict is not None and verdict.approve and not said):
-        registry.tag(s, name, version, {"decision": "promoted", "approval": said or f"{APPROVED}, {now()}"})
+        registry.tag(s, name, version, {"decision": "promoted", "approval": said or f"{APPROVED}, {utc_now()}"})
         return result
     reason = f"nobody approved it within {s.approval_hours:g} h"
     if said or verdict is not None:
         given = verdict.reason if verdict else said.partition(": ")[2]
         reason = ": ".join(filter(None, ("a person refused it", given)))
-    registry.tag(s, name, version, {"decision": REFUSED, "reason": reason, "decided": now()})
+    registry.tag(s, name, version, {"decision": REFUSED, "reason": reason, "decided": utc_now()})
     return result.model_copy(update={"decision": REFUSED, "reason": reason})
 
 
@@ -69,7 +68,7 @@ def _wait(s: Settings, result: AdaptResult) -> Verdict | None:
     if context is None or context.flow_run is None:
         raise RuntimeError("a person can only be asked within a flow run")
     run, name, version = context.flow_run.id, result.domain, result.model_version
-    asked = {"decision": AWAITING, "approval": None, "approval_run": run, "asked": now()}
+    asked = {"decision": AWAITING, "approval": None, "approval_run": run, "asked": utc_now()}
     registry.tag(s, name, version, asked)
     approve, refuse = f"acclimate models approve {name} {version}", f"acclimate models refuse {name} {version}"
     score = f"{100 * result.scores['acclimate'].accuracy:.1f} %"

@@ -6,10 +6,9 @@ from uuid import UUID
 from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.models.model_list import versions_of
-from tasks.models.promotion import now
+from tasks.models.lookup import versions_of
 from tasks.models.registry import Registered
-from tasks.models.verdicts import APPROVED, AWAITING
+from tasks.models.verdicts import APPROVED, AWAITING, utc_now
 from tasks.service.server import prefect_server, running
 
 PATIENCE = 60  # seconds that a run gets to act on the answer
@@ -33,7 +32,7 @@ def answer(settings: Settings, name: str, version: str, approve: bool, reason: s
     word = APPROVED if approve else "refused by a person"
     with prefect_server(settings):
         # First the record: a run that is cut off now finds the answer when it is started again.
-        said = ": ".join(filter(None, (f"{word}, {now()}", reason)))
+        said = ": ".join(filter(None, (f"{word}, {utc_now()}", reason)))
         registry.tag(settings, name, waiting.version, {"approval": said})
         refused = resume(UUID(waiting.tags["approval_run"]), {"approve": approve, "reason": reason})
     deadline = time.monotonic() + PATIENCE

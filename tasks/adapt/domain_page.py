@@ -8,9 +8,8 @@ from tasks.adapt.plot_history import Point, plot_history
 from tasks.base.artifacts import artifact_link, escape, image_markdown, markdown_artifact, markdown_table, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.models.promotion import BY_A_PERSON
 from tasks.models.registry import CHAMPION, Registered
-from tasks.models.verdicts import AWAITING, PROMOTED, decision_on
+from tasks.models.verdicts import AWAITING, BY_A_PERSON, PROMOTED, decision_on
 
 SHOWN = 20  # versions
 

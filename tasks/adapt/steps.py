@@ -38,13 +38,12 @@ from tasks.base.progress import progress
 from tasks.base.settings import Settings, settings
 from tasks.features.encoding import encoder_identity
 from tasks.ingest.domain_list import target
-from tasks.models import prediction_table as answers
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, Score, SetScore
-from tasks.models.lineage import made_by
-from tasks.models.promotion import now
+from tasks.models.lineage import code_and_packages
+from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import EXAMPLES, smoke_test
-from tasks.models.verdicts import as_decided
+from tasks.models.verdicts import apply_verdict, utc_now
 from tasks.service import webhook as notifications
 from tasks.watch import ledger
 
@@ -110,7 +109,7 @@ def find_finished(plan: Plan) -> AdaptResult | None:
     if done is None:
         return None
     found = AdaptResult.read(done.folder).model_copy(update={"model_version": done.version, "reused": True})
-    return as_decided(found, done.tags)
+    return apply_verdict(found, done.tags)
 
 
 _held: dict[tuple[Domain, Adaptation], Encoded] = {}  # of the newest domain: four steps read it
@@ -202,7 +201,7 @@ def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
     probe = run_trial(MetaModel.load(plan.meta_folder), data, plan.how, 0).probabilities[PROBE].numpy()
     version = registry.get(settings(), result.domain, result.model_version)
     decision, result = decide(plan, result, version.folder, probe)
-    tags = {"decision": decision.word, "reason": decision.reason, "decided": now()}
+    tags = {"decision": decision.word, "reason": decision.reason, "decided": utc_now()}
     registry.tag(settings(), result.domain, result.model_version, tags)
     return result
 
@@ -239,7 +238,7 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "meta_key": plan.meta_key,
             "method": plan.how.method,
             "seed": str(plan.how.seed),
-            **made_by(),
+            **code_and_packages(),
             "encoder": encoder_identity(plan.domain.family),
             "decision": decision.word,
             "reason": decision.reason,
@@ -309,10 +308,10 @@ def score_sets(trials: list[Trial], data: Encoded) -> SetScore | None:
     y, found = data.test_y.numpy(), []
     for trial in trials:
         p = trial.probabilities[OURS].numpy()
-        sets = answers.sets(trial.classifier, p)
+        sets = prediction_sets(trial.classifier, p)
         if sets is None:
             return None
-        covered, doubtful = sets[np.arange(len(y)), y], answers.doubtful(p, sets)
+        covered, doubtful = sets[np.arange(len(y)), y], needs_person(p, sets)
         found.append([covered.mean(), sets.sum(1).mean(), doubtful.mean()])
     coverage, size, asked = np.mean(found, axis=0).tolist()
     return SetScore(coverage=coverage, size=size, asked=asked)

@@ -16,7 +16,7 @@ from domains.errors import UserError, check_known
 from domains.files import write_whole
 from tasks.base.settings import Settings
 from tasks.bench.options import Row
-from tasks.models.lineage import made_by
+from tasks.models.lineage import code_and_packages
 
 LOSSES = ("log_loss", "auc", "qlike")
 ADAPT = "logistic,prototype,knn,acclimate,acclimate without meta-training"
@@ -139,11 +139,11 @@ def _kept(path: Path, part: Part) -> Result | None:
     if not path.exists():
         return None
     (found,) = Result.read(path)
-    return found if (found.command, found.code) == (part.command, made_by()["code"]) else None
+    return found if (found.command, found.code) == (part.command, code_and_packages()["code"]) else None
 
 
 def _measure(part: Part, rows: Path) -> Result | None:
-    started, at, by = time.monotonic(), datetime.now(UTC), made_by()
+    started, at, by = time.monotonic(), datetime.now(UTC), code_and_packages()
     own = "import sys; from flows.cli import main; main(sys.argv[1:])"
     rows.unlink(missing_ok=True)
     done = subprocess.run([sys.executable, "-c", own, "bench", *part.arguments, "--json", str(rows)])

@@ -26,7 +26,7 @@ from tasks.bench.decisions.rl2 import TRIALS, compared
 from tasks.decisions.plots import plot_curve, plot_trial
 from tasks.decisions.problems import Problem, empty, problems
 from tasks.models import registry
-from tasks.models.lineage import made_by
+from tasks.models.lineage import code_and_packages
 
 #: A few minutes; any other of ``tasks.decisions.problems.NAMES`` can be asked for.
 RECIPE = ("bandit-k5-n10", "bandit-k10-n10")
@@ -85,7 +85,7 @@ def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
             about[name] = {"how": asdict(problem.how), "curve": _finite(asdict(curve)), "scores": scores}
             metrics[f"{name}_reward"] = scores[0]["value"]
             advance(1)
-    tags = {"key": plan.key, "family": FAMILY, **plan.asked, **made_by()}
+    tags = {"key": plan.key, "family": FAMILY, **plan.asked, **code_and_packages()}
     with tempfile.TemporaryDirectory() as folder:
         Policies(policies, about).save(Path(folder))
         return registry.log_meta_model(s, FAMILY, Path(folder), {"problems": ",".join(policies)}, metrics, tags)

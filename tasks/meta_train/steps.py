@@ -30,9 +30,9 @@ from tasks.meta_train.training import (
     training_key,
 )
 from tasks.models import registry
-from tasks.models.lineage import made_by
-from tasks.models.promotion import WITHDRAWN
+from tasks.models.lineage import code_and_packages
 from tasks.models.smoke_test import smoke_test_for
+from tasks.models.verdicts import WITHDRAWN
 from tasks.versions.snapshots import snapshot, snapshots
 
 
@@ -169,7 +169,13 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
         model = assemble(plan.family, piles, learners, histories, plan.recipe, advance)
     folder = save_new(model, plan.folder / "meta_model")
     best = {f"{name}_accuracy": max(h.validation_accuracy) for name, h in histories.items()}
-    tags = {"key": plan.key, "family": plan.family, "revision": plan.domains[0].revision, **plan.asked, **made_by()}
+    tags = {
+        "key": plan.key,
+        "family": plan.family,
+        "revision": plan.domains[0].revision,
+        **plan.asked,
+        **code_and_packages(),
+    }
     return registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)
 
 

@@ -20,25 +20,26 @@ from domains.domain import EXAMPLE_COLUMN, Family
 from learners.classifier import Classifier
 
 FILE = "reads.json"
+ENCODER = "encoder"  # folder of an exported model that has its encoder with it
 NEEDED = ("acclimate", "mlflow", "numpy", "pandas", "safetensors", "torch", "transformers", "pillow")
 
 
 @dataclass(frozen=True)
-class Reads:
+class InputSpec:
     """What an adapted model reads: raw examples of a family, through the encoder of that identity."""
 
     family: Family
     encoder: str
 
     @classmethod
-    def of_tags(cls, tags: Mapping[str, Any]) -> "Reads | None":
+    def from_tags(cls, tags: Mapping[str, Any]) -> "InputSpec | None":
         """Return what a version's tags say; None where they say nothing."""
         if "encoder" not in tags or tags.get("family") not in get_args(Family):
             return None
         return cls(tags["family"], tags["encoder"])
 
     @classmethod
-    def of(cls, folder: Path) -> "Reads | None":
+    def read(cls, folder: Path) -> "InputSpec | None":
         """Return what ``write`` wrote; None for a model from before there was such a file."""
         if not (folder / FILE).exists():
             return None
@@ -48,7 +49,7 @@ class Reads:
         (folder / FILE).write_text(json.dumps(asdict(self)), "utf-8")
 
 
-def stage(folder: Path, reads: Reads | None, into: Path) -> Path:
+def write_mlflow_model(folder: Path, reads: InputSpec | None, into: Path) -> Path:
     """Write the model whose files are in a folder as an MLflow model, and return its path.
 
     Args:

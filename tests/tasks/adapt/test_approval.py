@@ -14,7 +14,7 @@ from tasks.adapt.approval import Verdict
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, Score
 from tasks.models.registry import Registered
-from tasks.models.verdicts import as_decided, decision_on, last_decisions
+from tasks.models.verdicts import apply_verdict, decision_on, last_decisions
 
 SCORES = {"acclimate": Score(accuracy=0.8, ci95=0.01, log_loss=0.5, ece=0.02)}
 RESULT = AdaptResult(
@@ -91,7 +91,7 @@ def test_a_no_refuses_with_the_reason_it_came_with(tags, answered):
     found = approval.ask(RESULT, True)
     assert (found.decision, found.reason) == ("refused", "a person refused it: labels look wrong")
     assert (tags.tags["decision"], tags.tags["reason"]) == (found.decision, found.reason)
-    again = as_decided(RESULT, tags.tags)  # the same work found again stays refused
+    again = apply_verdict(RESULT, tags.tags)  # the same work found again stays refused
     assert (again.decision, again.reason) == (found.decision, found.reason)
 
 
@@ -208,5 +208,5 @@ def test_the_last_decision_of_each_model_is_told_with_reason_and_time(tags, sett
     assert (said["reason"], said["when"]) == ("acclimate models approve hpo 2, or refuse", "2026-01-03")
     tags.tags |= {"decision": "promoted", "withdrawn": "2026-01-04"}
     assert decision_on(registry.get(settings, "hpo", "2"))["decision"] == "taken out of service by a person"
-    found = as_decided(RESULT, tags.tags)
+    found = apply_verdict(RESULT, tags.tags)
     assert (found.decision, found.reason) == ("refused", "a person took version 2 out of service at 2026-01-04")

@@ -65,7 +65,7 @@ def test_a_tag_that_would_be_a_command_of_the_shell_is_quoted(settings):
 
 
 def test_what_made_a_model_is_recorded():
-    found = lineage.made_by()
+    found = lineage.code_and_packages()
     assert json.loads(found["packages"])["torch"]
     assert set(json.loads(found["packages"])) == set(lineage.PACKAGES)
 
