@@ -81,7 +81,7 @@ def demo(
         results = flow(chosen, k, draws, steps)
     if as_json:
         return print_json([result.model_dump() for result in results])
-    from tasks.adapt.pages import result_table
+    from tasks.adapt.tables import result_table
 
     Console().print(result_table(results))
     warn(results)
@@ -189,7 +189,7 @@ def adapt(
     if as_json:
         print_json(result.model_dump())
     else:
-        from tasks.adapt.pages import result_table, score_table
+        from tasks.adapt.tables import result_table, score_table
 
         Console().print(result_table([result]), score_table(result), result.reason)
     warn([result])

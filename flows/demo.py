@@ -9,8 +9,8 @@ from domains.domain import FAMILIES
 from flows.adapt import adapt
 from flows.ingest import ingest
 from flows.meta_train import meta_train
-from tasks.adapt import pages as reports
 from tasks.adapt.demo_steps import encode_ahead
+from tasks.adapt.pages import show_summary
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks as alive
 
@@ -37,4 +37,4 @@ def demo(
         targets = [s.name for s in catalogue.quick_start().values() if s.family == family and s.role == "target"]
         results += [adapt(name, k, revision, draws) for name in targets]
     encoding.result()
-    return reports.summary(results)
+    return show_summary(results)

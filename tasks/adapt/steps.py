@@ -17,8 +17,6 @@ from domains.errors import UserError, check_known
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks.adapt import domain_page
-from tasks.adapt import pages as reports
 from tasks.adapt.adaptation import (
     AUTO,
     BASELINE_NAMES,
@@ -33,7 +31,9 @@ from tasks.adapt.adaptation import (
     run_trial,
     work_key,
 )
+from tasks.adapt.domain_page import show_domain_page
 from tasks.adapt.gate import MISSING, Decision, Scores, align, gate, hash_of_test, score
+from tasks.adapt.pages import show_adaptation
 from tasks.base.progress import progress
 from tasks.base.settings import Settings, settings
 from tasks.features.encoding import encoder_identity
@@ -284,8 +284,8 @@ def report(plan: Plan, result: AdaptResult) -> AdaptResult:
     data = encoded(plan)
     done = registry.get(settings(), domain.name, result.model_version)
     p = Classifier.load(done.folder).predict_proba(data.test_x).numpy()
-    reports.adaptation(domain, result, p, data.test_y.numpy())
-    domain_page.show(settings(), domain.name)
+    show_adaptation(domain, result, p, data.test_y.numpy())
+    show_domain_page(settings(), domain.name)
     return result
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domains.files import write_whole
-from tasks.adapt.pages import table_of
-from tasks.base.artifacts import table_line, with_interval
-from tasks.base.figure import Bar, plot_methods
+from tasks.adapt.plots import Bar, plot_methods
+from tasks.base.artifacts import table_line, table_of, with_interval
 from tasks.bench.parts import PARTS, Part, Result
 
 if TYPE_CHECKING:

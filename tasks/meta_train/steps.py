@@ -15,20 +15,12 @@ from domains.errors import UserError, check_known
 from learners import make
 from learners.meta_model import MetaModel
 from learners.meta_train import History
-from tasks.adapt import pages as reports
 from tasks.base.progress import progress, say
 from tasks.base.settings import settings
 from tasks.meta_train.domain_map import examples_read, family_domains, make_map, nearest_sources
-from tasks.meta_train.training import (
-    RECIPES,
-    Recipe,
-    assemble,
-    load_piles,
-    rows_used,
-    save_new,
-    train_learner,
-    training_key,
-)
+from tasks.meta_train.pages import show_map, show_meta_training
+from tasks.meta_train.recipes import RECIPES, Recipe, rows_used, training_key
+from tasks.meta_train.training import assemble, load_piles, save_new, train_learner
 from tasks.models import registry
 from tasks.models.lineage import code_and_packages
 from tasks.models.smoke_test import smoke_test_for
@@ -200,7 +192,7 @@ def map_domains(plan: Plan, revision: str) -> int:
     """
     domains = family_domains(settings(), plan.family, revision)
     with progress(f"map {plan.family} domains", examples_read(domains)) as advance:
-        reports.similarity(make_map(settings(), domains, advance))
+        show_map(make_map(settings(), domains, advance))
     return len(domains)
 
 
@@ -208,5 +200,5 @@ def map_domains(plan: Plan, revision: str) -> int:
 def report(plan: Plan, version: str) -> str:
     """Leave artifacts: learning curves, and what each strategy gained on held-out source episodes."""
     done = registry.get(settings(), registry.meta_name(plan.family), version)
-    reports.meta_training(MetaModel.load(done.folder), version)
+    show_meta_training(MetaModel.load(done.folder), version)
     return version

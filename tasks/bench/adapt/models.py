@@ -22,7 +22,8 @@ from learners.meta_train import History, Training, meta_train
 from tasks.base.settings import Settings
 from tasks.features.encoding import encoder_identity, last_layer
 from tasks.meta_train import training
-from tasks.meta_train.training import Piles, Recipe, assemble, check_pile, divide, save_new, train_learner
+from tasks.meta_train.recipes import Recipe
+from tasks.meta_train.training import Piles, assemble, check_pile, divide, save_new, train_learner
 
 PILES = "piles.safetensors"
 META_MODEL = "meta_model"

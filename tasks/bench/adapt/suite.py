@@ -23,7 +23,7 @@ from tasks.bench.adapt.rows import Scores, rows
 from tasks.bench.options import Asked, Row
 from tasks.bench.side_by_side import side_by_side
 from tasks.features.encoding import ENCODERS, encode, encode_names, weights
-from tasks.meta_train.training import RECIPES, Recipe
+from tasks.meta_train.recipes import RECIPES, Recipe
 
 DRAWS = 20
 TARGET_CLASS = 300  # at most so many examples a class are encoded

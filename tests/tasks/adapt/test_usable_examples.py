@@ -13,7 +13,7 @@ from domains.catalogue import source
 from domains.domain import Domain
 from domains.errors import UserError
 from flows import cli
-from tasks.adapt import pages as reports
+from tasks.adapt import pages as adapt_pages
 from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial
 from tasks.adapt.steps import Plan, adapt_and_compare, plan_adaptation
 from tasks.adapt.suggestion import suggestions
@@ -221,9 +221,9 @@ def test_warnings_reach_the_result_the_terminal_and_an_artifact(target, settings
     line = "pool has empty examples in row 2: left out; fill them in"
     assert result.warnings == [line]
     pages = {}
-    monkeypatch.setattr(reports, "markdown_artifact", lambda key, page, about: pages.update({key: page}))
+    monkeypatch.setattr(adapt_pages, "markdown_artifact", lambda key, page, about: pages.update({key: page}))
     p = np.full((bad.counts["test"], 4), 0.25)
-    reports.adaptation(bad, result, p, np.asarray(bad.targets("test")))
+    adapt_pages.show_adaptation(bad, result, p, np.asarray(bad.targets("test")))
     assert f"⚠ {artifacts.escape(line)}" in pages["adapt-target"]
     monkeypatch.setattr(plan_adaptation, "fn", lambda *asked: plan)
     monkeypatch.setattr(flows.adapt, "adapt", lambda *asked: result)

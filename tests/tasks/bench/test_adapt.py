@@ -28,8 +28,7 @@ from tasks.bench.options import Asked
 from tasks.bench.results_page import bench_tables
 from tasks.bench.side_by_side import side_by_side
 from tasks.bench.suites import run
-from tasks.meta_train import training
-from tasks.meta_train.training import Recipe
+from tasks.meta_train.recipes import RECIPES, Recipe
 
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
 FEW = {"draws": 3, "shots": (1, 2), "tune_draws": 1}
@@ -161,7 +160,7 @@ def small(settings, letters, monkeypatch, tmp_path):
     shape = Shape(ways=(3, 3), shots=(1, 2), queries=3, pool=(0, 6))
     how = Training(shape, steps=2, batch=2, every=1, episodes=4)
     recipe = Recipe(12, 12, {"protonet": how, "reference": how}, prior_episodes=8)
-    monkeypatch.setitem(training.RECIPES, "text", recipe)
+    monkeypatch.setitem(RECIPES, "text", recipe)
     options = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     options |= {"vocab_size": 32, "max_position_embeddings": 24}
 
