@@ -22,7 +22,7 @@ from learners.decisions.rl2_train import Curve
 from tasks.base.artifacts import image_artifact, table_artifact
 from tasks.base.progress import progress
 from tasks.base.settings import settings
-from tasks.bench.decisions.rl2 import TRIALS, compared
+from tasks.decisions.comparison import TRIALS, compare_players
 from tasks.decisions.plots import plot_curve, plot_trial
 from tasks.decisions.problems import Problem, empty, problems
 from tasks.models import registry
@@ -81,7 +81,7 @@ def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
             problem = plan.problems[name]
             policies[name] = empty(problem)
             policies[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
-            scores = compared(problem, policies[name], TRIALS, s.seed, 0.0)
+            scores = compare_players(problem, policies[name], TRIALS, s.seed, 0.0)
             about[name] = {"how": asdict(problem.how), "curve": _finite(asdict(curve)), "scores": scores}
             metrics[f"{name}_reward"] = scores[0]["value"]
             advance(1)

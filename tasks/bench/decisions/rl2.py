@@ -1,15 +1,11 @@
 """RL2 beside plain strategies on the same trials: bandits, decision processes and market regimes."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from scipy.stats import t
 
-from learners.decisions.playing import Recurrent, play
 from learners.decisions.rl2 import RL2
 from learners.decisions.rl2_train import throughput
 from tasks.base.progress import progress
@@ -17,14 +13,11 @@ from tasks.base.settings import Settings
 from tasks.bench.decisions.stocks import PROBLEM, bench_stocks
 from tasks.bench.images.fewshot import stopwatch
 from tasks.bench.options import Asked, Row
+from tasks.decisions.comparison import TRIALS, compare_players, figure_row
 from tasks.decisions.problems import Problem, empty, problems
-from tasks.decisions.rivals import INDICES, rivals
 
-TRIALS = 1000
 ROUNDS, REPEATS = 8, 5  # iterations a measurement of speed, and measurements
 DEFAULT = ("bandit-k5-n10", "bandit-k10-n10", "bandit-k5-n100", "bandit-k10-n100", "mdp-n10")
-#: Seeds of the trials that are compared on, and of those that strategies are tuned on; training draws its own.
-TEST, TUNE = 1_000_003, 2_000_003
 
 
 def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = print) -> list[Row]:
@@ -43,7 +36,7 @@ def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = pri
         chosen = problem.asked(asked.steps, settings.seed)
         with progress(f"train {chosen.name}", chosen.how.iterations) as advance:
             policy, seconds = trained(chosen, settings.home_path / "bench" / "rl2", advance)
-        rows += compared(chosen, policy, asked.draws or TRIALS, settings.seed, seconds)
+        rows += compare_players(chosen, policy, asked.draws or TRIALS, settings.seed, seconds)
         if chosen.name == DEFAULT[0]:
             rows.append(speed(chosen, settings.seed))
         say(f"{chosen.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == chosen.name))
@@ -58,19 +51,6 @@ def trained(problem: Problem, folder: Path, advance: Callable[[int], None] = lam
     return policy, spent()
 
 
-def compared(problem: Problem, policy: RL2, trials: int, seed: int, seconds: float) -> list[Row]:
-    """Return a row a player, and RL2's paired difference from the best plain strategy where there are indices."""
-    envs, steps = problem.make(trials), problem.steps
-    players = {"rl2": Recurrent(policy)} | dict(rivals(problem, TUNE + seed))
-    gains = {name: play(envs, player, steps, TEST + seed)[0].sum(0) for name, player in players.items()}
-    rows = [row_of(problem, name, "reward of a trial", gain) for name, gain in gains.items()]
-    rows[0]["seconds"] = round(seconds, 1)
-    others = [name for name in gains if name in INDICES] or [name for name in gains if name not in ("rl2", "random")]
-    first = max(others, key=lambda name: gains[name].mean())
-    share = 100 * (gains["rl2"] - gains[first]) / gains[first].mean()
-    return [*rows, row_of(problem, "rl2", f"% more than {first}", share)]
-
-
 def speed(problem: Problem, seed: int) -> Row:
     """Return the row of environment steps a second while training as the recipe does, on one core.
 
@@ -80,21 +60,4 @@ def speed(problem: Problem, seed: int) -> Row:
     torch.set_num_threads(1)
     policy, how = empty(problem), replace(problem.how, iterations=ROUNDS)
     found = [throughput(policy, problem.make(problem.trials), replace(how, seed=seed + i)) for i in range(REPEATS)]
-    return row_of(problem, "rl2", "steps a second in training", found)
-
-
-def row_of(problem: Problem, method: str, metric: str, values: Sequence[float] | np.ndarray) -> Row:
-    """Return the row of a figure from its value in every trial."""
-    n = len(values)
-    half = t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n) if n > 1 else 0.0
-    return {
-        "suite": "rl2",
-        "domain": problem.name,
-        "setting": f"{problem.steps} steps",
-        "method": method,
-        "metric": metric,
-        "value": round(float(np.mean(values)), 4),
-        "ci95": round(float(half), 4),
-        "n": n,
-        "seconds": None,
-    }
+    return figure_row(problem, "rl2", "steps a second in training", found)

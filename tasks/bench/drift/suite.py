@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from domains.domain import Domain, Family, Split
@@ -18,6 +17,7 @@ from learners.shift.drift import Drift, drift_test
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.drift.market import bench_market
+from tasks.bench.drift.rows import rate_row
 from tasks.bench.options import Asked, Row
 from tasks.bench.side_by_side import side_by_side
 from tasks.features.encoding import ENCODERS, FeatureStore, encode, key_of, last_layer
@@ -185,16 +185,8 @@ def rows_of(job: Job, found: Found) -> list[Row]:
             "labels": [o.labels.p <= ALPHA / 2 for o in outcomes],
         }
         metric = "false alarms" if name == "unchanged" else "detected"
-        rows += [rate(job.own.name, SETTINGS[name], test, metric, each) for test, each in hits.items()]
+        rows += [rate_row(job.own.name, SETTINGS[name], test, metric, each) for test, each in hits.items()]
     return rows
-
-
-def rate(domain: str, setting: str, method: str, metric: str, hits: Sequence[bool]) -> Row:
-    """Return a share of trials with the half-width of its exact (Clopper-Pearson) 95 % interval."""
-    interval = binomtest(sum(hits), len(hits)).proportion_ci()
-    about = {"suite": "drift", "domain": domain, "setting": setting, "method": method, "metric": metric}
-    half = round((interval.high - interval.low) / 2, 4)
-    return about | {"value": round(sum(hits) / len(hits), 4), "ci95": half, "n": len(hits), "seconds": None}
 
 
 def line(job: Job, found: Found) -> str:
