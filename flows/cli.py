@@ -137,12 +137,12 @@ def meta_train(
 
     near, plan = Nearest.parse(sources, target), plan_meta_training.fn(family, rev, steps, learner or ())
     if near is not None:
-        near.domain(plan, rev)
-    warn_of_uncommitted(rev, [domain.name for domain in plan.domains])
+        near.domain(plan)
+    warn_of_uncommitted(rev, plan.revision, [domain.name for domain in plan.domains])
     with flows_running(settings()):
         from flows.meta_train import meta_train as flow
 
-        version = flow(family, rev, steps, learner or (), near)
+        version = flow(family, plan.revision, steps, learner or (), near)
     if as_json:
         return print_json({"family": family, "model_version": version})
     print(f"meta-model of family {family}: version {version}")
@@ -172,12 +172,12 @@ def adapt(
 
     Example: acclimate adapt hpo --k 5 --suggest 20 -o to_label.csv
     """
-    from tasks.adapt.steps import plan_adaptation
+    from tasks.adapt.plan import plan_adaptation
 
-    plan = plan_adaptation.fn(
-        domain, rev, k, draws, method, meta_version
-    )  # what is wrong is said before a server is started
-    warn_of_uncommitted(rev, [domain])
+    # What is wrong is said before a server is started; and what is run, and asked about, is this plan: the commit and
+    # the meta-model are resolved here alone.
+    plan = plan_adaptation(domain, rev, k, draws, method, meta_version)
+    warn_of_uncommitted(rev, plan.domain.revision, [domain])
     if suggest is not None:
         from tasks.adapt.suggestion import check_suggestions
 
@@ -185,7 +185,7 @@ def adapt(
     with flows_running(settings()):
         from flows.adapt import adapt as flow
 
-        result = flow(domain, k, rev, draws, method, meta_version)
+        result = flow(domain, k, plan.domain.revision, draws, method, plan.meta_version)
     if as_json:
         print_json(result.model_dump())
     else:

@@ -27,8 +27,8 @@ def meta_train(
         learners: which to meta-train, if not those of the recipe.
         near: only on the sources nearest to a domain, if not on all.
     """
-    revision = revision_to_read(revision)
-    plan = do.choose_sources(do.plan_meta_training(family, revision, steps, learners), near, revision)
+    plan = do.plan_meta_training(family, revision_to_read(revision), steps, learners)
+    plan = do.choose_sources(plan, near)
     with one_at_a_time(plan.key):
         version = do.find_finished(plan)
         if version is None:
@@ -36,5 +36,5 @@ def meta_train(
             version = do.register(plan, {name: do.train(plan, name) for name in plan.recipe.training})
         do.promote(plan, version)
     do.report(plan, version)
-    do.map_domains(plan, revision, return_state=True)  # a map that fails is no reason to train again
+    do.map_domains(plan, return_state=True)  # a map that fails is no reason to train again
     return version

@@ -88,7 +88,7 @@ def models_refuse(
 
 
 def _answer(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
-    from tasks.adapt.approving import answer
+    from tasks.adapt.approval import answer
     from tasks.models.verdicts import decision_on
 
     said = decision_on(answer(settings(), name, version, approve, reason))

@@ -106,7 +106,7 @@ def encode_domain(
         UserError: the domain has no labelled or no test examples, or fewer than two classes with labels.
     """
     for split in ("train", "test"):
-        if not domain.has(split):  # type: ignore[arg-type]
+        if not domain.has(split):
             raise UserError(f"domain {domain.name} has no {split} examples: see `acclimate domains show {domain.name}`")
     started = time.perf_counter()
     good = usable(domain)

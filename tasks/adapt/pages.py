@@ -123,7 +123,7 @@ def timeline_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> str:
 
 def show_summary(results: Sequence[AdaptResult]) -> list[AdaptResult]:
     """Show the table of all results, as in the terminal, and return them in the order of the families."""
-    results = sorted(results, key=lambda result: FAMILIES.index(result.family))  # type: ignore[arg-type]
+    results = sorted(results, key=lambda result: FAMILIES.index(result.family))
     about = "Mean accuracy over support draws, with its 95 % interval; gain over the best plain baseline, in points"
     table_artifact("demo-results", [result_cells(result) for result in results], about)
     return results

@@ -132,7 +132,8 @@ def problem(name: str) -> Problem:
     """
     check_known([name], NAMES, "problem")
     kind, *numbers = re.split(r"-[kn]", name)
-    return {"bandit": bandit, "mdp": mdp}[kind](*map(int, numbers))
+    kinds: dict[str, Callable[..., Problem]] = {"bandit": bandit, "mdp": mdp}
+    return kinds[kind](*map(int, numbers))
 
 
 def problems(names: Sequence[str]) -> list[Problem]:

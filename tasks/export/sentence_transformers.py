@@ -123,7 +123,7 @@ def _modules(steps: Sequence[Step], dim: int) -> Files:
         if isinstance(step, Affine):
             activation = "activation.ReLU" if after == "relu" else "linear.Identity"
             wide, narrow = step.weight.shape
-            config = {"in_features": narrow, "out_features": wide, "bias": True}
+            config: dict[str, Any] = {"in_features": narrow, "out_features": wide, "bias": True}
             config |= {"activation_function": f"torch.nn.modules.{activation}"}
             yield "Dense", config, {"linear.weight": step.weight, "linear.bias": step.bias}
         elif step == "normalise":

@@ -1,7 +1,7 @@
 """Pictures of meta-training, each the bytes of a PNG: how a learner learned, and the map of a family's domains."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,7 +52,8 @@ def plot_map(
         (is_target, "D", OURS, 46, "target: adapted to"),
     ):
         if mask.any():
-            axes.scatter(*places[mask].T, marker=marker, c=colour, s=size, label=label, zorder=2, linewidths=0)
+            x, y = places[mask].T
+            axes.scatter(x, y, marker=marker, c=colour, s=size, label=label, zorder=2, linewidths=0)
     axes.set(xticks=[], yticks=[])
     axes.margins(0.14, 0.06)
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -76,7 +77,7 @@ def _name_points(figure: "Figure", axes: "Axes", names: Sequence[str], bold: np.
     sides = [side for r in (6, 14, 24) for side in _places_around(r)]
     before = {"left": 0.0, "center": 0.5, "right": 1.0, "bottom": 0.0, "top": 1.0}
     for i in np.lexsort((places[:, 0], ~bold)):  # targets first: they keep the best places
-        style = {"fontsize": 8, "color": INK, "weight": "bold" if bold[i] else "normal", "zorder": 3}
+        style: dict[str, Any] = {"fontsize": 8, "color": INK, "weight": "bold" if bold[i] else "normal", "zorder": 3}
         text = axes.annotate(plain_label(names[i], 24), places[i], (0, 0), textcoords="offset pixels", **style)
         size = text.get_window_extent(renderer)
         boxes = [

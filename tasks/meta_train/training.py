@@ -67,7 +67,10 @@ def load_piles(
     y = [torch.tensor(domain.targets("train"))[used] for domain, used in zip(domains, rows, strict=True)]
     time = [days(domain, used) if shared else None for domain, used in zip(domains, rows, strict=True)]
     names = encode_names(settings, domains[0].family, [domain.labels for domain in domains])
-    piles = [Pile(d.name, *xytn[:2], shared, *xytn[2:]) for d, *xytn in zip(domains, x, y, time, names, strict=True)]
+    piles = [
+        Pile(d.name, features, labels, shared, dates, label_names)
+        for d, features, labels, dates, label_names in zip(domains, x, y, time, names, strict=True)
+    ]
     hashes = {d.name: d.content_hash for d in domains}
     train, validation = divide(piles, recipe.seed)
     for pile in (*train, *validation):

@@ -89,14 +89,17 @@ def input_example(family: Family) -> pd.DataFrame:
 
 
 def signature(example: pd.DataFrame, labels: tuple[str, ...]) -> Any:
-    """Return MLflow's signature: every column of the example is required, answers come back."""
+    """Return MLflow's signature: every column of the example is required, predictions come back."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    kinds = {name: "double" if example[name].dtype.kind == "f" else "string" for name in example}
-    answered = {"label": "string", "probability": "double", "set": "string", "ask": "string"}
-    answered |= {f"p_{label}": "float" for label in labels}
-    return ModelSignature(*(Schema([ColSpec(kind, name) for name, kind in both.items()]) for both in (kinds, answered)))
+    def schema(kinds: Mapping[str, str]) -> Schema:
+        return Schema([ColSpec(kind, name) for name, kind in kinds.items()])
+
+    inputs = {str(name): "double" if example[name].dtype.kind == "f" else "string" for name in example}
+    outputs = {"label": "string", "probability": "double", "set": "string", "ask": "string"}
+    outputs |= {f"p_{label}": "float" for label in labels}
+    return ModelSignature(schema(inputs), schema(outputs))
 
 
 def _png(grey: int) -> str:

@@ -14,8 +14,10 @@ from domains.domain import Domain
 from domains.errors import UserError
 from flows import cli
 from tasks.adapt import pages as adapt_pages
+from tasks.adapt import plan as adapt_plan
 from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial
-from tasks.adapt.steps import Plan, adapt_and_compare, plan_adaptation
+from tasks.adapt.plan import Plan
+from tasks.adapt.steps import adapt_and_compare
 from tasks.adapt.suggestion import suggestions
 from tasks.adapt.usable_examples import far, usable
 from tasks.base import artifacts
@@ -217,7 +219,7 @@ def test_warnings_reach_the_result_the_terminal_and_an_artifact(target, settings
     model.save(tmp_path / "meta")
     plan = Plan(bad, "1", tmp_path / "meta", replace(HOW, pool=1000), "key", tmp_path / "work")
     monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
-    result = adapt_and_compare.fn(plan, 0.0)
+    result = adapt_and_compare(plan, 0.0)
     line = "pool has empty examples in row 2: left out; fill them in"
     assert result.warnings == [line]
     pages = {}
@@ -225,7 +227,7 @@ def test_warnings_reach_the_result_the_terminal_and_an_artifact(target, settings
     p = np.full((bad.counts["test"], 4), 0.25)
     adapt_pages.show_adaptation(bad, result, p, np.asarray(bad.targets("test")))
     assert f"⚠ {artifacts.escape(line)}" in pages["adapt-target"]
-    monkeypatch.setattr(plan_adaptation, "fn", lambda *asked: plan)
+    monkeypatch.setattr(adapt_plan, "plan_adaptation", lambda *asked: plan)
     monkeypatch.setattr(flows.adapt, "adapt", lambda *asked: result)
     monkeypatch.setattr(cli, "flows_running", lambda settings: nullcontext())
     cli.main(["adapt", "target", "--json"])
