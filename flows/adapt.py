@@ -19,7 +19,7 @@ from tasks.adapt.steps import (
     settle,
 )
 from tasks.models.adapt_result import AdaptResult
-from tasks.watch.run_locks import mark
+from tasks.watch import run_locks
 from tasks.watch.turns import one_at_a_time
 
 P = ParamSpec("P")
@@ -42,7 +42,7 @@ def directly(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     return step(*args, **kwargs)
 
 
-@flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[mark])
+@flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[run_locks.mark])
 def adapt(
     domain: str,
     k: int = 10,

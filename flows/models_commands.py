@@ -50,7 +50,7 @@ def models_promote(
     """
     from tasks.models.promotion import promote
 
-    _say(promote(settings(), name, version), as_json)
+    _print_change(promote(settings(), name, version), as_json)
 
 
 @app.command("rollback")
@@ -61,7 +61,7 @@ def models_rollback(name: Name, as_json: AsJson = False) -> None:
     """
     from tasks.models.promotion import rollback
 
-    _say(rollback(settings(), name), as_json)
+    _print_change(rollback(settings(), name), as_json)
 
 
 @app.command("approve")
@@ -70,7 +70,7 @@ def models_approve(name: Name, version: Waiting = "", as_json: AsJson = False) -
 
     Example: acclimate models approve hpo
     """
-    _answer(name, version, True, "", as_json)
+    _answer_request(name, version, True, "", as_json)
 
 
 @app.command("refuse")
@@ -84,22 +84,22 @@ def models_refuse(
 
     Example: acclimate models refuse hpo --reason "labels look wrong"
     """
-    _answer(name, version, False, reason, as_json)
+    _answer_request(name, version, False, reason, as_json)
 
 
-def _answer(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
+def _answer_request(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
     from tasks.adapt.approval import answer
     from tasks.models.verdicts import decision_on
 
-    said = decision_on(answer(settings(), name, version, approve, reason))
+    verdict = decision_on(answer(settings(), name, version, approve, reason))
     if as_json:
-        return print_json({"model": name} | said)
-    line = f"{name} version {said['version']}: {said['decision']}, {said['reason']}"
+        return print_json({"model": name} | verdict)
+    line = f"{name} version {verdict['version']}: {verdict['decision']}, {verdict['reason']}"
     Console().print(line, markup=False, highlight=False, soft_wrap=True)
     return None
 
 
-def _say(change: "Change", as_json: bool) -> None:
+def _print_change(change: "Change", as_json: bool) -> None:
     if as_json:
         return print_json(
             {"model": change.model.name, "version": change.model.version, "before": change.before, "gate": change.gate}

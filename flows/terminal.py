@@ -89,8 +89,8 @@ def warn_of_uncommitted(revision: str, commit: str, domains: list[str]) -> None:
         )
 
 
-def warn(results: "Iterable[AdaptResult]") -> None:
-    """Print what is wrong with the examples of adapted domains, a line each."""
+def print_warnings(results: "Iterable[AdaptResult]") -> None:
+    """Print the warnings about the examples of adapted domains, a line each."""
     for result in results:
         for warning in result.warnings:
             line = f"warning: {result.domain}: {warning}"

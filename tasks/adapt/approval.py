@@ -54,16 +54,16 @@ def wait_for_approval(result: AdaptResult, approval: bool | None) -> AdaptResult
     challenger = registry.get(s, name, version)
     if WITHDRAWN in challenger.tags or registry.CHAMPION in challenger.aliases:
         return result
-    verdict, said = None, challenger.tags.get("approval", "")
-    if not said:  # else the run was killed before it could act on the answer
+    verdict, answer_tag = None, challenger.tags.get("approval", "")
+    if not answer_tag:  # else the run was killed before it could act on the answer
         verdict = _pause(s, result)
-        said = registry.get(s, name, version).tags.get("approval", "")  # by the command line
-    if said.startswith(APPROVED) or (verdict is not None and verdict.approve and not said):
-        registry.tag(s, name, version, {"decision": "promoted", "approval": said or f"{APPROVED}, {utc_now()}"})
+        answer_tag = registry.get(s, name, version).tags.get("approval", "")  # by the command line
+    if answer_tag.startswith(APPROVED) or (verdict is not None and verdict.approve and not answer_tag):
+        registry.tag(s, name, version, {"decision": "promoted", "approval": answer_tag or f"{APPROVED}, {utc_now()}"})
         return result
     reason = f"nobody approved it within {s.approval_hours:g} h"
-    if said or verdict is not None:
-        given = verdict.reason if verdict else said.partition(": ")[2]
+    if answer_tag or verdict is not None:
+        given = verdict.reason if verdict else answer_tag.partition(": ")[2]
         reason = ": ".join(filter(None, ("a person refused it", given)))
     registry.tag(s, name, version, {"decision": REFUSED, "reason": reason, "decided": utc_now()})
     return result.model_copy(update={"decision": REFUSED, "reason": reason})
@@ -75,8 +75,8 @@ def _pause(s: Settings, result: AdaptResult) -> Verdict | None:
     if context is None or context.flow_run is None:
         raise RuntimeError("a person can only be asked within a flow run")
     run, name, version = context.flow_run.id, result.domain, result.model_version
-    asked = {"decision": AWAITING, "approval": None, "approval_run": run, "asked": utc_now()}
-    registry.tag(s, name, version, asked)
+    tags = {"decision": AWAITING, "approval": None, "approval_run": run, "asked": utc_now()}
+    registry.tag(s, name, version, tags)
     approve, refuse = f"acclimate models approve {name} {version}", f"acclimate models refuse {name} {version}"
     score = f"{100 * result.scores['acclimate'].accuracy:.1f} %"
     about = f"{name} version {version}, accuracy {score}, waits for approval: {result.reason}"
@@ -134,9 +134,9 @@ def answer(settings: Settings, name: str, version: str, approve: bool, reason: s
         raise UserError(f"{_no_answer_taken(waiting)}: no Prefect server runs")
     word = APPROVED if approve else "refused by a person"
     with prefect_server(settings):
-        # First the record: a run that is cut off now finds the answer when it is started again.
-        said = ": ".join(filter(None, (f"{word}, {utc_now()}", reason)))
-        registry.tag(settings, name, waiting.version, {"approval": said})
+        # The record comes first: a run that is cut off now finds the answer when it starts again.
+        answer_tag = ": ".join(filter(None, (f"{word}, {utc_now()}", reason)))
+        registry.tag(settings, name, waiting.version, {"approval": answer_tag})
         refused = resume(UUID(waiting.tags["approval_run"]), {"approve": approve, "reason": reason})
     deadline = time.monotonic() + PATIENCE
     while refused is None and time.monotonic() < deadline:

@@ -116,7 +116,7 @@ def bench_all(settings: Settings, names: Sequence[str], say: Callable[[str], Non
     found = []
     for part in (PARTS[name] for name in names or PARTS):
         kept = folder / f"{part.name}.json"
-        if (done := _kept(kept, part)) is not None:
+        if (done := _read_kept(kept, part)) is not None:
             say(f"{part.name}: measured on {done.date[:10]}; remove {kept} to measure again")
         else:
             say(f"{part.name}: {part.command}")
@@ -134,7 +134,7 @@ def as_json(results: Sequence[Result]) -> str:
     return json.dumps([asdict(result) for result in results], indent=1)
 
 
-def _kept(path: Path, part: Part) -> Result | None:
+def _read_kept(path: Path, part: Part) -> Result | None:
     """Return what was measured by this command with this code, if it was."""
     if not path.exists():
         return None

@@ -12,15 +12,15 @@ from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.decisions.stocks import PROBLEM, bench_stocks
 from tasks.bench.images.fewshot import stopwatch
-from tasks.bench.options import Asked, Row
+from tasks.bench.options import BenchOptions, Row
 from tasks.decisions.comparison import TRIALS, compare_players, figure_row
-from tasks.decisions.problems import Problem, empty, problems
+from tasks.decisions.problems import Problem, new_policy, problems
 
 ROUNDS, REPEATS = 8, 5  # iterations a measurement of speed, and measurements
 DEFAULT = ("bandit-k5-n10", "bandit-k10-n10", "bandit-k5-n100", "bandit-k10-n100", "mdp-n10")
 
 
-def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = print) -> list[Row]:
+def bench_rl2(settings: Settings, options: BenchOptions, say: Callable[[str], None] = print) -> list[Row]:
     """Return what every player gains in the same trials of every problem, and how RL2 compares with the best index.
 
     Protocol: 1,000 trials that no training saw; every player meets the same trials, and for the same action at the same
@@ -30,20 +30,20 @@ def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = pri
         UserError: there is no such problem.
     """
     rows: list[Row] = []
-    names = asked.domains or (*DEFAULT, PROBLEM)
+    names = options.domains or (*DEFAULT, PROBLEM)
     todo = problems([name for name in names if name != PROBLEM])
     for problem in todo:
-        chosen = problem.asked(asked.steps, settings.seed)
-        with progress(f"train {chosen.name}", chosen.how.iterations) as advance:
-            policy, seconds = trained(chosen, settings.home_path / "bench" / "rl2", advance)
-        rows += compare_players(chosen, policy, asked.draws or TRIALS, settings.seed, seconds)
-        if chosen.name == DEFAULT[0]:
-            rows.append(speed(chosen, settings.seed))
-        say(f"{chosen.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == chosen.name))
-    return rows + (bench_stocks(settings, asked, say) if PROBLEM in names else [])
+        own = problem.with_training(options.steps, settings.seed)
+        with progress(f"train {own.name}", own.how.iterations) as advance:
+            policy, seconds = train_policy(own, settings.home_path / "bench" / "rl2", advance)
+        rows += compare_players(own, policy, options.draws or TRIALS, settings.seed, seconds)
+        if own.name == DEFAULT[0]:
+            rows.append(speed(own, settings.seed))
+        say(f"{own.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == own.name))
+    return rows + (bench_stocks(settings, options, say) if PROBLEM in names else [])
 
 
-def trained(problem: Problem, folder: Path, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, float]:
+def train_policy(problem: Problem, folder: Path, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, float]:
     """Return a trained policy and the CPU seconds that it took; a training that was done before is not done again."""
     path = folder / f"{problem.learned}-{problem.key}.checkpoint"
     with stopwatch(path.with_suffix(".seconds")) as spent:
@@ -58,6 +58,6 @@ def speed(problem: Problem, seed: int) -> Row:
     validation and checkpoints left out.
     """
     torch.set_num_threads(1)
-    policy, how = empty(problem), replace(problem.how, iterations=ROUNDS)
+    policy, how = new_policy(problem), replace(problem.how, iterations=ROUNDS)
     found = [throughput(policy, problem.make(problem.trials), replace(how, seed=seed + i)) for i in range(REPEATS)]
     return figure_row(problem, "rl2", "steps a second in training", found)

@@ -44,7 +44,7 @@ def bench_market(settings: Settings, trials: int, say: Callable[[str], None] = l
         for start, end in QUIET:
             returns, alarms = np.log(prices[start:end]).diff().to_numpy()[1:], []  # type: ignore[misc]
             for _ in range(trials):
-                alarms.append(bool(regime(_weeks(shuffled(returns, WARM_UP + WEEK * LENGTH, rng))).changes))
+                alarms.append(bool(regime(_weeks(shuffle_blocks(returns, WARM_UP + WEEK * LENGTH, rng))).changes))
                 advance(1)
             years = f"blocks of {start[:4]} to {end[:4]}"
             rows.append(rate_row("stocks", years, "change points", "false alarms", alarms))
@@ -65,7 +65,7 @@ def bench_market(settings: Settings, trials: int, say: Callable[[str], None] = l
     return [*rows, rate_row("stocks", "known changes", "change points", "detected", found)]
 
 
-def shuffled(returns: np.ndarray, days: int, rng: np.random.Generator) -> pd.DataFrame:
+def shuffle_blocks(returns: np.ndarray, days: int, rng: np.random.Generator) -> pd.DataFrame:
     """Return prices [days + 1, assets] whose log returns are blocks of BLOCK days drawn from [n, assets]."""
     starts = rng.integers(len(returns) - BLOCK + 1, size=-(-days // BLOCK))
     rows = (starts[:, None] + np.arange(BLOCK)).ravel()[:days]
