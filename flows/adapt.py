@@ -1,17 +1,48 @@
 """Adapt a target domain: few labels and an unlabelled pool to a challenger, and past the gate into service."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import ParamSpec, Protocol, TypeVar
 
-from prefect import flow
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 
-from tasks.adapt import steps as tasks_of_adapt
-from tasks.adapt.approval import ask
+from tasks.adapt.approval import wait_for_approval
+from tasks.adapt.plan import plan_adaptation
+from tasks.adapt.steps import (
+    adapt_and_compare,
+    encode_examples,
+    find_finished,
+    judge,
+    promote,
+    register,
+    report,
+    settle,
+)
 from tasks.models.adapt_result import AdaptResult
-from tasks.watch import run_locks as alive
+from tasks.watch import run_locks
 from tasks.watch.turns import one_at_a_time
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-@flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[alive.mark])
+
+class Run(Protocol):
+    """A way to run a step: call it with its arguments and return what it returns."""
+
+    def __call__(self, step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+def as_task(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a step as a task run, which the Prefect UI shows under the step's name."""
+    return task(cache_policy=NO_CACHE)(step)(*args, **kwargs)
+
+
+def directly(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a step: a task run costs its server a dozen writes, as much as the work on a small domain."""
+    return step(*args, **kwargs)
+
+
+@flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[run_locks.mark])
 def adapt(
     domain: str,
     k: int = 10,
@@ -32,11 +63,11 @@ def adapt(
         meta_version: version or key of the meta-model, if not the one in service.
         approval: whether a person has to approve of what passed the gate; if not said, ``ACCLIMATE_APPROVAL``.
     """
-    return steps(tasks_of_adapt, domain, k, revision, draws, method, meta_version, approval)
+    return adapt_in_order(as_task, domain, k, revision, draws, method, meta_version, approval)
 
 
-def steps(
-    do: Any,
+def adapt_in_order(
+    run: Run,
     domain: str,
     k: int,
     revision: str,
@@ -45,15 +76,17 @@ def steps(
     meta_version: str = "",
     approval: bool | None = None,
 ) -> AdaptResult:
-    """Do what ``adapt`` does, by the tasks of ``do``; where they are plain functions, without a trace of each."""
-    plan = do.plan_adaptation(domain, revision, k, draws, method, meta_version)
+    """Run the steps of an adaptation; the arguments after ``run`` are those of ``adapt``."""
+    plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version)
     with one_at_a_time(plan.key):
-        result = do.find_finished(plan)
+        result = run(find_finished, plan)
         if result is None:
-            seconds = do.encode_examples(plan)
-            result = do.adapt_and_compare(plan, seconds)
-            decision, result = do.judge(plan, result)
-            result = do.register(plan, result, decision)
-    result = do.report(plan, do.promote(plan, ask(result, approval)))
-    do.settle(plan, result)
+            seconds = run(encode_examples, plan)
+            result = run(adapt_and_compare, plan, seconds)
+            decision, result = run(judge, plan, result)
+            result = run(register, plan, result, decision)
+    result = wait_for_approval(result, approval)
+    result = run(promote, plan, result)
+    result = run(report, plan, result)
+    run(settle, plan, result)
     return result

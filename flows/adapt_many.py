@@ -5,16 +5,22 @@ By configuration (``ACCLIMATE_DASK``) they are spread over a Dask cluster.
 
 from prefect import flow
 
-from flows.adapt import adapt, steps
-from tasks.adapt.batch import Request, adapting, each, runner
-from tasks.watch import run_locks as alive
+from flows.adapt import adapt, adapt_in_order, directly
+from tasks.adapt.batch import Request, adapt_each, make_task, task_runner
+from tasks.models.adapt_result import AdaptResult
+from tasks.watch import run_locks
 
 
-@flow(name="adapt-many", flow_run_name="adapt to many", task_runner=runner(), on_running=[alive.mark])
+@flow(name="adapt-many", flow_run_name="adapt to many", task_runner=task_runner(), on_running=[run_locks.mark])
 def adapt_many(requests: list[Request]) -> str:
     """Do each request as a task run, or as a flow run of ``adapt`` where a person is asked; what fails stops no other.
 
     Args:
         requests: parameters of ``adapt``, one set a domain.
     """
-    return each(adapting(adapt, steps).submit, requests)
+    return adapt_each(make_task(adapt, adapt_directly).submit, requests)
+
+
+def adapt_directly(request: Request) -> AdaptResult:
+    """Do what ``adapt`` does without a task run for each step."""
+    return adapt_in_order(directly, request.domain, request.k, request.revision, request.draws, request.method)

@@ -1,4 +1,4 @@
-"""Have changed domains adapted to at once, after a commit of data, where a server runs."""
+"""Adapt to changed domains at once after a commit of data, where a server runs."""
 
 import sys
 
@@ -6,10 +6,10 @@ from flows.terminal import err, one_line_errors
 from tasks.base.settings import Settings, settings
 
 
-def tell(s: Settings) -> None:
-    """Do a tick of ``watch`` now, where a server runs; else the next one finds what changed.
+def notice_changes(s: Settings) -> None:
+    """Run a tick of ``watch`` now, where a server runs; else the next tick finds what changed.
 
-    The commit stands whatever becomes of the tick: a fork's exit status is not ours.
+    The commit stands whatever becomes of the tick, so the exit status of a fork is ignored.
     """
     from tasks.service.forks import ask
     from tasks.service.server import running
@@ -18,10 +18,11 @@ def tell(s: Settings) -> None:
         return
     sys.stdout.flush()
     if ask(s.home_path / "prefect", "flows.after_commit", sys.argv) is None:
-        tick(s)
+        run_tick(s)
 
 
-def tick(s: Settings) -> None:
+def run_tick(s: Settings) -> None:
+    """Run a tick of ``watch`` and say what it asked for; an error is a line, too."""
     from tasks.service.server import prefect_server
     from tasks.watch import noticing as watching
 
@@ -38,9 +39,10 @@ def tick(s: Settings) -> None:
 
 
 def say(line: str) -> None:
+    """Print a line beside the command's own output."""
     err.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
     with one_line_errors():
-        tick(settings())
+        run_tick(settings())

@@ -65,7 +65,7 @@ def bench(
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """
     from domains.files import write_whole
-    from tasks.bench.options import Asked, numbers, words
+    from tasks.bench.options import BenchOptions, parse_shots, split_words
     from tasks.bench.suites import SUITES, run
 
     if suite not in (*SUITES, "all"):
@@ -74,19 +74,21 @@ def bench(
     if suite == "all":
         from tasks.bench import parts
 
-        found = parts.bench_all(settings(), words(only), lambda line: err.print(line, highlight=False, soft_wrap=True))
+        found = parts.bench_all(
+            settings(), split_words(only), lambda line: err.print(line, highlight=False, soft_wrap=True)
+        )
         if as_json is not None:
             write_whole(as_json, parts.as_json(found))
         return
     from tasks.base.progress import terminal
     from tasks.bench.results_page import bench_tables
 
-    asked = Asked(
-        *(draws, words(methods), numbers(shots), ways, steps, pixels, episodes, device),
+    options = BenchOptions(
+        *(draws, split_words(methods), parse_shots(shots), ways, steps, pixels, episodes, device),
         family=family,  # type: ignore[arg-type]
-        pools=words(pools),
+        pools=split_words(pools),
         sources=sources,
-        domains=words(only),
+        domains=split_words(only),
         tune_draws=tune_draws,
         export=export,
     )
@@ -94,12 +96,12 @@ def bench(
         from flows.bench_market import bench_market
         from tasks.bench.market.suite import check
 
-        check(asked)
+        check(options)
         with flows_running(settings()):  # a picture a regime, as artifacts of the run
-            rows = bench_market(list(asked.methods), list(asked.domains))
+            rows = bench_market(list(options.methods), list(options.domains))
     else:
         with terminal(err):
-            rows = run(settings(), suite, asked, lambda line: err.print(line, highlight=False))
+            rows = run(settings(), suite, options, lambda line: err.print(line, highlight=False))
     if as_json is not None:
         write_whole(as_json, json.dumps(rows, indent=1))
     if rows and suite != "market":  # it has said its means; 1,900 rows are for programs

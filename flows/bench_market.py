@@ -7,11 +7,11 @@ from prefect import flow
 from tasks.base.progress import say
 from tasks.base.settings import settings
 from tasks.bench.market.suite import bench_market as measure
-from tasks.bench.options import Asked
+from tasks.bench.options import BenchOptions
 
 
 @flow(name="bench-market")
 def bench_market(methods: list[str] | None = None, regimes: list[str] | None = None) -> list[dict[str, Any]]:
     """Return the rows of every method and regime, or of those named."""
-    asked = Asked(methods=tuple(methods or ()), domains=tuple(regimes or ()))
-    return measure(settings(), asked, say)
+    options = BenchOptions(methods=tuple(methods or ()), domains=tuple(regimes or ()))
+    return measure(settings(), options, say)

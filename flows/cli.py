@@ -21,7 +21,7 @@ from flows.terminal import (
     flows_running,
     one_line_errors,
     print_json,
-    warn,
+    print_warnings,
     warn_of_uncommitted,
 )
 from tasks.base.settings import settings
@@ -56,9 +56,9 @@ def init(folder: Annotated[Path, typer.Argument(help="The folder; made where it 
 
     Example: acclimate init my-project
     """
-    from tasks.versions.new_project import init as make
+    from tasks.versions.new_project import init as make_project
 
-    names = make(folder)
+    names = make_project(folder)
     print(f"{folder.resolve()} is a project; committed: {', '.join(names)}")
     there = folder.resolve() == Path.cwd()
     err.print(f"next: {'' if there else f'cd {folder} && '}acclimate demo", markup=False, soft_wrap=True)
@@ -78,17 +78,17 @@ def demo(
     """
     from tasks.base.settings import families
 
-    chosen = families(family)
+    names = families(family)
     with flows_running(settings()):
-        from flows.demo import demo as flow
+        from flows.demo import demo as run_demo
 
-        results = flow(chosen, k, draws, steps)
+        results = run_demo(names, k, draws, steps)
     if as_json:
         return print_json([result.model_dump() for result in results])
-    from tasks.adapt.pages import result_table
+    from tasks.adapt.tables import result_table
 
     Console().print(result_table(results))
-    warn(results)
+    print_warnings(results)
     if reused := sum(result.reused for result in results):
         err.print(f"{reused} of {len(results)} were done before, on the same data and settings, and are shown again.")
     err.print("See the runs: [bold]acclimate up[/bold]   Predict: [bold]acclimate predict hpo new.csv[/bold]")
@@ -141,12 +141,12 @@ def meta_train(
 
     near, plan = Nearest.parse(sources, target), plan_meta_training.fn(family, rev, steps, learner or ())
     if near is not None:
-        near.domain(plan, rev)
-    warn_of_uncommitted(rev, [domain.name for domain in plan.domains])
+        near.domain(plan)
+    warn_of_uncommitted(rev, plan.revision, [domain.name for domain in plan.domains])
     with flows_running(settings()):
-        from flows.meta_train import meta_train as flow
+        from flows.meta_train import meta_train as run_meta_train
 
-        version = flow(family, rev, steps, learner or (), near)
+        version = run_meta_train(family, plan.revision, steps, learner or (), near)
     if as_json:
         return print_json({"family": family, "model_version": version})
     print(f"meta-model of family {family}: version {version}")
@@ -176,27 +176,27 @@ def adapt(
 
     Example: acclimate adapt hpo --k 5 --suggest 20 -o to_label.csv
     """
-    from tasks.adapt.steps import plan_adaptation
+    from tasks.adapt.plan import plan_adaptation
 
-    plan = plan_adaptation.fn(
-        domain, rev, k, draws, method, meta_version
-    )  # what is wrong is said before a server is started
-    warn_of_uncommitted(rev, [domain])
+    # What is wrong is said before a server is started; and what is run, and asked about, is this plan: the commit and
+    # the meta-model are resolved here alone.
+    plan = plan_adaptation(domain, rev, k, draws, method, meta_version)
+    warn_of_uncommitted(rev, plan.domain.revision, [domain])
     if suggest is not None:
         from tasks.adapt.suggestion import check_suggestions
 
         check_suggestions(plan.domain, output)
     with flows_running(settings()):
-        from flows.adapt import adapt as flow
+        from flows.adapt import adapt as run_adapt
 
-        result = flow(domain, k, rev, draws, method, meta_version)
+        result = run_adapt(domain, k, plan.domain.revision, draws, method, plan.meta_version)
     if as_json:
         print_json(result.model_dump())
     else:
-        from tasks.adapt.pages import result_table, score_table
+        from tasks.adapt.tables import result_table, score_table
 
         Console().print(result_table([result]), score_table(result), result.reason)
-    warn([result])
+    print_warnings([result])
     if suggest is not None:
         from domains.files import write_whole
         from tasks.adapt.suggestion import advise
@@ -230,9 +230,9 @@ def predict(
     if not file.exists():
         raise UserError(f"{file}: no such file")
     from domains.files import write_whole
-    from tasks.models.prediction import predict as run
+    from tasks.models.prediction import predict as predict_file
 
-    found = run(settings(), domain, file, column)
+    found = predict_file(settings(), domain, file, column)
     for line in found.attrs["warnings"]:
         err.print(f"warning: {file}: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if output is not None:
@@ -257,9 +257,9 @@ def watch(
     Example: acclimate watch
     """
     with flows_running(settings()):
-        from flows.watch import watch as flow
+        from flows.watch import watch as run_watch
 
-        print(flow(domain or []))
+        print(run_watch(domain or []))
 
 
 @app.command()
@@ -269,9 +269,9 @@ def reconcile() -> None:
     Example: acclimate reconcile
     """
     with flows_running(settings()):
-        from flows.reconcile import reconcile as flow
+        from flows.reconcile import reconcile as run_reconcile
 
-        print(flow())
+        print(run_reconcile())
 
 
 @app.command()
@@ -280,10 +280,10 @@ def status(as_json: AsJson = False) -> None:
 
     Example: acclimate status --json
     """
-    from tasks.watch.status import status as read
+    from tasks.watch.status import status as read_status
     from tasks.watch.status import tables
 
-    found = read(settings())
+    found = read_status(settings())
     if as_json:
         return print_json(found)
     Console().print(*tables(found))

@@ -81,7 +81,7 @@ def data_commit(
 
     Example: acclimate data commit -m "Add reports of March"
     """
-    from flows.after_commit import say, tell
+    from flows.after_commit import notice_changes, say
     from tasks.base.progress import terminal
     from tasks.versions.commit import commit
     from tasks.versions.diff_text import committed_json, committed_lines
@@ -103,7 +103,7 @@ def data_commit(
         for line in committed_lines(done, pushed):
             print(line)
     if done.commit:
-        tell(s)
+        notice_changes(s)
     if failed:
         raise UserError(f"{failed}; the commit stands: `acclimate data push` tries again")
 

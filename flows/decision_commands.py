@@ -13,9 +13,9 @@ def meta_train(problems: Sequence[str], steps: int | None, as_json: bool) -> Non
 
     plan = plan_decisions.fn(problems, steps)
     with flows_running(settings()):
-        from flows.meta_train_decisions import meta_train_decisions as flow
+        from flows.meta_train_decisions import meta_train_decisions
 
-        version = flow(problems, steps)
+        version = meta_train_decisions(problems, steps)
     if as_json:
         return print_json({"family": FAMILY, "model_version": version, "problems": list(plan.problems)})
     print(f"policies for {', '.join(plan.problems)}: version {version} of meta-{FAMILY}")

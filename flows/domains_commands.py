@@ -122,9 +122,9 @@ def domains_map(
     with terminal(err), progress(f"read {chosen} domains", examples_read(domains)) as advance:
         found = make_map(settings(), domains, advance)
     if output is not None:
-        from tasks.adapt.pages import map_picture
+        from tasks.meta_train.pages import draw_map
 
-        write_whole(output, map_picture(found))
+        write_whole(output, draw_map(found))
         err.print(f"map written to {output}", markup=False, soft_wrap=True)
     if as_json:
         return print_json(found.to_json())

@@ -2,13 +2,13 @@
 
 from prefect import flow
 
-from tasks.drift import steps as do
 from tasks.drift.examples import DriftResult
-from tasks.watch import run_locks as alive
+from tasks.drift.steps import answer, compare, plan_drift, report
+from tasks.watch import run_locks
 from tasks.watch.noticing import revision_to_read
 
 
-@flow(name="drift", flow_run_name="drift {domain}", on_running=[alive.mark])
+@flow(name="drift", flow_run_name="drift {domain}", on_running=[run_locks.mark])
 def drift(
     domain: str | None = None,
     revision: str = "HEAD",
@@ -28,7 +28,7 @@ def drift(
         adapt: whether to open a run of ``adapt``.
         column: the text column of the file.
     """
-    asked = do.plan_drift(domain, revision_to_read(revision), file, alpha, column)
-    seen = [do.compare(case) for case in asked]
-    answered = [do.answer(each, adapt) for each in seen]
-    return [do.report(each) for each in answered]
+    cases = plan_drift(domain, revision_to_read(revision), file, alpha, column)
+    findings = [compare(case) for case in cases]
+    answers = [answer(finding, adapt) for finding in findings]
+    return [report(each) for each in answers]

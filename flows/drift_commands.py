@@ -33,13 +33,13 @@ def drift(
     from tasks.drift.steps import plan_drift
 
     name = None if file is None else str(file.resolve())
-    asked = plan_drift.fn(domain, rev, name, alpha, column)  # what is wrong is said before a server is started
+    cases = plan_drift.fn(domain, rev, name, alpha, column)  # what is wrong is said before a server is started
     found = []
-    if asked:
+    if cases:
         with flows_running(settings()):
-            from flows.drift import drift as flow
+            from flows.drift import drift as run_drift
 
-            found = flow(domain, rev, name, alpha, adapt, column)
+            found = run_drift(domain, rev, name, alpha, adapt, column)
     if as_json:
         return print_json([result.model_dump() for result in found])
     print("\n".join(result.line() for result in found) or "no domain has a champion yet; run `acclimate adapt DOMAIN`")

@@ -2,17 +2,17 @@
 
 from prefect import flow
 
-from tasks.ingest import steps as do
-from tasks.watch import run_locks as alive
+from tasks.ingest.steps import build_missing, report, verify_data
+from tasks.watch import run_locks
 
 
-@flow(name="ingest", flow_run_name="ingest", on_running=[alive.mark])
+@flow(name="ingest", flow_run_name="ingest", on_running=[run_locks.mark])
 def ingest(force: bool = False) -> str:
     """Return the git revision whose data is in place.
 
     Args:
         force: build again what is there.
     """
-    built = do.build_missing(force)
-    verified = do.verify_data()
-    return do.report(built, verified)
+    built = build_missing(force)
+    verified = verify_data()
+    return report(built, verified)

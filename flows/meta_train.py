@@ -4,19 +4,30 @@ from collections.abc import Sequence
 
 from prefect import flow
 
-from tasks.meta_train import steps as do
-from tasks.watch import run_locks as alive
+from tasks.meta_train.steps import (
+    Nearest,
+    choose_sources,
+    encode_sources,
+    find_finished,
+    map_domains,
+    plan_meta_training,
+    promote,
+    register,
+    report,
+    train,
+)
+from tasks.watch import run_locks
 from tasks.watch.noticing import revision_to_read
 from tasks.watch.turns import one_at_a_time
 
 
-@flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[alive.mark])
+@flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[run_locks.mark])
 def meta_train(
     family: str,
     revision: str = "HEAD",
     steps: int | None = None,
     learners: Sequence[str] = (),
-    near: do.Nearest | None = None,
+    near: Nearest | None = None,
 ) -> str:
     """Return the version of the family's meta-model, trained unless an equal one exists.
 
@@ -27,14 +38,14 @@ def meta_train(
         learners: which to meta-train, if not those of the recipe.
         near: only on the sources nearest to a domain, if not on all.
     """
-    revision = revision_to_read(revision)
-    plan = do.choose_sources(do.plan_meta_training(family, revision, steps, learners), near, revision)
+    plan = plan_meta_training(family, revision_to_read(revision), steps, learners)
+    plan = choose_sources(plan, near)
     with one_at_a_time(plan.key):
-        version = do.find_finished(plan)
+        version = find_finished(plan)
         if version is None:
-            do.encode_sources(plan)
-            version = do.register(plan, {name: do.train(plan, name) for name in plan.recipe.training})
-        do.promote(plan, version)
-    do.report(plan, version)
-    do.map_domains(plan, revision, return_state=True)  # a map that fails is no reason to train again
+            encode_sources(plan)
+            version = register(plan, {name: train(plan, name) for name in plan.recipe.training})
+        promote(plan, version)
+    report(plan, version)
+    map_domains(plan, return_state=True)  # a map that fails is no reason to train again
     return version

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from prefect import flow
 
-from tasks.decisions import steps as do
+from tasks.decisions.steps import plan_decisions, register, report, train
 from tasks.meta_train.steps import find_finished, promote
-from tasks.watch import run_locks as alive
+from tasks.watch import run_locks
 from tasks.watch.turns import one_at_a_time
 
 
-@flow(name="meta-train-decisions", flow_run_name="meta-train decisions", on_running=[alive.mark])
+@flow(name="meta-train-decisions", flow_run_name="meta-train decisions", on_running=[run_locks.mark])
 def meta_train_decisions(problems: Sequence[str] = (), iterations: int | None = None) -> str:
     """Return the version of the family's model, trained unless an equal one exists.
 
@@ -18,11 +18,11 @@ def meta_train_decisions(problems: Sequence[str] = (), iterations: int | None = 
         problems: which to train RL2 on, if not those of the recipe.
         iterations: of playing and learning, if not those of the recipe.
     """
-    plan = do.plan_decisions(problems, iterations)
+    plan = plan_decisions(problems, iterations)
     with one_at_a_time(plan.key):
         version = find_finished(plan)
         if version is None:
-            version = do.register(plan, {name: do.train(plan, name) for name in plan.problems})
+            version = register(plan, {name: train(plan, name) for name in plan.problems})
         promote(plan, version)
-    do.report(plan, version)
+    report(plan, version)
     return version

@@ -28,13 +28,13 @@ def models_list(as_json: AsJson = False) -> None:
     Example: acclimate models list
     """
     from tasks.base.artifacts import table_of
-    from tasks.models.model_list import cells, models
+    from tasks.models.model_list import list_models, table_cells
 
-    rows = models(settings())
+    rows = list_models(settings())
     if as_json:
         return print_json(rows)
     nothing = "No models yet: run `acclimate demo`, or `acclimate adapt DOMAIN`."
-    Console().print(table_of([cells(row) for row in rows]) if rows else nothing)
+    Console().print(table_of([table_cells(row) for row in rows]) if rows else nothing)
     return None
 
 
@@ -50,7 +50,7 @@ def models_promote(
     """
     from tasks.models.promotion import promote
 
-    _say(promote(settings(), name, version), as_json)
+    _print_change(promote(settings(), name, version), as_json)
 
 
 @app.command("rollback")
@@ -61,7 +61,7 @@ def models_rollback(name: Name, as_json: AsJson = False) -> None:
     """
     from tasks.models.promotion import rollback
 
-    _say(rollback(settings(), name), as_json)
+    _print_change(rollback(settings(), name), as_json)
 
 
 @app.command("approve")
@@ -70,7 +70,7 @@ def models_approve(name: Name, version: Waiting = "", as_json: AsJson = False) -
 
     Example: acclimate models approve hpo
     """
-    _answer(name, version, True, "", as_json)
+    _answer_request(name, version, True, "", as_json)
 
 
 @app.command("refuse")
@@ -84,22 +84,22 @@ def models_refuse(
 
     Example: acclimate models refuse hpo --reason "labels look wrong"
     """
-    _answer(name, version, False, reason, as_json)
+    _answer_request(name, version, False, reason, as_json)
 
 
-def _answer(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
-    from tasks.adapt.approving import answer
+def _answer_request(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
+    from tasks.adapt.approval import answer
     from tasks.models.verdicts import decision_on
 
-    said = decision_on(answer(settings(), name, version, approve, reason))
+    verdict = decision_on(answer(settings(), name, version, approve, reason))
     if as_json:
-        return print_json({"model": name} | said)
-    line = f"{name} version {said['version']}: {said['decision']}, {said['reason']}"
+        return print_json({"model": name} | verdict)
+    line = f"{name} version {verdict['version']}: {verdict['decision']}, {verdict['reason']}"
     Console().print(line, markup=False, highlight=False, soft_wrap=True)
     return None
 
 
-def _say(change: "Change", as_json: bool) -> None:
+def _print_change(change: "Change", as_json: bool) -> None:
     if as_json:
         return print_json(
             {"model": change.model.name, "version": change.model.version, "before": change.before, "gate": change.gate}
@@ -122,10 +122,10 @@ def models_show(
     """
     from tasks.base.artifacts import table_of
     from tasks.models.lineage import lineage
-    from tasks.models.model_list import model_versions
+    from tasks.models.model_list import list_versions
     from tasks.models.registry import champion, get
 
-    rows = model_versions(settings(), name)
+    rows = list_versions(settings(), name)
     model = get(settings(), name, version) if version else champion(settings(), name)
     found = None if model is None else lineage(settings(), model)
     if as_json:

@@ -72,11 +72,15 @@ def flows_running(s: Settings) -> Iterator[None]:
             yield
 
 
-def warn_of_uncommitted(revision: str, domains: list[str]) -> None:
-    """Say in a line which of the domains are read as HEAD has them although ``data/`` has changes."""
+def warn_of_uncommitted(revision: str, commit: str, domains: list[str]) -> None:
+    """Say in a line which of the domains have changes in ``data/`` that HEAD, which is read, does not have.
+
+    Args:
+        revision: as the person named it; commit: what it was resolved to.
+    """
     from tasks.versions.uncommitted import uncommitted
 
-    if revision == "HEAD" and (changed := uncommitted(settings().root_path, domains)):
+    if revision == "HEAD" and (changed := uncommitted(settings().root_path, domains, commit)):
         err.print(
             f"not used: changes of {', '.join(changed)} in data/ that are not committed (acclimate data commit -m ...)",
             style="yellow",
@@ -85,8 +89,8 @@ def warn_of_uncommitted(revision: str, domains: list[str]) -> None:
         )
 
 
-def warn(results: "Iterable[AdaptResult]") -> None:
-    """Print what is wrong with the examples of adapted domains, a line each."""
+def print_warnings(results: "Iterable[AdaptResult]") -> None:
+    """Print the warnings about the examples of adapted domains, a line each."""
     for result in results:
         for warning in result.warnings:
             line = f"warning: {result.domain}: {warning}"

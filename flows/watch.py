@@ -2,11 +2,11 @@
 
 from prefect import flow
 
-from tasks.watch import run_locks as alive
-from tasks.watch import steps as do
+from tasks.watch import run_locks
+from tasks.watch.steps import notice_and_submit
 
 
-@flow(name="watch", flow_run_name="watch", on_running=[alive.mark])
+@flow(name="watch", flow_run_name="watch", on_running=[run_locks.mark])
 def watch(domains: list[str] | None = None, why: str = "") -> str:
     """Open a ledger row for every domain that changed, ask for what is due, and return what was done, in a line.
 
@@ -14,4 +14,4 @@ def watch(domains: list[str] | None = None, why: str = "") -> str:
         domains: only these; all, if not said.
         why: what made it necessary, for people; found out, if not said.
     """
-    return do.notice_and_submit(domains or [], why)
+    return notice_and_submit(domains or [], why)

@@ -1,4 +1,7 @@
-"""How MLflow loads an adapted model and asks it: raw examples to answers, nothing unpickled."""
+"""How MLflow loads an adapted model and asks it: from raw examples to predictions, and nothing is unpickled.
+
+Registered models name this module, ``tasks.pyfunc``: it stays where it is.
+"""
 
 import base64
 import binascii
@@ -17,10 +20,8 @@ from domains.files import read_image
 from learners.classifier import Classifier
 from tasks.base.settings import settings
 from tasks.features.encoding import encode_here, encoder_identity, weights_here
-from tasks.models.mlflow_flavour import Reads
-from tasks.models.prediction_table import answers
-
-ENCODER = "encoder"  # folder of an exported model that has its encoder with it
+from tasks.models.mlflow_flavour import ENCODER, InputSpec
+from tasks.models.prediction_table import prediction_table
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class AdaptedModel:
     """An adapted model as MLflow serves it.
 
     Attributes:
-        family: whose raw examples it takes; None: feature vectors, of a model whose encoder is not known.
+        family: whose raw examples it takes; None: it takes feature vectors, as its encoder is not known.
         encoder: folder of the encoder's weights; None where features are what it takes.
     """
 
@@ -54,19 +55,19 @@ class AdaptedModel:
             raise MlflowException.invalid_parameter_value(str(error)) from error
         p = self.classifier.predict_proba(x).numpy()
         every = pd.DataFrame(p, columns=[f"p_{label}" for label in self.classifier.labels])
-        return answers(self.classifier, p).join(every)
+        return prediction_table(self.classifier, p).join(every)
 
     def _features(self, model_input: Any) -> Tensor:
         if self.family is None or self.family == "market":
-            return numbers(model_input)
-        values = column(model_input, EXAMPLE_COLUMN[self.family])
+            return feature_matrix(model_input)
+        values = column_values(model_input, EXAMPLE_COLUMN[self.family])
         assert self.encoder is not None
         if self.family == "text":
-            return encode_here("text", self.encoder, [text(value, row) for row, value in enumerate(values, 1)])
-        return encode_here("vision", self.encoder, [image(value, row) for row, value in enumerate(values, 1)])
+            return encode_here("text", self.encoder, [check_text(value, row) for row, value in enumerate(values, 1)])
+        return encode_here("vision", self.encoder, [decode_image(value, row) for row, value in enumerate(values, 1)])
 
 
-def numbers(given: Any) -> Tensor:
+def feature_matrix(given: Any) -> Tensor:
     """Return feature vectors [n, D] of a frame or an array.
 
     Raises:
@@ -83,7 +84,7 @@ def numbers(given: Any) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(x))
 
 
-def column(given: Any, name: str) -> list[Any]:
+def column_values(given: Any, name: str) -> list[Any]:
     """Return the examples of a frame's column, or of a list.
 
     Raises:
@@ -99,7 +100,7 @@ def column(given: Any, name: str) -> list[Any]:
     return values
 
 
-def text(value: Any, row: int) -> str:
+def check_text(value: Any, row: int) -> str:
     """Return a text that says something, or raise UserError."""
     if not isinstance(value, str):
         raise UserError(f"row {row} is not a text")
@@ -108,7 +109,7 @@ def text(value: Any, row: int) -> str:
     return value
 
 
-def image(value: Any, row: int) -> bytes:
+def decode_image(value: Any, row: int) -> bytes:
     """Return the bytes of an image given as base64, or raise UserError."""
     try:
         raw = value if isinstance(value, bytes) else base64.b64decode(value, validate=True)
@@ -124,7 +125,7 @@ def _load_pyfunc(data_path: str) -> AdaptedModel:
         UserError: the encoder it was adapted with is not here, or is another one now.
     """
     folder = Path(data_path)
-    classifier, reads = Classifier.load(folder), Reads.of(folder)
+    classifier, reads = Classifier.load(folder), InputSpec.read(folder)
     if reads is None:
         return AdaptedModel(classifier)
     if reads.encoder != encoder_identity(reads.family):

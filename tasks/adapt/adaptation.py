@@ -21,7 +21,7 @@ from learners.choice import portfolio
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
 from learners.representation.sharing import sharing
-from tasks.adapt.usable_examples import far, sampled, usable
+from tasks.adapt.usable_examples import distance_warning, find_usable, sample_warning
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encode_names, encoder_identity
 
@@ -106,10 +106,10 @@ def encode_domain(
         UserError: the domain has no labelled or no test examples, or fewer than two classes with labels.
     """
     for split in ("train", "test"):
-        if not domain.has(split):  # type: ignore[arg-type]
+        if not domain.has(split):
             raise UserError(f"domain {domain.name} has no {split} examples: see `acclimate domains show {domain.name}`")
     started = time.perf_counter()
-    good = usable(domain)
+    good = find_usable(domain)
     used = [good.train[i] for i in labelled_sample(domain, good.train, how)]
     train_y, test_y = torch.tensor(domain.targets("train"))[used], torch.tensor(domain.targets("test"))
     pool_rows = [good.pool[i] for i in pool_sample(len(good.pool), how)]
@@ -122,9 +122,9 @@ def encode_domain(
     (names_x,) = encode_names(settings, domain.family, [domain.labels])
     warnings = (
         *good.warnings,
-        *sampled("train", len(good.train), len(used), how.seed),
-        *sampled("pool", len(good.pool), len(pool_rows), how.seed),
-        *far(domain.family, pool_x, train_x),
+        *sample_warning("train", len(good.train), len(used), how.seed),
+        *sample_warning("pool", len(good.pool), len(pool_rows), how.seed),
+        *distance_warning(domain.family, pool_x, train_x),
     )
     seconds = time.perf_counter() - started
     return Encoded(

@@ -1,9 +1,9 @@
-"""Many adaptations in one flow run: where they run, and what is said when they are done."""
+"""Many adaptations in one flow run: where they run, and what comes of each."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from prefect import task
+from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingResult
 from prefect.futures import PrefectFuture
@@ -13,11 +13,11 @@ from pydantic import BaseModel
 
 from domains.errors import UserError
 from domains.words import some
-from tasks.adapt import steps as adapt_steps
 from tasks.adapt.adaptation import AUTO
 from tasks.base.artifacts import table_artifact
 from tasks.base.progress import progress
 from tasks.base.settings import settings
+from tasks.models.adapt_result import AdaptResult
 
 LOCAL = "local"
 
@@ -32,7 +32,7 @@ class Request(BaseModel):
     method: str = AUTO
 
 
-def runner() -> TaskRunner[Any]:
+def task_runner() -> TaskRunner[Any]:
     """Return where the adaptations run: one after another here, or on the Dask cluster of ``ACCLIMATE_DASK``.
 
     Raises:
@@ -51,52 +51,48 @@ def runner() -> TaskRunner[Any]:
     return DaskTaskRunner(address=s.dask)
 
 
-class Plain:
-    """The tasks of a module as plain functions: a task run costs its server a dozen writes, as much as the work."""
+class Outcome(NamedTuple):
+    """What came of a request: the decision, empty where it failed; and why, in a line."""
 
-    def __init__(self, module: Any) -> None:
-        self._module = module
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._module, name)
-        return getattr(found, "fn", found)
+    decision: str
+    reason: str
 
 
-def adapting(flow: Callable[..., Any], steps: Callable[..., Any]) -> Any:
-    """Return a Prefect task that adapts as a request says, and returns its decision and what was said.
+def make_task(flow: Callable[..., Any], adapt_directly: Callable[[Request], AdaptResult]) -> Task[[Request], Outcome]:
+    """Return a Prefect task that adapts as a request says; what fails is its outcome, not its state.
 
     Args:
         flow: ``adapt``, run where a person is asked, as only a flow run can pause.
-        steps: what it does.
+        adapt_directly: does the same without a flow run.
     """
 
     @task(name="adapt one", task_run_name="adapt {request.domain}", cache_policy=NO_CACHE)
-    def adapt_one(request: Request) -> tuple[str, str]:
+    def adapt_one(request: Request) -> Outcome:
         if settings().approval == "ask":
-            return in_a_flow_run(flow, request)
+            return adapt_in_flow_run(flow, request)
         try:
-            result = steps(Plain(adapt_steps), **request.model_dump())
+            result = adapt_directly(request)
         except Exception as error:
             get_run_logger().warning("not adapted to", exc_info=not isinstance(error, UserError))
-            return "", " ".join(f"{type(error).__name__}: {error}".split())
-        return result.decision, result.reason
+            return Outcome("", " ".join(f"{type(error).__name__}: {error}".split()))
+        return Outcome(result.decision, result.reason)
 
     return adapt_one
 
 
-def in_a_flow_run(flow: Callable[..., Any], request: Request) -> tuple[str, str]:
-    """Adapt in a flow run of its own, and return its decision and what was said."""
+def adapt_in_flow_run(flow: Callable[..., Any], request: Request) -> Outcome:
+    """Adapt in a flow run of its own."""
     state = flow(**request.model_dump(), return_state=True)
     if not state.is_completed():
-        return "", " ".join((state.message or state.name or "").split())
+        return Outcome("", " ".join((state.message or state.name or "").split()))
     try:
         result = state.result()
     except MissingResult:  # a server that answers late sends the state without it; the ledger has it
-        return "done", "see acclimate status"
-    return result.decision, result.reason
+        return Outcome("done", "see acclimate status")
+    return Outcome(result.decision, result.reason)
 
 
-def each(submit: Callable[[Request], PrefectFuture[Any]], requests: Sequence[Request]) -> str:
+def adapt_each(submit: Callable[[Request], PrefectFuture[Outcome]], requests: Sequence[Request]) -> str:
     """Submit all requests, wait for all, leave a table of what came of them, and return it in a line.
 
     Raises:
@@ -107,8 +103,8 @@ def each(submit: Callable[[Request], PrefectFuture[Any]], requests: Sequence[Req
         for request, future in [(request, submit(request)) for request in requests]:
             state = future.wait() or future.state
             done = state is None or state.is_completed()
-            decision, said = future.result() if done else ("", state.message or state.name)
-            rows.append({"domain": request.domain, "decision": decision or "failed", "reason": said})
+            outcome = future.result() if done else Outcome("", state.message or state.name or "")
+            rows.append({"domain": request.domain, "decision": outcome.decision or "failed", "reason": outcome.reason})
             advance()
     table_artifact("adapt-many", rows, "Many domains adapted to in one flow run.")
     failed = [f"{row['domain']}: {row['reason']}" for row in rows if row["decision"] == "failed"]

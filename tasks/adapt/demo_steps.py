@@ -8,7 +8,8 @@ from prefect.cache_policies import NO_CACHE
 from tasks.adapt.adaptation import Adaptation, encode_domain, examples_used
 from tasks.base.progress import progress
 from tasks.base.settings import settings
-from tasks.meta_train.training import RECIPES, load_piles, rows_used
+from tasks.meta_train.recipes import RECIPES, rows_used
+from tasks.meta_train.training import load_piles
 from tasks.versions.snapshots import snapshots
 
 

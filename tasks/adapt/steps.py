@@ -1,148 +1,68 @@
-"""The Prefect tasks of the flow ``adapt``. They hand on paths and names; tensors stay inside."""
+"""The steps of the flow ``adapt`` as plain functions. They hand on paths and names; tensors stay inside."""
 
 import math
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from safetensors import SafetensorError
 
-from domains.domain import Domain, Family
-from domains.errors import UserError, check_known
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks.adapt import domain_page
-from tasks.adapt import pages as reports
 from tasks.adapt.adaptation import (
-    AUTO,
     BASELINE_NAMES,
     OURS,
-    Adaptation,
     Encoded,
     Trial,
-    adaptation_key,
     check_encoder,
-    encode_domain,
     examples_used,
     run_trial,
     work_key,
 )
+from tasks.adapt.domain_page import show_domain_page
 from tasks.adapt.gate import MISSING, Decision, Scores, align, gate, hash_of_test, score
+from tasks.adapt.pages import show_adaptation
+from tasks.adapt.plan import Plan, encode_plan
 from tasks.base.progress import progress
-from tasks.base.settings import Settings, settings
+from tasks.base.settings import settings
 from tasks.features.encoding import encoder_identity
-from tasks.ingest.domain_list import target
-from tasks.models import prediction_table as answers
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, Score, SetScore
-from tasks.models.lineage import made_by
-from tasks.models.promotion import now
+from tasks.models.lineage import code_and_packages
+from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import EXAMPLES, smoke_test
-from tasks.models.verdicts import as_decided
+from tasks.models.verdicts import apply_verdict, utc_now
 from tasks.service import webhook as notifications
 from tasks.watch import ledger
 
 PROBE = "logistic"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One adaptation to do: what, from what, and the folder its files are made in."""
-
-    domain: Domain
-    meta_version: str
-    meta_folder: Path
-    how: Adaptation
-    key: str
-    folder: Path
-    meta_key: str = ""
-
-
-@task(cache_policy=NO_CACHE)
-def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str, meta_version: str = "") -> Plan:
-    """Resolve the revision, the domain's bytes and the meta-model: the one in service, or of a version or key."""
-    if k < 1 or draws < 1:
-        raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
-    s = settings()
-    found = target(s, domain, revision)
-    meta = meta_model(s, found.family, meta_version)
-    try:
-        strategies = [AUTO, *MetaModel.load(meta.folder).strategies]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"the meta-model of family {found.family} was made by another version ({error}); "
-            f"run `acclimate meta-train --family {found.family}`"
-        ) from error
-    check_known([method], strategies, "method")
-    how = Adaptation(k=k, draws=draws, method=method, seed=s.seed)
-    key = adaptation_key(found, meta.version, how)
-    return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key, meta.tags.get("key", ""))
-
-
-def meta_model(s: Settings, family: Family, wanted: str = "") -> registry.Registered:
-    """Return a family's meta-model: that in service, or the one of a version or a key (which is the same everywhere).
-
-    Raises:
-        UserError: there is none.
-    """
-    name = registry.meta_name(family)
-    if not wanted:
-        meta = registry.champion(s, name)
-        if meta is None:
-            raise UserError(f"no meta-model of family {family} yet; run `acclimate meta-train --family {family}`")
-        return meta
-    for meta in registry.versions(s, name):
-        if wanted in (meta.version, meta.tags.get("key")):
-            return meta
-    raise UserError(f"{name} has no version or key {wanted!r}; see: acclimate models show {name}")
-
-
-@task(cache_policy=NO_CACHE)
 def find_finished(plan: Plan) -> AdaptResult | None:
     """Return what the same work gave before, if it was done."""
     done = registry.find_by_key(settings(), plan.key)
     if done is None:
         return None
     found = AdaptResult.read(done.folder).model_copy(update={"model_version": done.version, "reused": True})
-    return as_decided(found, done.tags)
+    return apply_verdict(found, done.tags)
 
 
-_held: dict[tuple[Domain, Adaptation], Encoded] = {}  # of the newest domain: four steps read it
-
-
-def encoded(plan: Plan, advance: Callable[[int], None] = lambda n: None) -> Encoded:
-    """Return the domain's examples as features; those that the step before read are at hand."""
-    asked = plan.domain, plan.how
-    data = _held.get(asked)
-    if data is None:
-        data = encode_domain(settings(), plan.domain, plan.how, advance)
-        _held.clear()
-        _held[asked] = data
-    return data
-
-
-@task(cache_policy=NO_CACHE)
 def encode_examples(plan: Plan) -> float:
     """Encode what was never encoded before; return the seconds it took."""
     domain, started = plan.domain, time.perf_counter()
     with progress(f"encode {domain.name}", examples_used(domain, plan.how)) as advance:
-        encoded(plan, advance)
+        encode_plan(plan, advance)
     return time.perf_counter() - started
 
 
-@task(cache_policy=NO_CACHE)
 def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     """Adapt from every support draw beside the baselines, and keep the first draw's model as the challenger."""
     domain, how = plan.domain, plan.how
     model = MetaModel.load(plan.meta_folder)
     check_encoder(domain, model)
-    data = encoded(plan)
+    data = encode_plan(plan)
     started = time.perf_counter()
     trials = []
     with progress(f"adapt {domain.name}", how.draws) as advance:
@@ -177,15 +97,14 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     return result
 
 
-@task(cache_policy=NO_CACHE)
 def judge(plan: Plan, result: AdaptResult) -> tuple[Decision, AdaptResult]:
     """Score challenger, champion and linear probe on the same test examples, and decide."""
-    return decide(plan, result, plan.folder, np.load(plan.folder / "probe.npy", allow_pickle=False))
+    return ask_gate(plan, result, plan.folder, np.load(plan.folder / "probe.npy", allow_pickle=False))
 
 
-def decide(plan: Plan, result: AdaptResult, folder: Path, probe: np.ndarray) -> tuple[Decision, AdaptResult]:
+def ask_gate(plan: Plan, result: AdaptResult, folder: Path, probe: np.ndarray) -> tuple[Decision, AdaptResult]:
     """Return what the gate says of a model beside today's champion and the probe, of probabilities [m, N]."""
-    domain, data = plan.domain, encoded(plan)
+    domain, data = plan.domain, encode_plan(plan)
     y, identity = data.test_y.tolist(), hash_of_test(domain.column("test"), data.test_y.tolist())
     challenger = score(Classifier.load(folder).predict_proba(data.test_x).numpy(), y, identity)
     incumbent = registry.champion(settings(), domain.name)
@@ -198,11 +117,11 @@ def decide(plan: Plan, result: AdaptResult, folder: Path, probe: np.ndarray) -> 
 
 def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
     """Ask the gate anew about a version that waited while another came into service, and write its word on it."""
-    data = encoded(plan)
+    data = encode_plan(plan)
     probe = run_trial(MetaModel.load(plan.meta_folder), data, plan.how, 0).probabilities[PROBE].numpy()
     version = registry.get(settings(), result.domain, result.model_version)
-    decision, result = decide(plan, result, version.folder, probe)
-    tags = {"decision": decision.word, "reason": decision.reason, "decided": now()}
+    decision, result = ask_gate(plan, result, version.folder, probe)
+    tags = {"decision": decision.word, "reason": decision.reason, "decided": utc_now()}
     registry.tag(settings(), result.domain, result.model_version, tags)
     return result
 
@@ -217,7 +136,6 @@ def rescore(incumbent: registry.Registered, data: Encoded, y: list[int], identit
     return score(align(p, model.labels, data.labels), y, identity)
 
 
-@task(cache_policy=NO_CACHE)
 def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult:
     """Store the challenger with its scores and lineage as a version of the domain's model."""
     result.write(plan.folder)
@@ -239,7 +157,7 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "meta_key": plan.meta_key,
             "method": plan.how.method,
             "seed": str(plan.how.seed),
-            **made_by(),
+            **code_and_packages(),
             "encoder": encoder_identity(plan.domain.family),
             "decision": decision.word,
             "reason": decision.reason,
@@ -249,7 +167,6 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
     return result.model_copy(update={"model_version": version})
 
 
-@task(cache_policy=NO_CACHE)
 def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     """Put a challenger that passed the gate into service; harmless to repeat."""
     s = settings()
@@ -265,28 +182,26 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
         if result.decision != "promoted":
             notifications.challenger_refused(result)
             return result
-    sample = encoded(plan).test_x[:EXAMPLES]
+    sample = encode_plan(plan).test_x[:EXAMPLES]
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
     notifications.champion_changed(result)
     return result
 
 
-@task(cache_policy=NO_CACHE)
 def settle(plan: Plan, result: AdaptResult) -> None:
     """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
     key = work_key(plan.domain, plan.meta_version, plan.how)
     ledger.settle(settings(), key, result.model_version, result.decision, result.reason)
 
 
-@task(cache_policy=NO_CACHE)
 def report(plan: Plan, result: AdaptResult) -> AdaptResult:
     """Leave artifacts that show the scores, examples with predictions, and the lineage."""
     domain = plan.domain
-    data = encoded(plan)
+    data = encode_plan(plan)
     done = registry.get(settings(), domain.name, result.model_version)
     p = Classifier.load(done.folder).predict_proba(data.test_x).numpy()
-    reports.adaptation(domain, result, p, data.test_y.numpy())
-    domain_page.show(settings(), domain.name)
+    show_adaptation(domain, result, p, data.test_y.numpy())
+    show_domain_page(settings(), domain.name)
     return result
 
 
@@ -309,10 +224,10 @@ def score_sets(trials: list[Trial], data: Encoded) -> SetScore | None:
     y, found = data.test_y.numpy(), []
     for trial in trials:
         p = trial.probabilities[OURS].numpy()
-        sets = answers.sets(trial.classifier, p)
+        sets = prediction_sets(trial.classifier, p)
         if sets is None:
             return None
-        covered, doubtful = sets[np.arange(len(y)), y], answers.doubtful(p, sets)
+        covered, doubtful = sets[np.arange(len(y)), y], needs_person(p, sets)
         found.append([covered.mean(), sets.sum(1).mean(), doubtful.mean()])
     coverage, size, asked = np.mean(found, axis=0).tolist()
     return SetScore(coverage=coverage, size=size, asked=asked)

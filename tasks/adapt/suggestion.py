@@ -16,7 +16,7 @@ from learners.choice.suggest import suggest
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import Adaptation, Encoded, support_of
-from tasks.adapt.steps import Plan, encoded
+from tasks.adapt.plan import Plan, encode_plan
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult
@@ -52,7 +52,7 @@ def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptatio
     best = p.argmax(1)
     return pd.DataFrame(
         {
-            EXAMPLE_COLUMN[domain.family]: shown(domain, rows),
+            EXAMPLE_COLUMN[domain.family]: readable_examples(domain, rows),
             "row": rows,
             "label": [model.labels[i] for i in best],
             "probability": np.round(p.max(1), 4),
@@ -61,7 +61,7 @@ def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptatio
     )
 
 
-def shown(domain: Domain, rows: Sequence[int]) -> list[str]:
+def readable_examples(domain: Domain, rows: Sequence[int]) -> list[str]:
     """Return texts as they are, or the file names of images, empty where they have none."""
     import pyarrow.parquet as pq
 
@@ -77,7 +77,7 @@ def reason(count: int, p: np.ndarray, labels: Sequence[str]) -> str:
     return f"{many}; {labels[first]} or {labels[second]}?" if p[second] >= RIVAL * p[first] else many
 
 
-def forecast_twice(model: MetaModel, strategy: str, data: Encoded, how: Adaptation) -> Forecast | None:
+def forecast_at_twice(model: MetaModel, strategy: str, data: Encoded, how: Adaptation) -> Forecast | None:
     """Return the accuracy to expect from a strategy at 2 K labels a class; None where that is unknown.
 
     The curve is measured on the test examples at up to K labels a class; it decides nothing.
@@ -97,7 +97,7 @@ def forecast_twice(model: MetaModel, strategy: str, data: Encoded, how: Adaptati
     return forecast(sizes, accuracies, len(data.test_y))
 
 
-def in_words(found: Forecast | None, how: Adaptation) -> str:
+def forecast_line(found: Forecast | None, how: Adaptation) -> str:
     """Return a forecast in one line."""
     if found is None:
         return f"accuracy at twice the labels: unknown; it takes {FEWEST} labels a class to forecast"
@@ -115,10 +115,10 @@ class Advice:
 
 def advise(settings: Settings, plan: Plan, result: AdaptResult, n: int) -> Advice:
     """Return what to label after an adaptation, by its model."""
-    data = encoded(plan)
+    data = encode_plan(plan)
     if data.pool_x is None:
         raise UserError(f"no example in the pool of domain {plan.domain.name} can be used; see acclimate domains check")
     model = Classifier.load(registry.get(settings, plan.domain.name, result.model_version).folder)
     rows = suggestions(plan.domain, data, model, plan.how, n)
-    ahead = forecast_twice(MetaModel.load(plan.meta_folder), result.strategy, data, plan.how)
-    return Advice(rows, in_words(ahead, plan.how))
+    ahead = forecast_at_twice(MetaModel.load(plan.meta_folder), result.strategy, data, plan.how)
+    return Advice(rows, forecast_line(ahead, plan.how))

@@ -22,37 +22,37 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
-class Usable:
-    """Rows of train and pool that say something, and what is to be said of the rest."""
+class UsableExamples:
+    """Rows of train and pool that can be used, and a warning about each kind of the others."""
 
     train: list[int]
     pool: list[int]
     warnings: tuple[str, ...]
 
 
-def usable(domain: Domain) -> Usable:
+def find_usable(domain: Domain) -> UsableExamples:
     """Return the rows of a target that can be used.
 
-    Without a text or an image, and left out: rows of train and pool; those of the test stay. Examples that carry two
-    labels are left out of train, for nobody can say which is right.
+    Rows of train and pool without a text or an image are left out; those of the test stay. Equal examples with
+    different labels are left out of train, as nobody can say which label is right.
 
     Raises:
         UserError: a shard has no column of the family, or an example of the test is missing altogether, or fewer than
             two classes have labels.
     """
-    said: list[str] = []
+    warnings: list[str] = []
     rows: dict[Split, list[int]] = {}
     for split in SPLITS:
         rows[split], empty = _not_blank(domain, split)
         if empty:
             rows_of = f"row{'s' if len(empty) > 1 else ''} {some(empty)}"
-            said.append(f"{split} has empty examples in {rows_of}: {_fate(split)}; fill them in")
+            warnings.append(f"{split} has empty examples in {rows_of}: {_fate(split)}; fill them in")
     for split in ("train", "test") if domain.family != "market" else ():
         y = domain.targets(split)
         groups = contradictions(domain, split, rows[split], y)
         if groups:
-            shown = [f"{' and '.join(map(str, group))} ({_labels(domain, y, group)})" for group in groups]
-            said.append(f"{split} has equal examples with different labels in rows {some(shown)}: {_fate(split)}")
+            listed = [f"{' and '.join(map(str, group))} ({_labels(domain, y, group)})" for group in groups]
+            warnings.append(f"{split} has equal examples with different labels in rows {some(listed)}: {_fate(split)}")
         if split == "train":
             wrong = {row for group in groups for row in group}
             rows[split] = [row for row in rows[split] if row not in wrong]
@@ -61,8 +61,8 @@ def usable(domain: Domain) -> Usable:
     missing = sorted(set(range(len(domain.labels))) - {y[row] for row in rows["train"]})
     if missing:
         names = some([repr(domain.labels[i]) for i in missing])
-        said.append(f"no labelled example of {names}: never predicted; label at least one of each")
-    return Usable(rows["train"], rows["pool"], tuple(said))
+        warnings.append(f"no labelled example of {names}: never predicted; label at least one of each")
+    return UsableExamples(rows["train"], rows["pool"], tuple(warnings))
 
 
 def check_labels(domain: Domain, y: Sequence[int]) -> None:
@@ -84,12 +84,12 @@ def contradictions(domain: Domain, split: Split, rows: Sequence[int], y: Sequenc
     return [group for group in groups.values() if len({y[row] for row in group}) > 1]
 
 
-def sampled(what: str, size: int, used: int, seed: int) -> list[str]:
+def sample_warning(what: str, size: int, used: int, seed: int) -> list[str]:
     """Return a line where only a part of a shard is used."""
     return [f"{what} of {size:,} examples: {used:,} of them are used, drawn with seed {seed}"] if used < size else []
 
 
-def far(family: Family, pool: torch.Tensor | None, labelled: torch.Tensor) -> list[str]:
+def distance_warning(family: Family, pool: torch.Tensor | None, labelled: torch.Tensor) -> list[str]:
     """Return a line where the pool is far from everything labelled (``learners/shift/likeness.py``).
 
     Args:

@@ -1,4 +1,4 @@
-"""What is asked of a benchmark, and what it answers with."""
+"""The options of a benchmark, and the form of its rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks of a benchmark; each suite reads its own part."""
+class BenchOptions:
+    """The options of the command line; each suite reads its own part."""
 
     draws: int | None = None  # None: 10, or 20 of the suites adapt and lake, 200 of drift
     methods: tuple[str, ...] = ()
@@ -33,8 +33,8 @@ class Asked:
     export: Path | None = None
 
     @property
-    def on(self) -> str:
-        """The device asked for, or a GPU where there is one.
+    def torch_device(self) -> str:
+        """The device named, or a GPU where there is one.
 
         Raises:
             UserError: no such device.
@@ -47,18 +47,18 @@ class Asked:
         return self.device or there[-1]
 
 
-def words(text: str) -> tuple[str, ...]:
-    """Return what stands between commas."""
+def split_words(text: str) -> tuple[str, ...]:
+    """Return the words between commas."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def numbers(text: str) -> tuple[int, ...]:
+def parse_shots(text: str) -> tuple[int, ...]:
     """Return the positive numbers between commas.
 
     Raises:
         UserError: one is not a positive number, or there is none.
     """
-    found = words(text)
+    found = split_words(text)
     if not found or not all(word.isdecimal() and int(word) for word in found):
         raise UserError(f"shots = {text!r}: positive numbers with commas between them, such as 1,5,10")
     return tuple(int(word) for word in found)

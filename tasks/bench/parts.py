@@ -16,7 +16,7 @@ from domains.errors import UserError, check_known
 from domains.files import write_whole
 from tasks.base.settings import Settings
 from tasks.bench.options import Row
-from tasks.models.lineage import made_by
+from tasks.models.lineage import code_and_packages
 
 LOSSES = ("log_loss", "auc", "qlike")
 ADAPT = "logistic,prototype,knn,acclimate,acclimate without meta-training"
@@ -116,7 +116,7 @@ def bench_all(settings: Settings, names: Sequence[str], say: Callable[[str], Non
     found = []
     for part in (PARTS[name] for name in names or PARTS):
         kept = folder / f"{part.name}.json"
-        if (done := _kept(kept, part)) is not None:
+        if (done := _read_kept(kept, part)) is not None:
             say(f"{part.name}: measured on {done.date[:10]}; remove {kept} to measure again")
         else:
             say(f"{part.name}: {part.command}")
@@ -134,16 +134,16 @@ def as_json(results: Sequence[Result]) -> str:
     return json.dumps([asdict(result) for result in results], indent=1)
 
 
-def _kept(path: Path, part: Part) -> Result | None:
+def _read_kept(path: Path, part: Part) -> Result | None:
     """Return what was measured by this command with this code, if it was."""
     if not path.exists():
         return None
     (found,) = Result.read(path)
-    return found if (found.command, found.code) == (part.command, made_by()["code"]) else None
+    return found if (found.command, found.code) == (part.command, code_and_packages()["code"]) else None
 
 
 def _measure(part: Part, rows: Path) -> Result | None:
-    started, at, by = time.monotonic(), datetime.now(UTC), made_by()
+    started, at, by = time.monotonic(), datetime.now(UTC), code_and_packages()
     own = "import sys; from flows.cli import main; main(sys.argv[1:])"
     rows.unlink(missing_ok=True)
     done = subprocess.run([sys.executable, "-P", "-c", own, "bench", *part.arguments, "--json", str(rows)])

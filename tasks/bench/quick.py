@@ -9,14 +9,14 @@ from tasks.adapt.adaptation import Adaptation, check_encoder, encode_domain, run
 from tasks.adapt.steps import summarise
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
-from tasks.bench.options import SHOTS, Asked, Row
+from tasks.bench.options import SHOTS, BenchOptions, Row
 from tasks.models import registry
 from tasks.versions.snapshots import snapshots
 
 DRAWS = 10
 
 
-def quick(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+def quick(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Compare every method on every built-in target at 1, 5 and 10 labels a class.
 
     Protocol: frozen encoder, the same supports, pool and test examples for every method; mean over support draws
@@ -25,7 +25,7 @@ def quick(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[
     Returns:
         Rows ``{suite, domain, setting, method, metric, value, ci95, n, seconds}``.
     """
-    draws = asked.draws or DRAWS
+    draws = options.draws or DRAWS
     domains = [domain for domain in snapshots(settings.root_path, settings.home_path) if domain.role == "target"]
     with progress("bench quick", len(domains) * len(SHOTS) * draws) as advance:
         return [row for domain in domains for row in _measure(settings, domain, draws, advance)]

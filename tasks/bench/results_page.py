@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domains.files import write_whole
-from tasks.adapt.pages import table_of
-from tasks.base.artifacts import table_line, with_interval
-from tasks.base.figure import Bar, plot_methods
+from tasks.adapt.plots import Bar, plot_methods
+from tasks.base.artifacts import table_line, table_of, with_interval
 from tasks.bench.parts import PARTS, Part, Result
 
 if TYPE_CHECKING:
@@ -67,9 +66,9 @@ def section(part: Part, result: Result, pictures: str) -> str:
         lines += [f"![{part.title}]({pictures}/{part.name}.png)", ""]
     packages = ", ".join(f"{name} {version}" for name, version in json.loads(result.packages).items())
     code = result.code[:12] + "+changes" * result.code.endswith("+changes") if result.code else "of a wheel"
-    said = (f"`{result.command}`", f"[protocol]({part.page})", counts(result.rows), result.date)
-    said += (f"{result.seconds / 60:.0f} minutes on {result.machine}", packages, f"code {code}")
-    return "\n".join([*lines, " · ".join(said), ""])
+    facts = (f"`{result.command}`", f"[protocol]({part.page})", counts(result.rows), result.date)
+    facts += (f"{result.seconds / 60:.0f} minutes on {result.machine}", packages, f"code {code}")
+    return "\n".join([*lines, " · ".join(facts), ""])
 
 
 def tables(rows: Sequence[Mapping[str, Any]], metric: str, domains: str = "") -> dict[str, Table]:
@@ -142,7 +141,7 @@ def bench_tables(rows: Sequence[Mapping[str, Any]]) -> "list[rich.table.Table]":
         keys = ("domain", "method", "metric", "value", "setting")
         return [table_of([{key: str(row[key]) for key in keys} for row in rows])]
 
-    def shown(of: str, table: Table) -> "rich.table.Table":
+    def terminal_table(of: str, table: Table) -> "rich.table.Table":
         def cell(method: str, column: str) -> str:
             row = table[method].get(column)
             return "" if row is None else with_interval(row["value"], row["ci95"])
@@ -150,14 +149,14 @@ def bench_tables(rows: Sequence[Mapping[str, Any]]) -> "list[rich.table.Table]":
         (_, *heads), *lines = grid(table, cell)
         return table_of([dict(zip([of.rstrip(": "), *heads], line, strict=True)) for line in lines])
 
-    return [shown(of, table) for of, table in found.items()]
+    return [terminal_table(of, table) for of, table in found.items()]
 
 
 def counts(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return over how many draws, trials or rounds the figures are."""
     found = sorted({int(row["n"]) for row in rows if row.get("n")})
     if not found:
-        return "n not said"
+        return "n not facts"
     return f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
 
 

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 Advance = Callable[[int], None]
 
 
-def side_by_side(
+def run_side_by_side(
     function: Callable[[Job, Advance], Result],
     jobs: Sequence[Job],
     processes: int,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from tasks.base.settings import Settings
-from tasks.bench.options import Asked, Row
+from tasks.bench.options import BenchOptions, Row
 
 #: Module and function of each; a function takes what ``run`` takes after the name.
 SUITES = {
@@ -23,7 +23,7 @@ SUITES = {
 }
 
 
-def run(settings: Settings, suite: str, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+def run(settings: Settings, suite: str, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Run a suite of SUITES and return its rows."""
     module, function = SUITES[suite].rsplit(".", 1)
-    return getattr(import_module(f"tasks.bench.{module}"), function)(settings, asked, say)
+    return getattr(import_module(f"tasks.bench.{module}"), function)(settings, options, say)

@@ -52,7 +52,7 @@ class Problem:
         parts = [self.learned, self.trials, self.hidden, asdict(self.how), version("acclimate")]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
-    def asked(self, iterations: int | None, seed: int = 0) -> "Problem":
+    def with_training(self, iterations: int | None, seed: int = 0) -> "Problem":
         """Return the problem with another number of iterations, if one is given, and a seed."""
         iterations = iterations or self.how.iterations
         return replace(
@@ -64,16 +64,16 @@ class Problem:
     ) -> tuple[RL2, Curve]:
         """Train a policy, going on from the checkpoint at ``path`` if there is one. On one thread: see ``train``."""
         torch.set_num_threads(1)
-        policy = empty(self, memory)
+        policy = new_policy(self, memory)
         return policy, train(policy, self.make(self.trials), self.make(VALIDATION), self.how, path, advance)
 
 
-def empty(problem: Problem, memory: bool = True) -> RL2:
-    """Return a policy of a problem's sizes as it is before training; see ``untrained``."""
-    return untrained(problem.make(1), problem.hidden, problem.how.seed, memory)
+def new_policy(problem: Problem, memory: bool = True) -> RL2:
+    """Return a policy of a problem's sizes as it is before training; see ``untrained_policy``."""
+    return untrained_policy(problem.make(1), problem.hidden, problem.how.seed, memory)
 
 
-def untrained(envs: Any, hidden: int, seed: int, memory: bool = True) -> RL2:
+def untrained_policy(envs: Any, hidden: int, seed: int, memory: bool = True) -> RL2:
     """Return a policy of an environment's sizes, its first weights fixed by the seed.
 
     Raises:
@@ -85,12 +85,12 @@ def untrained(envs: Any, hidden: int, seed: int, memory: bool = True) -> RL2:
         return RL2(found.observations, found.actions, hidden, memory)
 
 
-def short(steps: int) -> PPO:
+def short_trials(steps: int) -> PPO:
     """Return how trials of few steps are learned: from many at a time."""
     return PPO(iterations=300, steps=steps, minibatches=8, rate=5e-3, trace=0.6, entropy=0.02, every=20)
 
 
-def long(steps: int) -> PPO:
+def long_trials(steps: int) -> PPO:
     """Return how trials of many steps are learned: often, with credit that reaches far back."""
     return PPO(
         iterations=240,
@@ -108,14 +108,14 @@ def long(steps: int) -> PPO:
 def bandit(arms: int, pulls: int) -> Problem:
     """Return k-armed Bernoulli bandits of n pulls."""
     name, learned = (f"bandit-k{arms}-n{n}" for n in (pulls, min(pulls, LONGEST)))
-    trials, how = (2048, short(pulls)) if pulls <= 10 else (STEPS // LONGEST, long(LONGEST))
+    trials, how = (2048, short_trials(pulls)) if pulls <= 10 else (STEPS // LONGEST, long_trials(LONGEST))
     return Problem(name, lambda n: Bandits(n, arms), pulls, trials, 64, how, learned)
 
 
 def mdp(episodes: int) -> Problem:
     """Return tabular decision processes of n episodes of HORIZON steps."""
     name, learned = (f"mdp-n{n}" for n in (episodes, min(episodes, LONGEST // HORIZON)))
-    make, how = partial(TabularMDPs, horizon=HORIZON), long(LONGEST)
+    make, how = partial(TabularMDPs, horizon=HORIZON), long_trials(LONGEST)
     return Problem(name, make, HORIZON * episodes, STEPS // LONGEST, 64, how, learned)
 
 
@@ -132,7 +132,8 @@ def problem(name: str) -> Problem:
     """
     check_known([name], NAMES, "problem")
     kind, *numbers = re.split(r"-[kn]", name)
-    return {"bandit": bandit, "mdp": mdp}[kind](*map(int, numbers))
+    kinds: dict[str, Callable[..., Problem]] = {"bandit": bandit, "mdp": mdp}
+    return kinds[kind](*map(int, numbers))
 
 
 def problems(names: Sequence[str]) -> list[Problem]:

@@ -23,9 +23,9 @@ def rivals(problem: Problem, seed: int) -> Mapping[str, Player]:
         k = envs.arms
         return {
             "gittins": Gittins(k),
-            "ucb1": best([UCB1(k, c) for c in BOUNDS], envs, problem.steps, seed),
+            "ucb1": best_player([UCB1(k, c) for c in BOUNDS], envs, problem.steps, seed),
             "thompson": Thompson(k, seed),
-            "epsilon-greedy": best([EpsilonGreedy(k, e, seed) for e in EPSILONS], envs, problem.steps, seed),
+            "epsilon-greedy": best_player([EpsilonGreedy(k, e, seed) for e in EPSILONS], envs, problem.steps, seed),
             "greedy": Greedy(k),
             "random": Uniform(k, seed),
         }
@@ -39,7 +39,7 @@ def rivals(problem: Problem, seed: int) -> Mapping[str, Player]:
     return {}
 
 
-def best(players: Sequence[Any], envs: Any, steps: int, seed: int) -> Any:
+def best_player(players: Sequence[Any], envs: Any, steps: int, seed: int) -> Any:
     """Return the player that gains most on trials that nothing else uses."""
     gain: Callable[[Any], float] = lambda player: float(play(envs, player, steps, seed)[0].sum(0).mean())  # noqa: E731
     return max(players, key=gain)

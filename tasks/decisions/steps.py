@@ -22,11 +22,11 @@ from learners.decisions.rl2_train import Curve
 from tasks.base.artifacts import image_artifact, table_artifact
 from tasks.base.progress import progress
 from tasks.base.settings import settings
-from tasks.bench.decisions.rl2 import TRIALS, compared
+from tasks.decisions.comparison import TRIALS, compare_players
 from tasks.decisions.plots import plot_curve, plot_trial
-from tasks.decisions.problems import Problem, empty, problems
+from tasks.decisions.problems import Problem, new_policy, problems
 from tasks.models import registry
-from tasks.models.lineage import made_by
+from tasks.models.lineage import code_and_packages
 
 #: A few minutes; any other of ``tasks.decisions.problems.NAMES`` can be asked for.
 RECIPE = ("bandit-k5-n10", "bandit-k10-n10")
@@ -40,7 +40,7 @@ class DecisionPlan:
     problems: Mapping[str, Problem]
     key: str
     folder: Path
-    asked: Mapping[str, str]
+    options: Mapping[str, str]
 
     family = FAMILY
 
@@ -55,11 +55,11 @@ def plan_decisions(names: Sequence[str] = (), iterations: int | None = None) -> 
     if iterations is not None and iterations < 1:
         raise UserError(f"steps = {iterations}: at least 1 is needed")
     s = settings()
-    chosen = {problem.name: problem.asked(iterations, s.seed) for problem in problems(names or RECIPE)}
-    parts = "\n".join(f"{name}:{problem.key}" for name, problem in chosen.items())
+    plans = {problem.name: problem.with_training(iterations, s.seed) for problem in problems(names or RECIPE)}
+    parts = "\n".join(f"{name}:{problem.key}" for name, problem in plans.items())
     key = hashlib.sha256(parts.encode()).hexdigest()[:16]
-    asked = {"steps": "" if iterations is None else str(iterations), "problems": ",".join(names)}
-    return DecisionPlan(chosen, key, s.home_path / "checkpoints" / key, asked)
+    options = {"steps": "" if iterations is None else str(iterations), "problems": ",".join(names)}
+    return DecisionPlan(plans, key, s.home_path / "checkpoints" / key, options)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="train {name}")
@@ -79,13 +79,13 @@ def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
     with progress(f"compare {FAMILY} strategies", len(curves)) as advance:
         for name, curve in curves.items():
             problem = plan.problems[name]
-            policies[name] = empty(problem)
+            policies[name] = new_policy(problem)
             policies[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
-            scores = compared(problem, policies[name], TRIALS, s.seed, 0.0)
+            scores = compare_players(problem, policies[name], TRIALS, s.seed, 0.0)
             about[name] = {"how": asdict(problem.how), "curve": _finite(asdict(curve)), "scores": scores}
             metrics[f"{name}_reward"] = scores[0]["value"]
             advance(1)
-    tags = {"key": plan.key, "family": FAMILY, **plan.asked, **made_by()}
+    tags = {"key": plan.key, "family": FAMILY, **plan.options, **code_and_packages()}
     with tempfile.TemporaryDirectory() as folder:
         Policies(policies, about).save(Path(folder))
         return registry.log_meta_model(s, FAMILY, Path(folder), {"problems": ",".join(policies)}, metrics, tags)
@@ -115,16 +115,16 @@ def report(plan: DecisionPlan, version: str) -> str:
 
 def one_trial(problem: Problem, policy: RL2) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """Return the policy's probabilities [T, A], actions [T] and rewards [T] in one trial, and the actions' names."""
-    envs, seen = problem.make(1), []
+    envs, probabilities = problem.make(1), []
 
-    class Shown(Recurrent):
+    class Recording(Recurrent):
         def act(self, observation: np.ndarray) -> np.ndarray:
             action = super().act(observation)
-            seen.append(torch.softmax(self.logits[0], 0).numpy())
+            probabilities.append(torch.softmax(self.logits[0], 0).numpy())
             return action
 
-    rewards, actions = play(envs, Shown(policy), problem.steps, SHOWN)
-    p = np.array(seen)
+    rewards, actions = play(envs, Recording(policy), problem.steps, SHOWN)
+    p = np.array(probabilities)
     chances = getattr(envs, "p", None)
     named = [f"action {a}" if chances is None else f"pays {100 * chances[0, a]:.0f} %" for a in range(p.shape[1])]
     return p, actions[:, 0], rewards[:, 0], named

@@ -20,7 +20,7 @@ from tasks.base.progress import say
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, key_of, last_layer
 from tasks.models import registry
-from tasks.models.prediction import family_read, in_service
+from tasks.models.lookup import family_read, in_service
 from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import domains_at, snapshot
 

@@ -13,7 +13,7 @@ from domains.market.regime import Regime, Weeks, regime
 from tasks.base.progress import say
 from tasks.base.settings import Settings
 from tasks.drift.examples import ALL, Case, DriftResult, adapted_on, outcome, same_data
-from tasks.models.prediction import family_read
+from tasks.models.lookup import family_read
 from tasks.versions.snapshots import snapshot
 
 

@@ -8,9 +8,8 @@ from tasks.base.settings import Settings
 from tasks.export.sentence_transformers import new_folder
 from tasks.features.encoding import ENCODERS, weights
 from tasks.models import registry
-from tasks.models.mlflow_flavour import Reads, stage
-from tasks.models.prediction import chosen, family_read
-from tasks.pyfunc import ENCODER
+from tasks.models.lookup import family_read, version_or_champion
+from tasks.models.mlflow_flavour import ENCODER, InputSpec, write_mlflow_model
 
 
 def export_mlflow(settings: Settings, domain: str, folder: Path, version: str = "") -> registry.Registered:
@@ -25,12 +24,12 @@ def export_mlflow(settings: Settings, domain: str, folder: Path, version: str = 
     Raises:
         UserError: no such model, or the folder is in use or cannot be written.
     """
-    found = chosen(settings, domain, version)
+    found = version_or_champion(settings, domain, version)
     family = family_read(found)
     with new_folder(folder) as made:
         own = made / "own"
         shutil.copytree(found.folder, own)
         if family in ENCODERS:
             shutil.copytree(weights(settings, ENCODERS[family]), own / ENCODER)
-        os.replace(stage(own, Reads(family, found.tags["encoder"]), made), folder)
+        os.replace(write_mlflow_model(own, InputSpec(family, found.tags["encoder"]), made), folder)
     return found

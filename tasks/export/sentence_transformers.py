@@ -26,7 +26,7 @@ from tasks.export.model_card import card
 from tasks.export.onnx_graph import check_installed, write_onnx
 from tasks.features.encoding import ENCODERS, TOKENS, weights
 from tasks.models import registry
-from tasks.models.prediction import chosen, family_read
+from tasks.models.lookup import family_read, version_or_champion
 
 Files = Iterator[tuple[str, Mapping[str, Any], Mapping[str, Tensor]]]
 
@@ -47,7 +47,7 @@ def export(settings: Settings, domain: str, folder: Path, version: str = "", onn
     """
     if onnx:
         check_installed()
-    found = chosen(settings, domain, version)
+    found = version_or_champion(settings, domain, version)
     if family_read(found) != "text":
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
     model, spec = Classifier.load(found.folder), ENCODERS["text"]
@@ -123,7 +123,7 @@ def _modules(steps: Sequence[Step], dim: int) -> Files:
         if isinstance(step, Affine):
             activation = "activation.ReLU" if after == "relu" else "linear.Identity"
             wide, narrow = step.weight.shape
-            config = {"in_features": narrow, "out_features": wide, "bias": True}
+            config: dict[str, Any] = {"in_features": narrow, "out_features": wide, "bias": True}
             config |= {"activation_function": f"torch.nn.modules.{activation}"}
             yield "Dense", config, {"linear.weight": step.weight, "linear.bias": step.bias}
         elif step == "normalise":

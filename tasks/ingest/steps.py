@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from domains import catalogue
 from domains.build import build
 from domains.errors import UserError
-from tasks.adapt import pages as reports
+from tasks.adapt.pages import ingestion
 from tasks.base.progress import progress
 from tasks.base.settings import Settings, settings
 from tasks.features.encoding import fetcher
@@ -64,5 +64,5 @@ def verify_data() -> Verification:
 def report(built: list[str], found: Verification) -> str:
     """Leave a table of the domains; return the revision."""
     s = settings()
-    reports.ingestion(s.data_path, built, found.actual)
+    ingestion(s.data_path, built, found.actual)
     return data_revision(s.root_path).commit

@@ -18,7 +18,7 @@ from domains.files import write_whole
 from learners.shift import similarity
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encoder_identity, last_layer
-from tasks.meta_train.training import RECIPES, rows_used
+from tasks.meta_train.recipes import RECIPES, rows_used
 from tasks.versions.snapshots import domains_at, snapshot, snapshots
 
 SHOWN = 5  # sources that are named for a domain

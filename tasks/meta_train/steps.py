@@ -15,40 +15,34 @@ from domains.errors import UserError, check_known
 from learners import make
 from learners.meta_model import MetaModel
 from learners.meta_train import History
-from tasks.adapt import pages as reports
 from tasks.base.progress import progress, say
 from tasks.base.settings import settings
 from tasks.meta_train.domain_map import examples_read, family_domains, make_map, nearest_sources
-from tasks.meta_train.training import (
-    RECIPES,
-    Recipe,
-    assemble,
-    load_piles,
-    rows_used,
-    save_new,
-    train_learner,
-    training_key,
-)
+from tasks.meta_train.pages import show_map, show_meta_training
+from tasks.meta_train.recipes import RECIPES, Recipe, rows_used, training_key
+from tasks.meta_train.training import assemble, load_piles, save_new, train_learner
 from tasks.models import registry
-from tasks.models.lineage import made_by
-from tasks.models.promotion import WITHDRAWN
+from tasks.models.lineage import code_and_packages
 from tasks.models.smoke_test import smoke_test_for
+from tasks.models.verdicts import WITHDRAWN
+from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import snapshot, snapshots
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One meta-training to do: the family, its source domains, the recipe, and the folder for checkpoints.
+    """One meta-training to do: the family, its source domains at a commit, the recipe, and the folder for checkpoints.
 
-    ``asked`` is what the command that does it again says beside them: ``steps``, ``learners``, ``sources``, ``for``.
+    ``options`` is what the command that does it again says beside them: ``steps``, ``learners``, ``sources``, ``for``.
     """
 
     family: Family
+    revision: str
     domains: tuple[Domain, ...]
     recipe: Recipe
     key: str
     folder: Path
-    asked: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @task(cache_policy=NO_CACHE)
@@ -58,13 +52,14 @@ def plan_meta_training(family: str, revision: str, steps: int | None, learners: 
     if steps is not None and steps < 1:
         raise UserError(f"steps = {steps}: at least 1 is needed")
     s = settings()
-    domains = tuple(
-        d for d in snapshots(s.root_path, s.home_path, revision) if d.family == family and d.role == "source"
-    )
+    commit = data_revision(s.root_path, revision).commit
+    every = snapshots(s.root_path, s.home_path, commit)
+    domains = tuple(d for d in every if d.family == family and d.role == "source")
     recipe = RECIPES[family].with_learners(learners).with_steps(steps)  # type: ignore[index]
     key = training_key(domains, family, recipe)  # type: ignore[arg-type]
-    asked = {"steps": "" if steps is None else str(steps), "learners": ",".join(learners), "sources": "all", "for": ""}
-    return Plan(family, domains, recipe, key, s.home_path / "checkpoints" / key, asked)  # type: ignore[arg-type]
+    options = {"steps": "" if steps is None else str(steps), "learners": ",".join(learners)}
+    options |= {"sources": "all", "for": ""}
+    return Plan(family, commit, domains, recipe, key, s.home_path / "checkpoints" / key, options)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -92,14 +87,14 @@ class Nearest:
             raise UserError(f"sources {sources}: nearest to which domain? Say --for DOMAIN")
         return cls(int(number), target)
 
-    def domain(self, plan: Plan, revision: str) -> Domain:
+    def domain(self, plan: Plan) -> Domain:
         """Return the domain that sources are to be near to.
 
         Raises:
             UserError: as ``snapshot``; it is of another family, or has no labelled examples.
         """
         s = settings()
-        found = snapshot(s.root_path, s.home_path, self.target, revision)
+        found = snapshot(s.root_path, s.home_path, self.target, plan.revision)
         if found.family != plan.family:
             raise UserError(f"domain {found.name} is of family {found.family}, not {plan.family}; choose another")
         if not found.counts.get("train"):
@@ -108,20 +103,20 @@ class Nearest:
 
 
 @task(cache_policy=NO_CACHE)
-def choose_sources(plan: Plan, near: Nearest | None, revision: str) -> Plan:
+def choose_sources(plan: Plan, near: Nearest | None) -> Plan:
     """Leave the plan as it is, or keep only the sources nearest to a domain."""
     if near is None:
         return plan
-    s, target = settings(), near.domain(plan, revision)
+    s, target = settings(), near.domain(plan)
     with progress(f"compare {plan.family} sources", examples_read([target, *plan.domains])) as advance:
         domains = nearest_sources(s, plan.domains, target, near.k, advance)
     key = training_key(domains, plan.family, plan.recipe)
-    asked = {**plan.asked, "sources": f"nearest:{near.k}", "for": near.target}
-    return replace(plan, domains=domains, key=key, folder=s.home_path / "checkpoints" / key, asked=asked)
+    options = {**plan.options, "sources": f"nearest:{near.k}", "for": near.target}
+    return replace(plan, domains=domains, key=key, folder=s.home_path / "checkpoints" / key, options=options)
 
 
-class Planned(Protocol):
-    """What is the same of every meta-training."""
+class AnyPlan(Protocol):
+    """What the plans of all meta-trainings have."""
 
     @property
     def family(self) -> str: ...
@@ -132,7 +127,7 @@ class Planned(Protocol):
 
 
 @task(cache_policy=NO_CACHE)
-def find_finished(plan: Planned) -> str | None:
+def find_finished(plan: AnyPlan) -> str | None:
     """Return the version of an equal meta-model, if there is one."""
     done = registry.find_by_key(settings(), plan.key)
     return None if done is None else done.version
@@ -169,12 +164,18 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
         model = assemble(plan.family, piles, learners, histories, plan.recipe, advance)
     folder = save_new(model, plan.folder / "meta_model")
     best = {f"{name}_accuracy": max(h.validation_accuracy) for name, h in histories.items()}
-    tags = {"key": plan.key, "family": plan.family, "revision": plan.domains[0].revision, **plan.asked, **made_by()}
+    tags = {
+        "key": plan.key,
+        "family": plan.family,
+        "revision": plan.revision,
+        **plan.options,
+        **code_and_packages(),
+    }
     return registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)
 
 
 @task(cache_policy=NO_CACHE)
-def promote(plan: Planned, version: str) -> str:
+def promote(plan: AnyPlan, version: str) -> str:
     """Put the meta-model into service, unless a person took it out, and clear its checkpoints away."""
     s, name = settings(), registry.meta_name(plan.family)
     model = registry.get(s, name, version)
@@ -187,14 +188,14 @@ def promote(plan: Planned, version: str) -> str:
 
 
 @task(cache_policy=NO_CACHE)
-def map_domains(plan: Plan, revision: str) -> int:
+def map_domains(plan: Plan) -> int:
     """Leave the map of the family's domains as artifacts; return how many there are.
 
     Targets are encoded here as far as they were not; adapting finds them encoded.
     """
-    domains = family_domains(settings(), plan.family, revision)
+    domains = family_domains(settings(), plan.family, plan.revision)
     with progress(f"map {plan.family} domains", examples_read(domains)) as advance:
-        reports.similarity(make_map(settings(), domains, advance))
+        show_map(make_map(settings(), domains, advance))
     return len(domains)
 
 
@@ -202,5 +203,5 @@ def map_domains(plan: Plan, revision: str) -> int:
 def report(plan: Plan, version: str) -> str:
     """Leave artifacts: learning curves, and what each strategy gained on held-out source episodes."""
     done = registry.get(settings(), registry.meta_name(plan.family), version)
-    reports.meta_training(MetaModel.load(done.folder), version)
+    show_meta_training(MetaModel.load(done.folder), version)
     return version

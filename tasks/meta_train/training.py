@@ -1,12 +1,8 @@
 """Meta-training of one family: source domains to piles of features to a meta-model."""
 
-import hashlib
-import json
-import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,82 +10,15 @@ import torch
 
 from domains.domain import Domain, Family
 from domains.episode import Pile, Shape, draw
-from domains.errors import UserError, check_known
-from domains.labelled import sample_rows
-from learners import make, strategies, trainable
+from domains.errors import UserError
+from learners import make, strategies
 from learners.base import Learner
 from learners.choice.portfolio import learn_prior
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encode_names, encoder_identity, last_layer
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that fixes a meta-model besides its data.
-
-    Args:
-        per_class: at most so many examples a class of a source domain are used.
-        classes: of at most so many classes a source domain.
-        training: by learner.
-        prior_episodes: held-out episodes on which strategies are compared, for the portfolio's prior.
-    """
-
-    per_class: int
-    classes: int
-    training: Mapping[str, Training]
-    prior_episodes: int = 150
-    seed: int = 0
-
-    def with_learners(self, names: Sequence[str]) -> "Recipe":
-        """Return the recipe with these learners; one it does not know is trained as long as its longest.
-
-        Raises:
-            UserError: a learner is unknown, or not meta-trained by episodes.
-        """
-        if not names:
-            return self
-        longest = max(self.training.values(), key=lambda training: training.steps)
-        shared = longest.shape is MARKET
-        known = trainable(shared)
-        check_known(names, known, "learner", " for this family")
-        return replace(self, training={n: self.training.get(n, default_training(n, longest)) for n in names})
-
-    def with_steps(self, steps: int | None) -> "Recipe":
-        """Return the recipe with another number of meta-updates."""
-        if steps is None:
-            return self
-        changed = {n: replace(t, steps=steps, every=min(t.every, steps)) for n, t in self.training.items()}
-        return replace(self, training=changed)
-
-
-def _trainings(shape: Shape, rate: float = Training.rate, **steps: int) -> dict[str, Training]:
-    return {name: Training(shape, steps=n, every=max(1, n // 8), rate=rate) for name, n in steps.items()}
-
-
-TEXT = Shape(ways=(5, 20), shots=(1, 5, 10), queries=8, pool=(0, 200, 400))
-VISION = Shape(ways=(5, 15), shots=(1, 5, 10), queries=5, pool=(0, 100))
-MARKET = Shape(ways=(3, 3), shots=(1, 5, 10, 20), queries=40, pool=(0,))
-
-RECIPES: dict[Family, Recipe] = {
-    "text": Recipe(24, 40, _trainings(TEXT, protonet=120, maml=200, reference=120)),
-    "vision": Recipe(20, 16, _trainings(VISION, protonet=80, maml=120, reference=48), prior_episodes=60),
-    "market": Recipe(
-        1500,
-        3,
-        _trainings(MARKET, 1e-2, pooled=200, ordinal=200)  # linear models: a slower rate leaves them half way
-        | _trainings(MARKET, protonet=50, maml=200, reference=200),
-    ),
-}
-
-
-def default_training(name: str, like: Training) -> Training:
-    """Return how a learner without a recipe of its own is trained; Reptile's outer update is plain interpolation."""
-    if name == "reptile":
-        return replace(like, rate=1.0, optimiser="sgd", schedule="linear", clip=math.inf)
-    return like
-
+from tasks.meta_train.recipes import Recipe, rows_used
 
 MANY = 10  # source domains, from which on whole domains are held out
 
@@ -112,24 +41,6 @@ class Piles:
     def dim(self) -> int:
         """The length of a feature vector."""
         return self.train[0].x.shape[1]
-
-
-def training_key(domains: Sequence[Domain], family: Family, recipe: Recipe) -> str:
-    """Return the name of a piece of work: the same data, settings and code version give the same key."""
-    parts = [
-        family,
-        encoder_identity(family),
-        version("acclimate"),
-        json.dumps(asdict(recipe), sort_keys=True),
-    ]
-    parts += sorted(f"{d.name}:{d.content_hash}" for d in domains)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def rows_used(domain: Domain, recipe: Recipe) -> list[int]:
-    """Return the rows of a source domain that meta-training reads."""
-    y = np.asarray(domain.targets("train"))
-    return sample_rows(y, len(domain.labels), recipe.per_class, recipe.classes, recipe.seed)
 
 
 def load_piles(
@@ -156,7 +67,10 @@ def load_piles(
     y = [torch.tensor(domain.targets("train"))[used] for domain, used in zip(domains, rows, strict=True)]
     time = [days(domain, used) if shared else None for domain, used in zip(domains, rows, strict=True)]
     names = encode_names(settings, domains[0].family, [domain.labels for domain in domains])
-    piles = [Pile(d.name, *xytn[:2], shared, *xytn[2:]) for d, *xytn in zip(domains, x, y, time, names, strict=True)]
+    piles = [
+        Pile(d.name, features, labels, shared, dates, label_names)
+        for d, features, labels, dates, label_names in zip(domains, x, y, time, names, strict=True)
+    ]
     hashes = {d.name: d.content_hash for d in domains}
     train, validation = divide(piles, recipe.seed)
     for pile in (*train, *validation):

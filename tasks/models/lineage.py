@@ -17,9 +17,9 @@ UNKNOWN = "unknown"  # to a version from before it was recorded
 CODE = Path(__file__).resolve().parents[2]
 
 
-def made_by() -> dict[str, str]:
-    """Return tags that say which code and packages are at work: ``code`` (a git commit) and ``packages`` (JSON)."""
-    return {"code": code_version(), "packages": json.dumps({name: _installed(name) for name in PACKAGES})}
+def code_and_packages() -> dict[str, str]:
+    """Return tags that name the code and packages in use: ``code`` (a git commit) and ``packages`` (JSON)."""
+    return {"code": code_version(), "packages": json.dumps({name: _installed_version(name) for name in PACKAGES})}
 
 
 def code_version(folder: Path = CODE) -> str:
@@ -55,7 +55,7 @@ def lineage(settings: Settings, model: Registered) -> dict[str, Any]:
     for key in ("decision", "reason", "decided", "replaced", "gate", "withdrawn"):
         if key in tags:
             found[key] = tags[key]
-    found["packages_now_different"] = _different(found["packages"])
+    found["packages_now_different"] = _changed_packages(found["packages"])
     found["commands"] = _meta_commands(tags) if meta else _adapt_commands(settings, model)
     return found
 
@@ -68,22 +68,22 @@ def _adapt_commands(settings: Settings, model: Registered) -> list[str]:
     adapt += ["--meta-version", tags.get("meta_key") or tags.get("meta_version", "1")]
     seed = tags.get("seed", "0")
     again = ([] if seed == "0" else [f"ACCLIMATE_SEED={seed}"]) + [shlex.join(adapt)]
-    train = [] if meta is None else [_train(meta.tags)]
-    return [*_begin(tags), *train, " ".join(again)]
+    train = [] if meta is None else [_train_command(meta.tags)]
+    return [*_first_commands(tags), *train, " ".join(again)]
 
 
 def _meta_commands(tags: Mapping[str, str]) -> list[str]:
-    return [*_begin(tags), _train(tags)]
+    return [*_first_commands(tags), _train_command(tags)]
 
 
-def _begin(tags: Mapping[str, str]) -> list[str]:
-    """Return the commands before: an own home, where nothing is found finished; the code; the data."""
+def _first_commands(tags: Mapping[str, str]) -> list[str]:
+    """Return the commands that come first: a home of its own, where nothing is finished yet; the code; the data."""
     code = tags.get("code", "").removesuffix("+changes") or tags.get("revision", "HEAD")
     data = [] if "problems" in tags else ["acclimate data build"]
     return ["export ACCLIMATE_HOME=.acclimate-again", f"git checkout {code}", *data]
 
 
-def _train(tags: Mapping[str, str]) -> str:
+def _train_command(tags: Mapping[str, str]) -> str:
     words = ["acclimate", "meta-train", "--family", tags.get("family", UNKNOWN)]
     words += [] if "problems" in tags else ["--rev", tags.get("revision", "HEAD")]
     if tags.get("steps"):
@@ -102,14 +102,14 @@ def _meta_model(settings: Settings, tags: Mapping[str, str]) -> Registered | Non
     return next((m for m in registry.versions(settings, name) if m.version == tags["meta_version"]), None)
 
 
-def _different(packages: Any) -> dict[str, list[str]]:
-    """Return packages whose version is another now: [then, now]."""
+def _changed_packages(packages: Any) -> dict[str, list[str]]:
+    """Return the packages whose version has changed: [then, now]."""
     if not isinstance(packages, dict):
         return {}
-    return {name: [then, now] for name, then in packages.items() if (now := _installed(name)) != then}
+    return {name: [then, now] for name, then in packages.items() if (now := _installed_version(name)) != then}
 
 
-def _installed(name: str) -> str:
+def _installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:

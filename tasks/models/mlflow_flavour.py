@@ -20,25 +20,26 @@ from domains.domain import EXAMPLE_COLUMN, Family
 from learners.classifier import Classifier
 
 FILE = "reads.json"
+ENCODER = "encoder"  # folder of an exported model that has its encoder with it
 NEEDED = ("acclimate", "mlflow", "numpy", "pandas", "safetensors", "torch", "transformers", "pillow")
 
 
 @dataclass(frozen=True)
-class Reads:
+class InputSpec:
     """What an adapted model reads: raw examples of a family, through the encoder of that identity."""
 
     family: Family
     encoder: str
 
     @classmethod
-    def of_tags(cls, tags: Mapping[str, Any]) -> "Reads | None":
+    def from_tags(cls, tags: Mapping[str, Any]) -> "InputSpec | None":
         """Return what a version's tags say; None where they say nothing."""
         if "encoder" not in tags or tags.get("family") not in get_args(Family):
             return None
         return cls(tags["family"], tags["encoder"])
 
     @classmethod
-    def of(cls, folder: Path) -> "Reads | None":
+    def read(cls, folder: Path) -> "InputSpec | None":
         """Return what ``write`` wrote; None for a model from before there was such a file."""
         if not (folder / FILE).exists():
             return None
@@ -48,7 +49,7 @@ class Reads:
         (folder / FILE).write_text(json.dumps(asdict(self)), "utf-8")
 
 
-def stage(folder: Path, reads: Reads | None, into: Path) -> Path:
+def write_mlflow_model(folder: Path, reads: InputSpec | None, into: Path) -> Path:
     """Write the model whose files are in a folder as an MLflow model, and return its path.
 
     Args:
@@ -88,14 +89,17 @@ def input_example(family: Family) -> pd.DataFrame:
 
 
 def signature(example: pd.DataFrame, labels: tuple[str, ...]) -> Any:
-    """Return MLflow's signature: every column of the example is required, answers come back."""
+    """Return MLflow's signature: every column of the example is required, predictions come back."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    kinds = {name: "double" if example[name].dtype.kind == "f" else "string" for name in example}
-    answered = {"label": "string", "probability": "double", "set": "string", "ask": "string"}
-    answered |= {f"p_{label}": "float" for label in labels}
-    return ModelSignature(*(Schema([ColSpec(kind, name) for name, kind in both.items()]) for both in (kinds, answered)))
+    def schema(kinds: Mapping[str, str]) -> Schema:
+        return Schema([ColSpec(kind, name) for name, kind in kinds.items()])
+
+    inputs = {str(name): "double" if example[name].dtype.kind == "f" else "string" for name in example}
+    outputs = {"label": "string", "probability": "double", "set": "string", "ask": "string"}
+    outputs |= {f"p_{label}": "float" for label in labels}
+    return ModelSignature(schema(inputs), schema(outputs))
 
 
 def _png(grey: int) -> str:

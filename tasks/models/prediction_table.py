@@ -1,4 +1,4 @@
-"""What a model answers about new examples: a label, how sure it is, what else it may be, and when to ask a person."""
+"""What a model says of new examples: a label, how sure it is, what else it may be, and when to ask a person."""
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,18 @@ ASK = "ask a person"
 EVEN = 0.5  # a label less probable than this is more likely wrong than right
 
 
-def answers(model: Classifier, p: np.ndarray) -> pd.DataFrame:
+def prediction_table(model: Classifier, p: np.ndarray) -> pd.DataFrame:
     """Return a row an example: ``label``, ``probability``, ``set`` and ``ask``.
 
     ``set`` holds the true label of 90 % of new examples, its labels in the order of their probability; it is empty for
-    a model without a threshold. ``ask`` is ASK or empty, see :func:`doubtful`.
+    a model without a threshold. ``ask`` is ASK or empty, see :func:`needs_person`.
 
     Args:
         p: calibrated probabilities [n, N] by the model.
     """
     labels, best = np.asarray(model.labels, dtype=object), p.argmax(1)
     frame = pd.DataFrame({"label": labels[best], "probability": np.round(p[np.arange(len(p)), best], 4)})
-    inside = sets(model, p)
+    inside = prediction_sets(model, p)
     if inside is None:
         frame["set"] = ""
     else:
@@ -31,22 +31,25 @@ def answers(model: Classifier, p: np.ndarray) -> pd.DataFrame:
         frame["set"] = [
             BETWEEN.join(labels[i] for i in row if within[i]) for row, within in zip(order, inside, strict=True)
         ]
-    frame["ask"] = np.where(doubtful(p, inside), ASK, "")
+    frame["ask"] = np.where(needs_person(p, inside), ASK, "")
     return frame
 
 
-def sets(model: Classifier, p: np.ndarray) -> np.ndarray | None:
+def prediction_sets(model: Classifier, p: np.ndarray) -> np.ndarray | None:
     """Return whether each label is in the set of each example [n, N]; None for a model without a threshold."""
     if model.threshold is None:
         return None
     return PredictionSets(model.threshold).sets(torch.from_numpy(p)).numpy()
 
 
-def doubtful(p: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+def needs_person(p: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
     """Return which examples a person should decide [n].
 
-    Those whose set has more than one label, or whose label is more likely wrong than right; without sets, those whose
-    label is less probable than the coverage that sets would have had.
+    Those whose set has more than one label, or whose label is more likely wrong than right. Without sets, those whose
+    label is less probable than the coverage that sets would have.
+
+    Args:
+        p: probabilities [n, N]; inside: the sets [n, N], or None.
     """
     if inside is None:
         return p.max(1) < COVERAGE

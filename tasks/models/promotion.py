@@ -1,19 +1,16 @@
-"""What a person puts into service or takes out of it, past the gate, and the record of it on the versions.
+"""A person puts a version into service or takes it out, whatever the gate said; the versions keep a record of it.
 
 A version that a person took out of service has the tag ``withdrawn``: no flow puts it back, only a person does.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.models.model_list import versions_of
+from tasks.models.lookup import versions_of
 from tasks.models.registry import Registered
 from tasks.models.smoke_test import smoke_test_for
-
-BY_A_PERSON = "promoted by a person"
-WITHDRAWN = "withdrawn"
+from tasks.models.verdicts import BY_A_PERSON, WITHDRAWN, utc_now
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def promote(settings: Settings, name: str, version: str) -> Change:
             :class:`~tasks.models.registry.PromotionError`). What was in service still is.
     """
     versions_of(settings, name)
-    return _put(settings, registry.get(settings, name, version))
+    return _put_into_service(settings, registry.get(settings, name, version))
 
 
 def rollback(settings: Settings, name: str) -> Change:
@@ -59,21 +56,16 @@ def rollback(settings: Settings, name: str) -> Change:
         UserError: as ``promote``; or there is no previous champion.
     """
     versions_of(settings, name)
-    return _put(settings, registry.previous(settings, name))
+    return _put_into_service(settings, registry.previous(settings, name))
 
 
-def now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _put(settings: Settings, model: Registered) -> Change:
+def _put_into_service(settings: Settings, model: Registered) -> Change:
     name, champion = model.name, registry.champion(settings, model.name)
     before = None if champion is None else champion.version
     gate = model.tags.get("gate") or ": ".join(filter(None, (model.tags.get("decision"), model.tags.get("reason"))))
     if before == model.version:
         return Change(model, before, gate)
-    smoke_test, at = smoke_test_for(settings, model), now()
+    smoke_test, at = smoke_test_for(settings, model), utc_now()
     if before:  # first: a process that dies between the two leaves nothing that a flow would put back
         registry.tag(settings, name, before, {WITHDRAWN: at})
     try:

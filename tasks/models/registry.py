@@ -5,18 +5,14 @@ An adapted model is a version of the registered model named after its domain, a 
 A version is created last, in one transaction, after its files and scores: what has a version is whole.
 """
 
-import logging
-import os
-import random
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -24,7 +20,8 @@ from urllib.request import url2pathname
 
 from domains.errors import UserError
 from tasks.base.settings import Settings
-from tasks.models import mlflow_flavour as flavour
+from tasks.models.mlflow_client import AlreadyThereError, Client, NotThereError, connect
+from tasks.models.mlflow_flavour import InputSpec, write_mlflow_model
 
 CHAMPION, PREVIOUS = "champion", "previous"
 ADAPT, META_TRAIN = "adapt", "meta-train"  # MLflow experiments
@@ -36,14 +33,6 @@ SmokeTest = Callable[[Path], None]
 
 class PromotionError(UserError):
     """A version could not be put into service; the one before it still is."""
-
-
-class NotThereError(LookupError):
-    """MLflow has no such model, version or alias."""
-
-
-class AlreadyThereError(Exception):
-    """MLflow has such an experiment or model already."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +101,8 @@ def log_adapted(
     """
     if name.startswith(META_PREFIX):
         raise UserError(f"domain name {name!r}: names that begin with '{META_PREFIX}' are kept for meta-models")
-    with _storing(name), tempfile.TemporaryDirectory() as stage:
-        files = flavour.stage(folder, flavour.Reads.of_tags(tags), Path(stage))
+    with _disk_errors(name), tempfile.TemporaryDirectory() as stage:
+        files = write_mlflow_model(folder, InputSpec.from_tags(tags), Path(stage))
         return _log(settings, ADAPT, name, files, params, metrics, tags)
 
 
@@ -126,7 +115,7 @@ def log_meta_model(
     tags: Mapping[str, str],
 ) -> str:
     """Store and register a meta-model as a version of ``meta-<family>``; as :func:`log_adapted` otherwise."""
-    with _storing(meta_name(family)), tempfile.TemporaryDirectory() as stage:
+    with _disk_errors(meta_name(family)), tempfile.TemporaryDirectory() as stage:
         shutil.copytree(folder, Path(stage) / "data" / "files")
         return _log(settings, META_TRAIN, meta_name(family), Path(stage), params, metrics, tags)
 
@@ -210,7 +199,7 @@ def promote(
     Raises:
         PromotionError: the smoke test failed, or another version became champion meanwhile.
     """
-    with _alone(settings, name):
+    with _promotion_lock(settings, name):
         client, aliases = _client(settings), _aliases(settings, name)
         old = aliases.get(CHAMPION)
         if old == version:
@@ -287,7 +276,8 @@ def _log(
 
 
 @contextmanager
-def _storing(name: str) -> Iterator[None]:
+def _disk_errors(name: str) -> Iterator[None]:
+    """Raise UserError where a model cannot be written."""
     try:
         yield
     except OSError as error:
@@ -339,8 +329,12 @@ def _experiment_id(settings: Settings, experiment: str) -> str:
 
 
 @contextmanager
-def _alone(settings: Settings, name: str) -> Iterator[None]:
-    """Let one promotion of a name run at a time; the lock dies with the process that holds it."""
+def _promotion_lock(settings: Settings, name: str) -> Iterator[None]:
+    """Let one promotion of a name run at a time; the lock dies with the process that holds it.
+
+    Raises:
+        PromotionError: another one has held it for two minutes.
+    """
     from filelock import FileLock, Timeout
 
     folder = settings.home_path / "locks"
@@ -352,82 +346,5 @@ def _alone(settings: Settings, name: str) -> Iterator[None]:
         raise PromotionError(f"{name}: another promotion has been running for two minutes; try later") from error
 
 
-def _client(settings: Settings) -> "_Client":
-    return _connect(settings.tracking_uri)
-
-
-@cache
-def _connect(uri: str) -> "_Client":
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    from mlflow import MlflowClient
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # also where something else imported it first
-    # It prints a traceback for every locked database, before there is a chance to try again.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    if uri.startswith("sqlite:///"):
-        _make_sqlite(Path(uri.removeprefix("sqlite:///")))
-    return _Client(partial(MlflowClient, tracking_uri=uri, registry_uri=uri), uri)
-
-
-def _make_sqlite(path: Path) -> None:
-    """Make the database file with a write-ahead log: readers and a writer do not wait for each other."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make {path.parent} for MLflow's database: {error.strerror or error}") from error
-    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA journal_mode = WAL")  # not possible on some network drives: then without
-
-
-class _Client:
-    """An MlflowClient that tries again while the database is locked, and whose errors can be told apart."""
-
-    TRIES = 8
-
-    def __init__(self, make: Callable[[], Any], uri: str) -> None:
-        self._uri = uri
-        self._client = self._tell_apart(make)
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._client, name)
-
-        def patiently(*args: Any, **kwargs: Any) -> Any:
-            for attempt in range(self.TRIES):
-                try:
-                    return self._tell_apart(call, *args, **kwargs)
-                except _DatabaseLockedError:
-                    time.sleep(random.uniform(0, 0.05 * 2**attempt))
-            raise UserError("MLflow's database stays locked: end the process that holds it, then run again")
-
-        return patiently
-
-    def _tell_apart(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return call(*args, **kwargs)
-        except MlflowException as error:
-            if "database is locked" in str(error):
-                raise _DatabaseLockedError from error
-            if "disk is full" in str(error):
-                raise UserError("the disk with MLflow's database is full: free some space, then run again") from error
-            if "out-of-date database schema" in str(error):
-                raise UserError(
-                    "MLflow's database is of an earlier version of MLflow: copy it, then run mlflow db upgrade with "
-                    "its address, sqlite:/// and the path of mlflow.db unless ACCLIMATE_MLFLOW_URI says otherwise"
-                ) from error
-            if self._uri in str(error):  # may have a password in it
-                raise UserError(
-                    f"MLflow cannot use ACCLIMATE_MLFLOW_URI, which begins with {self._uri.partition(':')[0]}: it "
-                    "takes sqlite, postgresql, mysql, mssql, http or https"
-                ) from None
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise NotThereError(str(error)) from error
-            if error.error_code == "RESOURCE_ALREADY_EXISTS":
-                raise AlreadyThereError(str(error)) from error
-            raise
-
-
-class _DatabaseLockedError(Exception):
-    pass
+def _client(settings: Settings) -> Client:
+    return connect(settings.tracking_uri)

@@ -12,7 +12,7 @@ from learners.decisions.policies import Policies
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings
 from tasks.features.encoding import ENCODERS, encode
-from tasks.models.prediction import family_read
+from tasks.models.lookup import family_read
 from tasks.models.registry import META_PREFIX, Registered, SmokeTest
 
 EXAMPLES = 4  # that are predicted

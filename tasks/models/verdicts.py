@@ -1,6 +1,7 @@
-"""What was decided on versions of models, by the gate or a person, read from their tags."""
+"""What the gate or a person decided on versions of models: the words for it, and how tags are read."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from tasks.base.settings import Settings
@@ -11,7 +12,14 @@ from tasks.models.registry import Registered
 PROMOTED, REFUSED = "promoted", "refused"
 AWAITING = "awaiting approval"
 APPROVED = "approved by a person"
-WITHDRAWN_WORD = "taken out of service by a person"
+BY_A_PERSON = "promoted by a person"
+TAKEN_OUT = "taken out of service by a person"
+WITHDRAWN = "withdrawn"  # tag of a version that a person took out of service: when
+
+
+def utc_now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def last_decisions(settings: Settings, names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -26,21 +34,21 @@ def last_decisions(settings: Settings, names: Iterable[str]) -> dict[str, dict[s
 def decision_on(model: Registered) -> dict[str, Any]:
     """Return what was decided on a version, why and when, in words for people."""
     tags = model.tags
-    said = {"version": model.version, "decision": tags.get("decision", ""), "reason": tags.get("reason", "")}
-    said["when"] = tags.get("decided") or tags.get("asked") or model.created.isoformat(timespec="seconds")
-    if "withdrawn" in tags:
-        said |= {"decision": WITHDRAWN_WORD, "when": tags["withdrawn"]}
-    elif said["decision"] == AWAITING:
-        said["reason"] = f"acclimate models approve {model.name} {model.version}, or refuse"
-    return said
+    verdict = {"version": model.version, "decision": tags.get("decision", ""), "reason": tags.get("reason", "")}
+    verdict["when"] = tags.get("decided") or tags.get("asked") or model.created.isoformat(timespec="seconds")
+    if WITHDRAWN in tags:
+        verdict |= {"decision": TAKEN_OUT, "when": tags[WITHDRAWN]}
+    elif verdict["decision"] == AWAITING:
+        verdict["reason"] = f"acclimate models approve {model.name} {model.version}, or refuse"
+    return verdict
 
 
-def as_decided(result: AdaptResult, tags: Mapping[str, str]) -> AdaptResult:
-    """Return a result that is found again with what a person decided since."""
+def apply_verdict(result: AdaptResult, tags: Mapping[str, str]) -> AdaptResult:
+    """Return the result of an earlier run with what a person has decided since."""
     if result.decision != PROMOTED:
         return result
-    if "withdrawn" in tags:
-        reason = f"a person took version {result.model_version} out of service at {tags['withdrawn']}"
+    if WITHDRAWN in tags:
+        reason = f"a person took version {result.model_version} out of service at {tags[WITHDRAWN]}"
         return result.model_copy(update={"decision": REFUSED, "reason": reason})
     if tags.get("decision") == REFUSED:
         return result.model_copy(update={"decision": REFUSED, "reason": tags.get("reason", "")})

@@ -66,7 +66,8 @@ def snapshot(root: Path, home: Path, domain: str, revision: str = "HEAD") -> Dom
     at = data_revision(root, revision)
     domains = domain_files(listing(root, at))
     if domain not in domains:
-        here = revision == "HEAD" and any(path.parent.name == domain for path in root.glob("data/*/domain.yaml"))
+        is_head = at.commit == data_revision(root).commit
+        here = is_head and any(path.parent.name == domain for path in root.glob("data/*/domain.yaml"))
         hint = f"; to version the one in data/: acclimate data commit -m 'Add {domain}'" if here else ""
         raise UserError(f"no domain {domain!r} at revision {revision}; there are: {', '.join(domains)}{hint}")
     return _snapshot(root, home, at, domain, domains[domain])

@@ -11,15 +11,15 @@ from tasks.versions.revisions import data_revision, domain_files, parse_listing
 BUDGET = 64 * 2**20  # bytes that are hashed at most, a fifth of a second
 
 
-def uncommitted(root: Path, names: Iterable[str]) -> list[str]:
-    """Return those of the domains whose files in ``data/`` differ from HEAD's.
+def uncommitted(root: Path, names: Iterable[str], revision: str = "HEAD") -> list[str]:
+    """Return those of the domains whose files in ``data/`` differ from a revision's.
 
     A file of another size has changed; one of the same size that is older than its object in the cache has not; a
     newer one is hashed while the budget lasts, and then taken as unchanged. Nothing is known of domains that are not in
-    ``data/``, nor of any where the list of HEAD's files is not in the cache or cannot be read: they are left out.
+    ``data/``, nor of any where the list of the revision's files is not in the cache or cannot be read: they are left out.
     """
     try:
-        at = data_revision(root)
+        at = data_revision(root, revision)
         place = usual_path(root, at.data_hash)
         if not sound(place, at.data_hash):
             return []

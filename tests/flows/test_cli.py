@@ -184,7 +184,7 @@ MISTAKES = {
     "meta-train --family text --sources nearest:8": "nearest to which domain? Say --for DOMAIN",
     "meta-train --family text --sources best --for trec": "they are all, or nearest:K",
     "meta-train --family text --sources nearest:8 --for digits": "domain digits is of family vision, not text",
-    "meta-train --family text --sources nearest:8 --for ../data": "no domain '../data' at revision HEAD",
+    "meta-train --family text --sources nearest:8 --for ../data": "no domain '../data' at revision",
     "domains map --family audio": "no family 'audio'; there are: text, vision, market",
     "domains map --family text": "family text has 0 domains with labels at revision HEAD; a map needs two",
     "domains map -o nowhere/map.png": "cannot write nowhere/map.png: no such folder; choose another path",

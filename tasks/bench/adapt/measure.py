@@ -59,19 +59,19 @@ def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Scores
     names = None if job.names is None else torch.from_numpy(job.names[task.classes])
     for number in range(job.draws):
         support = draw_support(task, job.seed, number)
-        y, seen = torch.from_numpy(task.y[support]), {}
+        y, scored = torch.from_numpy(task.y[support]), {}
         for kind in job.pools:
             rows = draw_pool(task, support, kind, job.seed, number)
             for method in job.methods:
                 reads, is_raw = method in READ_POOL, method in TUNED
                 if is_raw and number >= job.tune_draws:
                     continue
-                if (key := (method, kind if reads else "")) not in seen:
+                if (key := (method, kind if reads else "")) not in scored:
                     x = inputs[is_raw](support)
                     pool = inputs[False](rows) if reads and len(rows) else None
                     case = Case(x, y.to(x.device), pool, names, len(task.classes), 1000 * job.seed + number)
-                    seen[key] = score(known[method], case, tests[is_raw], task.y[task.test], is_raw)
-                found[kind, method].append(seen[key])
+                    scored[key] = score(known[method], case, tests[is_raw], task.y[task.test], is_raw)
+                found[kind, method].append(scored[key])
             advance(1)
     return dict(found)
 

@@ -63,7 +63,7 @@ class Case:
 Adapter = Callable[[Case], Classifier]
 
 
-def chosen(family: Family, names: Sequence[str]) -> tuple[str, ...]:
+def select_methods(family: Family, names: Sequence[str]) -> tuple[str, ...]:
     """Return the methods of a family, or those named, in the order of METHODS.
 
     Raises:

@@ -22,7 +22,8 @@ from learners.meta_train import History, Training, meta_train
 from tasks.base.settings import Settings
 from tasks.features.encoding import encoder_identity, last_layer
 from tasks.meta_train import training
-from tasks.meta_train.training import Piles, Recipe, assemble, check_pile, divide, save_new, train_learner
+from tasks.meta_train.recipes import Recipe
+from tasks.meta_train.training import Piles, assemble, check_pile, divide, save_new, train_learner
 
 PILES = "piles.safetensors"
 META_MODEL = "meta_model"
@@ -68,14 +69,14 @@ class Comparison:
     recipe: Recipe
 
 
-def made(folder: Path) -> bool:
+def has_meta_model(folder: Path) -> bool:
     """Whether a folder has its meta-model."""
     return (folder / META_MODEL).exists()
 
 
-def to_do(folder: Path, family: Family, recipe: Recipe, without: Sequence[str] = ()) -> list[Work]:
+def work_left(folder: Path, family: Family, recipe: Recipe, without: Sequence[str] = ()) -> list[Work]:
     """Return the learners of a recipe, and the reference learners without a part, that a folder does not have yet."""
-    works = {} if made(folder) else recipe.training
+    works = {} if has_meta_model(folder) else recipe.training
     todo = [Work(folder, family, name, how, recipe.seed) for name, how in works.items()]
     if without:
         like = recipe.training[Reference.name]
@@ -83,7 +84,7 @@ def to_do(folder: Path, family: Family, recipe: Recipe, without: Sequence[str] =
     return [work for work in todo if not (folder / f"{work.file}.trained").exists()]
 
 
-def keep_piles(folder: Path, piles: Sequence[Pile], recipe: Recipe) -> None:
+def write_piles(folder: Path, piles: Sequence[Pile], recipe: Recipe) -> None:
     """Write the piles of a folder's sources for the processes that train on them.
 
     Raises:
@@ -100,8 +101,8 @@ def keep_piles(folder: Path, piles: Sequence[Pile], recipe: Recipe) -> None:
     (folder / f"new-{PILES}").replace(folder / PILES)
 
 
-def piles_of(folder: Path, family: Family, seed: int) -> Piles:
-    """Read what ``keep_piles`` wrote, divided between training and validation."""
+def read_piles(folder: Path, family: Family, seed: int) -> Piles:
+    """Read what ``write_piles`` wrote, divided between training and validation."""
     with safe_open(folder / PILES, "pt") as file:
         names, known = json.loads(file.metadata()["names"]), set(file.keys())
         piles = [
@@ -118,12 +119,12 @@ def piles_of(folder: Path, family: Family, seed: int) -> Piles:
 
 def train(work: Work, advance: Callable[[int], None] = lambda n: None) -> None:
     """Meta-train one learner from its last checkpoint, and keep its weights and its history in the folder."""
-    piles, path = piles_of(work.folder, work.family, work.seed), work.folder / f"{work.file}.checkpoint"
+    piles, path = read_piles(work.folder, work.family, work.seed), work.folder / f"{work.file}.checkpoint"
     if work.without:
         x = torch.cat([pile.x for pile in piles.train])
         with torch.random.fork_rng():
             torch.manual_seed(work.how.seed)
-            learner = ablated(piles.dim, piles.last, work.without)
+            learner = reference_without(piles.dim, piles.last, work.without)
         learner.fit_scale(x)
         history = meta_train(learner, piles.train, piles.validation, work.how, path, advance)
     else:
@@ -136,8 +137,8 @@ def train(work: Work, advance: Callable[[int], None] = lambda n: None) -> None:
 def compare(work: Comparison, advance: Callable[[int], None] = lambda n: None) -> None:
     """Learn the portfolio's prior from held-out source episodes and keep the meta-model; then the piles may go."""
     folder, recipe = work.folder, work.recipe
-    if not made(folder):
-        piles, trained, histories = piles_of(folder, work.family, recipe.seed), {}, {}
+    if not has_meta_model(folder):
+        piles, trained, histories = read_piles(folder, work.family, recipe.seed), {}, {}
         for name in recipe.training:
             trained[name] = make(name, piles.dim, piles.ways, piles.last)
             trained[name].load_state_dict(load_file(folder / f"{name}.trained"))
@@ -147,7 +148,7 @@ def compare(work: Comparison, advance: Callable[[int], None] = lambda n: None) -
         path.unlink(missing_ok=True)
 
 
-def ablated(dim: int, last: int | None, without: str) -> Learner:
+def reference_without(dim: int, last: int | None, without: str) -> Learner:
     """Return a new reference learner without one of its parts, as the portfolio has it otherwise."""
     learner = make(Reference.name, dim, None, last)
     (reference,) = (module for module in learner.modules() if isinstance(module, Reference))
@@ -160,6 +161,6 @@ def load(folder: Path, without: Sequence[str] = ()) -> tuple[MetaModel, dict[str
     model = MetaModel.load(folder / META_MODEL)
     less: dict[str, Learner] = {}
     for part in without:
-        less[part] = ablated(model.dim, model.last, part)
+        less[part] = reference_without(model.dim, model.last, part)
         less[part].load_state_dict(load_file(folder / f"{ABLATED}{part}.trained"))
     return model, less

@@ -15,8 +15,8 @@ from tasks.base.settings import Settings
 from tasks.bench.adapt.domains import TARGETS, read, targets
 from tasks.bench.adapt.draws import Problem, draw_support, problem, split
 from tasks.bench.adapt.suite import TARGET_CLASS
-from tasks.bench.options import Asked, Row
-from tasks.bench.side_by_side import side_by_side
+from tasks.bench.options import BenchOptions, Row
+from tasks.bench.side_by_side import run_side_by_side
 from tasks.features.encoding import encode, last_layer
 
 DRAWS = 10
@@ -46,26 +46,28 @@ class Job:
 Curves = dict[str, np.ndarray]
 
 
-def bench_suggest(settings: Settings, asked: Asked, say: Say = lambda line: None) -> list[Row]:
+def bench_suggest(settings: Settings, options: BenchOptions, say: Say = lambda line: None) -> list[Row]:
     """Run the benchmark of suggestions and return its rows.
 
     Raises:
         UserError: a name is unknown, a file of the mirror is absent, or a domain is too small.
     """
-    check_known([asked.family], TARGETS, "benchmark of suggestions for family")
-    check_known(asked.methods, LEARNERS, "method", " in this benchmark")
-    learners, draws = asked.methods or LEARNERS, asked.draws or DRAWS
-    corpora = targets(asked.family, asked.domains or DOMAINS.get(asked.family, ()))
-    every = [read(settings, asked.family, corpus).sample(TARGET_CLASS, seed=settings.seed) for corpus in corpora]
+    check_known([options.family], TARGETS, "benchmark of suggestions for family")
+    check_known(options.methods, LEARNERS, "method", " in this benchmark")
+    learners, draws = options.methods or LEARNERS, options.draws or DRAWS
+    corpora = targets(options.family, options.domains or DOMAINS.get(options.family, ()))
+    every = [read(settings, options.family, corpus).sample(TARGET_CLASS, seed=settings.seed) for corpus in corpora]
     tasks = [problem(domain.name, domain.y, split(domain.y, domain.groups, settings.seed), 1) for domain in every]
     with progress("bench suggest: encode targets", sum(len(domain.y) for domain in every)) as advance:
-        x = [encode(settings, asked.family, domain.examples, advance).numpy() for domain in every]
+        x = [encode(settings, options.family, domain.examples, advance).numpy() for domain in every]
     jobs = [
-        Job(task, domain.name, features, learners, draws, settings.seed, last_layer(asked.family))
+        Job(task, domain.name, features, learners, draws, settings.seed, last_layer(options.family))
         for task, domain, features in zip(tasks, every, x, strict=True)
     ]
     with progress("bench suggest", len(jobs) * draws) as advance:
-        done = side_by_side(measure, jobs, settings.processes, advance, lambda job, found: say(line(job, found)))
+        done = run_side_by_side(
+            measure, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
+        )
     return [row for job, curves in zip(jobs, done, strict=True) for row in rows(job, curves)]
 
 
@@ -136,7 +138,7 @@ def rows(job: Job, found: Curves) -> list[Row]:
     return made
 
 
-def line(job: Job, found: Curves) -> str:
-    """Return what is said when a domain is done."""
-    said = [f"{name} {100 * share_needed(curves):.0f} %" for name, curves in found.items()]
-    return f"{job.name}: labels needed relative to random choice: {', '.join(said)}"
+def result_line(job: Job, found: Curves) -> str:
+    """Return the line that is said when a domain is done."""
+    parts = [f"{name} {100 * share_needed(curves):.0f} %" for name, curves in found.items()]
+    return f"{job.name}: labels needed relative to random choice: {', '.join(parts)}"

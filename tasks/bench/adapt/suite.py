@@ -18,12 +18,12 @@ from tasks.bench.adapt.domains import TARGETS, Corpus, read, sources, targets
 from tasks.bench.adapt.draws import POOLS, Problem, problem, split
 from tasks.bench.adapt.export import export
 from tasks.bench.adapt.measure import Job, measure
-from tasks.bench.adapt.methods import ABLATED, NEED_MODEL, TUNED, chosen
+from tasks.bench.adapt.methods import ABLATED, NEED_MODEL, TUNED, select_methods
 from tasks.bench.adapt.rows import Scores, rows
-from tasks.bench.options import Asked, Row
-from tasks.bench.side_by_side import side_by_side
+from tasks.bench.options import BenchOptions, Row
+from tasks.bench.side_by_side import run_side_by_side
 from tasks.features.encoding import ENCODERS, encode, encode_names, weights
-from tasks.meta_train.training import RECIPES, Recipe
+from tasks.meta_train.recipes import RECIPES, Recipe
 
 DRAWS = 20
 TARGET_CLASS = 300  # at most so many examples a class are encoded
@@ -36,25 +36,25 @@ EPISODES: dict[Family, Shape] = {
 Say = Callable[[str], None]
 
 
-def adapt(settings: Settings, asked: Asked, say: Say = lambda line: None) -> list[Row]:
-    """Run the benchmark of adaptation and return its rows; or, with ``asked.export``, write its draws and return none.
+def adapt(settings: Settings, options: BenchOptions, say: Say = lambda line: None) -> list[Row]:
+    """Run the benchmark of adaptation and return its rows; with ``options.export``, write its draws and return none.
 
     Raises:
         UserError: a name is unknown, a file of the mirror is absent, or a domain is too small.
     """
-    family = asked.family
+    family = options.family
     check_known([family], TARGETS, "benchmark of adaptation for family")
-    check_known(asked.pools, POOLS, "pool")
-    methods, draws = chosen(family, asked.methods), asked.draws or DRAWS
-    corpora = targets(family, asked.domains)
-    allowed = {corpus: sources(family, corpus, asked.sources) for corpus in corpora}
+    check_known(options.pools, POOLS, "pool")
+    methods, draws = select_methods(family, options.methods), options.draws or DRAWS
+    corpora = targets(family, options.domains)
+    allowed = {corpus: sources(family, corpus, options.sources) for corpus in corpora}
     every = {c: read(settings, family, c).sample(TARGET_CLASS, seed=settings.seed) for c in corpora}
-    problems = {c: problems_of(domain, asked.shots, settings.seed) for c, domain in every.items()}
-    if asked.export is not None:
-        paths = export(asked.export, [(every[c], problems[c]) for c in corpora], draws, settings.seed)
-        say(f"{len(paths)} files of {draws} draws written to {asked.export}; nothing was measured")
+    problems = {c: problems_of(domain, options.shots, settings.seed) for c, domain in every.items()}
+    if options.export is not None:
+        paths = export(options.export, [(every[c], problems[c]) for c in corpora], draws, settings.seed)
+        say(f"{len(paths)} files of {draws} draws written to {options.export}; nothing was measured")
         return []
-    recipe = recipe_of(family).with_steps(asked.steps)
+    recipe = recipe_of(family).with_steps(options.steps)
     folders: dict[Corpus, Path] = {}
     if any(method in NEED_MODEL for method in methods):
         parts = [ABLATED[method] for method in methods if method in ABLATED]
@@ -66,17 +66,23 @@ def adapt(settings: Settings, asked: Asked, say: Say = lambda line: None) -> lis
     jobs = [
         Job(
             *(every[c], task, x[c], names[c]),
-            *(methods, asked.pools, draws, min(asked.tune_draws, draws), settings.seed),
-            *(folders.get(c), weights(settings, ENCODERS[family]), asked.on if set(methods) & set(TUNED) else "cpu"),
+            *(methods, options.pools, draws, min(options.tune_draws, draws), settings.seed),
+            *(
+                folders.get(c),
+                weights(settings, ENCODERS[family]),
+                options.torch_device if set(methods) & set(TUNED) else "cpu",
+            ),
         )
         for c in corpora
         for task in problems[c]
     ]
     jobs.sort(key=lambda job: -job.task.k * len(job.task.classes))  # many labels take long: they start first
-    with progress("bench adapt", len(jobs) * draws * len(asked.pools)) as advance:
-        done = side_by_side(measure, jobs, settings.processes, advance, lambda job, found: say(line(job, found)))
+    with progress("bench adapt", len(jobs) * draws * len(options.pools)) as advance:
+        done = run_side_by_side(
+            measure, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
+        )
     scores = {(job.domain.name, job.task.k): found for job, found in zip(jobs, done, strict=True)}
-    order = [(c.name, k) for c in corpora for k in asked.shots]
+    order = [(c.name, k) for c in corpora for k in options.shots]
     return rows({key: scores[key] for key in order}, [c.name for c in corpora if c.medical])
 
 
@@ -104,20 +110,24 @@ def meta_models(
     folders: dict[Corpus, Path] = {}
     for target, used in allowed.items():
         folders[target] = models.folder_of(settings, family, recipe, {c.name: hashes[c] for c in used})
-    todo = [work for folder in dict.fromkeys(folders.values()) for work in models.to_do(folder, family, recipe, parts)]
-    fresh = [f for f in dict.fromkeys(folders.values()) if any(w.folder == f for w in todo) or not models.made(f)]
+    todo = [
+        work for folder in dict.fromkeys(folders.values()) for work in models.work_left(folder, family, recipe, parts)
+    ]
+    fresh = [
+        f for f in dict.fromkeys(folders.values()) if any(w.folder == f for w in todo) or not models.has_meta_model(f)
+    ]
     if not fresh:
         return folders
     with progress("bench adapt: encode sources", sum(len(domain.y) for domain in read_in.values())) as advance:
         piles = {c: pile(settings, domain, advance) for c, domain in read_in.items()}
     for target, folder in folders.items():
         if folder in fresh:
-            models.keep_piles(folder, [piles[c] for c in allowed[target]], recipe)
+            models.write_piles(folder, [piles[c] for c in allowed[target]], recipe)
     with progress("bench adapt: meta-train", sum(work.how.steps for work in todo)) as advance:
-        side_by_side(models.train, todo, settings.processes, advance)
+        run_side_by_side(models.train, todo, settings.processes, advance)
     comparisons = [models.Comparison(folder, family, recipe) for folder in fresh]
     with progress("bench adapt: compare strategies", len(fresh) * recipe.prior_episodes) as advance:
-        side_by_side(models.compare, comparisons, settings.processes, advance)
+        run_side_by_side(models.compare, comparisons, settings.processes, advance)
     return folders
 
 
@@ -128,7 +138,7 @@ def pile(settings: Settings, domain: Labelled, advance: Callable[[int], None]) -
     return Pile(domain.name, x, torch.from_numpy(domain.y), names=names)
 
 
-def line(job: Job, found: Scores) -> str:
-    """Return what is said when a job has ended: accuracies with the first of the pools."""
-    said = {method: np.mean([s.accuracy for s in found[job.pools[0], method]]) for method in job.methods}
-    return f"{job.domain.name} K={job.task.k}: " + ", ".join(f"{m} {100 * value:.1f}" for m, value in said.items())
+def result_line(job: Job, found: Scores) -> str:
+    """Return the line that is said when a job has ended: accuracies with the first of the pools."""
+    parts = {method: np.mean([s.accuracy for s in found[job.pools[0], method]]) for method in job.methods}
+    return f"{job.domain.name} K={job.task.k}: " + ", ".join(f"{m} {100 * value:.1f}" for m, value in parts.items())

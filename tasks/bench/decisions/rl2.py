@@ -1,33 +1,26 @@
 """RL2 beside plain strategies on the same trials: bandits, decision processes and market regimes."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from scipy.stats import t
 
-from learners.decisions.playing import Recurrent, play
 from learners.decisions.rl2 import RL2
 from learners.decisions.rl2_train import throughput
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.decisions.stocks import PROBLEM, bench_stocks
 from tasks.bench.images.fewshot import stopwatch
-from tasks.bench.options import Asked, Row
-from tasks.decisions.problems import Problem, empty, problems
-from tasks.decisions.rivals import INDICES, rivals
+from tasks.bench.options import BenchOptions, Row
+from tasks.decisions.comparison import TRIALS, compare_players, figure_row
+from tasks.decisions.problems import Problem, new_policy, problems
 
-TRIALS = 1000
 ROUNDS, REPEATS = 8, 5  # iterations a measurement of speed, and measurements
 DEFAULT = ("bandit-k5-n10", "bandit-k10-n10", "bandit-k5-n100", "bandit-k10-n100", "mdp-n10")
-#: Seeds of the trials that are compared on, and of those that strategies are tuned on; training draws its own.
-TEST, TUNE = 1_000_003, 2_000_003
 
 
-def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = print) -> list[Row]:
+def bench_rl2(settings: Settings, options: BenchOptions, say: Callable[[str], None] = print) -> list[Row]:
     """Return what every player gains in the same trials of every problem, and how RL2 compares with the best index.
 
     Protocol: 1,000 trials that no training saw; every player meets the same trials, and for the same action at the same
@@ -37,38 +30,25 @@ def bench_rl2(settings: Settings, asked: Asked, say: Callable[[str], None] = pri
         UserError: there is no such problem.
     """
     rows: list[Row] = []
-    names = asked.domains or (*DEFAULT, PROBLEM)
+    names = options.domains or (*DEFAULT, PROBLEM)
     todo = problems([name for name in names if name != PROBLEM])
     for problem in todo:
-        chosen = problem.asked(asked.steps, settings.seed)
-        with progress(f"train {chosen.name}", chosen.how.iterations) as advance:
-            policy, seconds = trained(chosen, settings.home_path / "bench" / "rl2", advance)
-        rows += compared(chosen, policy, asked.draws or TRIALS, settings.seed, seconds)
-        if chosen.name == DEFAULT[0]:
-            rows.append(speed(chosen, settings.seed))
-        say(f"{chosen.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == chosen.name))
-    return rows + (bench_stocks(settings, asked, say) if PROBLEM in names else [])
+        own = problem.with_training(options.steps, settings.seed)
+        with progress(f"train {own.name}", own.how.iterations) as advance:
+            policy, seconds = train_policy(own, settings.home_path / "bench" / "rl2", advance)
+        rows += compare_players(own, policy, options.draws or TRIALS, settings.seed, seconds)
+        if own.name == DEFAULT[0]:
+            rows.append(speed(own, settings.seed))
+        say(f"{own.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == own.name))
+    return rows + (bench_stocks(settings, options, say) if PROBLEM in names else [])
 
 
-def trained(problem: Problem, folder: Path, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, float]:
+def train_policy(problem: Problem, folder: Path, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, float]:
     """Return a trained policy and the CPU seconds that it took; a training that was done before is not done again."""
     path = folder / f"{problem.learned}-{problem.key}.checkpoint"
     with stopwatch(path.with_suffix(".seconds")) as spent:
         policy, _ = problem.train(path, advance)
     return policy, spent()
-
-
-def compared(problem: Problem, policy: RL2, trials: int, seed: int, seconds: float) -> list[Row]:
-    """Return a row a player, and RL2's paired difference from the best plain strategy where there are indices."""
-    envs, steps = problem.make(trials), problem.steps
-    players = {"rl2": Recurrent(policy)} | dict(rivals(problem, TUNE + seed))
-    gains = {name: play(envs, player, steps, TEST + seed)[0].sum(0) for name, player in players.items()}
-    rows = [row_of(problem, name, "reward of a trial", gain) for name, gain in gains.items()]
-    rows[0]["seconds"] = round(seconds, 1)
-    others = [name for name in gains if name in INDICES] or [name for name in gains if name not in ("rl2", "random")]
-    first = max(others, key=lambda name: gains[name].mean())
-    share = 100 * (gains["rl2"] - gains[first]) / gains[first].mean()
-    return [*rows, row_of(problem, "rl2", f"% more than {first}", share)]
 
 
 def speed(problem: Problem, seed: int) -> Row:
@@ -78,23 +58,6 @@ def speed(problem: Problem, seed: int) -> Row:
     validation and checkpoints left out.
     """
     torch.set_num_threads(1)
-    policy, how = empty(problem), replace(problem.how, iterations=ROUNDS)
+    policy, how = new_policy(problem), replace(problem.how, iterations=ROUNDS)
     found = [throughput(policy, problem.make(problem.trials), replace(how, seed=seed + i)) for i in range(REPEATS)]
-    return row_of(problem, "rl2", "steps a second in training", found)
-
-
-def row_of(problem: Problem, method: str, metric: str, values: Sequence[float] | np.ndarray) -> Row:
-    """Return the row of a figure from its value in every trial."""
-    n = len(values)
-    half = t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n) if n > 1 else 0.0
-    return {
-        "suite": "rl2",
-        "domain": problem.name,
-        "setting": f"{problem.steps} steps",
-        "method": method,
-        "metric": metric,
-        "value": round(float(np.mean(values)), 4),
-        "ci95": round(float(half), 4),
-        "n": n,
-        "seconds": None,
-    }
+    return figure_row(problem, "rl2", "steps a second in training", found)

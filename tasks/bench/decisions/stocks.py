@@ -22,8 +22,8 @@ from learners.decisions.rl2_train import PPO, train
 from learners.market.time_metrics import block_interval
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
-from tasks.bench.options import Asked, Row
-from tasks.decisions.problems import untrained
+from tasks.bench.options import BenchOptions, Row
+from tasks.decisions.problems import untrained_policy
 from tasks.features.encoding import fetcher
 
 PROBLEM = "stocks"
@@ -33,7 +33,7 @@ HOW = PPO(iterations=100, steps=120, epochs=2, rate=2e-3, discount=0.9, trace=0.
 POLICIES = {"rl2": True, "rl2 without memory": False}
 
 
-def bench_stocks(settings: Settings, asked: Asked, say: Callable[[str], None] = print) -> list[Row]:
+def bench_stocks(settings: Settings, options: BenchOptions, say: Callable[[str], None] = print) -> list[Row]:
     """Return what every strategy earns a year after costs in every regime, and its difference from buy-and-hold.
 
     Protocol: 20 stocks, equal parts, 5 basis points of what is traded. For every regime a policy is trained on trials
@@ -42,13 +42,15 @@ def bench_stocks(settings: Settings, asked: Asked, say: Callable[[str], None] = 
     """
     prices = stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO))
     history, rows = History.of(prices), list[Row]()
-    how = replace(HOW, seed=settings.seed, iterations=asked.steps or HOW.iterations)
+    how = replace(HOW, seed=settings.seed, iterations=options.steps or HOW.iterations)
     how = replace(how, every=min(how.every, how.iterations))
     for window in REGIMES:
         test, daily = history.within(window.start, window.end), dict[str, np.ndarray]()
         for name, memory in POLICIES.items():
             with progress(f"train {name} before {window.start}", how.iterations) as advance:
-                policy = trained(history.before(window.start), how, memory, settings.home_path, window.name, advance)
+                policy = train_policy(
+                    history.before(window.start), how, memory, settings.home_path, window.name, advance
+                )
             daily[name] = net(positions(policy, test), test.returns).mean(1)
         daily |= {name: net(rule, test.returns).mean(1) for name, rule in rules(test).items()}
         rows += window_rows(window, daily, settings.seed)
@@ -57,7 +59,7 @@ def bench_stocks(settings: Settings, asked: Asked, say: Callable[[str], None] = 
     return rows
 
 
-def trained(
+def train_policy(
     past: History, how: PPO, memory: bool, home: Path, window: str, advance: Callable[[int], None] = lambda n: None
 ) -> RL2:
     """Return a policy trained on all but the last HELD days of a history, and chosen on those."""
@@ -65,7 +67,7 @@ def trained(
     days = len(past.dates)
     envs = Regimes(TRIALS, past.cut(0, days - HELD), how.steps)
     held_out = Regimes(4 * TRIALS, past.cut(days - HELD, days), how.steps)
-    policy = untrained(envs, HIDDEN, how.seed, memory)
+    policy = untrained_policy(envs, HIDDEN, how.seed, memory)
     parts = [window, memory, asdict(how), TRIALS, HIDDEN, COST, HELD, version("acclimate")]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     train(policy, envs, held_out, how, home / "bench" / "rl2" / f"{window}-{key}.checkpoint", advance)

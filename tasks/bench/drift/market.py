@@ -10,6 +10,7 @@ from domains.market.features import WARM_UP, features
 from domains.market.regime import WEEK, Weeks, regime
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
+from tasks.bench.drift.rows import rate_row
 from tasks.bench.options import Row
 from tasks.features.encoding import fetcher
 
@@ -37,18 +38,16 @@ def bench_market(settings: Settings, trials: int, say: Callable[[str], None] = l
     their days, so that volatility clusters within a block and no level lasts longer. A known change counts as found
     where the series of a year before to half a year after it has a change within 60 days.
     """
-    from tasks.bench.drift.suite import rate
-
     prices = stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO))
     rows, rng = [], np.random.default_rng(settings.seed)
     with progress("bench drift: stocks", len(QUIET) * trials) as advance:
         for start, end in QUIET:
             returns, alarms = np.log(prices[start:end]).diff().to_numpy()[1:], []  # type: ignore[misc]
             for _ in range(trials):
-                alarms.append(bool(regime(_weeks(shuffled(returns, WARM_UP + WEEK * LENGTH, rng))).changes))
+                alarms.append(bool(regime(_weeks(shuffle_blocks(returns, WARM_UP + WEEK * LENGTH, rng))).changes))
                 advance(1)
             years = f"blocks of {start[:4]} to {end[:4]}"
-            rows.append(rate("stocks", years, "change points", "false alarms", alarms))
+            rows.append(rate_row("stocks", years, "change points", "false alarms", alarms))
             say(f"stocks: {years}: {sum(alarms)} of {trials} series without a change show one")
     weeks = _weeks(prices)
     found = []
@@ -63,10 +62,10 @@ def bench_market(settings: Settings, trials: int, say: Callable[[str], None] = l
         say(f"stocks: {day}, {what}: {'found' if near else 'not found'} (changes: {shown})")
         about = {"suite": "drift", "domain": "stocks", "setting": f"{day}, {what}", "method": "change points"}
         rows.append(about | {"metric": "detected", "value": float(bool(near)), "ci95": None, "n": 1, "seconds": None})
-    return [*rows, rate("stocks", "known changes", "change points", "detected", found)]
+    return [*rows, rate_row("stocks", "known changes", "change points", "detected", found)]
 
 
-def shuffled(returns: np.ndarray, days: int, rng: np.random.Generator) -> pd.DataFrame:
+def shuffle_blocks(returns: np.ndarray, days: int, rng: np.random.Generator) -> pd.DataFrame:
     """Return prices [days + 1, assets] whose log returns are blocks of BLOCK days drawn from [n, assets]."""
     starts = rng.integers(len(returns) - BLOCK + 1, size=-(-days // BLOCK))
     rows = (starts[:, None] + np.arange(BLOCK)).ravel()[:days]

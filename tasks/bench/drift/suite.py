@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from domains.domain import Domain, Family, Split
@@ -18,8 +17,9 @@ from learners.shift.drift import Drift, drift_test
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.drift.market import bench_market
-from tasks.bench.options import Asked, Row
-from tasks.bench.side_by_side import side_by_side
+from tasks.bench.drift.rows import rate_row
+from tasks.bench.options import BenchOptions, Row
+from tasks.bench.side_by_side import run_side_by_side
 from tasks.features.encoding import ENCODERS, FeatureStore, encode, key_of, last_layer
 
 ALPHA, TRIALS = 0.01, 200
@@ -61,7 +61,7 @@ class Job:
 Found = dict[str, list[Drift]]
 
 
-def bench_drift(settings: Settings, asked: Asked, say: Say = lambda line: None) -> list[Row]:
+def bench_drift(settings: Settings, options: BenchOptions, say: Say = lambda line: None) -> list[Row]:
     """Run the benchmark and return its rows: a rate a domain, setting and test, with its exact 95 % interval.
 
     Protocol of texts and images: from at most MOST examples of a domain, ten labelled a class, 1,000 old and 500 new
@@ -73,9 +73,9 @@ def bench_drift(settings: Settings, asked: Asked, say: Say = lambda line: None) 
     Raises:
         UserError: a domain is not in ``data/``.
     """
-    trials = asked.draws or TRIALS
-    names = [name for name in MEASURED if not asked.domains or name in asked.domains]
-    made: dict[Family, list[Sample]] = {family: samples(settings, family, asked.domains) for family in NAMES}
+    trials = options.draws or TRIALS
+    names = [name for name in MEASURED if not options.domains or name in options.domains]
+    made: dict[Family, list[Sample]] = {family: samples(settings, family, options.domains) for family in NAMES}
     jobs = [
         Job(own, tuple(other for other in found if other.name != own.name), last_layer(family), trials, settings.seed)
         for family, found in made.items()
@@ -83,9 +83,11 @@ def bench_drift(settings: Settings, asked: Asked, say: Say = lambda line: None) 
         if own.name in names and len(found) > 1
     ]
     with progress("bench drift", 3 * trials * len(jobs)) as advance:
-        done = side_by_side(measure, jobs, settings.processes, advance, lambda job, found: say(line(job, found)))
+        done = run_side_by_side(
+            measure, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
+        )
     rows = [row for job, found in zip(jobs, done, strict=True) for row in rows_of(job, found)]
-    if not asked.domains or "stocks" in asked.domains:
+    if not options.domains or "stocks" in options.domains:
         rows += bench_market(settings, trials, say)
     if not rows:
         raise UserError(f"nothing to measure; --domains takes {', '.join((*MEASURED, 'stocks'))}")
@@ -100,23 +102,24 @@ def samples(settings: Settings, family: Family, only: Sequence[str]) -> list[Sam
     """
     if only and not set(only) & set(NAMES[family]) & set(MEASURED):
         return []
-    chosen = []
+    domains_read = []
     for name in NAMES[family]:
         if not (settings.data_path / name / "domain.yaml").exists():
             raise UserError(f"{name} is not in data/; run `acclimate data build` first")
-        chosen.append(read(Domain.read(settings.data_path / name), settings.seed))
+        domains_read.append(read_examples(Domain.read(settings.data_path / name), settings.seed))
     if family == "vision":  # encoding images takes minutes: what other work has encoded is used
         store = FeatureStore(settings.home_path / "features" / ENCODERS[family].identity)
-        known = set(store.get({key_of(example) for _, examples, _ in chosen for example in examples}))
-        chosen = [cached(each, known) for each in chosen]
-        chosen = [each for each in chosen if len(each[1]) >= NEW * SWAPPED]
-    with progress(f"encode {family}", sum(len(examples) for _, examples, _ in chosen)) as advance:
+        known = set(store.get({key_of(example) for _, examples, _ in domains_read for example in examples}))
+        domains_read = [keep_cached(each, known) for each in domains_read]
+        domains_read = [each for each in domains_read if len(each[1]) >= NEW * SWAPPED]
+    with progress(f"encode {family}", sum(len(examples) for _, examples, _ in domains_read)) as advance:
         return [
-            Sample(name, encode(settings, family, examples, advance), torch.tensor(y)) for name, examples, y in chosen
+            Sample(name, encode(settings, family, examples, advance), torch.tensor(y))
+            for name, examples, y in domains_read
         ]
 
 
-def read(domain: Domain, seed: int) -> tuple[str, list[Any], list[int]]:
+def read_examples(domain: Domain, seed: int) -> tuple[str, list[Any], list[int]]:
     """Return at most MOST examples of all shards, none twice, with their labels; -1 in the pool."""
     labelled: dict[Any, int] = {}
     for split in SPLITS:
@@ -129,7 +132,7 @@ def read(domain: Domain, seed: int) -> tuple[str, list[Any], list[int]]:
     return domain.name, [every[i][0] for i in order], [every[i][1] for i in order]
 
 
-def cached(domain: tuple[str, list[Any], list[int]], known: set[bytes]) -> tuple[str, list[Any], list[int]]:
+def keep_cached(domain: tuple[str, list[Any], list[int]], known: set[bytes]) -> tuple[str, list[Any], list[int]]:
     """Return those examples of a domain whose features are known."""
     name, examples, y = domain
     here = [i for i, example in enumerate(examples) if key_of(example) in known]
@@ -185,19 +188,11 @@ def rows_of(job: Job, found: Found) -> list[Row]:
             "labels": [o.labels.p <= ALPHA / 2 for o in outcomes],
         }
         metric = "false alarms" if name == "unchanged" else "detected"
-        rows += [rate(job.own.name, SETTINGS[name], test, metric, each) for test, each in hits.items()]
+        rows += [rate_row(job.own.name, SETTINGS[name], test, metric, each) for test, each in hits.items()]
     return rows
 
 
-def rate(domain: str, setting: str, method: str, metric: str, hits: Sequence[bool]) -> Row:
-    """Return a share of trials with the half-width of its exact (Clopper-Pearson) 95 % interval."""
-    interval = binomtest(sum(hits), len(hits)).proportion_ci()
-    about = {"suite": "drift", "domain": domain, "setting": setting, "method": method, "metric": metric}
-    half = round((interval.high - interval.low) / 2, 4)
-    return about | {"value": round(sum(hits) / len(hits), 4), "ci95": half, "n": len(hits), "seconds": None}
-
-
-def line(job: Job, found: Found) -> str:
-    """Return what is said when a domain is done."""
-    said = [f"{name} {sum(o.found for o in outcomes)} of {len(outcomes)}" for name, outcomes in found.items()]
-    return f"{job.own.name}: drift found: {', '.join(said)}"
+def result_line(job: Job, found: Found) -> str:
+    """Return the line that is said when a domain is done."""
+    counts = [f"{name} {sum(o.found for o in outcomes)} of {len(outcomes)}" for name, outcomes in found.items()]
+    return f"{job.own.name}: drift found: {', '.join(counts)}"

@@ -26,8 +26,8 @@ from learners.bodies import Conv4
 from learners.meta_train import Training, meta_train
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
-from tasks.bench.options import Asked, Row
-from tasks.bench.side_by_side import side_by_side
+from tasks.bench.options import BenchOptions, Row
+from tasks.bench.side_by_side import run_side_by_side
 
 TEST_EPISODES, QUERIES = 1000, 15  # as in the literature: queries a class
 SLOW = {"scratch": 300}  # test episodes: a network is trained for each
@@ -253,43 +253,43 @@ def evaluate(learner: Learner, test: Pile, job: Job, advance: Callable[[int], No
     return torch.stack(scores)
 
 
-def jobs(suite: str, asked: Asked) -> list[Job]:
+def jobs(suite: str, options: BenchOptions) -> list[Job]:
     """Return the jobs of a benchmark, by default every method.
 
     Raises:
         UserError: a method is unknown.
     """
     known = (*METHODS, *SUPERVISED)
-    check_known(asked.methods, known, "method", " in this benchmark")
-    side = asked.pixels or PIXELS[suite]
+    check_known(options.methods, known, "method", " in this benchmark")
+    side = options.pixels or PIXELS[suite]
     return [
         Job(
             suite,
             method,
-            asked.ways,
+            options.ways,
             k,
             side,
-            asked.steps,
-            asked.episodes or SLOW.get(method, TEST_EPISODES),
-            device="cpu" if method in FLAT else asked.on,
+            options.steps,
+            options.episodes or SLOW.get(method, TEST_EPISODES),
+            device="cpu" if method in FLAT else options.torch_device,
         )
-        for method in asked.methods or known
-        for k in asked.shots
+        for method in options.methods or known
+        for k in options.shots
     ]
 
 
-def omniglot(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+def omniglot(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Run the jobs of Omniglot that are asked for."""
-    return _suite("omniglot", settings, asked, say)
+    return _suite("omniglot", settings, options, say)
 
 
-def miniimagenet(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+def miniimagenet(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Run the jobs of miniImageNet that are asked for."""
-    return _suite("miniimagenet", settings, asked, say)
+    return _suite("miniimagenet", settings, options, say)
 
 
-def _suite(suite: str, settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
-    todo = jobs(suite, asked)
+def _suite(suite: str, settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
+    todo = jobs(suite, options)
     with progress(f"bench {suite}", total(todo)) as advance:
         return few_shot(settings, todo, advance, say)
 
@@ -304,7 +304,7 @@ def few_shot(
         row = rows[0]
         say(f"{row['setting']} {job.method}: {100 * row['value']:.2f} ± {100 * row['ci95']:.2f} %")
 
-    found = side_by_side(partial(_run, settings), todo, settings.processes, advance, done)
+    found = run_side_by_side(partial(_run, settings), todo, settings.processes, advance, done)
     return [row for rows in found for row in rows]
 
 

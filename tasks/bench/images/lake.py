@@ -25,7 +25,7 @@ from learners.meta_train import Training, meta_train
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.images.fewshot import stopwatch
-from tasks.bench.options import Asked, Row
+from tasks.bench.options import BenchOptions, Row
 
 SIDE = 28
 WHOLE = 105  # pixels a side of a drawing as it was made
@@ -39,7 +39,7 @@ METHODS = ("protonet", "logistic", "nearest", "hausdorff")
 PUBLISHED = {"people": 0.955, "program learning": 0.967, "protonet": 0.863, "hausdorff": 0.612}
 
 
-def lake(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+def lake(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Return the accuracy of every method over the same runs, and what is published.
 
     Learned from: the 30 background alphabets. Tested on: 20-way 1-shot runs of one evaluation alphabet each, 20 trials
@@ -48,18 +48,18 @@ def lake(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[R
     Raises:
         UserError: a method is unknown, or Omniglot is not to be had.
     """
-    check_known(asked.methods, METHODS, "method", " in this benchmark")
+    check_known(options.methods, METHODS, "method", " in this benchmark")
     torch.set_num_threads(1)
-    side, fetch = asked.pixels or SIDE, Fetch(settings.home_path / "downloads", settings.mirror)
+    side, fetch = options.pixels or SIDE, Fetch(settings.home_path / "downloads", settings.mirror)
     images = load_omniglot(fetch, side, [EVALUATION])
-    runs = draw_runs(images, asked.draws or RUNS, settings.seed)
+    runs = draw_runs(images, options.draws or RUNS, settings.seed)
     rows: list[Row] = []
-    for method in asked.methods or METHODS:
+    for method in options.methods or METHODS:
         seconds = 0.0
         if method == "hausdorff":
             scores = hausdorff_scores(load_omniglot(fetch, WHOLE, [EVALUATION]), runs)
         elif method == "protonet":
-            learner, seconds = trained(settings, fetch, side, asked.steps)
+            learner, seconds = train_protonet(settings, fetch, side, options.steps)
             scores = learner_scores(learner, images, runs)
         else:
             plain = Logistic(side * side) if method == "logistic" else NearestPrototype(side * side)
@@ -144,7 +144,7 @@ def training(steps: int | None, seed: int) -> Training:
     return Training(shape, steps, 1, 2e-3, every=max(1, steps // 4), episodes=30, seed=seed)
 
 
-def trained(settings: Settings, fetch: Fetch, side: int, steps: int | None) -> tuple[ProtoNet, float]:
+def train_protonet(settings: Settings, fetch: Fetch, side: int, steps: int | None) -> tuple[ProtoNet, float]:
     """Return prototypical networks meta-trained within the background alphabets, and the CPU seconds that took.
 
     Some alphabets, the same for a seed, are held out and choose the best parameters. An interrupted training goes on

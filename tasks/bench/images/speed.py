@@ -26,7 +26,7 @@ from learners.bodies import Conv4
 from learners.meta_train import Training, meta_train
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
-from tasks.bench.options import Asked, Row
+from tasks.bench.options import BenchOptions, Row
 
 RATE = 0.05
 ROUNDS = 7
@@ -171,10 +171,10 @@ def duels(device: str = "cpu") -> Iterator[Duel]:
     yield Duel("reptile", setting, usual_reptile(usual, images, 5), ours(reptile, images), 8)
 
 
-def bench_speed(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+def bench_speed(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Time every duel on the device asked for."""
     with progress("bench speed", 4 * (ROUNDS + 1)) as advance:
-        return speed(ROUNDS, asked.on, advance)
+        return speed(ROUNDS, options.torch_device, advance)
 
 
 def speed(rounds: int, device: str, advance: Callable[[int], None]) -> list[Row]:

@@ -57,7 +57,7 @@ def of_learner(rule: Rule, learner: Learner, days: np.ndarray) -> Model:
     """Return a learner fitted to days as a model."""
     x, y = (torch.from_numpy(values) for values in rule.examples(days))
     classifier = fit_whole(learner, x, y).adapt(x[:2], y[:2])
-    return lambda asked: rule.on_days(classifier.predict_proba(torch.from_numpy(rule.features(asked))).numpy())
+    return lambda query: rule.on_days(classifier.predict_proba(torch.from_numpy(rule.features(query))).numpy())
 
 
 def boosting(rule: Rule, days: np.ndarray) -> Model:
@@ -72,9 +72,9 @@ def boosting(rule: Rule, days: np.ndarray) -> Model:
         early_stopping=False,
     ).fit(x, y)
 
-    def predict(asked: np.ndarray) -> np.ndarray:
-        p = np.zeros((len(asked) * len(rule.panel.assets), rule.ways))
-        p[:, model.classes_] = model.predict_proba(rule.features(asked))
+    def predict(query: np.ndarray) -> np.ndarray:
+        p = np.zeros((len(query) * len(rule.panel.assets), rule.ways))
+        p[:, model.classes_] = model.predict_proba(rule.features(query))
         return rule.on_days(p)
 
     return predict
@@ -90,8 +90,8 @@ def log_volatility(rule: Rule, days: np.ndarray) -> Model:
     coming = np.log(np.maximum(panel.coming_volatility[days] / panel.year_volatility[days], LEAST_RATIO)).reshape(-1)
     model = LogVolatility.fit(rule.features(days), coming, _leaf(len(coming)))
 
-    def predict(asked: np.ndarray) -> np.ndarray:
-        x = rule.features(asked)
+    def predict(query: np.ndarray) -> np.ndarray:
+        x = rule.features(query)
         return rule.on_days(model.states(x, x[:, [LOWER, UPPER]]))
 
     return predict
@@ -102,8 +102,8 @@ def har(rule: Rule, days: np.ndarray) -> tuple[HAR, Model]:
     panel = rule.panel
     model = HAR.fit(panel.volatility[days].reshape(-1, 3), panel.coming_volatility[days].reshape(-1))
 
-    def predict(asked: np.ndarray) -> np.ndarray:
-        past, terciles = panel.volatility[asked].reshape(-1, 3), panel.terciles[asked].reshape(-1, 2)
+    def predict(query: np.ndarray) -> np.ndarray:
+        past, terciles = panel.volatility[query].reshape(-1, 3), panel.terciles[query].reshape(-1, 2)
         return rule.on_days(model.states(past, terciles))
 
     return model, predict

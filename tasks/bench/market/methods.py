@@ -66,7 +66,7 @@ def persistence(case: Case) -> np.ndarray:
     return (counts / counts.sum(1, keepdims=True))[rule.labels(case.cut.query - HORIZON)]
 
 
-def har_row(case: Case) -> np.ndarray:
+def har_states(case: Case) -> np.ndarray:
     """HAR of the source."""
     model, predict = har(case.rule, case.cut.source)
     past = case.rule.panel.volatility[case.cut.query]
@@ -98,7 +98,7 @@ def window_boosting(case: Case) -> np.ndarray:
     return boosting(case.rule, case.cut.support)(case.cut.query)
 
 
-def fine_tuned(case: Case) -> np.ndarray:
+def fine_tune(case: Case) -> np.ndarray:
     """Logistic regression on the support that starts at the pooled one and pays |W - W0|^2 / 2 to leave it.
 
     The strength is scikit-learn's usual one (C = 1): nobody has asked how far to move.
@@ -125,7 +125,7 @@ def fine_tuned(case: Case) -> np.ndarray:
     return case.rule.on_days(F.softmax(logits(query, start[1]), 1).detach().numpy())
 
 
-def reweighted(case: Case) -> np.ndarray:
+def reweight(case: Case) -> np.ndarray:
     """Pooled logistic regression whose source days count as they are like the support's, and the support as itself.
 
     In the manner of DDG-DA (Li et al. 2022), which weighs the past by a forecast of the coming distribution: here by
@@ -149,7 +149,7 @@ def ours(case: Case) -> np.ndarray:
     return case.rule.on_days(classifier.predict_proba(episode.query_x).numpy())
 
 
-def unmoved(case: Case) -> np.ndarray:
+def pool_at_start(case: Case) -> np.ndarray:
     """The same pool at its start."""
     assert case.pool is not None
     logs = torch.from_numpy(opinions(case.models, case.cut.query)).flatten(0, 1)
@@ -168,13 +168,13 @@ METHODS: dict[str, Callable[[Case], np.ndarray]] = {
     "boosting": window_boosting,
     POOLED: lambda case: case.models[POOLED](case.cut.query),
     "pooled boosting": lambda case: case.models["pooled boosting"](case.cut.query),
-    "fine-tuned": fine_tuned,
-    "reweighted": reweighted,
-    UNMOVED: unmoved,
+    "fine-tuned": fine_tune,
+    "reweighted": reweight,
+    UNMOVED: pool_at_start,
     OURS: ours,
 }
 VOLATILITY: dict[str, Callable[[Case], np.ndarray]] = {
-    "HAR": har_row,
+    "HAR": har_states,
     "GARCH": garch,
     "ordinal": lambda case: case.models["ordinal"](case.cut.query),
     "log volatility": lambda case: case.models["log volatility"](case.cut.query),

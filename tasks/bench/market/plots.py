@@ -7,12 +7,12 @@ import numpy as np
 from tasks.base.figure import FAINT, INK, RIGHT, WRONG, finish, start
 from tasks.base.figure import OURS as BLUE
 from tasks.bench.market.methods import OURS, POOLED
-from tasks.bench.market.scores import Judged
+from tasks.bench.market.scores import Forecast
 
 COLOURS = {OURS: BLUE, "HAR": RIGHT, "GARCH": WRONG, "pooled boosting": FAINT}
 
 
-def plot_saved(judged: Sequence[Judged]) -> bytes:
+def plot_saved(judged: Sequence[Forecast]) -> bytes:
     """Draw one regime as a PNG: the running sum of pooled log-loss less a method's, and how turbulent the days were.
 
     Args:

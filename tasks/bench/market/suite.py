@@ -18,8 +18,8 @@ from tasks.base.settings import Settings
 from tasks.bench.market.experts import FIRST, STATE, YEAR, Rule, experts, past_opinions
 from tasks.bench.market.methods import OURS, POOLED, UNMOVED, Case, learn_pool, methods_of, variance_of_states
 from tasks.bench.market.plots import plot_saved
-from tasks.bench.market.scores import MEAN, Judged, rows_of
-from tasks.bench.options import Asked, Row
+from tasks.bench.market.scores import MEAN, Forecast, rows_of
+from tasks.bench.options import BenchOptions, Row
 from tasks.features.encoding import fetcher
 
 ONCE, WALK = f"first {QUERY} days", f"walk by {STEP} days"
@@ -39,7 +39,9 @@ WALKED = (
 )
 
 
-def bench_market(settings: Settings, asked: Asked, say: Callable[[str], None] = lambda line: None) -> list[Row]:
+def bench_market(
+    settings: Settings, options: BenchOptions, say: Callable[[str], None] = lambda line: None
+) -> list[Row]:
     """Return the figures of every method, label rule and regime, and leave a picture of each regime.
 
     Protocol: 20 stocks, a regime's sources end HORIZON days before it, the support is its first 60 labelled days, the
@@ -50,26 +52,26 @@ def bench_market(settings: Settings, asked: Asked, say: Callable[[str], None] = 
         UserError: a method or a regime asked for is unknown.
     """
     torch.set_num_threads(1)
-    regimes, chosen = _regimes(asked.domains), _methods(asked.methods)
+    regimes, chosen = _regimes(options.domains), _methods(options.methods)
     panel = Panel.of(stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO)))
     years = len(range(FIRST, len(panel.dates), YEAR))
     rows: list[Row] = []
     with progress("bench market", len(RULES) * (years + len(regimes)) + len(regimes)) as advance:
         for rule in (Rule(panel, name) for name in RULES):
             past = past_opinions(rule, advance) if {OURS, UNMOVED} & set(chosen) else None
-            judged: dict[str, list[Judged]] = {ONCE: [], WALK: []}
+            judged: dict[str, list[Forecast]] = {ONCE: [], WALK: []}
             for regime in regimes:
                 judged[ONCE] += judge(rule, regime, ONCE, [first_cut(panel.dates, regime)], past, chosen, settings.seed)
                 advance(1)
                 if rule.name == STATE:
                     some = [name for name in chosen if name in WALKED]
                     walked = judge(rule, regime, WALK, walk(panel.dates, regime), past, some, settings.seed)
-                    show(settings, walked)
+                    keep_picture(settings, walked)
                     judged[WALK] += walked
                     advance(1)
             for found in filter(None, judged.values()):
                 rows += rows_of(found, settings.seed)
-                told(rows, found[0].rule.name, found[0].protocol, say)
+                say_log_losses(rows, found[0].rule.name, found[0].protocol, say)
     return rows
 
 
@@ -81,7 +83,7 @@ def judge(
     past: np.ndarray | None,
     methods: Sequence[str],
     seed: int,
-) -> list[Judged]:
+) -> list[Forecast]:
     """Return what methods say of the query days of a regime's cuts, which share their source.
 
     ``past``: opinions of every day (``past_opinions``); None where no method asks the pool.
@@ -106,7 +108,7 @@ def judge(
                 for case, part in zip(cases, parts, strict=True)
             ]
         found.append(
-            Judged(
+            Forecast(
                 *(rule, protocol, regime.name, name, days, np.concatenate(parts)),
                 np.concatenate(variance) if variance else None,
                 spent,
@@ -115,7 +117,7 @@ def judge(
     return found
 
 
-def show(settings: Settings, judged: Sequence[Judged]) -> None:
+def keep_picture(settings: Settings, judged: Sequence[Forecast]) -> None:
     """Leave the picture of a regime: in the home, and as an artifact where this runs in Prefect."""
     if POOLED not in (one.method for one in judged):
         return
@@ -126,19 +128,19 @@ def show(settings: Settings, judged: Sequence[Judged]) -> None:
     image_artifact(f"bench-market-{regime}", png, f"{regime}: log-loss saved against the pooled model")
 
 
-def told(rows: Sequence[Row], rule: str, protocol: str, say: Callable[[str], None]) -> None:
+def say_log_losses(rows: Sequence[Row], rule: str, protocol: str, say: Callable[[str], None]) -> None:
     """Say the mean log-loss of every method over the regimes."""
     places = {row["domain"] for row in rows}
     for row in rows:
-        asked = row["setting"] == f"{rule}, {protocol}" and row["metric"] == "log_loss"
-        if asked and (row["domain"] == MEAN or MEAN not in places):
+        is_loss = row["setting"] == f"{rule}, {protocol}" and row["metric"] == "log_loss"
+        if is_loss and (row["domain"] == MEAN or MEAN not in places):
             say(f"{row['setting']}: {row['method']}: log-loss {row['value']:.4f} ± {row['ci95']:.4f}")
 
 
-def check(asked: Asked) -> None:
+def check(options: BenchOptions) -> None:
     """Raise UserError where a method or a regime asked for is unknown, before anything is started."""
-    _regimes(asked.domains)
-    _methods(asked.methods)
+    _regimes(options.domains)
+    _methods(options.methods)
 
 
 def _regimes(names: Sequence[str]) -> list[Window]:

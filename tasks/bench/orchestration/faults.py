@@ -13,7 +13,7 @@ from domains.errors import UserError
 from learners.classifier import Classifier
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
-from tasks.bench.options import Asked, Row
+from tasks.bench.options import BenchOptions, Row
 from tasks.bench.orchestration.rig import Rig, rig, up
 from tasks.models import registry
 from tasks.watch import ledger
@@ -24,7 +24,7 @@ SPREAD = 12.0  # seconds after the commit in which a kill comes
 RECOVERED = 180.0
 
 
-def faults(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+def faults(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Commit a change, kill -9 one process at a random moment, and wait until the change is adapted to.
 
     Meanwhile and afterwards the champion must load; in the end there is one more version than before, and the ledger is
@@ -36,7 +36,7 @@ def faults(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list
     Raises:
         UserError: a champion did not load, or a change was adapted to twice.
     """
-    trials, rng = asked.draws or TRIALS, np.random.default_rng(settings.seed)
+    trials, rng = options.draws or TRIALS, np.random.default_rng(settings.seed)
     rows: list[Row] = []
     with rig(settings) as made, up(made), progress("bench faults", trials * len(KILLS)) as advance:
         made.wait(lambda: registry.champion(made.settings, "first"))

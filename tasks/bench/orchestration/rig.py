@@ -61,12 +61,12 @@ class Rig:
         rng = np.random.default_rng(seed)
         labels = sorted(rng.choice(sorted(self.texts), CLASSES, replace=False).tolist())
         per_class = TRAIN + TEST + POOL // CLASSES
-        chosen = [rng.choice(len(self.texts[label]), per_class, replace=False) for label in labels]
+        picks = [rng.choice(len(self.texts[label]), per_class, replace=False) for label in labels]
         ends = {"train": (0, TRAIN), "test": (TRAIN, TRAIN + TEST), "pool": (TRAIN + TEST, per_class)}
         folder = self.path / "data" / name
         folder.mkdir(parents=True, exist_ok=True)
         for split, (first, last) in ends.items():
-            rows = [(self.texts[label][i], y) for y, label in enumerate(labels) for i in chosen[y][first:last]]
+            rows = [(self.texts[label][i], y) for y, label in enumerate(labels) for i in picks[y][first:last]]
             table = {"text": [text for text, _ in rows]} | ({} if split == "pool" else {"label": [y for _, y in rows]})
             pq.write_table(pa.table(table), folder / f"{split}.parquet")
         counts = {split: CLASSES * (last - first) for split, (first, last) in ends.items()}

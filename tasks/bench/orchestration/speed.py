@@ -7,12 +7,11 @@ from domains.errors import UserError
 from domains.market import stocks
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
-from tasks.bench.options import Asked, Row
+from tasks.bench.options import BenchOptions, Row
 from tasks.bench.orchestration.rig import FROM, Rig, rig, up
 from tasks.features.encoding import fetcher
-from tasks.versions import commit as committing
-from tasks.watch import ledger
-from tasks.watch import noticing as watching
+from tasks.versions.commit import commit
+from tasks.watch import ledger, noticing
 
 MANY = 200
 REPEATS = 3
@@ -20,7 +19,7 @@ MARKETS = ("stocks-crisis", "stocks-bull")  # sources of a market meta-model, tr
 QUIET_UNTIL, TURN, UNTIL = "2019-11-29", "2020-01-02", "2020-09-30"  # a change is found in the week to 2020-03-26
 
 
-def orchestration(settings: Settings, asked: Asked, say: Callable[[str], None]) -> list[Row]:
+def orchestration(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Measure in a project of its own with a real server and worker, on this machine as busy as it is.
 
     Returns:
@@ -28,7 +27,7 @@ def orchestration(settings: Settings, asked: Asked, say: Callable[[str], None]) 
         the promotion; the worker is warm, one small text domain), ``regime to decided`` (from the start of ``acclimate
         drift``, prices of a new regime being committed, to the same), ``tick, none of 200 changed``, ``200 changed``.
     """
-    repeats = asked.draws or REPEATS
+    repeats = options.draws or REPEATS
     rows: list[Row] = []
 
     def row(metric: str, values: list[float], domain: str = FROM) -> None:
@@ -85,7 +84,7 @@ def fresh_regime(made: Rig, number: int) -> float:
     made.wait(lambda: not made.unsettled())
     name = f"market-{number}"
     made.run("domains", "add", name, f"{name}.csv", "--start", TURN, "--replace")
-    committing.commit(made.path, made.settings.home_path, f"Regime {number}")  # the command would wake ``watch``
+    commit(made.path, made.settings.home_path, f"Regime {number}")  # the command would wake ``watch``
     started = time.perf_counter()
     made.run("drift", name)
     made.wait(lambda: not made.unsettled())
@@ -109,7 +108,7 @@ def many(made: Rig) -> float:
 def tick(made: Rig) -> float:
     """Return the seconds of a look at the data that finds no change."""
     started = time.perf_counter()
-    commit = watching.commit_to_watch(made.settings, [])
-    opened, _ = watching.notice(made.settings, commit)
+    watched = noticing.commit_to_watch(made.settings, [])
+    opened, _ = noticing.notice(made.settings, watched)
     assert not opened
     return time.perf_counter() - started

@@ -20,7 +20,8 @@ from tasks.adapt.adaptation import (
     run_trial,
 )
 from tasks.adapt.steps import score_sets
-from tasks.meta_train.training import Recipe, Shape, assemble, load_piles, train_learner
+from tasks.meta_train.recipes import Recipe, Shape
+from tasks.meta_train.training import assemble, load_piles, train_learner
 
 HOW = Adaptation(k=4, draws=2, pool=20)
 SHAPE = Shape(ways=(2, 3), shots=(1, 4), queries=4, pool=(0, 20), days=6)

@@ -9,12 +9,12 @@ import pytest
 from prefect.exceptions import FlowPauseTimeout
 
 from domains.errors import UserError
-from tasks.adapt import approval, approving
+from tasks.adapt import approval
 from tasks.adapt.approval import Verdict
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, Score
 from tasks.models.registry import Registered
-from tasks.models.verdicts import as_decided, decision_on, last_decisions
+from tasks.models.verdicts import apply_verdict, decision_on, last_decisions
 
 SCORES = {"acclimate": Score(accuracy=0.8, ci95=0.01, log_loss=0.5, ece=0.02)}
 RESULT = AdaptResult(
@@ -81,17 +81,17 @@ RUN = SimpleNamespace(id=uuid4())
 
 def test_a_yes_in_the_ui_leaves_the_challenger_promoted_and_is_recorded(tags, answered):
     answered(Verdict(approve=True))
-    assert approval.ask(RESULT, True) == RESULT
+    assert approval.wait_for_approval(RESULT, True) == RESULT
     assert tags.tags["decision"] == "promoted"
     assert tags.tags["approval"].startswith("approved by a person, 20")
 
 
 def test_a_no_refuses_with_the_reason_it_came_with(tags, answered):
     answered(Verdict(approve=False, reason="labels look wrong"))
-    found = approval.ask(RESULT, True)
+    found = approval.wait_for_approval(RESULT, True)
     assert (found.decision, found.reason) == ("refused", "a person refused it: labels look wrong")
     assert (tags.tags["decision"], tags.tags["reason"]) == (found.decision, found.reason)
-    again = as_decided(RESULT, tags.tags)  # the same work found again stays refused
+    again = apply_verdict(RESULT, tags.tags)  # the same work found again stays refused
     assert (again.decision, again.reason) == (found.decision, found.reason)
 
 
@@ -100,7 +100,7 @@ def test_silence_refuses(tags, answered):
         raise FlowPauseTimeout
 
     answered(nothing)
-    found = approval.ask(RESULT, True)
+    found = approval.wait_for_approval(RESULT, True)
     assert (found.decision, found.reason) == ("refused", "nobody approved it within 24 h")
 
 
@@ -115,7 +115,7 @@ def test_when_time_is_up_the_run_answers_itself_with_no(tags, answered, monkeypa
         return Verdict(approve=False)
 
     answered(wait)
-    assert approval.ask(RESULT, True).reason == "nobody approved it within 0.0003 h"
+    assert approval.wait_for_approval(RESULT, True).reason == "nobody approved it within 0.0003 h"
     assert answers == [(RUN.id, {"approve": False})]
 
 
@@ -125,29 +125,29 @@ def test_an_answer_by_command_holds_even_if_the_pause_ended_before_it_came_throu
         raise FlowPauseTimeout
 
     answered(late)
-    assert approval.ask(RESULT, True) == RESULT
+    assert approval.wait_for_approval(RESULT, True) == RESULT
 
 
 @pytest.mark.parametrize("wanted", [None, False])
 def test_nobody_is_asked_unless_the_setting_or_the_run_says_so(wanted, tags, monkeypatch, answered):
     answered(Verdict(approve=False))
-    assert approval.ask(RESULT, wanted) == RESULT
+    assert approval.wait_for_approval(RESULT, wanted) == RESULT
     monkeypatch.setenv("ACCLIMATE_APPROVAL", "ask")
-    assert approval.ask(RESULT, wanted).decision == ("refused" if wanted is None else "promoted")
+    assert approval.wait_for_approval(RESULT, wanted).decision == ("refused" if wanted is None else "promoted")
 
 
 def test_nobody_is_asked_again_about_what_is_settled(tags, answered):
     answered(Verdict(approve=False))
     refused = RESULT.model_copy(update={"decision": "refused"})
-    assert approval.ask(refused, True) == refused
+    assert approval.wait_for_approval(refused, True) == refused
     tags.tags["approval"] = "approved by a person, today"  # the run that asked was killed before it promoted
-    assert approval.ask(RESULT, True) == RESULT
+    assert approval.wait_for_approval(RESULT, True) == RESULT
     tags.tags["approval"] = "refused by a person, today: too soon"
-    said = approval.ask(RESULT, True)
+    said = approval.wait_for_approval(RESULT, True)
     assert (said.decision, said.reason) == ("refused", "a person refused it: too soon")
     del tags.tags["approval"]
     tags.aliases.append("champion")
-    assert approval.ask(RESULT, True) == RESULT
+    assert approval.wait_for_approval(RESULT, True) == RESULT
 
 
 def test_a_wrong_setting_is_told(monkeypatch):
@@ -167,14 +167,14 @@ def test_what_does_not_wait_cannot_be_answered(tags, settings):
         ("../data", "", "domain name '../data'"),
     ):
         with pytest.raises(UserError, match=said):
-            approving.answer(settings, name, version, True)
+            approval.answer(settings, name, version, True)
 
 
 def test_an_answer_without_a_server_says_what_to_do(tags, settings, monkeypatch):
     tags.tags |= {"decision": "awaiting approval", "approval_run": str(RUN.id)}
-    monkeypatch.setattr(approving, "running", lambda settings: None)
+    monkeypatch.setattr(approval, "running", lambda settings: None)
     with pytest.raises(UserError, match=r"is gone .use acclimate models promote hpo 2, .* no Prefect server runs"):
-        approving.answer(settings, "hpo", "", True)
+        approval.answer(settings, "hpo", "", True)
 
 
 def test_an_answer_is_recorded_before_the_run_is_resumed_and_waits_until_it_acted(tags, settings, monkeypatch):
@@ -190,10 +190,10 @@ def test_an_answer_is_recorded_before_the_run_is_resumed_and_waits_until_it_acte
         tags.tags["decision"] = "promoted"
         tags.aliases.append("champion")
 
-    monkeypatch.setattr(approving, "running", lambda settings: "http://127.0.0.1:1")
-    monkeypatch.setattr(approving, "prefect_server", server)
+    monkeypatch.setattr(approval, "running", lambda settings: "http://127.0.0.1:1")
+    monkeypatch.setattr(approval, "prefect_server", server)
     monkeypatch.setattr(approval, "resume", resume)
-    assert approving.answer(settings, "hpo", "", True).aliases == ("champion",)
+    assert approval.answer(settings, "hpo", "", True).aliases == ("champion",)
     assert given == [(RUN.id, {"approve": True, "reason": ""}, "approved by a person")]
 
 
@@ -208,5 +208,5 @@ def test_the_last_decision_of_each_model_is_told_with_reason_and_time(tags, sett
     assert (said["reason"], said["when"]) == ("acclimate models approve hpo 2, or refuse", "2026-01-03")
     tags.tags |= {"decision": "promoted", "withdrawn": "2026-01-04"}
     assert decision_on(registry.get(settings, "hpo", "2"))["decision"] == "taken out of service by a person"
-    found = as_decided(RESULT, tags.tags)
+    found = apply_verdict(RESULT, tags.tags)
     assert (found.decision, found.reason) == ("refused", "a person took version 2 out of service at 2026-01-04")

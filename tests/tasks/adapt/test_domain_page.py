@@ -18,7 +18,7 @@ def version(number, decision="promoted", aliases=(), **tags):
 def test_the_page_shows_versions_decisions_data_and_what_to_type():
     champion = version("2", aliases=("champion",))
     newest = version("3", "awaiting approval", content_hash="bead")
-    page = domain_page.page("hpo", [newest, champion, version("1", "refused", reason=HOSTILE)], champion)
+    page = domain_page.page_markdown("hpo", [newest, champion, version("1", "refused", reason=HOSTILE)], champion)
     assert "**In service: version 2**" in page
     assert "](data:image/png;base64," in page
     rows = [line for line in page.splitlines() if line.startswith("| ")]
@@ -32,13 +32,16 @@ def test_the_page_shows_versions_decisions_data_and_what_to_type():
 
 
 def test_a_domain_with_nothing_to_show_has_a_page_too():
-    page = domain_page.page("hpo", [], None)
+    page = domain_page.page_markdown("hpo", [], None)
     assert "**Nothing is in service.**" in page
     assert "data:image" not in page
-    assert "data:image" not in domain_page.page("hpo", [version("1", "refused")], None)
-    assert domain_page.page("hpo", [version("2", "refused"), version("1", "refused")], None).count("data:image") == 1
+    assert "data:image" not in domain_page.page_markdown("hpo", [version("1", "refused")], None)
+    assert (
+        domain_page.page_markdown("hpo", [version("2", "refused"), version("1", "refused")], None).count("data:image")
+        == 1
+    )
 
 
 def test_a_version_without_scores_is_listed_but_not_drawn():
     bare = Registered("hpo", "1", "", (), {}, {}, {}, "run", datetime(2026, 1, 1, tzinfo=UTC), "")
-    assert "| 1 | 2026\\-01\\-01 00\\:00 |" in domain_page.page("hpo", [bare], None)
+    assert "| 1 | 2026\\-01\\-01 00\\:00 |" in domain_page.page_markdown("hpo", [bare], None)

@@ -13,15 +13,16 @@ from domains.domain import Domain
 from domains.errors import UserError
 from flows import cli
 from learners.meta_model import MetaModel
+from tasks.adapt import plan as adapt_plan
 from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial, support_of
-from tasks.adapt.steps import Plan, plan_adaptation
+from tasks.adapt.plan import Plan
 from tasks.adapt.suggestion import (
     advise,
     check_suggestions,
-    forecast_twice,
-    in_words,
+    forecast_at_twice,
+    forecast_line,
+    readable_examples,
     reason,
-    shown,
     suggestions,
 )
 from tasks.models import registry
@@ -61,7 +62,7 @@ def test_images_are_named_by_their_files_where_they_have_names(tmp_path):
     images = [{"bytes": b"1", "path": "scans/a.png"}, {"bytes": b"2", "path": None}]
     pd.DataFrame({"image": images}).to_parquet(tmp_path / "pool.parquet")
     domain = Domain("scans", "vision", "target", ("well", "sick"), tmp_path)
-    assert shown(domain, [1, 0]) == ["", "a.png"]
+    assert readable_examples(domain, [1, 0]) == ["", "a.png"]
 
 
 def test_a_reason_says_what_an_example_stands_for_and_what_is_undecided():
@@ -72,13 +73,13 @@ def test_a_reason_says_what_an_example_stands_for_and_what_is_undecided():
 
 def test_a_forecast_is_one_line_and_unknown_under_three_labels_a_class(target, settings, model):
     data = encode_domain(settings, target, HOW)
-    found = forecast_twice(model, "logistic", data, HOW)
+    found = forecast_at_twice(model, "logistic", data, HOW)
     assert found is not None
     assert found.size == 8
     assert 0 <= found.low <= found.accuracy <= found.high <= 1
-    assert in_words(found, HOW).startswith("accuracy at twice the labels (8 a class): about ")
-    assert forecast_twice(model, "logistic", data, replace(HOW, k=2)) is None
-    assert in_words(None, HOW) == "accuracy at twice the labels: unknown; it takes 3 labels a class to forecast"
+    assert forecast_line(found, HOW).startswith("accuracy at twice the labels (8 a class): about ")
+    assert forecast_at_twice(model, "logistic", data, replace(HOW, k=2)) is None
+    assert forecast_line(None, HOW) == "accuracy at twice the labels: unknown; it takes 3 labels a class to forecast"
 
 
 @pytest.fixture
@@ -111,7 +112,9 @@ def test_after_an_adaptation_its_own_model_is_asked(target, settings, adapted):
     advice = advise(settings, plan, result, 5)
     data = encode_domain(settings, target, HOW)
     pd.testing.assert_frame_equal(advice.rows, suggestions(target, data, trial.classifier, HOW, 5))
-    assert advice.line == in_words(forecast_twice(MetaModel.load(plan.meta_folder), trial.strategy, data, HOW), HOW)
+    assert advice.line == forecast_line(
+        forecast_at_twice(MetaModel.load(plan.meta_folder), trial.strategy, data, HOW), HOW
+    )
 
 
 def test_the_command_writes_the_file_and_says_the_forecast_in_a_line(settings, adapted, monkeypatch, capsys, tmp_path):
@@ -119,7 +122,7 @@ def test_the_command_writes_the_file_and_says_the_forecast_in_a_line(settings, a
 
     plan, result, _ = adapted
     monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
-    monkeypatch.setattr(plan_adaptation, "fn", lambda *asked: plan)
+    monkeypatch.setattr(adapt_plan, "plan_adaptation", lambda *asked: plan)
     monkeypatch.setattr(flows.adapt, "adapt", lambda *asked: result)
     monkeypatch.setattr(cli, "flows_running", lambda settings: nullcontext())
     output = tmp_path / "next.csv"

@@ -13,11 +13,13 @@ from domains.catalogue import source
 from domains.domain import Domain
 from domains.errors import UserError
 from flows import cli
-from tasks.adapt import pages as reports
+from tasks.adapt import pages as adapt_pages
+from tasks.adapt import plan as adapt_plan
 from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial
-from tasks.adapt.steps import Plan, adapt_and_compare, plan_adaptation
+from tasks.adapt.plan import Plan
+from tasks.adapt.steps import adapt_and_compare
 from tasks.adapt.suggestion import suggestions
-from tasks.adapt.usable_examples import far, usable
+from tasks.adapt.usable_examples import distance_warning, find_usable
 from tasks.base import artifacts
 from tasks.base.settings import settings as own_settings
 from tasks.features.encoding import ENCODERS, encode_here, weights
@@ -84,7 +86,7 @@ def test_equal_texts_with_different_labels_are_reported_with_their_rows(split, t
 
 def test_equal_texts_with_the_same_label_are_no_contradiction(target, settings):
     same = rewrite(target, "train", lambda frame: pd.concat([frame, frame[:2]], ignore_index=True))
-    assert usable(same).warnings == ()
+    assert find_usable(same).warnings == ()
 
 
 @pytest.mark.parametrize("split", ["train", "pool", "test"])
@@ -183,23 +185,23 @@ def reviews(fetch):
 @pytest.mark.parametrize("pool", [GERMAN, CHINESE, LETTERS], ids=["german", "chinese", "letters"])
 def test_a_pool_of_another_language_is_far_from_everything_labelled(pool, reviews):
     x, read = reviews
-    (line,) = far("text", read(pool), x[:60])
+    (line,) = distance_warning("text", read(pool), x[:60])
     assert line.startswith("pool is far from everything labelled (likeness ")
     assert "another language or topic" in line
 
 
 def test_a_pool_of_the_same_reviews_is_not_far(reviews):
     x, _ = reviews
-    assert far("text", x[60:], x[:60]) == far("text", x[60:75], x[:8]) == []
-    assert far("text", None, x) == []
+    assert distance_warning("text", x[60:], x[:60]) == distance_warning("text", x[60:75], x[:8]) == []
+    assert distance_warning("text", None, x) == []
 
 
 def test_images_of_another_kind_are_far_and_of_the_same_kind_are_not():
     ours, others = torch.zeros(20, 1400), torch.zeros(20, 1400)
     ours[:, :640], others[:, 640:1280] = 1 + torch.rand(20, 640), 1 + torch.rand(20, 640)
     ours[:, 1280:] = others[:, 1280:] = 100.0  # inner layers, which are alike in all images
-    assert far("vision", ours, ours.flip(0)) == []
-    (line,) = far("vision", others, ours)
+    assert distance_warning("vision", ours, ours.flip(0)) == []
+    (line,) = distance_warning("vision", others, ours)
     assert "another kind of image" in line
 
 
@@ -217,15 +219,15 @@ def test_warnings_reach_the_result_the_terminal_and_an_artifact(target, settings
     model.save(tmp_path / "meta")
     plan = Plan(bad, "1", tmp_path / "meta", replace(HOW, pool=1000), "key", tmp_path / "work")
     monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
-    result = adapt_and_compare.fn(plan, 0.0)
+    result = adapt_and_compare(plan, 0.0)
     line = "pool has empty examples in row 2: left out; fill them in"
     assert result.warnings == [line]
     pages = {}
-    monkeypatch.setattr(reports, "markdown_artifact", lambda key, page, about: pages.update({key: page}))
+    monkeypatch.setattr(adapt_pages, "markdown_artifact", lambda key, page, about: pages.update({key: page}))
     p = np.full((bad.counts["test"], 4), 0.25)
-    reports.adaptation(bad, result, p, np.asarray(bad.targets("test")))
+    adapt_pages.show_adaptation(bad, result, p, np.asarray(bad.targets("test")))
     assert f"⚠ {artifacts.escape(line)}" in pages["adapt-target"]
-    monkeypatch.setattr(plan_adaptation, "fn", lambda *asked: plan)
+    monkeypatch.setattr(adapt_plan, "plan_adaptation", lambda *asked: plan)
     monkeypatch.setattr(flows.adapt, "adapt", lambda *asked: result)
     monkeypatch.setattr(cli, "flows_running", lambda settings: nullcontext())
     cli.main(["adapt", "target", "--json"])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from tasks.adapt.pages import cells_of, result_table
+from tasks.adapt.tables import result_cells, result_table
 from tasks.base import artifacts
 from tasks.models.adapt_result import AdaptResult, Score
 
@@ -46,7 +46,7 @@ def picture():
 
 
 def test_a_row_shows_accuracy_with_its_interval_the_best_baseline_and_the_gain():
-    shown = " / ".join(cells_of(result()).values())
+    shown = " / ".join(result_cells(result()).values())
     assert shown == "hpo / text / 10 / 66.2 ± 1.1 / 61.2 logistic regression / +5.0 / 3.21 / promoted"
     assert artifacts.with_interval(0.5, math.nan) == "50.0"
 

@@ -43,7 +43,7 @@ def runs(monkeypatch):
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(bench_all.subprocess, "run", run)
-    monkeypatch.setattr(bench_all, "made_by", lambda: {"code": "c", "packages": "{}"})
+    monkeypatch.setattr(bench_all, "code_and_packages", lambda: {"code": "c", "packages": "{}"})
     return made
 
 
@@ -59,7 +59,7 @@ def test_a_part_that_fails_stops_no_other_and_what_is_measured_is_kept(settings,
 
 def test_other_code_measures_again(settings, runs, monkeypatch):
     bench_all.bench_all(settings, ["quick"], print)
-    monkeypatch.setattr(bench_all, "made_by", lambda: {"code": "d", "packages": "{}"})
+    monkeypatch.setattr(bench_all, "code_and_packages", lambda: {"code": "d", "packages": "{}"})
     assert bench_all.bench_all(settings, ["quick"], print)[0].code == "d"
     assert len(runs) == 2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from domains.errors import UserError
-from tasks.bench.side_by_side import side_by_side
+from tasks.bench.side_by_side import run_side_by_side
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def killed(job, advance):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_results_come_in_the_order_of_the_jobs_and_all_steps_are_counted(processes):
     steps, ended = [], {}
-    found = side_by_side(squared, [3, 1, 2], processes, steps.append, ended.__setitem__)
+    found = run_side_by_side(squared, [3, 1, 2], processes, steps.append, ended.__setitem__)
     assert found == [9, 1, 4]
     assert sum(steps) == 6
     assert ended == {3: 9, 1: 1, 2: 4}
@@ -37,4 +37,4 @@ def test_results_come_in_the_order_of_the_jobs_and_all_steps_are_counted(process
 
 def test_a_killed_process_is_one_line_that_says_what_to_do():
     with pytest.raises(UserError, match="ACCLIMATE_PROCESSES=1"):
-        side_by_side(killed, [1, 2], 2)
+        run_side_by_side(killed, [1, 2], 2)

@@ -13,7 +13,8 @@ from learners import make
 from learners.classifier import FILE
 from tasks.adapt import steps as adapt_steps
 from tasks.adapt.adaptation import Adaptation, adaptation_key
-from tasks.adapt.steps import Plan, adapt_and_compare
+from tasks.adapt.plan import Plan
+from tasks.adapt.steps import adapt_and_compare
 from tasks.base.settings import settings as settings_of_tasks
 from tasks.models import lineage, registry
 from tasks.models.registry import Registered
@@ -65,7 +66,7 @@ def test_a_tag_that_would_be_a_command_of_the_shell_is_quoted(settings):
 
 
 def test_what_made_a_model_is_recorded():
-    found = lineage.made_by()
+    found = lineage.code_and_packages()
     assert json.loads(found["packages"])["torch"]
     assert set(json.loads(found["packages"])) == set(lineage.PACKAGES)
 
@@ -84,7 +85,7 @@ def test_two_adaptations_of_a_key_in_two_fresh_homes_give_the_same_bytes(
         torch.manual_seed(len(made))  # nothing may hang on the state that a process is in
         key = adaptation_key(target, "1", how)
         plan = Plan(target, "1", tmp_path / "meta", how, key, tmp_path / home / "work" / key)
-        adapt_and_compare.fn(plan, 0.0)
+        adapt_and_compare(plan, 0.0)
         made.append((key, (plan.folder / FILE).read_bytes()))
     assert made[0] == made[1]
 
@@ -101,14 +102,14 @@ def plan(target, letters, model, tmp_path, monkeypatch):
 
 
 def adapted(plan):
-    decision, result = adapt_steps.judge.fn(plan, adapt_and_compare.fn(plan, 0.0))
-    return adapt_steps.register.fn(plan, result, decision)
+    decision, result = adapt_steps.judge(plan, adapt_and_compare(plan, 0.0))
+    return adapt_steps.register(plan, result, decision)
 
 
 def test_one_draw_has_no_interval_and_is_found_again(plan):
     done = adapted(plan)
     assert done.scores["acclimate"].ci95 is None
-    again = adapt_steps.find_finished.fn(plan)
+    again = adapt_steps.find_finished(plan)
     assert again == done.model_copy(update={"reused": True})
     assert "NaN" not in json.dumps(again.model_dump())
 
@@ -117,11 +118,11 @@ def test_where_another_came_into_service_meanwhile_the_gate_is_asked_again(plan)
     first = adapted(plan)
     second = adapted(replace(plan, key="other"))
     assert (first.decision, second.decision, second.champion_before) == ("promoted", "promoted", None)
-    adapt_steps.promote.fn(plan, first)
-    said = adapt_steps.promote.fn(replace(plan, key="other"), second)
+    adapt_steps.promote(plan, first)
+    said = adapt_steps.promote(replace(plan, key="other"), second)
     assert (said.decision, said.champion_before) == ("refused", "1")
     assert "equal within noise" in said.reason
-    assert adapt_steps.find_finished.fn(replace(plan, key="other")).decision == "refused"
+    assert adapt_steps.find_finished(replace(plan, key="other")).decision == "refused"
     assert registry.champion(settings_of_tasks(), plan.domain.name).version == "1"
 
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from learners.classifier import Classifier
-from tasks.adapt.pages import trust_of
+from tasks.adapt.pages import trust
 from tasks.models.adapt_result import AdaptResult, Score, SetScore
-from tasks.models.prediction_table import ASK, answers
+from tasks.models.prediction_table import ASK, prediction_table
 
 LABELS = ("heart", "lung", "skin")
 P = np.array([[0.05, 0.9, 0.05], [0.3, 0.25, 0.45], [0.12, 0.6, 0.28], [0.2, 0.48, 0.32]], np.float32)
 
 
 def test_a_row_says_label_probability_set_and_whether_to_ask():
-    frame = answers(Classifier((), LABELS, threshold=0.29), P)
+    frame = prediction_table(Classifier((), LABELS, threshold=0.29), P)
     assert list(frame) == ["label", "probability", "set", "ask"]
     assert list(frame["label"]) == ["lung", "skin", "lung", "lung"]
     assert list(frame["probability"]) == pytest.approx([0.9, 0.45, 0.6, 0.48])
@@ -22,34 +22,39 @@ def test_a_row_says_label_probability_set_and_whether_to_ask():
 
 
 def test_a_label_that_is_more_likely_wrong_than_right_is_a_question_though_it_is_alone_in_its_set():
-    frame = answers(Classifier((), LABELS, threshold=0.7), P)
+    frame = prediction_table(Classifier((), LABELS, threshold=0.7), P)
     assert list(frame["set"]) == list(frame["label"])
     assert list(frame["ask"]) == ["", ASK, "", ASK]
 
 
 def test_a_model_that_allows_every_label_always_asks():
-    frame = answers(Classifier((), LABELS, threshold=0.0), P)
+    frame = prediction_table(Classifier((), LABELS, threshold=0.0), P)
     assert frame["set"].str.count(r"\|").eq(2).all()
     assert (frame["ask"] == ASK).all()
 
 
 def test_without_a_threshold_there_is_no_set_and_less_than_90_percent_is_a_question():
-    frame = answers(Classifier((), LABELS), np.array([[0.92, 0.04, 0.04], [0.85, 0.1, 0.05]]))
+    frame = prediction_table(Classifier((), LABELS), np.array([[0.92, 0.04, 0.04], [0.85, 0.1, 0.05]]))
     assert list(frame["set"]) == ["", ""]
     assert list(frame["ask"]) == ["", ASK]
 
 
 def test_no_examples_give_no_rows():
-    assert list(answers(Classifier((), LABELS, threshold=0.3), P[:0])) == ["label", "probability", "set", "ask"]
+    assert list(prediction_table(Classifier((), LABELS, threshold=0.3), P[:0])) == [
+        "label",
+        "probability",
+        "set",
+        "ask",
+    ]
 
 
 def test_the_report_says_how_far_probabilities_and_sets_may_be_believed():
     about = dict.fromkeys(("domain", "family", "revision", "content_hash", "strategy"), "")
     scores = {"acclimate": Score(accuracy=0.8, ci95=0.01, log_loss=0.5, ece=0.0421)}
     result = AdaptResult(**about, k=10, draws=3, pool=0, test=50, scores=scores, seconds={})
-    assert trust_of(result) == {"calibration error (ECE)": "0.042"}
+    assert trust(result) == {"calibration error (ECE)": "0.042"}
     sets = SetScore(coverage=0.914, size=1.537, asked=0.4)
-    assert list(trust_of(result.model_copy(update={"sets": sets})).items())[1:] == [
+    assert list(trust(result.model_copy(update={"sets": sets})).items())[1:] == [
         ("prediction sets with the true label", "91.4 %, 90 % meant"),
         ("labels a prediction set", "1.54"),
         ("a person is asked about", "40 %"),

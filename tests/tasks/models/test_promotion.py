@@ -14,7 +14,7 @@ from tasks.base.settings import Settings
 from tasks.features.encoding import encoder_identity
 from tasks.meta_train import steps as meta_train_steps
 from tasks.models import promotion, registry
-from tasks.models.model_list import cells, models
+from tasks.models.model_list import list_models, table_cells
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +146,13 @@ def test_a_meta_model_has_a_smoke_test_of_its_own(settings, log_meta):
 def test_models_are_listed_in_a_row_each_meta_models_last(settings, log, log_meta):
     log("aaa", "refused")
     log_meta("protonet")
-    rows = models(settings)
+    rows = list_models(settings)
     assert (rows[0]["model"], rows[-1]["model"]) == ("aaa", "meta-text")
     first = {"model": "aaa", "champion": None, "newest": "1", "age": None, "accuracy": None, "ci95": None}
     assert rows[0] == first | {"decision": "refused"}
-    assert cells(rows[0])["champion"] == "none"
+    assert table_cells(rows[0])["champion"] == "none"
     promotion.promote(settings, "aaa", "1")
-    row = models(settings)[0]
+    row = list_models(settings)[0]
     assert (row["champion"], row["accuracy"], row["decision"]) == ("1", 0.7, "promoted by a person")
     assert 0 <= row["age"] < 600
-    assert cells(row)["accuracy %"] == "70.0 ± 1.0"
+    assert table_cells(row)["accuracy %"] == "70.0 ± 1.0"

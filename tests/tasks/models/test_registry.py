@@ -19,7 +19,7 @@ import torch
 from domains.errors import UserError
 from learners.classifier import Affine, Classifier
 from tasks.base.settings import Settings
-from tasks.models import registry
+from tasks.models import mlflow_client, registry
 from tasks.models.registry import PromotionError
 
 
@@ -243,7 +243,7 @@ def test_the_database_keeps_a_write_ahead_log_so_readers_do_not_wait_for_a_write
 def test_a_locked_database_is_tried_again_and_then_explained_in_one_line(monkeypatch):
     from mlflow.exceptions import MlflowException
 
-    monkeypatch.setattr(registry.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(mlflow_client.time, "sleep", lambda seconds: None)
     left = iter([MlflowException("(sqlite3.OperationalError) database is locked")] * 10)
 
     def locked(times):
@@ -253,7 +253,7 @@ def test_a_locked_database_is_tried_again_and_then_explained_in_one_line(monkeyp
 
     attempts = iter([1, 1, 0])
     made = SimpleNamespace(twice=lambda: locked(next(attempts)), always=lambda: locked(1))
-    client = registry._Client(lambda: made, "sqlite:///x")
+    client = mlflow_client.Client(lambda: made, "sqlite:///x")
     assert client.twice() == "done"
     with pytest.raises(UserError, match="stays locked"):
         client.always()

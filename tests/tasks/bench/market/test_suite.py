@@ -16,9 +16,9 @@ from tasks.bench.market import suite as bench_market
 from tasks.bench.market.backtest import backtest
 from tasks.bench.market.experts import STATE, Rule, past_opinions
 from tasks.bench.market.methods import BEATEN, OURS, POOLED, methods_of
-from tasks.bench.market.scores import MEAN, Judged, rows_of
+from tasks.bench.market.scores import MEAN, Forecast, rows_of
 from tasks.bench.market.suite import ONCE, WALK, judge
-from tasks.bench.options import Asked
+from tasks.bench.options import BenchOptions
 
 REGIME = Window("test", "a regime", "2004-06-01", "2004-11-30", "target")
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
@@ -85,7 +85,7 @@ def test_every_method_has_rows_that_programs_can_read():
 def test_the_mean_counts_regimes_alike():
     rule = Rule(Panel.of(prices()), "direction")
     judged = [
-        Judged(rule, ONCE, name, POOLED, np.arange(300, 300 + days), np.full((days, 3, 2), 0.5), None, 1.0)
+        Forecast(rule, ONCE, name, POOLED, np.arange(300, 300 + days), np.full((days, 3, 2), 0.5), None, 1.0)
         for name, days in (("short", 20), ("long", 100))
     ]
     rows = [row for row in rows_of(judged) if row["metric"] == "log_loss"]
@@ -103,15 +103,15 @@ def test_the_walk_judges_every_day_once_and_leaves_a_picture(settings):
     for one in walked:
         assert (np.diff(one.days) == 1).all()
         assert len(one.p) == len(one.losses) == len(one.days)
-    bench_market.show(settings, walked)
+    bench_market.keep_picture(settings, walked)
     assert (settings.home_path / "bench" / "market" / "test.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_names_that_are_unknown_are_told(settings):
     with pytest.raises(UserError, match=r"no method 'garch' in this benchmark; there are: persistence, .*GARCH"):
-        bench_market.bench_market(settings, Asked(methods=("garch",)))
+        bench_market.bench_market(settings, BenchOptions(methods=("garch",)))
     with pytest.raises(UserError, match="no regime 'panic' in this benchmark; there are: dot-com, calm"):
-        bench_market.bench_market(settings, Asked(domains=("panic",)))
+        bench_market.bench_market(settings, BenchOptions(domains=("panic",)))
 
 
 def test_a_backtest_holds_the_best_against_the_worst_and_pays_for_every_trade():

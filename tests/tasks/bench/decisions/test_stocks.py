@@ -10,7 +10,7 @@ from domains.decisions.trading import History
 from domains.market.windows import Window
 from learners.decisions.rl2_train import PPO
 from tasks.bench.decisions import stocks as bench
-from tasks.bench.options import Asked
+from tasks.bench.options import BenchOptions
 
 
 def prices(days=900, assets=2):
@@ -34,7 +34,7 @@ def small(monkeypatch):
 
 
 def test_rows_of_every_strategy_depend_on_nothing_that_comes_after_the_window(settings, monkeypatch, tmp_path):
-    rows = bench.bench_stocks(settings, Asked(), lambda line: None)
+    rows = bench.bench_stocks(settings, BenchOptions(), lambda line: None)
     yearly = {row["method"]: row for row in rows if row["metric"] == bench.YEARLY}
     assert list(yearly) == ["rl2", "rl2 without memory", "buy and hold", "volatility targeting", "momentum"]
     held = TABLE.pct_change().shift(-1).iloc[800:881].mean(axis=1)
@@ -45,7 +45,7 @@ def test_rows_of_every_strategy_depend_on_nothing_that_comes_after_the_window(se
     later.iloc[882:] = later.iloc[882:].to_numpy()[::-1]  # the last return of the window ends on day 881
     monkeypatch.setattr(bench.stocks, "prices", lambda wheel: later)
     monkeypatch.setattr(type(settings), "home_path", tmp_path / "other")
-    assert bench.bench_stocks(settings, Asked(), lambda line: None) == rows
+    assert bench.bench_stocks(settings, BenchOptions(), lambda line: None) == rows
 
 
 def test_plain_rules_are_long_scaled_by_volatility_or_with_the_trend():

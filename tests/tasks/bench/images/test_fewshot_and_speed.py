@@ -26,7 +26,7 @@ from tasks.bench.images.fewshot import (
     stopwatch,
     total,
 )
-from tasks.bench.options import Asked, numbers
+from tasks.bench.options import BenchOptions, parse_shots
 
 JOB = Job("omniglot", "protonet", ways=3, shots=1, pixels=16, steps=3, episodes=6)
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
@@ -96,16 +96,16 @@ def test_every_method_sees_the_same_test_episodes():
 
 
 def test_jobs_are_every_method_at_every_number_of_shots_unless_named():
-    every = jobs("omniglot", Asked())
+    every = jobs("omniglot", BenchOptions())
     assert len(every) == 3 * (len(METHODS) + len(SUPERVISED))
-    few = jobs("miniimagenet", Asked(methods=("maml", "scratch"), shots=(5,), ways=4, steps=7))
+    few = jobs("miniimagenet", BenchOptions(methods=("maml", "scratch"), shots=(5,), ways=4, steps=7))
     assert [(j.method, j.shots, j.ways, j.pixels, j.steps) for j in few] == [
         ("maml", 5, 4, 84, 7),
         ("scratch", 5, 4, 84, 7),
     ]
     assert total(few) == 7
     with pytest.raises(UserError, match=r"no method 'mamel' in this benchmark; there are: maml, .*scratch"):
-        jobs("omniglot", Asked(methods=("mamel",)))
+        jobs("omniglot", BenchOptions(methods=("mamel",)))
 
 
 def test_more_ways_than_classes_or_shots_than_examples_are_refused_with_value_and_limit(settings):
@@ -157,8 +157,8 @@ def test_the_stopwatch_goes_on_after_an_interruption(tmp_path, monkeypatch):
 @pytest.mark.parametrize("wrong", ["", "0", "five", "1;5", "1,-5"])
 def test_shots_that_are_no_numbers_are_told(wrong):
     with pytest.raises(UserError, match="positive numbers with commas between them"):
-        numbers(wrong)
-    assert numbers("1, 5,10") == (1, 5, 10)
+        parse_shots(wrong)
+    assert parse_shots("1, 5,10") == (1, 5, 10)
 
 
 def same_start(learner, usual):
@@ -207,10 +207,10 @@ def test_the_speed_of_the_maml_head_is_compared_on_the_same_meta_gradient():
 
 
 def test_a_device_that_is_not_there_is_told_and_a_gpu_is_taken_where_there_is_one():
-    assert Asked(device="cpu").on == "cpu"
-    assert Asked().on == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert BenchOptions(device="cpu").torch_device == "cpu"
+    assert BenchOptions().torch_device == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(UserError, match="no device 'tpu' on this machine; there is: cpu"):
-        _ = Asked(device="tpu").on
+        _ = BenchOptions(device="tpu").torch_device
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

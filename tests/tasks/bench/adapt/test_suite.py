@@ -21,15 +21,14 @@ from tasks.bench.adapt import methods as bench_adapt_methods
 from tasks.bench.adapt import suite as bench_adapt
 from tasks.bench.adapt.domains import SOURCES, TARGETS, Corpus, sources
 from tasks.bench.adapt.draws import POOLS, draw_pool, draw_support, problem, split
-from tasks.bench.adapt.methods import METHODS, TUNED, chosen
+from tasks.bench.adapt.methods import METHODS, TUNED, select_methods
 from tasks.bench.adapt.rows import Score, rows, summary
 from tasks.bench.adapt.suite import adapt
-from tasks.bench.options import Asked
+from tasks.bench.options import BenchOptions
 from tasks.bench.results_page import bench_tables
-from tasks.bench.side_by_side import side_by_side
+from tasks.bench.side_by_side import run_side_by_side
 from tasks.bench.suites import run
-from tasks.meta_train import training
-from tasks.meta_train.training import Recipe
+from tasks.meta_train.recipes import RECIPES, Recipe
 
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
 FEW = {"draws": 3, "shots": (1, 2), "tune_draws": 1}
@@ -121,19 +120,19 @@ def test_no_domain_is_source_and_target_and_none_is_named_twice(family):
 
 def test_what_is_unknown_is_told_with_what_there_is(settings):
     settings = settings.model_copy(update={"mirror": None})
-    for asked, told in (
-        (Asked(family="market"), "no benchmark of adaptation for family 'market'; there are: text, vision"),
-        (Asked(methods=("svm",)), "no method 'svm' in this benchmark; there are: logistic"),
-        (Asked(pools=("large",)), "no pool 'large'; there are: balanced, imbalanced, none"),
-        (Asked(domains=("trec",)), "no target 'trec' in this benchmark; there are: ohsumed23"),
-        (Asked(family="vision", methods=("lora",)), "method 'lora' is not for family vision"),
-        (Asked(), "ohsumed23 is read from a mirror: .* set ACCLIMATE_MIRROR"),
+    for options, told in (
+        (BenchOptions(family="market"), "no benchmark of adaptation for family 'market'; there are: text, vision"),
+        (BenchOptions(methods=("svm",)), "no method 'svm' in this benchmark; there are: logistic"),
+        (BenchOptions(pools=("large",)), "no pool 'large'; there are: balanced, imbalanced, none"),
+        (BenchOptions(domains=("trec",)), "no target 'trec' in this benchmark; there are: ohsumed23"),
+        (BenchOptions(family="vision", methods=("lora",)), "method 'lora' is not for family vision"),
+        (BenchOptions(), "ohsumed23 is read from a mirror: .* set ACCLIMATE_MIRROR"),
     ):
         with pytest.raises(UserError, match=told):
-            run(settings, "adapt", asked, lambda line: None)
-    assert "lora" not in chosen("vision", ())
-    assert "logistic on layers" not in chosen("text", ())
-    assert {*chosen("text", ()), *chosen("vision", ())} == set(METHODS)
+            run(settings, "adapt", options, lambda line: None)
+    assert "lora" not in select_methods("vision", ())
+    assert "logistic on layers" not in select_methods("text", ())
+    assert {*select_methods("text", ()), *select_methods("vision", ())} == set(METHODS)
 
 
 # A small run
@@ -161,7 +160,7 @@ def small(settings, letters, monkeypatch, tmp_path):
     shape = Shape(ways=(3, 3), shots=(1, 2), queries=3, pool=(0, 6))
     how = Training(shape, steps=2, batch=2, every=1, episodes=4)
     recipe = Recipe(12, 12, {"protonet": how, "reference": how}, prior_episodes=8)
-    monkeypatch.setitem(training.RECIPES, "text", recipe)
+    monkeypatch.setitem(RECIPES, "text", recipe)
     options = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     options |= {"vocab_size": 32, "max_position_embeddings": 24}
 
@@ -181,14 +180,14 @@ def small(settings, letters, monkeypatch, tmp_path):
 
 def test_every_method_is_measured_on_every_pool_and_rows_can_be_read_by_programs(small):
     said = []
-    found = adapt(small, Asked(**FEW), said.append)
+    found = adapt(small, BenchOptions(**FEW), said.append)
     assert json.loads(json.dumps(found)) == found
     assert {tuple(row) for row in found} == {ROW}
     assert len(said) == 4  # two domains at two K
     measured = {(r["domain"], r["setting"], r["method"]): r for r in found if r["metric"] == "accuracy"}
     for domain in ("ills", "pills", "mean of 2 medical targets"):
         for setting in (f"K={k} pool={kind}" for k in (1, 2) for kind in POOLS):
-            for method in chosen("text", ()):
+            for method in select_methods("text", ()):
                 row = measured[domain, setting, method]
                 assert row["n"] == (1 if method in TUNED else 3)
                 assert (row["ci95"] is None) == (method in TUNED)
@@ -205,10 +204,10 @@ def test_every_method_is_measured_on_every_pool_and_rows_can_be_read_by_programs
 
 
 def test_a_second_run_trains_nothing_and_gives_the_same_rows(small, monkeypatch):
-    asked = Asked(**FEW, methods=("logistic", "acclimate", "reference without update"))
-    first = adapt(small, asked)
+    options = BenchOptions(**FEW, methods=("logistic", "acclimate", "reference without update"))
+    first = adapt(small, options)
     monkeypatch.setattr(bench_adapt.models, "train", None)
-    again = adapt(small, asked)
+    again = adapt(small, options)
     assert [r | {"seconds": 0} for r in again] == [r | {"seconds": 0} for r in first]
     (folder,) = (small.home_path / "bench" / "adapt").iterdir()
     assert (folder / "meta_model" / "meta_model.json").exists()
@@ -222,21 +221,21 @@ def test_a_second_run_trains_nothing_and_gives_the_same_rows(small, monkeypatch)
 def test_methods_that_learn_nothing_before_need_no_source(small, tmp_path):
     for name in ("news", "mail"):
         (tmp_path / "mirror" / "text" / f"{name}.parquet").unlink()
-    found = adapt(small, Asked(**FEW, methods=("knn", "acclimate without meta-training"), domains=("ills",)))
+    found = adapt(small, BenchOptions(**FEW, methods=("knn", "acclimate without meta-training"), domains=("ills",)))
     assert {row["method"] for row in found} == {"knn", "acclimate without meta-training"}
     with pytest.raises(UserError, match=r"no text/mail.parquet or text/mail.csv in .*ACCLIMATE_MIRROR"):
-        adapt(small, Asked(**FEW, methods=("acclimate",)))
+        adapt(small, BenchOptions(**FEW, methods=("acclimate",)))
 
 
 def test_other_sources_are_another_meta_model_for_each_target(small, monkeypatch):
     monkeypatch.setitem(bench_adapt_domains.MEDICAL_SOURCES, "text", ())
-    adapt(small, Asked(**FEW, methods=("acclimate",), sources="all", pools=("none",)))
+    adapt(small, BenchOptions(**FEW, methods=("acclimate",), sources="all", pools=("none",)))
     assert len(list((small.home_path / "bench" / "adapt").iterdir())) == 2
 
 
 def test_exported_draws_are_those_that_are_measured(small, tmp_path):
     said = []
-    assert adapt(small, Asked(**FEW, export=tmp_path / "draws"), said.append) == []
+    assert adapt(small, BenchOptions(**FEW, export=tmp_path / "draws"), said.append) == []
     assert said == [f"4 files of 3 draws written to {tmp_path / 'draws'}; nothing was measured"]
     table = pd.read_parquet(tmp_path / "draws" / "ills-k2.parquet")
     supports = table[table["part"] == "support"]
@@ -289,7 +288,7 @@ def double(job, advance):
 
 def test_jobs_side_by_side_come_back_in_order_and_tell_their_steps():
     steps, done = [], []
-    found = side_by_side(double, [1, 2, 3], 1, steps.append, lambda job, result: done.append((job, result)))
+    found = run_side_by_side(double, [1, 2, 3], 1, steps.append, lambda job, result: done.append((job, result)))
     assert found == [2, 4, 6]
     assert sum(steps) == 3
     assert done == [(1, 2), (2, 4), (3, 6)]

@@ -1,4 +1,4 @@
-"""Plots: small pictures of one width, whatever they show."""
+"""Pictures of an adaptation are small and of one width, whatever they show."""
 
 import io
 import math
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.base import figure as plots
-from tasks.base.figure import Bar
+from tasks.adapt import plots
+from tasks.adapt.plots import Bar
+from tasks.base.figure import LARGEST
 
 HOSTILE = "<b> | [red] $x_1$ \\frac{1}"
 
@@ -28,9 +29,6 @@ PLOTS = {
     "images": lambda: plots.plot_images(HOSTILE, MANY, [(image, label, "x") for image, label in MANY]),
     "one image": lambda: plots.plot_images("few", MANY[:1], []),
     "timeline": lambda: plots.plot_timeline("covid", DATES, np.full(len(DATES), 0.4), np.arange(len(DATES)) % 3 == 0),
-    "learning": lambda: plots.plot_learning("text", range(5000), np.random.rand(5000), [0, 100], [0.2, 0.5]),
-    "map": lambda: plots.plot_map(HOSTILE, [HOSTILE, "a", "b"], [True, False, False], np.eye(3)[:, :2], 0.4),
-    "learning, not yet": lambda: plots.plot_learning("text", [1], [0.5], [], []),
 }
 
 
@@ -40,7 +38,7 @@ def test_every_plot_is_a_small_png_700_wide_whatever_it_shows(plot, recwarn):
     image = Image.open(io.BytesIO(png))
     assert image.format == "PNG"
     assert image.width == 700
-    assert len(png) <= plots.LARGEST
+    assert len(png) <= LARGEST
     assert len(image.getcolors()) > 5
     assert not [w for w in recwarn if "matplotlib" in str(w.filename)]
 

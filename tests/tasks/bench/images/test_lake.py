@@ -15,7 +15,7 @@ from learners import NearestPrototype
 from learners.meta_train import Training
 from tasks.bench.images import lake as bench_lake
 from tasks.bench.images.lake import PUBLISHED, alphabets, hausdorff, hausdorff_scores, lake, learner_scores, row_of
-from tasks.bench.options import Asked
+from tasks.bench.options import BenchOptions
 
 
 def characters(alphabets: int = 3, size: int = 21, drawers: int = 4, seed: int = 0) -> ClassImages:
@@ -91,18 +91,18 @@ def test_the_benchmark_trains_on_the_background_and_is_tested_on_the_evaluation_
     shape = Shape((3, 3), (1,), queries=1, pool=(0,))
     monkeypatch.setattr(bench_lake, "load_omniglot", load)
     monkeypatch.setattr(bench_lake, "training", lambda n, seed: Training(shape, n or 2, 1, every=2, episodes=2))
-    rows = lake(settings, Asked(steps=2, pixels=16, draws=3), lambda line: None)
+    rows = lake(settings, BenchOptions(steps=2, pixels=16, draws=3), lambda line: None)
     assert json.loads(json.dumps(rows)) == rows
     measured = {row["method"]: row for row in rows if row["metric"] == "accuracy"}
     assert measured.keys() == set(bench_lake.METHODS)
     assert all(0 <= row["value"] <= 1 and row["n"] == 3 for row in measured.values())
     assert {row["method"]: row["value"] for row in rows if row["metric"] == "published accuracy"} == PUBLISHED
     assert asked_for == [(16, (EVALUATION,)), (16, (BACKGROUND,)), (105, (EVALUATION,))]
-    again = lake(settings, Asked(steps=2, pixels=16, draws=3, methods=("protonet",)), lambda line: None)
+    again = lake(settings, BenchOptions(steps=2, pixels=16, draws=3, methods=("protonet",)), lambda line: None)
     assert again[0]["value"] == measured["protonet"]["value"]
 
 
 def test_a_method_that_is_unknown_is_told_before_anything_is_read(settings) -> None:
     with pytest.raises(UserError, match="no method 'bpl' in this benchmark; there are: protonet, logistic, nearest"):
-        lake(settings, Asked(methods=("bpl",)), print)
+        lake(settings, BenchOptions(methods=("bpl",)), print)
     assert torch.is_grad_enabled()

@@ -1,0 +1,93 @@
+"""What an adaptation is to do: a domain at a commit, a meta-model and how to adapt; and its examples as features."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from domains.domain import Domain, Family
+from domains.errors import UserError, check_known
+from learners.meta_model import MetaModel
+from tasks.adapt.adaptation import AUTO, Adaptation, Encoded, adaptation_key, encode_domain
+from tasks.base.settings import Settings, settings
+from tasks.ingest.domain_list import target
+from tasks.models import registry
+from tasks.models.registry import Registered
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One adaptation to do: what, from what, and the folder its files are made in.
+
+    Attributes:
+        domain: as it is at the commit ``domain.revision``.
+        meta_version, meta_folder, meta_key: the meta-model that is adapted.
+        key: names the work; the same domain bytes, meta-model and settings give the same one.
+    """
+
+    domain: Domain
+    meta_version: str
+    meta_folder: Path
+    how: Adaptation
+    key: str
+    folder: Path
+    meta_key: str = ""
+
+
+def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str, meta_version: str = "") -> Plan:
+    """Resolve the revision, the domain's bytes and the meta-model, each once: the plan names what it found.
+
+    Args:
+        revision: git revision whose ``data.dvc`` is read.
+        meta_version: version or key of the meta-model; empty: the one in service.
+
+    Raises:
+        UserError: an argument names nothing there is, or the meta-model is of another version.
+    """
+    if k < 1 or draws < 1:
+        raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
+    s = settings()
+    found = target(s, domain, revision)
+    meta = find_meta_model(s, found.family, meta_version)
+    try:
+        strategies = [AUTO, *MetaModel.load(meta.folder).strategies]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"the meta-model of family {found.family} was made by another version ({error}); "
+            f"run `acclimate meta-train --family {found.family}`"
+        ) from error
+    check_known([method], strategies, "method")
+    how = Adaptation(k=k, draws=draws, method=method, seed=s.seed)
+    key = adaptation_key(found, meta.version, how)
+    return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key, meta.tags.get("key", ""))
+
+
+def find_meta_model(s: Settings, family: Family, wanted: str = "") -> Registered:
+    """Return a family's meta-model: that in service, or the one of a version or a key (which is the same everywhere).
+
+    Raises:
+        UserError: there is none.
+    """
+    name = registry.meta_name(family)
+    if not wanted:
+        meta = registry.champion(s, name)
+        if meta is None:
+            raise UserError(f"no meta-model of family {family} yet; run `acclimate meta-train --family {family}`")
+        return meta
+    for meta in registry.versions(s, name):
+        if wanted in (meta.version, meta.tags.get("key")):
+            return meta
+    raise UserError(f"{name} has no version or key {wanted!r}; see: acclimate models show {name}")
+
+
+_newest: dict[tuple[Domain, Adaptation], Encoded] = {}  # one domain's alone: four steps read it
+
+
+def encode_plan(plan: Plan, advance: Callable[[int], None] = lambda n: None) -> Encoded:
+    """Return the domain's examples as features; what an earlier step of this process encoded is at hand."""
+    key = plan.domain, plan.how
+    data = _newest.get(key)
+    if data is None:
+        data = encode_domain(settings(), plan.domain, plan.how, advance)
+        _newest.clear()
+        _newest[key] = data
+    return data

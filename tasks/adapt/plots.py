@@ -1,0 +1,147 @@
+"""Pictures of an adaptation, each the bytes of a PNG: methods side by side, images, and a market over time."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.base.artifacts import with_interval
+from tasks.base.figure import BASELINE, FAINT, INK, OURS, RIGHT, WRONG, empty_figure, finish, plain_label, start
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One method's accuracy with the half-width of its 95 % interval; ``ours`` is drawn in colour."""
+
+    method: str
+    accuracy: float
+    ci95: float | None
+    ours: bool = False
+
+
+def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -> bytes:
+    """Draw the accuracy of methods on one domain, best first: ours in colour, plain baselines in grey."""
+    bars = sorted(bars, key=lambda bar: bar.accuracy)
+    figure, axes = start(0.9 + 0.34 * max(len(bars), 2), title)
+    accuracy = 100 * np.array([bar.accuracy for bar in bars])
+    half = 100 * np.nan_to_num([bar.ci95 or 0.0 for bar in bars])
+    where = np.arange(len(bars))
+    axes.barh(where, accuracy, height=0.66, color=[OURS if bar.ours else BASELINE for bar in bars])
+    known = half > 0
+    axes.errorbar(accuracy[known], where[known], xerr=half[known], fmt="none", ecolor=INK, elinewidth=1, capsize=3)
+    for y, (bar, end) in enumerate(zip(bars, accuracy + half, strict=True)):
+        weight = "bold" if bar.ours else "normal"
+        axes.text(end + 1, y, with_interval(bar.accuracy, bar.ci95), va="center", fontsize=9, weight=weight)
+    if chance is not None:
+        axes.axvline(100 * chance, color=FAINT, linewidth=1, linestyle=":")
+        axes.text(100 * chance, len(bars) - 0.45, "chance", fontsize=7.5, color=FAINT, ha="center", va="bottom")
+    axes.set_yticks(where, [plain_label(bar.method, 34) for bar in bars])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(0, min(max((accuracy + half).max() + 19, 40), 125))
+    axes.set_xticks([tick for tick in range(0, 101, 20) if tick <= axes.get_xlim()[1]])
+    axes.set_xlabel("accuracy on the test examples, %, with 95 % interval")
+    return finish(figure)
+
+
+def plot_images(
+    title: str,
+    support: Sequence[tuple[bytes, str]],
+    tests: Sequence[tuple[bytes, str, str]],
+    columns: int = 6,
+) -> bytes:
+    """Draw the support images by class, and test images with their predicted label in green or red.
+
+    Args:
+        title: of the figure.
+        support: (encoded image, label); up to ten classes and five images of each are drawn.
+        tests: (encoded image, predicted label, true label); up to five rows are drawn.
+        columns: test images in a row.
+    """
+    labels = list(dict.fromkeys(label for _, label in support))
+    by_class = [[image for image, of in support if of == label][:5] for label in labels[:10]]
+    rows, tests = max(len(by_class), 1), tests[: 5 * columns]
+    test_rows = max(math.ceil(len(tests) / columns), 1)
+    shots = max([3, *map(len, by_class)])
+
+    figure = empty_figure(max(0.42 * rows, 0.85 * test_rows) + 1.0, title)
+    left, right = figure.subplots(1, 2, width_ratios=(shots + 2.5, 1.9 * columns))
+    for axes in (left, right):
+        axes.set_axis_off()
+        axes.set_anchor("N")
+    for row, images in enumerate(by_class):
+        left.text(-0.15, row, plain_label(labels[row], 14), ha="right", va="center", fontsize=8)
+        for column, image in enumerate(images):
+            _draw_image(left, image, column + 0.45, row, 0.86)
+    left.set(xlim=(-2.5, shots), ylim=(rows - 0.5, -0.5))
+    note = f"{rows} of {len(labels)} classes" if len(labels) > rows else "by class"
+    left.set_title(f"labelled examples, {note}", fontsize=9, color=FAINT)
+    for i, (image, predicted, truth) in enumerate(tests):
+        row, column = divmod(i, columns)
+        colour = RIGHT if predicted == truth else WRONG
+        _draw_image(right, image, column, 1.35 * row, 0.9, colour)
+        right.text(
+            column, 1.35 * row + 0.52, plain_label(predicted, 11), ha="center", va="top", fontsize=7, color=colour
+        )
+    right.set(xlim=(-0.6, columns - 0.4), ylim=(1.35 * test_rows - 0.5, -0.5))
+    right.set_title("test examples and their predicted label", fontsize=9, color=FAINT)
+    return finish(figure)
+
+
+def plot_timeline(
+    title: str,
+    dates: Sequence[str],
+    probability: Sequence[float],
+    realised: Sequence[bool],
+    label: str = "turbulent",
+) -> bytes:
+    """Draw the predicted probability of a market state over the test period against how often it came.
+
+    Args:
+        title: of the figure.
+        dates: [n] ISO dates, one for each test example; examples of one date (the assets) are averaged.
+        probability: [n] predicted probability of the state.
+        realised: [n] whether it came.
+        label: the state's name.
+    """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    days, index = np.unique(np.asarray(dates, dtype="datetime64[D]"), return_inverse=True)
+    count = np.bincount(index)
+    predicted = 100 * np.bincount(index, weights=np.asarray(probability, float)) / count
+    share = 100 * np.bincount(index, weights=np.asarray(realised, float)) / count
+    figure, axes = start(3.0, title)
+    axes.fill_between(
+        days,
+        share,
+        step="mid",
+        color=BASELINE,
+        alpha=0.6,
+        linewidth=0,
+        label=f"assets that became {plain_label(label, 20)}",
+    )
+    axes.plot(days, predicted, color=OURS, linewidth=1.8, label="predicted probability, mean over assets")
+    locator = AutoDateLocator(maxticks=8)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    axes.set(ylim=(0, 100), xlim=(days[0], days[-1]), ylabel="%", xlabel=f"{days[0]} to {days[-1]}")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2)
+    return finish(figure)
+
+
+def _draw_image(axes: "Axes", image: bytes, x: float, y: float, size: float, frame: str | None = None) -> None:
+    """Draw an encoded image as a square around (x, y)."""
+    from matplotlib.patches import Rectangle
+    from PIL import Image, ImageOps
+
+    pixels = ImageOps.fit(Image.open(io.BytesIO(image)).convert("RGB"), (64, 64))
+    half = size / 2
+    extent = (x - half, x + half, y + half, y - half)
+    axes.imshow(np.asarray(pixels), extent=extent, interpolation="antialiased", aspect="equal")
+    if frame:
+        axes.add_patch(Rectangle((x - half, y - half), size, size, fill=False, edgecolor=frame, linewidth=2))

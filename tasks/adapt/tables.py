@@ -1,0 +1,61 @@
+"""Tables of adaptations: a row a domain, and a row a method, for the terminal and for pages."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tasks.adapt.adaptation import OURS
+from tasks.base.artifacts import table_of, with_interval
+from tasks.models.adapt_result import AdaptResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def result_cells(result: AdaptResult) -> dict[str, str]:
+    """Return what each column of the report shows of a domain."""
+    ours, best = result.scores[OURS], result.best_baseline
+    baseline = result.scores[best].accuracy
+    return {
+        "domain": result.domain,
+        "family": result.family,
+        "K": str(result.k),
+        "accuracy %": with_interval(ours.accuracy, ours.ci95),
+        "best baseline": f"{100 * baseline:.1f} {best}",
+        "gain": f"{100 * (ours.accuracy - baseline):+.1f}",
+        "seconds": f"{result.seconds['adapt']:.2f}",
+        "decision": result.decision,
+    }
+
+
+def result_table(results: Sequence[AdaptResult]) -> "Table":
+    """Return one row a domain for the terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=0)
+    rows = [result_cells(result) for result in results]
+    for column in rows[0]:
+        words = column in ("domain", "family", "best baseline", "decision")
+        table.add_column(column, justify="left" if words else "right", no_wrap=True)
+    for row in rows:
+        styles = {"gain": "red" if row["gain"].startswith("-") else "green", "domain": "bold"}
+        table.add_row(*(Text(cell, styles.get(column, "")) for column, cell in row.items()))
+    return table
+
+
+def score_rows(result: AdaptResult) -> list[dict[str, Any]]:
+    """Return one row a method, ours first."""
+    rows = []
+    for name, score in result.scores.items():
+        kind = "ours" if name == OURS else "baseline" if name in result.baselines else "strategy"
+        cells = {"accuracy %": with_interval(score.accuracy, score.ci95)}
+        rows.append(
+            {"method": name, "kind": kind} | cells | {"log-loss": f"{score.log_loss:.3f}", "ECE": f"{score.ece:.3f}"}
+        )
+    return rows
+
+
+def score_table(result: AdaptResult) -> "Table":
+    """Return one row a method for the terminal."""
+    return table_of(score_rows(result))

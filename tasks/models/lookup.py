@@ -1,0 +1,64 @@
+"""Registered models by the names that people give: all versions, the one in service, and what it reads."""
+
+from domains.decisions import FAMILY as DECISIONS
+from domains.domain import FAMILIES, Family, check_name
+from domains.errors import UserError
+from tasks.base.settings import Settings
+from tasks.features.encoding import encoder_identity
+from tasks.models import registry
+from tasks.models.registry import CHAMPION, META_PREFIX, Registered
+
+
+def versions_of(settings: Settings, name: str) -> list[Registered]:
+    """Return all versions of a registered model, newest first.
+
+    Raises:
+        UserError: the name is neither a domain's nor a meta-model's, or nothing is registered under it.
+    """
+    if name not in {META_PREFIX + family for family in (*FAMILIES, DECISIONS)}:
+        check_name(name)
+    found = registry.versions(settings, name)
+    if not found:
+        raise UserError(f"no model of {name!r} yet; see `acclimate status`")
+    return found
+
+
+def in_service(settings: Settings, domain: str) -> Registered:
+    """Return the champion of a domain.
+
+    Raises:
+        UserError: there is no such domain, or no champion of it.
+    """
+    champion = registry.champion(settings, check_name(domain))
+    if champion is not None:
+        return champion
+    from domains import catalogue  # a fifth of a second, for this message alone
+
+    if domain not in catalogue.catalogue() and not (settings.data_path / domain / "domain.yaml").exists():
+        raise UserError(f"no domain {domain!r}; see `acclimate domains list`")
+    raise UserError(f"domain {domain} has no champion yet; run `acclimate adapt {domain}`")
+
+
+def version_or_champion(settings: Settings, domain: str, version: str) -> Registered:
+    """Return a version of a domain's model; the champion, where none is named.
+
+    Raises:
+        UserError: as ``in_service``; or no such version.
+    """
+    return registry.get(settings, check_name(domain), version) if version else in_service(settings, domain)
+
+
+def family_read(model: Registered) -> Family:
+    """Return the family whose features an adapted model reads.
+
+    Raises:
+        UserError: they are of another encoder than today's.
+    """
+    family: Family = model.tags["family"]  # type: ignore[assignment]
+    if model.tags["encoder"] == encoder_identity(family):
+        return family
+    what = "the champion" if CHAMPION in model.aliases else f"version {model.version}"
+    raise UserError(
+        f"{what} of {model.name} reads features of {model.tags['encoder']}, now the encoder is "
+        f"{encoder_identity(family)}; run `acclimate meta-train --family {family}` and `acclimate adapt {model.name}`"
+    )
