@@ -8,7 +8,7 @@ import numpy as np
 
 from domains.domain import FAMILIES, Domain
 from learners.choice.conformal import COVERAGE
-from learners.choice.portfolio import fallback
+from learners.choice.fallback import fallback
 from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import OURS
 from tasks.base.artifacts import (
@@ -67,6 +67,7 @@ def meta_training(model: MetaModel, version: str) -> None:
         rows.append({"strategy": name, **shown})
     what = "log-likelihood, hundredths of a nat" if model.in_time else "accuracy, points"
     about = f"Gain over '{fallback(model.strategies)}' on held-out source episodes ({what}): mean (deviation)"
+    about += "".join(f"; {name} is left out of {why}" for name, why in model.prior.left_out.items())
     table_artifact(f"meta-train-{model.family}-gains", rows, f"Meta-model version {version}. {about}")
 
 

@@ -18,7 +18,7 @@ from domains.errors import UserError, check_known
 from domains.labelled import sample_rows
 from learners import make, strategies, trainable
 from learners.base import Learner
-from learners.choice.portfolio import learn_prior
+from learners.choice.prior import learn_prior
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
 from tasks.base.settings import Settings
