@@ -28,7 +28,7 @@ from learners.methods.svm import SVMHead
 from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
 from learners.plain.scratch import Scratch
-from learners.representation.views import EveryLayer, LastLayer
+from learners.representation.layers import EveryLayer, LastLayer, OnLayers
 
 #: Plain baselines: what a user would do without other domains.
 BASELINES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Scratch)
@@ -69,13 +69,13 @@ def make(name: str, body: int | Body, ways: int | None = None, last: int | None 
     kinds = {kind.name: kind for kind in every}
     if name not in kinds:
         raise ValueError(f"no learner {name!r}; there are: {', '.join(kinds)}")
-    if isinstance(body, Body) and kinds[name] in (*PLAIN_STRATEGIES, *own):
+    if isinstance(body, Body) and kinds[name].capabilities.examples == "features":
         raise ValueError(f"{name} reads the vectors of a frozen encoder: give their length, not {body.name}")
     if last is None or isinstance(body, Body):
         return kinds[name](body, ways)
     if kinds[name] in BASELINES:
-        return LastLayer(kinds[name](last, ways), body)
-    return EveryLayer(kinds[name](body, ways))
+        return OnLayers(kinds[name](last, ways), LastLayer(last), body)
+    return OnLayers(kinds[name](body, ways), EveryLayer(), body)
 
 
 def baselines(dim: int, last: int | None = None) -> dict[str, Learner]:
@@ -86,7 +86,7 @@ def baselines(dim: int, last: int | None = None) -> dict[str, Learner]:
 def plain_strategies(dim: int, last: int | None = None) -> dict[str, Learner]:
     """Return the portfolio's strategies that are not meta-trained; ``last`` as for ``make``."""
     found = {kind.name: make(kind.name, dim, None, last) for kind in PLAIN_STRATEGIES}
-    return found if last is None else found | {LAYERED_PROBE: EveryLayer(Logistic(dim))}
+    return found if last is None else found | {LAYERED_PROBE: OnLayers(Logistic(dim), EveryLayer(), dim)}
 
 
 def strategies(learners: Mapping[str, Learner], dim: int, last: int | None = None) -> dict[str, Learner]:

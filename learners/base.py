@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from domains.episode import Episode
 from learners.bodies import Body, Features
+from learners.capabilities import Capabilities
 from learners.classifier import Classifier, Network
+from learners.support import Support, check_support
 
 SOURCE_WEIGHT = 20.0  # examples
 ABSENT = -20.0  # how far the logit of a label without a support example lies below the others
@@ -26,16 +28,14 @@ class Learner(nn.Module):
 
     Attributes:
         mean, scale: [D] the statistics of the source domains' features; 0 and 1 for raw examples.
+        capabilities: what the learner can adapt to, and what it reads.
         progress: how much of meta-training is done, 0 to 1; set before every meta-update, for schedules.
         together: at most so many episodes of one shape are run at once by ``vmap``; 1: one after the other.
     """
 
     name = "learner"
-    meta_trained = True  # False for the plain baselines, which have nothing to learn from other domains
+    capabilities = Capabilities()
     progress, together = 0.0, 1
-    scaled_loss = False  # True: the meta-loss is that at the temperature which suits an episode, as a later fit will be
-    regression = False  # True: a support may have numbers [S, N] in place of labels
-    reads_names = False  # True: ``adapt`` takes ``names_x`` too, the features of the labels' names
 
     def __init__(self, body: int | Body, ways: int | None = None) -> None:
         super().__init__()
@@ -95,21 +95,36 @@ class Learner(nn.Module):
             losses += values.tolist()
         return losses
 
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+    def adapt(self, support: Support) -> Classifier:
         """Return a classifier for the labels 0..N-1 of a support set.
-
-        Args:
-            support_x: [S, D] features or [S, *shape] raw examples; support_y: [S] labels; pool_x: [U, D] unlabelled
-                features, or None.
 
         Raises:
             ValueError: see ``check_support``.
         """
         raise NotImplementedError
 
+    def check(self, support: Support) -> int:
+        """Return the number of classes N of a support set, or say what is wrong with it; see ``check_support``."""
+        return check_support(support, self.shape, self.ways, self.capabilities.regression)
+
+    def set_progress(self, done: float) -> None:
+        """Tell a learner, and those within it, how much of meta-training is done, 0 to 1."""
+        for module in self.modules():
+            if isinstance(module, Learner):
+                module.progress = done
+
     def embedding(self) -> tuple[Network, ...]:
         """Return the layers of a classifier that the body is: none where examples are features already."""
         return (Network.of(self.body),) if self.raw else ()
+
+
+def unable(learner: Learner, support: Support) -> str | None:
+    """Return in one line why a learner cannot adapt to a support set, however good its examples are; None: it can."""
+    shape = tuple(support.x.shape[1:])
+    if shape != tuple(learner.shape):
+        return f"{learner.name}: it reads examples {list(learner.shape)}, and these are {list(shape)}"
+    reason = learner.capabilities.missing(support, learner.ways)
+    return reason and f"{learner.name}: {reason}"
 
 
 def at_once(function: Callable[[Episode], Any], episodes: Sequence[Episode]) -> Any:
@@ -134,59 +149,6 @@ def groups(episodes: Sequence[Episode], together: int) -> list[list[Episode]]:
         members = [episodes[i] for i in same]
         found += [members[i : i + together] for i in range(0, len(members), together)]
     return found
-
-
-def check_support(
-    x: Tensor,
-    y: Tensor,
-    shape: int | Sequence[int] | None = None,
-    ways: int | None = None,
-    pool: Tensor | None = None,
-    regression: bool = False,
-) -> int:
-    """Return the number of classes N of a support set, or say what is wrong with it or its pool.
-
-    With shared labels (``ways`` given) a support need not have them all; for a regression labels may be numbers [S, N].
-
-    Raises:
-        ValueError: shapes do not fit, features are not finite or constant, labels are not exactly 0..N-1, or N < 2.
-    """
-    if y.is_floating_point() and not regression:
-        kind = str(y.dtype).removeprefix("torch.")
-        raise ValueError(f"labels are {kind}, this learner tells classes apart; ridge and maml take numbers as targets")
-    wanted = x.shape[1:2] if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
-    if x.ndim != 1 + len(wanted) or y.ndim != 1 + y.is_floating_point() or len(x) != len(y):
-        what = "features [S, D]" if len(wanted) == 1 else f"examples {['S', *wanted]}"
-        raise ValueError(f"support must be {what} and labels [S], not {list(x.shape)} and {list(y.shape)}")
-    if len(wanted) == 1 and x.shape[1] != wanted[0]:
-        raise ValueError(f"features have {x.shape[1]} dimensions, the learner was made for {wanted[0]}")
-    if x.shape[1:] != wanted:
-        raise ValueError(f"examples are {list(x.shape[1:])}, the learner was made for {list(wanted)}")
-    check_finite(x, "support")
-    if pool is not None and pool.shape[1:] != x.shape[1:]:
-        raise ValueError(f"pool examples are {list(pool.shape[1:])}, those of the support {list(x.shape[1:])}")
-    if pool is not None:
-        check_finite(pool, "pool")
-    if y.is_floating_point():  # targets of a regression
-        return ways or 1
-    classes = y.unique()
-    if ways is not None:
-        if len(y) == 0 or classes[0] < 0 or classes[-1] >= ways:
-            raise ValueError(f"labels must be within 0..{ways - 1}, found {classes.tolist()[:20]}")
-    elif len(classes) < 2:
-        raise ValueError(f"support has {len(classes)} class; at least 2 are needed")
-    elif classes[0] != 0 or classes[-1] != len(classes) - 1:
-        raise ValueError(f"labels must be 0..{len(classes) - 1} with none missing, found {classes.tolist()[:20]}")
-    if len(classes) > 1 and torch.equal(x, x[:1].expand_as(x)):
-        raise ValueError(f"all {len(x)} support examples are the same, so nothing tells {len(classes)} classes apart")
-    return ways or len(classes)
-
-
-def check_finite(x: Tensor, what: str) -> None:
-    """Raise a ValueError that names the first of examples [n, ...] with a number that is none."""
-    if not torch.isfinite(x).all():
-        row = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"{what} row {row} has a feature that is not finite")
 
 
 def one_hot(y: Tensor, ways: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -14,6 +14,7 @@ from learners import checkpoint
 from learners.base import Learner
 from learners.bodies.norm import measure
 from learners.choice.temperature import best_temperature
+from learners.support import Support
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def meta_train(
         _validate(learner, held_out, history, 0, math.nan)
         best = {name: value.clone() for name, value in learner.state_dict().items()}
     for step in range(done, training.steps):
-        learner.progress = step / training.steps
+        learner.set_progress(step / training.steps)
         for group in optimiser.param_groups:
             group["lr"] = training.rate_at(step)
         optimiser.zero_grad()
@@ -176,12 +177,11 @@ def _validate(learner: Learner, episodes: list[Episode], history: History, step:
     learner.eval()
     every = []
     for episode in (episode.to(next(learner.parameters()).device) for episode in episodes):
-        hints = {"names_x": episode.names_x} if learner.reads_names else {}
-        classifier = learner.adapt(episode.support_x, episode.support_y, episode.pool_x, **hints)
+        classifier = learner.adapt(Support.of(episode))
         with torch.no_grad():
             every.append((classifier.logits(episode.query_x), episode.query_y))
     learner.train()
-    temperature = best_temperature(*zip(*every, strict=True)) if learner.scaled_loss else 1.0
+    temperature = best_temperature(*zip(*every, strict=True)) if learner.capabilities.scaled_loss else 1.0
     losses = [torch.nn.functional.cross_entropy(z / temperature, y).item() for z, y in every]
     history.step.append(step)
     history.loss.append(loss)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
-
 from learners.base import Learner
+from learners.capabilities import Capabilities
 from learners.classifier import Classifier, Pool
+from learners.support import Support
 
 
 class OpinionPool(Learner):
@@ -21,12 +21,12 @@ class OpinionPool(Learner):
     """
 
     name = "opinion_pool"
-    meta_trained = False
+    capabilities = Capabilities(meta_trained=False, fixed_ways=True)
 
     def __init__(self, members: Mapping[str, Learner]) -> None:
         first = next(iter(members.values()))
         super().__init__(first.dim, first.ways)
         self.members = list(members.values())  # not as modules: they are somebody else's, who stores them
 
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        return Classifier((Pool(tuple(member.adapt(support_x, support_y, pool_x) for member in self.members)),))
+    def adapt(self, support: Support) -> Classifier:
+        return Classifier((Pool(tuple(member.adapt(support) for member in self.members)),))

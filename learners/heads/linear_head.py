@@ -5,10 +5,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import Learner, check_support
+from learners.base import Learner
 from learners.bodies import Body
 from learners.classifier import Affine, Classifier
 from learners.heads.network import loss
+from learners.support import Support
 
 
 class LinearHead(Learner):
@@ -45,10 +46,10 @@ class LinearHead(Learner):
         return loss(F.linear(query, *self.head(support, episode.support_y, self.ways or episode.ways)), episode.query_y)
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x, self.regression)
-        mean, scale = self.scaling(support_x, pool_x)
-        weight, bias = self.head(self.embed(support_x, mean, scale), support_y, ways)
+    def adapt(self, support: Support) -> Classifier:
+        ways = self.check(support)
+        mean, scale = self.scaling(support.x, support.pool_x)
+        weight, bias = self.head(self.embed(support.x, mean, scale), support.y, ways)
         if self.raw:
             return Classifier((*self.embedding(), Affine(weight, bias)))
         first = self.weight / scale

@@ -5,8 +5,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import Learner, check_support, one_hot
+from learners.base import Learner, one_hot
+from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier
+from learners.support import Support
 
 NEWTON = 4  # steps to the optimum of a convex problem with a handful of unknowns
 STRENGTH = 1.0  # prior precision at the start, in mean losses
@@ -34,6 +36,7 @@ class LogPool(Learner):
     """
 
     name = "log_pool"
+    capabilities = Capabilities(examples="features", fixed_ways=True)
 
     def __init__(self, dim: int, ways: int) -> None:
         super().__init__(dim, ways)
@@ -89,10 +92,10 @@ class LogPool(Learner):
         return F.cross_entropy(self.design(episode.query_x) @ theta, episode.query_y)
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+    def adapt(self, support: Support) -> Classifier:
         """Return a classifier of the experts' log-probabilities; see ``Learner.adapt``. The pool is not used."""
-        check_support(support_x, support_y, self.shape, self.labels, pool_x)
-        return self.at(self.solve(support_x, support_y))
+        self.check(support)
+        return self.at(self.solve(support.x, support.y))
 
     def at(self, theta: Tensor) -> Classifier:
         """Return the classifier of theta [E + N - 1]; of ``start``: the pool that is not adapted."""

@@ -6,8 +6,10 @@ from torch.nn import functional as F
 
 from domains.episode import Episode
 from learners.base import Learner
+from learners.capabilities import Capabilities
 from learners.classifier import Classifier, Network
 from learners.parts import Part, part
+from learners.support import Support
 
 LOWER, UPPER = 5, 6  # of the features of markets: the thresholds of their states
 LEAST = 1e-6  # probability of a label, so that its logarithm and gradient are finite
@@ -59,6 +61,7 @@ class Ordinal(Learner):
     """
 
     name = "ordinal"
+    capabilities = Capabilities(examples="features", fixed_ways=True)
 
     def __init__(self, dim: int, ways: int | None = 3, lower: int = LOWER, upper: int = UPPER) -> None:
         super().__init__(dim, ways)
@@ -77,5 +80,5 @@ class Ordinal(Learner):
         x, y = torch.cat([episode.support_x, episode.query_x]), torch.cat([episode.support_y, episode.query_y])
         return F.nll_loss(self.network(x), y)
 
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+    def adapt(self, support: Support) -> Classifier:
         return Classifier((Network.of(self.network),))

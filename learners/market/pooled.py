@@ -6,7 +6,9 @@ from torch.nn import functional as F
 
 from domains.episode import Episode
 from learners.base import Learner
+from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier
+from learners.support import Support
 
 
 class Pooled(Learner):
@@ -16,6 +18,7 @@ class Pooled(Learner):
     """
 
     name = "pooled"
+    capabilities = Capabilities(examples="features", fixed_ways=True)
 
     def __init__(self, dim: int, ways: int) -> None:
         super().__init__(dim, ways)
@@ -26,6 +29,6 @@ class Pooled(Learner):
         return F.cross_entropy(F.linear((x - self.mean) / self.scale, self.weight, self.bias), y)
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+    def adapt(self, support: Support) -> Classifier:
         weight = self.weight / self.scale
         return Classifier((Affine(weight, self.bias - weight @ self.mean),))

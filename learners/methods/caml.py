@@ -1,14 +1,17 @@
 """CAML (Fifty, Duan, Junkins, Amid, Leskovec, Ré & Thrun 2024, "Context-Aware Meta-Learning")."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import ABSENT, Learner, check_support, one_hot, prototypes
+from learners.base import ABSENT, Learner, one_hot, prototypes
 from learners.bodies import Body
 from learners.classifier import Affine, Classifier, Network
 from learners.parts import Part, part
+from learners.support import Support
 
 CHUNK = 256  # queries that pass together when predicting
 TURNS = 1e4 * (5**0.5 - 1) / 2  # irrational, so that every phi comes first in turn, whatever the number of updates
@@ -48,6 +51,7 @@ class CAML(Learner):
     ) -> None:
         super().__init__(body, ways)
         self.max_ways = max_ways if ways is None else ways
+        self.capabilities = replace(self.capabilities, most_classes=self.max_ways)
         self.project = nn.Linear(self.dim, width)
         nn.init.orthogonal_(self.project.weight)
         nn.init.zeros_(self.project.bias)
@@ -89,12 +93,12 @@ class CAML(Learner):
         return F.cross_entropy(self.context.logits(query, tokens, episode.support_y, ways), episode.query_y)
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = self.check_ways(check_support(support_x, support_y, self.shape, self.ways, pool_x))
-        mean, scale = self.scaling(support_x, pool_x)
-        tokens = self.tokens(self.embed(support_x, mean, scale), support_y, ways, 0)
+    def adapt(self, support: Support) -> Classifier:
+        ways = self.check_ways(self.check(support))
+        mean, scale = self.scaling(support.x, support.pool_x)
+        tokens = self.tokens(self.embed(support.x, mean, scale), support.y, ways, 0)
         context = Context(**{**self.context.config, "support": len(tokens), "ways": ways})
-        weights = {**dict(self.context.named_parameters()), "tokens": tokens, "y": support_y}
+        weights = {**dict(self.context.named_parameters()), "tokens": tokens, "y": support.y}
         weight = self.project.weight / scale  # 1, and the mean 0, for raw examples
         bias = self.project.bias - (weight * mean).sum(1)
         return Classifier((*self.embedding(), Affine(weight, bias), "normalise", Network.of(context, weights)))

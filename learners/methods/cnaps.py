@@ -10,11 +10,12 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import ABSENT, Learner, check_support, one_hot, prototypes
+from learners.base import ABSENT, Learner, one_hot, prototypes
 from learners.bodies import MLP, Body, Conv4
 from learners.bodies.norm import BatchNorm
 from learners.classifier import Affine, Classifier, Layer, Network
 from learners.parts import Part, part
+from learners.support import Support
 
 HIDDEN = 64
 CHUNK = 256  # examples whose distances are taken together when predicting
@@ -111,14 +112,14 @@ class CNAPs(Learner):
         return F.cross_entropy(logits, episode.query_y)
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
-        mean, scale = self.scaling(support_x, pool_x)
-        support = (support_x - mean) / scale
-        films = self.films(support)
-        f = self.embed(support, films)
-        tensors = {"means": prototypes(f, support_y, ways), "factors": self.factors(f, support_y, ways)}
-        tensors |= {"seen": one_hot(support_y, ways).any(0), "sharpness": self.log_sharpness.exp()}
+    def adapt(self, support: Support) -> Classifier:
+        ways = self.check(support)
+        mean, scale = self.scaling(support.x, support.pool_x)
+        embedded = (support.x - mean) / scale
+        films = self.films(embedded)
+        f = self.embed(embedded, films)
+        tensors = {"means": prototypes(f, support.y, ways), "factors": self.factors(f, support.y, ways)}
+        tensors |= {"seen": one_hot(support.y, ways).any(0), "sharpness": self.log_sharpness.exp()}
         head = Network.of(Mahalanobis(ways, self.dim), tensors)
         if self.places:
             return Classifier((Network.of(self.body, self.modulated(films)), head))

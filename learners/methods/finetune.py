@@ -10,12 +10,14 @@ from torch.nn import functional as F
 
 from domains.episode import Episode, Pile
 from learners import checkpoint
-from learners.base import Learner, check_support
+from learners.base import Learner
 from learners.bodies import MLP, Body
 from learners.bodies.norm import measure
+from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier, Layer
 from learners.classifier import Network as Module
 from learners.heads.network import loss
+from learners.support import Support
 
 Tensors = Mapping[str, Tensor]
 SHARPNESS = 10.0  # of the cosine head
@@ -35,7 +37,8 @@ class Finetune(Learner):
         cosine: "Baseline++": logits are s cos(w_c, f(x)), s = 10, in both phases; else "Baseline": affine.
     """
 
-    name, regression = "finetune", True
+    name = "finetune"
+    capabilities = Capabilities(regression=True)
     hidden, seed = 64, 0
 
     def __init__(
@@ -110,10 +113,10 @@ class Finetune(Learner):
         return losses
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x, self.regression)
-        mean, scale = self.scaling(support_x, pool_x)
-        x = (support_x - mean) / scale
+    def adapt(self, support: Support) -> Classifier:
+        ways = self.check(support)
+        mean, scale = self.scaling(support.x, support.pool_x)
+        x = (support.x - mean) / scale
         draw = torch.Generator().manual_seed(self.seed)
         weight = x.new_zeros(ways, self.width)
         if self.cosine:  # 0 has no direction
@@ -128,7 +131,7 @@ class Finetune(Learner):
             optimiser.zero_grad()
             with torch.enable_grad():
                 now = functional_call(self.body, body, (x,)) if f is None else f
-                value = loss(self.head(now, *head), support_y)
+                value = loss(self.head(now, *head), support.y)
             value.backward()
             optimiser.step()
         return Classifier(self.layers(body, head[0].detach(), head[1].detach(), mean, scale))

@@ -5,9 +5,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import ABSENT, Learner, check_support, one_hot, prototypes
+from learners.base import ABSENT, Learner, one_hot, prototypes
 from learners.bodies import Body
 from learners.classifier import Affine, Classifier, Layer
+from learners.support import Support
 
 DRAWS = 2**18 - 5  # length of the table of noise
 
@@ -120,11 +121,11 @@ class LEO(Learner):
         return loss + self.beta * kl + self.penalty * moved
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
-        mean, scale = self.scaling(support_x, pool_x)
-        support = self.embed(support_x, mean, scale)
-        w, bias, _ = self.head(self.codes(support, support_y, ways)[0], support, support_y)
+    def adapt(self, support: Support) -> Classifier:
+        ways = self.check(support)
+        mean, scale = self.scaling(support.x, support.pool_x)
+        embedded = self.embed(support.x, mean, scale)
+        w, bias, _ = self.head(self.codes(embedded, support.y, ways)[0], embedded, support.y)
         first: tuple[Layer, ...] = self.embedding()
         if not self.raw:
             first = (Affine((1 / scale).expand(self.dim).diag(), -mean / scale),)

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import Learner, check_support, one_hot
+from learners.base import Learner, one_hot
 from learners.bodies import Body
 from learners.classifier import Affine, Classifier
+from learners.support import Support
 
 SMALL = 10.0  # gradients below exp(-SMALL) are told as they are, larger ones by their logarithm
 LENGTH = 16.0  # squared length of standardised features, so that good rates lie within (0, 1)
@@ -81,10 +82,10 @@ class LSTMLearner(Learner):
         return F.cross_entropy(F.linear(query, weight, bias), episode.query_y)
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
-        mean, scale = self.scaling(support_x, pool_x)
-        weight, bias = self.solve(self.body((support_x - mean) / scale), support_y, ways)
+    def adapt(self, support: Support) -> Classifier:
+        ways = self.check(support)
+        mean, scale = self.scaling(support.x, support.pool_x)
+        weight, bias = self.solve(self.body((support.x - mean) / scale), support.y, ways)
         if self.raw:
             return Classifier((*self.embedding(), Affine(weight, bias)))
         weight = weight / scale

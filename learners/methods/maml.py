@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from domains.episode import Episode
-from learners.base import Learner, check_support
+from learners.base import Learner
 from learners.bodies import Body
+from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier, Layer
 from learners.classifier import Network as Module
 from learners.heads.network import Network, loss
 from learners.heads.two_layer import TwoLayer
+from learners.support import Support
 
 Rates = Sequence[Mapping[str, Tensor | float]]
 
@@ -32,7 +34,8 @@ class MAML(Learner):
     """
 
     name = "maml"
-    hidden, first_order, regression = 64, False, True
+    hidden, first_order = 64, False
+    capabilities = Capabilities(regression=True)
 
     def __init__(
         self,
@@ -80,11 +83,11 @@ class MAML(Learner):
         return loss(self.network.outputs(parameters, query), episode.query_y)
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x, self.regression)
-        mean, scale = self.scaling(support_x, pool_x)
+    def adapt(self, support: Support) -> Classifier:
+        ways = self.check(support)
+        mean, scale = self.scaling(support.x, support.pool_x)
         with torch.enable_grad():
-            now = self.solve((support_x - mean) / scale, support_y, ways, self.test_steps)
+            now = self.solve((support.x - mean) / scale, support.y, ways, self.test_steps)
         return Classifier(self.layers({name: value.detach() for name, value in now.items()}, mean, scale))
 
     def layers(self, parameters: Mapping[str, Tensor], mean: Tensor, scale: Tensor) -> tuple[Layer, ...]:

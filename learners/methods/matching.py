@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import Learner, check_support, one_hot
+from learners.base import Learner, one_hot
 from learners.bodies import Body
 from learners.classifier import Affine, Classifier
+from learners.support import Support
 
 FLOOR = math.log(1e-12)  # what the word "log" of a classifier makes of a probability of 0
 
@@ -57,13 +58,13 @@ class MatchingNet(Learner):
         return -torch.where(same.any(1), right, FLOOR).mean()
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
-        mean, scale = self.scaling(support_x, pool_x)
-        support = self.embed(support_x, mean, scale)
-        label = one_hot(support_y, ways, support.dtype).T
-        attend = Affine(self.log_sharpness.exp() * support, support.new_zeros(len(support)))
-        read = "normalise", attend, "softmax", Affine(label, support.new_zeros(ways)), "log"
+    def adapt(self, support: Support) -> Classifier:
+        ways = self.check(support)
+        mean, scale = self.scaling(support.x, support.pool_x)
+        embedded = self.embed(support.x, mean, scale)
+        label = one_hot(support.y, ways, embedded.dtype).T
+        attend = Affine(self.log_sharpness.exp() * embedded, embedded.new_zeros(len(embedded)))
+        read = "normalise", attend, "softmax", Affine(label, embedded.new_zeros(ways)), "log"
         if self.raw:
             return Classifier((*self.embedding(), *read))
         weight = self.weight / scale

@@ -1,15 +1,19 @@
 """The reference learner: represent the task, learn the update, initialise from the task, fine-tune."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import Learner, check_support, one_hot
+from learners.base import Learner, one_hot
+from learners.capabilities import Capabilities
 from learners.choice.temperature import best_temperature
 from learners.classifier import Classifier
 from learners.representation.axes import Axes, Space, Start, agreement
 from learners.representation.task import TaskTokens
+from learners.support import Support, check_support
 
 PARTS = frozenset({"represent", "update", "initialise", "finetune"})
 ROUNDS = (10, 4, 4)  # of soft clustering: among axes of all variance, then twice among axes of variance within classes
@@ -45,7 +49,7 @@ class Reference(Learner):
     """
 
     name = "reference"
-    reads_names = scaled_loss = True
+    capabilities = Capabilities(examples="features", reads_names=True, scaled_loss=True)
     steps = 3
 
     def __init__(self, dim: int, ways: int | None = None, parts: frozenset[str] = PARTS) -> None:
@@ -137,13 +141,10 @@ class Reference(Learner):
         return F.cross_entropy(logits / best_temperature([logits.detach()], [episode.query_y]), episode.query_y)
 
     @torch.no_grad()
-    def adapt(
-        self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None, names_x: Tensor | None = None
-    ) -> Classifier:
-        """Return a classifier; see ``Learner.adapt``. ``names_x``: [N, D] features of the labels' names, or None."""
-        check_support(support_x, support_y, self.dim, pool=pool_x)
-        pool = pool_x if pool_x is not None and len(pool_x) else None
-        start, space, head = self.solve(support_x, support_y, pool, names_x)
+    def adapt(self, support: Support) -> Classifier:
+        check_support(support, self.shape)
+        pool_x = support.pool_x if support.pool_x is not None and len(support.pool_x) else None
+        start, space, head = self.solve(support.x, support.y, pool_x, support.names_x)
         return Classifier(start.layers(space, head))
 
 
@@ -151,22 +152,20 @@ class Whitened(Reference):
     """Prototypes in a partly whitened space, from support and names: the reference learner as it starts, no pool."""
 
     name = "whitened"
-    meta_trained = False
+    capabilities = replace(Reference.capabilities, meta_trained=False)
 
     def __init__(self, dim: int, ways: int | None = None) -> None:
         super().__init__(dim, ways, parts=frozenset({"initialise"}))
 
-    def adapt(
-        self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None, names_x: Tensor | None = None
-    ) -> Classifier:
-        return super().adapt(support_x, support_y, None, names_x)
+    def adapt(self, support: Support) -> Classifier:
+        return super().adapt(replace(support, pool_x=None))
 
 
 class Transductive(Reference):
     """The reference learner as it starts, without meta-training: what names and the pool alone give."""
 
     name = "transductive"
-    meta_trained = False
+    capabilities = replace(Reference.capabilities, meta_trained=False)
 
     def __init__(self, dim: int, ways: int | None = None) -> None:
         super().__init__(dim, ways, parts=frozenset({"initialise", "finetune"}))

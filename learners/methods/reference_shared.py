@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learners.base import one_hot
+from learners.capabilities import Capabilities
 from learners.methods.maml import MAML
 from learners.representation.task import TaskEncoder
 
@@ -18,7 +19,8 @@ class SharedReference(MAML):
     4. *Fine-tune*: the inner steps on the support.
     """
 
-    name, regression = "reference", False
+    name = "reference"
+    capabilities = Capabilities(examples="features", fixed_ways=True)
 
     def __init__(
         self,

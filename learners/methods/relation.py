@@ -6,9 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import ABSENT, Learner, check_support, one_hot, prototypes
+from learners.base import ABSENT, Learner, one_hot, prototypes
 from learners.bodies import Body
 from learners.classifier import Affine, Classifier
+from learners.support import Support
 
 
 class RelationNet(Learner):
@@ -58,16 +59,16 @@ class RelationNet(Learner):
         return F.mse_loss(r, one_hot(episode.query_y, ways, r.dtype))
 
     @torch.no_grad()
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
-        mean, scale = self.scaling(support_x, pool_x)
-        constant = self.compared(self.body((support_x - mean) / scale), support_y, ways)
+    def adapt(self, support: Support) -> Classifier:
+        ways = self.check(support)
+        mean, scale = self.scaling(support.x, support.pool_x)
+        constant = self.compared(self.body((support.x - mean) / scale), support.y, ways)
         hidden = len(self.inner_bias)
         project = self.of_query if self.raw else self.of_query / scale
         bias = project.new_zeros(hidden) if self.raw else -project @ mean
         # the hidden units once a class: [N H, H], then each class reads its own: [N, N H]
         unit = torch.eye(hidden, dtype=project.dtype, device=project.device)
-        rows, below = with_absent(one_hot(support_y, ways, project.dtype).amax(0))
+        rows, below = with_absent(one_hot(support.y, ways, project.dtype).amax(0))
         stack = Affine(unit.repeat(ways, 1), constant.flatten())
         head = Affine(torch.kron(rows, self.weight), self.bias + below)
         return Classifier((*self.embedding(), Affine(project, bias), stack, "relu", head))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from learners.base import ABSENT, one_hot
 from learners.bodies import Body
+from learners.capabilities import Capabilities
 from learners.heads.linear_head import LinearHead
 
 
@@ -22,7 +23,8 @@ class Ridge(LinearHead):
     ``ways`` labels.
     """
 
-    name, regression = "ridge", True
+    name = "ridge"
+    capabilities = Capabilities(regression=True)
 
     def __init__(self, body: int | Body, ways: int | None = None) -> None:
         super().__init__(body, ways)

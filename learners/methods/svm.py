@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from learners.base import ABSENT, one_hot
 from learners.bodies import Body
+from learners.capabilities import Capabilities
 from learners.heads.linear_head import LinearHead
 
 ROOM = 3e7  # numbers, N S^2, that a Newton step may hold
@@ -29,6 +30,7 @@ class SVMHead(LinearHead):
     """
 
     name = "svm"
+    capabilities = Capabilities(most_products=ROOM)
 
     def __init__(self, body: int | Body, ways: int | None = None, c: float | None = None, steps: int = 16) -> None:
         super().__init__(body, ways)
@@ -36,7 +38,11 @@ class SVMHead(LinearHead):
         self.log_scale = nn.Parameter(torch.tensor(0.0 if self.raw else math.log(5.0)))
 
     def head(self, support: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
-        """Return s W [N, D] and the bias [N] from embeddings [S, D]: 0, or far lower for an absent shared label."""
+        """Return s W [N, D] and the bias [N] from embeddings [S, D]: 0, or far lower for an absent shared label.
+
+        Raises:
+            ValueError: N S^2 is larger than there is room for.
+        """
         if ways * len(support) ** 2 > ROOM:
             raise ValueError(
                 f"{ways} classes and {len(support)} support examples make N S^2 = {ways * len(support) ** 2:.0e}, "

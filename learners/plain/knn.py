@@ -4,9 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learners.base import Learner, check_support, one_hot
+from learners.base import Learner, one_hot
+from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier, Network
 from learners.parts import Part, part
+from learners.support import Support, check_support
 
 CLOSEST = 1e-3  # a distance below this weighs as this: a copy of a support example decides alone, but has a weight
 
@@ -34,12 +36,12 @@ class KNN(Learner):
     """
 
     name = "knn"
-    meta_trained = False
+    capabilities = Capabilities(meta_trained=False, examples="features")
     k = 5
 
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.dim, pool=pool_x)
-        support = F.normalize(support_x, dim=-1)
-        compare = Affine(support, support.new_zeros(len(support)))
-        label = Affine(one_hot(support_y, ways, support.dtype).T, support.new_zeros(ways))
+    def adapt(self, support: Support) -> Classifier:
+        ways = check_support(support, self.shape)
+        embedded = F.normalize(support.x, dim=-1)
+        compare = Affine(embedded, embedded.new_zeros(len(embedded)))
+        label = Affine(one_hot(support.y, ways, embedded.dtype).T, embedded.new_zeros(ways))
         return Classifier(("normalise", compare, Network.of(Nearest(self.k)), label, "log"))

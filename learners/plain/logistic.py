@@ -4,10 +4,11 @@ import warnings
 
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
 
-from learners.base import Learner, check_support
+from learners.base import Learner
+from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier
+from learners.support import Support, check_support
 
 
 class Logistic(Learner):
@@ -18,18 +19,18 @@ class Logistic(Learner):
     """
 
     name = "logistic"
-    meta_trained = False
+    capabilities = Capabilities(meta_trained=False, examples="features")
     C = 1.0
 
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
-        ways = check_support(support_x, support_y, self.dim, pool=pool_x)
-        mean, scale = support_x.mean(0), support_x.std(0).norm() / support_x.shape[1] ** 0.5 + 1e-12
-        x = ((support_x - mean) / scale).double()
+    def adapt(self, support: Support) -> Classifier:
+        ways = check_support(support, self.shape)
+        mean, scale = support.x.mean(0), support.x.std(0).norm() / support.x.shape[1] ** 0.5 + 1e-12
+        x = ((support.x - mean) / scale).double()
         basis, inside = torch.linalg.qr(x.T)  # the solution lies in the span of the examples (representer theorem)
         model = LogisticRegression(C=self.C, max_iter=200, tol=1e-3)
         with warnings.catch_warnings():  # that one label a class may be a regression
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-            model.fit(inside.T.numpy(), support_y.numpy())
+            model.fit(inside.T.numpy(), support.y.numpy())
         weight = (torch.from_numpy(model.coef_) @ basis.T).float()
         bias = torch.from_numpy(model.intercept_).float()
         if ways == 2:  # scikit-learn keeps one row for two classes

@@ -3,13 +3,14 @@
 import copy
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
-from learners.base import Learner, check_support
+from learners.base import Learner
 from learners.bodies.norm import measure
+from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier, Network
 from learners.heads.network import loss as loss_of
+from learners.support import Support, check_support
 
 
 class Scratch(Learner):
@@ -19,16 +20,16 @@ class Scratch(Learner):
     """
 
     name = "scratch"
-    meta_trained = False
+    capabilities = Capabilities(meta_trained=False)
     hidden, steps, rate, decay, seed = 64, 60, 1e-2, 1e-3, 0
     body_rate = 1e-3
 
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+    def adapt(self, support: Support) -> Classifier:
         if self.raw:
-            return self.train_body(support_x, support_y, pool_x)
-        ways = check_support(support_x, support_y, self.dim, pool=pool_x)
-        mean, scale = support_x.mean(0), support_x.std(0).clamp_min(1e-6)
-        x = (support_x - mean) / scale
+            return self.train_body(support)
+        ways = check_support(support, self.shape)
+        mean, scale = support.x.mean(0), support.x.std(0).clamp_min(1e-6)
+        x = (support.x - mean) / scale
         draw = torch.Generator().manual_seed(self.seed)
         w1 = (torch.randn(self.hidden, x.shape[1], generator=draw) * (2 / x.shape[1]) ** 0.5).to(x).requires_grad_()
         w2 = (torch.randn(ways, self.hidden, generator=draw) * self.hidden**-0.5).to(x).requires_grad_()
@@ -37,15 +38,15 @@ class Scratch(Learner):
         for _ in range(self.steps):
             optimiser.zero_grad()
             with torch.enable_grad():
-                loss = F.cross_entropy(F.linear(F.relu(F.linear(x, w1, b1)), w2, b2), support_y)
+                loss = F.cross_entropy(F.linear(F.relu(F.linear(x, w1, b1)), w2, b2), support.y)
             loss.backward()
             optimiser.step()
         first = Affine(w1.detach() / scale, b1.detach() - w1.detach() @ (mean / scale))
         return Classifier((first, "relu", Affine(w2.detach(), b2.detach())))
 
-    def train_body(self, x: Tensor, y: Tensor, pool: Tensor | None = None) -> Classifier:
+    def train_body(self, support: Support) -> Classifier:
         """Return a classifier of raw examples [S, *shape] trained on these alone."""
-        ways = check_support(x, y, self.shape, self.ways, pool, regression=True)
+        ways, x, y = check_support(support, self.shape, self.ways, regression=True), support.x, support.y
         body = copy.deepcopy(self.body).train()
         draw = torch.Generator().manual_seed(self.seed)
         weight = (torch.randn(ways, self.dim, generator=draw) * self.dim**-0.5).to(x).requires_grad_()

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learners.base import Learner, check_support, prototypes
+from learners.base import Learner, prototypes
 from learners.bodies import Body
+from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier, Network
+from learners.support import Support
 
 SHARPNESS = 20.0  # of the head at its start, as in ``NearestPrototype``
 FEWEST = 30  # steps, however small the support
@@ -28,7 +30,7 @@ class Tune(Learner):
     """
 
     name = "tune"
-    meta_trained = False
+    capabilities = Capabilities(meta_trained=False, examples="raw")
 
     def __init__(
         self,
@@ -43,27 +45,27 @@ class Tune(Learner):
         super().__init__(body, ways)
         self.epochs, self.batch, self.rate, self.head_rate, self.seed = epochs, batch, rate, head_rate, seed
 
-    def adapt(self, support_x: Tensor, support_y: Tensor, pool_x: Tensor | None = None) -> Classifier:
+    def adapt(self, support: Support) -> Classifier:
         """Return a classifier of raw examples; see ``Learner.adapt``. The pool is not used."""
-        ways = check_support(support_x, support_y, self.shape, self.ways, pool_x)
+        ways = self.check(support)
         body = copy.deepcopy(self.body).eval()
         draw = torch.Generator().manual_seed(self.seed)
         with torch.no_grad():
-            start = torch.cat([body(short(part)) for part in support_x.split(self.batch)])
-            weight = SHARPNESS * F.normalize(prototypes(F.normalize(start, dim=-1), support_y, ways), dim=-1)
+            start = torch.cat([body(short(part)) for part in support.x.split(self.batch)])
+            weight = SHARPNESS * F.normalize(prototypes(F.normalize(start, dim=-1), support.y, ways), dim=-1)
         head = [weight.requires_grad_(), torch.zeros_like(weight[:, 0]).requires_grad_()]
         moving = [parameter for parameter in body.parameters() if parameter.requires_grad]
         groups = [{"params": moving, "lr": self.rate}, {"params": head, "lr": self.head_rate}]
         optimiser = torch.optim.Adam(groups)
-        batch = min(self.batch, len(support_y))
-        steps = max(FEWEST, self.epochs * -(-len(support_y) // batch))
+        batch = min(self.batch, len(support.y))
+        steps = max(FEWEST, self.epochs * -(-len(support.y) // batch))
         schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
-        order = torch.cat([torch.randperm(len(support_y), generator=draw) for _ in range(steps)])  # more than enough
+        order = torch.cat([torch.randperm(len(support.y), generator=draw) for _ in range(steps)])  # more than enough
         for step in range(steps):
-            rows = order[step * batch : (step + 1) * batch].to(support_y.device)
+            rows = order[step * batch : (step + 1) * batch].to(support.y.device)
             optimiser.zero_grad()
             with torch.enable_grad():
-                loss = F.cross_entropy(F.linear(body(short(support_x[rows])), *head), support_y[rows])
+                loss = F.cross_entropy(F.linear(body(short(support.x[rows])), *head), support.y[rows])
             loss.backward()
             optimiser.step()
             schedule.step()

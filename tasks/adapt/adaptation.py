@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -16,11 +16,13 @@ from domains.episode import draw_support
 from domains.errors import UserError
 from domains.labelled import sample_rows
 from learners import BASELINES, baselines
-from learners.base import Learner
-from learners.choice import portfolio
+from learners.base import Learner, unable
+from learners.choice.all_labels import adapt_to_all_labels
+from learners.choice.portfolio import choose
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
 from learners.representation.sharing import sharing
+from learners.support import Support
 from tasks.adapt.usable_examples import distance_warning, find_usable, sample_warning
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encode_names, encoder_identity
@@ -66,10 +68,18 @@ class Encoded:
     pool_rows: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def support(self, rows: Tensor) -> Support:
+        """Return these labelled examples as a support set, with the pool and the names of the labels."""
+        x, y = self.train_x[rows], self.train_y[rows]
+        return Support(x, y, self.pool_x, self.names_x, self.labels, ways=len(self.labels))
+
 
 @dataclass(frozen=True)
 class Trial:
-    """One support draw: test probabilities [m, N] by method, the strategy chosen, and its classifier."""
+    """One support draw: test probabilities [m, N] by method, the strategy chosen, and its classifier.
+
+    ``left_out`` are the methods that cannot adapt to the support set, each with the reason.
+    """
 
     probabilities: Mapping[str, Tensor]
     strategy: str
@@ -77,6 +87,7 @@ class Trial:
     expected_gain: Mapping[str, float]
     seconds: float
     support: Tensor
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
@@ -157,25 +168,24 @@ def pool_sample(size: int, how: Adaptation) -> list[int]:
 
 def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> Trial:
     """Adapt from one support draw with the portfolio, and with every method on its own for comparison."""
-    support, generator = support_of(data, how, number)
-    x, y, n = data.train_x[support], data.train_y[support], len(data.labels)
+    rows, generator = support_of(data, how, number)
+    support = data.support(rows)
     only = None if how.method == AUTO else how.method
     started = time.perf_counter()
     try:
-        choice = portfolio.choose(
-            model.strategies, x, y, data.pool_x, n, model.prior, generator, only, model.in_time, data.names_x
-        )
+        choice = choose(model.strategies, support, model.prior, generator, only, model.in_time)
     except ValueError as error:  # of the support: it names the value and the limit
         raise UserError(f"support draw {number}: {error}; look at the labelled examples of the domain") from error
     seconds = time.perf_counter() - started
     methods: dict[str, Learner] = baselines(model.dim, model.last) | model.strategies
+    left_out = {name: reason for name, learner in methods.items() if (reason := unable(learner, support))}
     probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}
     with sharing():
         for name, learner in methods.items():
-            alone = portfolio.adapt(learner, x, y, data.pool_x, n, names=data.names_x)
-            probabilities[name] = alone.predict_proba(data.test_x)
+            if name not in left_out:
+                probabilities[name] = adapt_to_all_labels(learner, support).predict_proba(data.test_x)
     classifier = choice.classifier.named(data.labels)
-    return Trial(probabilities, choice.strategy, classifier, choice.expected_gain, seconds, support)
+    return Trial(probabilities, choice.strategy, classifier, choice.expected_gain, seconds, rows, left_out)
 
 
 def support_of(data: Encoded, how: Adaptation, number: int) -> tuple[Tensor, torch.Generator]:

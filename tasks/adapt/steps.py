@@ -87,7 +87,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
         meta_version=plan.meta_version,
         key=plan.key,
         baselines=list(BASELINE_NAMES),
-        warnings=list(data.warnings),
+        warnings=[*data.warnings, *(f"{name} is left out: {why}" for name, why in trials[0].left_out.items())],
     )
     shutil.rmtree(plan.folder, ignore_errors=True)
     plan.folder.mkdir(parents=True)

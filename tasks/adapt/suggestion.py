@@ -10,7 +10,7 @@ import torch
 
 from domains.domain import EXAMPLE_COLUMN, Domain
 from domains.errors import UserError
-from learners.choice import portfolio
+from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.forecast import FEWEST, Forecast, forecast, learning_curve
 from learners.choice.suggest import suggest
 from learners.classifier import Classifier
@@ -86,9 +86,7 @@ def forecast_at_twice(model: MetaModel, strategy: str, data: Encoded, how: Adapt
         return None
 
     def accuracy(rows: torch.Tensor) -> float:
-        support = data.train_x[rows], data.train_y[rows]
-        learner = model.strategies[strategy]
-        classifier = portfolio.adapt(learner, *support, data.pool_x, len(data.labels), names=data.names_x)
+        classifier = adapt_to_all_labels(model.strategies[strategy], data.support(rows))
         return float((classifier.logits(data.test_x).argmax(1) == data.test_y).float().mean())
 
     generator = torch.Generator().manual_seed(how.seed)

@@ -1,6 +1,6 @@
 """What meta-training leaves for people: learning curves, gains of strategies, and the map of a family's domains."""
 
-from learners.choice.portfolio import fallback
+from learners.choice.fallback import fallback
 from learners.meta_model import MetaModel
 from tasks.base.artifacts import image_artifact, table_artifact
 from tasks.meta_train.domain_map import Map
@@ -23,6 +23,7 @@ def show_meta_training(model: MetaModel, version: str) -> None:
         rows.append({"strategy": name, **cells})
     what = "log-likelihood, hundredths of a nat" if model.in_time else "accuracy, points"
     about = f"Gain over '{fallback(model.strategies)}' on held-out source episodes ({what}): mean (deviation)"
+    about += "".join(f"; {name} is left out of {why}" for name, why in model.prior.left_out.items())
     table_artifact(f"meta-train-{model.family}-gains", rows, f"Meta-model version {version}. {about}")
 
 

@@ -13,7 +13,7 @@ from domains.episode import Pile, Shape, draw
 from domains.errors import UserError
 from learners import make, strategies
 from learners.base import Learner
-from learners.choice.portfolio import learn_prior
+from learners.choice.prior import learn_prior
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
 from tasks.base.settings import Settings

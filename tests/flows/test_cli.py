@@ -19,7 +19,7 @@ import yaml
 
 from domains import catalogue
 from flows import cli
-from learners.choice.portfolio import Prior
+from learners.choice.prior import Prior
 from learners.classifier import Affine, Classifier
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings

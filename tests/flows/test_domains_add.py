@@ -82,7 +82,7 @@ def test_an_added_domain_is_adapted_to(
 ) -> None:
     import torch
 
-    from learners.choice.portfolio import Prior
+    from learners.choice.prior import Prior
     from learners.meta_model import MetaModel
     from tasks.base.settings import Settings
     from tasks.features import encoding

@@ -7,6 +7,7 @@ from learners import BASELINES, META, PLAIN_STRATEGIES, Reference, make
 from learners.chain import Chain
 from learners.classifier import Affine, Classifier, Columns, Network
 from learners.plain.knn import Nearest
+from learners.support import Support
 
 
 def normal(*size, seed=0):
@@ -57,7 +58,7 @@ KINDS = {kind.name: kind for kind in (*BASELINES, *PLAIN_STRATEGIES, Reference, 
 def test_all_strategies_are_chains_but_those_that_attend_or_measure_distances(name):
     torch.manual_seed(0)
     x, y = normal(15, 12) + 2 * torch.eye(3, 12).repeat(5, 1), torch.arange(3).repeat(5)
-    classifier = make(name, 12).adapt(x, y, normal(30, 12, seed=3)).at(0.7)
+    classifier = make(name, 12).adapt(Support(x, y, normal(30, 12, seed=3))).at(0.7)
     if name in REFUSED:
         with pytest.raises(ValueError, match="no dense map"):
             Chain.of(classifier, 12)

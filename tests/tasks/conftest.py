@@ -22,7 +22,7 @@ from domains.build import build
 from domains.domain import Domain
 from domains.fetch import Fetch
 from domains.source import Source, SplitRule
-from learners.choice.portfolio import Prior
+from learners.choice.prior import Prior
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings
 from tasks.features import encoding

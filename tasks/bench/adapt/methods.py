@@ -15,15 +15,17 @@ from learners import LAYERED_PROBE, plain_strategies
 from learners.base import Learner
 from learners.bodies import Body, TransformerBody
 from learners.bodies.efficientnet import EfficientNet
-from learners.choice import portfolio
-from learners.choice.portfolio import Prior
+from learners.choice.all_labels import adapt_to_all_labels
+from learners.choice.portfolio import choose
+from learners.choice.prior import Prior
 from learners.classifier import Classifier
 from learners.encoders.efficientnet import read_images
 from learners.encoders.minilm import tokenise
 from learners.meta_model import MetaModel
 from learners.plain.knn import KNN
 from learners.plain.tune import Tune, short
-from learners.representation.views import LastLayer
+from learners.representation.layers import LastLayer, OnLayers
+from learners.support import Support
 from tasks.features.encoding import last_layer
 
 OURS, PLAIN, NAMELESS = "acclimate", "acclimate without meta-training", "acclimate without names"
@@ -58,6 +60,11 @@ class Case:
     names: Tensor | None
     ways: int
     seed: int
+
+    @property
+    def support(self) -> Support:
+        """The support set with its pool and names."""
+        return Support(self.x, self.y, self.pool, self.names, ways=self.ways)
 
 
 Adapter = Callable[[Case], Classifier]
@@ -97,7 +104,7 @@ def adapters(
         if name in TUNED:
             found[name] = partial(_alone, Tune(tunable(name), rate=RATES[name]))
         elif name == "knn":
-            found[name] = partial(_alone, KNN(dim) if last is None else LastLayer(KNN(last), dim))
+            found[name] = partial(_alone, KNN(dim) if last is None else OnLayers(KNN(last), LastLayer(last), dim))
         elif name in PLAIN_ALONE:
             found[name] = partial(_alone, plain_strategies(dim, last)[name])
         elif name == PLAIN:
@@ -113,13 +120,12 @@ def adapters(
 
 
 def _alone(learner: Learner, case: Case) -> Classifier:
-    return portfolio.adapt(learner, case.x, case.y, case.pool, case.ways, names=case.names)
+    return adapt_to_all_labels(learner, case.support)
 
 
 def _choose(strategies: Mapping[str, Learner], prior: Prior, case: Case) -> Classifier:
     generator = torch.Generator().manual_seed(case.seed)
-    parts = case.x, case.y, case.pool, case.ways
-    return portfolio.choose(strategies, *parts, prior, generator, names_x=case.names).classifier
+    return choose(strategies, case.support, prior, generator).classifier
 
 
 def _nameless(adapter: Adapter, case: Case) -> Classifier:

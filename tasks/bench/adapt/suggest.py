@@ -8,8 +8,9 @@ import torch
 
 from domains.errors import check_known
 from learners import metrics, plain_strategies
-from learners.choice import portfolio
+from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.suggest import suggest
+from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.adapt.domains import TARGETS, read, targets
@@ -93,7 +94,8 @@ def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Curves
                 for batch in range(BATCHES + 1):
                     labelled = np.concatenate([support, order[: batch * ways]])
                     rest = pool[~np.isin(pool, labelled)]
-                    classifier = portfolio.adapt(strategies[name], x[labelled], y[labelled], x[rest], ways)
+                    examples = Support(x[labelled], y[labelled], x[rest], ways=ways)
+                    classifier = adapt_to_all_labels(strategies[name], examples)
                     right = classifier.logits(x[task.test]).argmax(1) == y[task.test]
                     curves[i, batch] = float(right.float().mean())
             found[name].append(curves)

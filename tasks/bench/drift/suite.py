@@ -12,8 +12,9 @@ from domains.domain import Domain, Family, Split
 from domains.episode import draw_support
 from domains.errors import UserError
 from learners import plain_strategies
-from learners.choice import portfolio
+from learners.choice.all_labels import adapt_to_all_labels
 from learners.shift.drift import Drift, drift_test
+from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.drift.market import bench_market
@@ -151,7 +152,7 @@ def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Found:
         rest = rest[~torch.isin(rest, support)]
         new_size = min(NEW, len(rest) // 3)
         new, old = rest[:new_size], rest[new_size : new_size + OLD]
-        model = portfolio.adapt(strategy, x[support], y[support], x[old], ways)
+        model = adapt_to_all_labels(strategy, Support(x[support], y[support], x[old], ways=ways))
         other = job.others[number % len(job.others)].x
         swapped = round(SWAPPED * new_size)
         stranger = other[torch.randperm(len(other), generator=generator)[:swapped]]

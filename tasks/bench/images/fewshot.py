@@ -24,6 +24,7 @@ from learners import ANIL, FOMAML, MAML, Finetune, Logistic, NearestPrototype, P
 from learners.base import Learner
 from learners.bodies import Conv4
 from learners.meta_train import Training, meta_train
+from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.options import BenchOptions, Row
@@ -245,7 +246,7 @@ def evaluate(learner: Learner, test: Pile, job: Job, advance: Callable[[int], No
                 episode.support_x.flatten(1), episode.support_y, episode.query_x.flatten(1), episode.query_y
             )
         episode = episode.to(torch.device(job.device))
-        classifier = learner.adapt(episode.support_x, episode.support_y)
+        classifier = learner.adapt(Support(episode.support_x, episode.support_y))
         with torch.no_grad():
             right = classifier.logits(episode.query_x).argmax(1) == episode.query_y
         scores.append(right.float().mean().cpu())

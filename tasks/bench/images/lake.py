@@ -22,6 +22,7 @@ from learners import Logistic, NearestPrototype, ProtoNet
 from learners.base import Learner
 from learners.bodies import Conv4
 from learners.meta_train import Training, meta_train
+from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.images.fewshot import stopwatch
@@ -95,7 +96,7 @@ def learner_scores(learner: Learner, images: ClassImages, runs: Sequence[Run]) -
     x, y, scores = torch.from_numpy(images.x).float() / 255, torch.arange(WAYS), []
     x = x if learner.raw else x.flatten(1)
     for run in runs:
-        classifier = learner.adapt(x[run.support], y)
+        classifier = learner.adapt(Support(x[run.support], y))
         with torch.no_grad():
             scores.append((classifier.logits(x[run.query]).argmax(1) == y).float().mean().item())
     return scores

@@ -16,6 +16,7 @@ from learners.market.har import HAR
 from learners.market.log_volatility import LogVolatility
 from learners.market.ordinal import LOWER, UPPER, Ordinal
 from learners.plain.whole import fit_whole
+from learners.support import Support
 
 STATE = "volatility_state"
 EVERY = 2  # days of a source that models learn from: labels of days in a row share four of five days
@@ -56,7 +57,7 @@ class Rule:
 def of_learner(rule: Rule, learner: Learner, days: np.ndarray) -> Model:
     """Return a learner fitted to days as a model."""
     x, y = (torch.from_numpy(values) for values in rule.examples(days))
-    classifier = fit_whole(learner, x, y).adapt(x[:2], y[:2])
+    classifier = fit_whole(learner, x, y).adapt(Support(x[:2], y[:2]))
     return lambda query: rule.on_days(classifier.predict_proba(torch.from_numpy(rule.features(query))).numpy())
 
 

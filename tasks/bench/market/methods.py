@@ -15,6 +15,7 @@ from domains.market.walk import SUPPORT, Cut
 from learners.market.garch import garch_variance
 from learners.market.har import LEAST, state_probabilities
 from learners.market.log_pool import LogPool
+from learners.support import Support
 from tasks.bench.market.experts import FIRST, STATE, YEAR, Model, Rule, boosting, har, opinions
 
 OURS, UNMOVED, POOLED = "acclimate", "acclimate, not moved", "pooled"
@@ -145,7 +146,7 @@ def ours(case: Case) -> np.ndarray:
     """The pool of experts, moved towards the support as far as past episodes say."""
     episode = pool_episode(case, case.cut.support, case.cut.query)
     assert case.pool is not None
-    classifier = case.pool.adapt(episode.support_x, episode.support_y)
+    classifier = case.pool.adapt(Support.of(episode))
     return case.rule.on_days(classifier.predict_proba(episode.query_x).numpy())
 
 

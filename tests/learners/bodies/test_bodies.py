@@ -18,6 +18,7 @@ from learners.classifier import Classifier
 from learners.meta_train import Training, meta_train
 from learners.methods.maml import MAML
 from learners.methods.protonet import ProtoNet
+from learners.support import Support
 from tasks.base.settings import settings
 from tasks.features.encoding import ENCODERS, weights
 
@@ -287,7 +288,7 @@ def test_a_classifier_on_an_encoder_is_what_the_meta_loss_was_computed_with_and_
 ):
     body = moved(encoder(kind, adapters))
     learner, task = learner(body), episode(body, (1, 3, 2), dtype=torch.float32)
-    classifier = learner.adapt(task.support_x, task.support_y)
+    classifier = learner.adapt(Support(task.support_x, task.support_y))
     logits = classifier.logits(task.query_x)
     assert F.cross_entropy(logits, task.query_y).item() == pytest.approx(learner.meta_loss(task).item(), rel=1e-5)
     classifier.named(["a", "b", "c"]).save(tmp_path)
@@ -301,7 +302,7 @@ def test_a_classifier_on_an_encoder_is_what_the_meta_loss_was_computed_with_and_
 def test_one_text_a_class_is_enough(classes):
     body, y = encoder(adapters="lora"), torch.arange(classes)
     x = texts(y % 5)
-    assert ProtoNet(body).adapt(x, y).predict_proba(x).shape == (classes, classes)
+    assert ProtoNet(body).adapt(Support(x, y)).predict_proba(x).shape == (classes, classes)
 
 
 @each_adapter
@@ -348,11 +349,11 @@ def test_supports_that_do_not_fit_are_refused(make, learner):
     shape = body.shape
     for wrong in ((*shape[:-1], shape[-1] + 1), shape[1:], (shape[0] + 1, *shape[1:])):
         with pytest.raises(ValueError, match=r"learner was made for|support must be"):
-            learner.adapt(torch.zeros(4, *wrong), y)
+            learner.adapt(Support(torch.zeros(4, *wrong), y))
     with pytest.raises(ValueError, match="row 0 has a feature that is not finite"):
-        learner.adapt(torch.full((4, *shape), torch.nan), y)
+        learner.adapt(Support(torch.full((4, *shape), torch.nan), y))
     with pytest.raises(ValueError, match="none missing"):
-        learner.adapt(torch.zeros(4, *shape), y + 1)
+        learner.adapt(Support(torch.zeros(4, *shape), y + 1))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from learners.choice.conformal import PredictionSets, episodes_threshold, held_o
 from learners.choice.portfolio import Prior, choose
 from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
+from learners.support import Support
 
 DIM = 16
 
@@ -51,7 +52,7 @@ def test_a_model_adapted_from_ten_labels_a_class_covers_within_two_points_of_90_
     found, sizes = [], []
     for seed in range(100):
         (x, y), (test_x, test_y) = gaussians(8, (10, 50), seed)
-        model = choose({"logistic": learner}, x, y, None, 8, Prior(), seeded(seed)).classifier
+        model = choose({"logistic": learner}, Support(x, y, ways=8), Prior(), seeded(seed)).classifier
         sets = PredictionSets(model.threshold).sets(model.predict_proba(test_x))
         found.append(covered(sets, test_y))
         sizes.append(sets.sum(1).double().mean().item())
@@ -103,7 +104,7 @@ def episodes(ways, seeds):
     found = []
     for seed in seeds:
         (x, y), (test_x, test_y) = gaussians(ways, (1, 20), seed, spread=0.6)
-        found.append((F.softmax(NearestPrototype(DIM).adapt(x, y).logits(test_x), 1), test_y))
+        found.append((F.softmax(NearestPrototype(DIM).adapt(Support(x, y)).logits(test_x), 1), test_y))
     return tuple(zip(*found, strict=True))
 
 

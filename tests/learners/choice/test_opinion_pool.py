@@ -5,8 +5,10 @@ import torch
 from torch.nn import functional as F
 
 from learners import OpinionPool, make, strategies
-from learners.choice.portfolio import fallback, worth
+from learners.choice.fallback import fallback
+from learners.choice.prior import score_examples
 from learners.classifier import Classifier
+from learners.support import Support
 
 DIM, NAMES = 8, ("pooled", "ordinal", "reference")
 
@@ -25,19 +27,19 @@ def members():
 
 
 def pooled(members):
-    return OpinionPool(members).adapt(normal(9, DIM), torch.arange(3).repeat(3))
+    return OpinionPool(members).adapt(Support(normal(9, DIM), torch.arange(3).repeat(3)))
 
 
 def test_the_pool_is_the_normalised_geometric_mean_of_what_its_members_say(members):
     x = normal(50, DIM, seed=3)
-    alone = [m.adapt(normal(9, DIM), torch.arange(3).repeat(3)).predict_proba(x) for m in members.values()]
+    alone = [m.adapt(Support(normal(9, DIM), torch.arange(3).repeat(3))).predict_proba(x) for m in members.values()]
     product = torch.stack(alone).prod(0) ** (1 / len(alone))
     assert torch.allclose(pooled(members).predict_proba(x), product / product.sum(1, keepdim=True), atol=1e-6)
 
 
 def test_the_pool_never_loses_more_than_its_members_on_average(members):
     x, y = normal(50, DIM, seed=3), torch.arange(50) % 3
-    alone = [m.adapt(normal(9, DIM), torch.arange(3).repeat(3)).logits(x) for m in members.values()]
+    alone = [m.adapt(Support(normal(9, DIM), torch.arange(3).repeat(3))).logits(x) for m in members.values()]
     losses = torch.stack([F.cross_entropy(logits, y, reduction="none") for logits in alone]).mean(0)
     assert (F.cross_entropy(pooled(members).logits(x), y, reduction="none") <= losses + 1e-6).all()
 
@@ -57,5 +59,5 @@ def test_what_others_have_to_beat_is_the_pool_where_there_are_opinions_to_pool(m
 
 def test_strategies_are_compared_by_who_is_right_and_of_what_lies_ahead_by_likelihood():
     logits, y = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
-    assert worth(logits, y, in_time=False).tolist() == [1, 0]
-    assert torch.allclose(worth(logits, y, in_time=True), logits.double().log_softmax(1).diagonal(), atol=1e-6)
+    assert score_examples(logits, y, in_time=False).tolist() == [1, 0]
+    assert torch.allclose(score_examples(logits, y, in_time=True), logits.double().log_softmax(1).diagonal(), atol=1e-6)

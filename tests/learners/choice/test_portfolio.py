@@ -10,27 +10,19 @@ from torch.nn import functional as F
 from domains.episode import Pile, Shape, draw
 from learners import MAML, PLAIN_STRATEGIES, ProtoNet, SharedReference
 from learners.base import Learner
+from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.conformal import episodes_threshold, held_out_threshold
-from learners.choice.portfolio import (
-    ABSENT,
-    ALONE,
-    CAUTION,
-    PROBE,
-    Prior,
-    Regression,
-    adapt,
-    best_temperature,
-    choose,
-    cross_validate,
-    describe,
-    learn_prior,
-    stratified_folds,
-)
+from learners.choice.cross_validation import cross_validate, stratified_folds
+from learners.choice.fallback import PROBE
+from learners.choice.portfolio import ALONE, CAUTION, choose
+from learners.choice.prior import Prior, Regression, describe_support, learn_prior
+from learners.choice.temperature import best_temperature
 from learners.classifier import Affine, Classifier
 from learners.methods.reference import Transductive
 from learners.metrics import log_loss
 from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
+from learners.support import Support
 
 DIM, DESCRIPTION = 8, 14
 
@@ -44,7 +36,7 @@ class Fixed(Learner):
         super().__init__(DIM)
         self.weight = weight
 
-    def adapt(self, support_x, support_y, pool_x=None):
+    def adapt(self, support):
         return Classifier((Affine(self.weight, torch.zeros(len(self.weight))),))
 
 
@@ -80,7 +72,7 @@ def expects(mean, spread=0.02):
 def test_a_strategy_is_chosen_only_if_it_is_expected_to_beat_the_probe(shots, seed):
     x, y = task(shots=shots, noise=2.0, seed=seed)
     gains = {name: expects(0.1 * (seed - 1.5) * i, 0.05) for i, name in enumerate(strategies(), 1)}
-    choice = choose(strategies(), x, y, None, 3, Prior(gains), seeded())
+    choice = choose(strategies(), Support(x, y, ways=3), Prior(gains), seeded())
     assert choice.expected_gain[PROBE] == 0
     assert choice.strategy == PROBE or choice.expected_gain[choice.strategy] > 0
     assert choice.expected_gain[choice.strategy] == max(choice.expected_gain.values())
@@ -88,7 +80,7 @@ def test_a_strategy_is_chosen_only_if_it_is_expected_to_beat_the_probe(shots, se
 
 def test_without_a_prior_one_shot_leaves_the_probe():
     x, y = task(shots=1)
-    choice = choose(strategies(), x, y, None, 3, Prior(), seeded())
+    choice = choose(strategies(), Support(x, y, ways=3), Prior(), seeded())
     assert choice.strategy == PROBE
     assert max(choice.expected_gain.values()) == 0
 
@@ -98,7 +90,9 @@ def test_without_a_prior_one_shot_leaves_the_probe():
 def test_a_strategy_that_fails_in_cross_validation_is_not_chosen_whatever_the_prior_promises(promised, shots):
     x, y = task(shots=shots)
     wrong = Fixed(5 * centres(3).roll(1, 0))
-    choice = choose({**strategies(), "wrong": wrong}, x, y, None, 3, Prior({"wrong": expects(promised)}), seeded())
+    choice = choose(
+        {**strategies(), "wrong": wrong}, Support(x, y, ways=3), Prior({"wrong": expects(promised)}), seeded()
+    )
     assert choice.strategy != "wrong"
 
 
@@ -107,10 +101,10 @@ def test_a_strategy_that_is_much_better_in_cross_validation_is_chosen_unless_the
     knowing = Fixed(centres(3))
     probe = Logistic(DIM)
     open_minded = Prior({"knowing": expects(0.0, spread=0.2)})
-    choice = choose({PROBE: probe, "knowing": knowing}, x, y, None, 3, open_minded, seeded())
+    choice = choose({PROBE: probe, "knowing": knowing}, Support(x, y, ways=3), open_minded, seeded())
     test_x, test_y = task(shots=500, noise=2.5, seed=9)
     right = {
-        name: (learner.adapt(x, y).logits(test_x).argmax(1) == test_y).double().mean()
+        name: (learner.adapt(Support(x, y)).logits(test_x).argmax(1) == test_y).double().mean()
         for name, learner in (("probe", probe), ("knowing", knowing))
     }
     assert right["knowing"] > right["probe"] + 0.05
@@ -120,7 +114,7 @@ def test_a_strategy_that_is_much_better_in_cross_validation_is_chosen_unless_the
 def test_with_one_shot_the_prior_alone_decides_marked_down_by_caution():
     x, y = task(shots=1)
     prior = Prior({"prototype": expects(0.05, 0.02), "transductive": expects(0.16, 0.2)}, {}, {"prototype": 0.7})
-    choice = choose(strategies(), x, y, None, 3, prior, seeded())
+    choice = choose(strategies(), Support(x, y, ways=3), prior, seeded())
     assert choice.expected_gain["prototype"] == pytest.approx(0.05 - ALONE * 0.02)
     assert choice.expected_gain["transductive"] == pytest.approx(0.16 - ALONE * 0.2)
     assert choice.strategy == "prototype"
@@ -132,7 +126,7 @@ def test_what_source_episodes_rule_out_is_not_tried_but_where_it_is_asked_for():
     hopeless = Fixed(centres(3))
     for only, tried in ((None, False), ("hopeless", True)):
         prior = Prior({"hopeless": expects(-0.2, 0.05)})
-        choice = choose({**strategies(), "hopeless": hopeless}, x, y, None, 3, prior, seeded(), only=only)
+        choice = choose({**strategies(), "hopeless": hopeless}, Support(x, y, ways=3), prior, seeded(), only=only)
         assert ("hopeless" in choice.expected_gain) == tried
         assert (choice.strategy == "hopeless") == tried
 
@@ -140,8 +134,8 @@ def test_what_source_episodes_rule_out_is_not_tried_but_where_it_is_asked_for():
 def test_the_expected_gain_weighs_prior_and_evidence_by_their_precision():
     x, y = task(shots=10, noise=1.5)
     chosen_from = {name: learner for name, learner in strategies().items() if name in (PROBE, "prototype")}
-    choice = choose(chosen_from, x, y, None, 3, Prior({"prototype": expects(0.04, 0.03)}), seeded(5))
-    held_out = cross_validate(chosen_from, x, y, None, 3, stratified_folds(y, seeded(5)))
+    choice = choose(chosen_from, Support(x, y, ways=3), Prior({"prototype": expects(0.04, 0.03)}), seeded(5))
+    held_out = cross_validate(chosen_from, Support(x, y, ways=3), stratified_folds(y, seeded(5)))
     difference = (held_out["prototype"].argmax(1) == y).double() - (held_out[PROBE].argmax(1) == y).double()
     s2, e2 = 0.03**2, (difference.var() + 1 / 30) / 30
     mean = (0.04 / s2 + difference.mean() / e2) / (1 / s2 + 1 / e2)
@@ -151,13 +145,13 @@ def test_the_expected_gain_weighs_prior_and_evidence_by_their_precision():
 def test_of_equals_the_probe_is_kept():
     x, y = task(shots=5)
     copy = Logistic(DIM)
-    choice = choose({"a": copy, PROBE: Logistic(DIM), "z": copy}, x, y, None, 3, Prior(), seeded())
+    choice = choose({"a": copy, PROBE: Logistic(DIM), "z": copy}, Support(x, y, ways=3), Prior(), seeded())
     assert choice.strategy == PROBE
 
 
 def test_the_same_seed_gives_the_same_choice():
     x, y = task(shots=4, noise=2.0)
-    one, other = (choose(strategies(), x, y, x[::2], 3, Prior(), seeded(3)) for _ in range(2))
+    one, other = (choose(strategies(), Support(x, y, x[::2], ways=3), Prior(), seeded(3)) for _ in range(2))
     assert (one.strategy, one.expected_gain) == (other.strategy, other.expected_gain)
     assert torch.equal(one.classifier.logits(x), other.classifier.logits(x))
 
@@ -167,9 +161,11 @@ def test_in_the_long_run_the_choice_is_not_worse_than_the_probe():
     for seed in range(10):
         x, y = task(shots=5, noise=1.5, seed=seed)
         test_x, test_y = task(shots=100, noise=1.5, seed=1000 + seed)
-        choice = choose({**strategies(), "wrong": Fixed(centres(3).roll(1, 0))}, x, y, None, 3, Prior(), seeded(seed))
+        choice = choose(
+            {**strategies(), "wrong": Fixed(centres(3).roll(1, 0))}, Support(x, y, ways=3), Prior(), seeded(seed)
+        )
         mine.append((choice.classifier.logits(test_x).argmax(1) == test_y).double().mean().item())
-        probe.append((Logistic(DIM).adapt(x, y).logits(test_x).argmax(1) == test_y).double().mean().item())
+        probe.append((Logistic(DIM).adapt(Support(x, y)).logits(test_x).argmax(1) == test_y).double().mean().item())
     assert np.mean(mine) > np.mean(probe) - 0.01
     assert min(np.subtract(mine, probe)) > -0.1
 
@@ -185,8 +181,8 @@ SEEN = torch.tensor([1, 4])
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
 def test_a_label_without_a_support_example_gets_hardly_any_probability_but_a_finite_logarithm(learner, temperature):
     x, y = task(ways=2, shots=4)
-    whole = learner.adapt(x, y).at(temperature).predict_proba(x)
-    classifier, absent = adapt(learner, x, SEEN[y], None, 6, temperature), [0, 2, 3, 5]
+    whole = learner.adapt(Support(x, y)).at(temperature).predict_proba(x)
+    classifier, absent = adapt_to_all_labels(learner, Support(x, SEEN[y], ways=6), temperature), [0, 2, 3, 5]
     p = classifier.predict_proba(x)
     assert p.shape == (len(x), 6)
     assert (p[:, absent] < 1e-6).all()
@@ -204,7 +200,7 @@ def test_a_label_without_a_support_example_is_never_preferred_not_even_far_away(
             learner.log_sharpness += 1.5  # as after meta-training
     x, y = task(ways=2, shots=4)
     far = torch.cat([scale * torch.randn(200, DIM, generator=seeded(7)) for scale in (1, 10, 1000)])
-    p = adapt(learner, x, SEEN[y], None, 6, 20.0).predict_proba(far)
+    p = adapt_to_all_labels(learner, Support(x, SEEN[y], ways=6), 20.0).predict_proba(far)
     assert set(p.argmax(1).tolist()) <= set(SEEN.tolist())
     assert p[:, [0, 2, 3, 5]].max() < 1e-6
 
@@ -212,7 +208,7 @@ def test_a_label_without_a_support_example_is_never_preferred_not_even_far_away(
 def test_choose_gives_a_classifier_of_all_labels_though_the_support_lacks_some():
     x, y = task(ways=3, shots=6, noise=3.0)
     labels = torch.tensor([0, 2, 5])
-    choice = choose(strategies(), x, labels[y], x, 7, Prior(), seeded())
+    choice = choose(strategies(), Support(x, labels[y], x, ways=7), Prior(), seeded())
     p = choice.classifier.predict_proba(x)
     assert p.shape == (18, 7)
     assert p[:, [1, 3, 4, 6]].sum(1).max() < 1e-5
@@ -225,9 +221,9 @@ def test_learners_of_shared_labels_and_plain_ones_give_as_many_columns(kind, pre
     x, y = task(ways=2, shots=4)
     y = torch.tensor(present)[y]
     every = {**strategies(), "learner": kind(DIM, 3)}
-    held_out = cross_validate(every, x, y, None, 3, stratified_folds(y, seeded()))
+    held_out = cross_validate(every, Support(x, y, ways=3), stratified_folds(y, seeded()))
     assert {z.shape for z in held_out.values()} == {(8, 3)}
-    assert choose(every, x, y, None, 3, Prior(), seeded()).classifier.predict_proba(x).shape == (8, 3)
+    assert choose(every, Support(x, y, ways=3), Prior(), seeded()).classifier.predict_proba(x).shape == (8, 3)
 
 
 # Cross-validation
@@ -249,26 +245,26 @@ def test_cross_validation_never_shows_a_strategy_the_example_it_is_asked_about()
     class Memory(Learner):
         """Remembers what it was shown and fails to forget."""
 
-        def adapt(self, support_x, support_y, pool_x=None):
-            shown.append(support_x)
+        def adapt(self, support):
+            shown.append(support.x)
             return Classifier((Affine(torch.zeros(3, DIM), torch.zeros(3)),))
 
     shown = []
     held_out = cross_validate(
-        {PROBE: NearestPrototype(DIM), "memory": Memory(DIM)}, x, y, None, 3, stratified_folds(y, seeded(2))
+        {PROBE: NearestPrototype(DIM), "memory": Memory(DIM)}, Support(x, y, ways=3), stratified_folds(y, seeded(2))
     )
     fold = stratified_folds(y, seeded(2))
     assert len(shown) == 3
     for i, support in enumerate(shown):
         assert torch.equal(support, x[fold != i])
-        expected = NearestPrototype(DIM).adapt(x[fold != i], y[fold != i]).logits(x[fold == i])
+        expected = NearestPrototype(DIM).adapt(Support(x[fold != i], y[fold != i])).logits(x[fold == i])
         assert torch.allclose(held_out[PROBE][fold == i], expected)
 
 
 def test_one_example_of_a_class_leaves_nothing_to_hold_out():
     x, y = task(shots=3)
-    assert cross_validate(strategies(), x[2:], y[2:], None, 3, stratified_folds(y[2:], seeded())) == {}
-    assert set(cross_validate(strategies(), x[1:], y[1:], None, 3, stratified_folds(y[1:], seeded()))) == set(
+    assert cross_validate(strategies(), Support(x[2:], y[2:], ways=3), stratified_folds(y[2:], seeded())) == {}
+    assert set(cross_validate(strategies(), Support(x[1:], y[1:], ways=3), stratified_folds(y[1:], seeded()))) == set(
         strategies()
     )
 
@@ -292,8 +288,8 @@ def test_the_temperature_stays_between_a_twentieth_and_twenty():
 
 def test_the_chosen_classifier_has_the_temperature_of_its_held_out_log_loss():
     x, y = task(shots=10, noise=2.0)
-    choice = choose(strategies(), x, y, None, 3, Prior(), seeded(4))
-    held_out = cross_validate(strategies(), x, y, None, 3, stratified_folds(y, seeded(4)))
+    choice = choose(strategies(), Support(x, y, ways=3), Prior(), seeded(4))
+    held_out = cross_validate(strategies(), Support(x, y, ways=3), stratified_folds(y, seeded(4)))
     logits, doubt = held_out[choice.strategy], 1 / (len(y) + 2)
     assert choice.classifier.temperature == best_temperature([logits], [y], doubt=doubt)
 
@@ -308,8 +304,8 @@ def test_few_examples_that_are_all_right_do_not_make_certain():
 
 def test_the_chosen_classifier_has_the_threshold_of_its_held_out_probabilities():
     x, y = task(shots=10, noise=2.0)
-    choice = choose(strategies(), x, y, None, 3, Prior(thresholds={PROBE: 5.0}), seeded(4))
-    held_out = cross_validate(strategies(), x, y, None, 3, stratified_folds(y, seeded(4)))
+    choice = choose(strategies(), Support(x, y, ways=3), Prior(thresholds={PROBE: 5.0}), seeded(4))
+    held_out = cross_validate(strategies(), Support(x, y, ways=3), stratified_folds(y, seeded(4)))
     p = F.softmax(held_out[choice.strategy] / choice.classifier.temperature, 1)
     assert choice.classifier.threshold == held_out_threshold(p, y)
 
@@ -318,7 +314,7 @@ def test_the_chosen_classifier_has_the_threshold_of_its_held_out_probabilities()
 def test_where_nothing_is_held_out_the_threshold_is_a_multiple_of_chance_from_the_prior(shots, in_time):
     x, y = task(shots=shots)
     for prior, threshold in ((Prior(thresholds={PROBE: 0.6}), pytest.approx(0.2)), (Prior(), None)):
-        choice = choose(strategies(), x, y, None, 3, prior, seeded(), only=PROBE, in_time=in_time)
+        choice = choose(strategies(), Support(x, y, ways=3), prior, seeded(), only=PROBE, in_time=in_time)
         assert choice.classifier.threshold == threshold
 
 
@@ -344,11 +340,14 @@ def test_a_prior_learns_on_episodes_what_a_strategy_gains_by_shots():
     assert set(prior.means["transductive"]) == {1, 5}
     assert all(gain.mean == gain.deviation == 0 for gain in prior.means[PROBE].values())
     for e in shared[:5]:
-        description = describe(e.support_x, e.support_y, e.pool_x, {})
+        description = describe_support(Support(e.support_x, e.support_y, e.pool_x), {})
         assert prior.of("wrong", description).mean < -0.2
     assert prior.temperatures.keys() == prior.thresholds.keys() == chosen_from.keys()
     single = [e for e in shared if len(e.support_y) == 6]
-    logits = [adapt(chosen_from["wrong"], e.support_x, e.support_y, e.pool_x, 6).logits(e.query_x) for e in single]
+    logits = [
+        adapt_to_all_labels(chosen_from["wrong"], Support(e.support_x, e.support_y, e.pool_x, ways=6)).logits(e.query_x)
+        for e in single
+    ]
     p = [F.softmax(z / prior.temperatures["wrong"], 1) for z in logits]
     assert prior.thresholds["wrong"] == pytest.approx(episodes_threshold(p, [e.query_y for e in single]))
 
@@ -394,25 +393,24 @@ def test_a_prior_comes_back_from_json_as_it_was():
     older = {name: value for name, value in prior.to_json().items() if name != "thresholds"}
     assert Prior.from_json(older).thresholds == {}
     x, y = task(shots=5)
-    description = describe(x, y, None, {})
+    description = describe_support(Support(x, y), {})
     assert again.of("t", description) == prior.of("t", description)
     assert again.of("unheard of", description).mean == 0
 
 
 def test_a_description_does_not_depend_on_which_labels_are_seen():
     x, y = task(ways=2, shots=4)
-    held_out = cross_validate({PROBE: Logistic(DIM)}, x, SEEN[y], None, 6, stratified_folds(SEEN[y], seeded()))
-    found = describe(x, SEEN[y], None, held_out)
+    held_out = cross_validate({PROBE: Logistic(DIM)}, Support(x, SEEN[y], ways=6), stratified_folds(SEEN[y], seeded()))
+    found = describe_support(Support(x, SEEN[y]), held_out)
     assert found.shape == (DESCRIPTION,)
-    assert np.allclose(found[:10], describe(x, y, None, {})[:10])
+    assert np.allclose(found[:10], describe_support(Support(x, y), {})[:10])
     assert found[10:12].tolist() == [1.0, (held_out[PROBE].argmax(1) == SEEN[y]).double().mean().item()]
-    assert describe(x, y, None, {})[10:].tolist() == [0, 0, 0, 0]
+    assert describe_support(Support(x, y), {})[10:].tolist() == [0, 0, 0, 0]
 
 
 def test_a_description_tells_whether_names_agree_with_the_classes():
     x, y = task(shots=4)
-    told, few = describe(x, y, None, {}, centres(3))[12:]
+    told, few = describe_support(Support(x, y, None, centres(3)), {})[12:]
     assert told > 0.5
     assert few == pytest.approx(told / 4)
-    assert describe(x, y, None, {}, centres(3).roll(1, 0))[12] < 0.5
-    assert ABSENT < -10
+    assert describe_support(Support(x, y, None, centres(3).roll(1, 0)), {})[12] < 0.5

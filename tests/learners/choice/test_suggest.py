@@ -8,6 +8,7 @@ import torch
 from learners.choice.forecast import forecast, learning_curve
 from learners.choice.suggest import suggest
 from learners.plain.prototype import NearestPrototype
+from learners.support import Support
 
 CENTRES = 4 * torch.eye(6, 16)
 
@@ -63,7 +64,7 @@ def test_with_suggested_labels_a_model_is_better_than_with_random_ones():
         right = []
         for more in (chosen, random):
             rows = torch.cat([start, more])
-            p = NearestPrototype(16).adapt(x[rows], y[rows]).predict_proba(test_x)
+            p = NearestPrototype(16).adapt(Support(x[rows], y[rows])).predict_proba(test_x)
             right.append(float((p.argmax(1) == test_y).float().mean()))
         gains.append(right[0] - right[1])
     assert sum(gains) / len(gains) > 0.02

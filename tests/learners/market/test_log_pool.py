@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from domains.episode import Episode
 from learners.market.log_pool import LogPool, polynomials
+from learners.support import Support
 
 WAYS, EXPERTS = 3, 2
 
@@ -90,7 +91,7 @@ def test_the_better_expert_weighs_more():
 
 def test_the_adapted_pool_is_a_classifier_that_can_be_saved(tmp_path):
     learner, (x, y) = LogPool(EXPERTS * WAYS, WAYS), opinions(90, 3, shifts(5)[0])
-    classifier = learner.adapt(x, y)
+    classifier = learner.adapt(Support(x, y))
     expected = F.softmax(learner.design(x) @ learner.solve(x, y).detach(), 1)
     assert torch.allclose(classifier.predict_proba(x), expected, atol=1e-6)
     classifier.save(tmp_path)
@@ -108,7 +109,7 @@ def test_its_classifier_is_made_where_its_input_is():
     x, y = opinions(12, 0)
     learner = LogPool(EXPERTS * WAYS, WAYS)
     with torch.device("meta"):  # what is made without a device cannot meet what is on the CPU
-        assert torch.isfinite(learner.adapt(x, y).logits(x)).all()
+        assert torch.isfinite(learner.adapt(Support(x, y)).logits(x)).all()
 
 
 def test_many_episodes_at_once_are_the_same_as_one_by_one():

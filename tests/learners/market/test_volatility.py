@@ -11,6 +11,7 @@ from learners.market.garch import garch_variance
 from learners.market.har import HAR, state_probabilities
 from learners.market.log_volatility import LogVolatility
 from learners.market.ordinal import LOWER, UPPER, Ordinal
+from learners.support import Support
 
 
 def test_har_recovers_the_coefficients_that_data_were_made_by():
@@ -91,13 +92,13 @@ def test_an_ordered_probit_learns_the_quantity_behind_the_labels():
     mu, sigma = learner.network.moments(x)
     assert torch.corrcoef(torch.stack([mu, x[:, 0]]))[0, 1] > 0.98
     assert float(sigma.detach().mean()) == pytest.approx(0.4, abs=0.06)
-    p = learner.adapt(x[:3], y[:3]).predict_proba(x)
+    p = learner.adapt(Support(x[:3], y[:3])).predict_proba(x)
     assert torch.allclose(p.sum(1), torch.ones(3000), atol=1e-5)
     assert float((p.argmax(1) == y).float().mean()) > 0.6
 
 
 def test_an_ordered_probit_is_saved_with_its_thresholds(tmp_path):
     x, y = torch.randn(5, 4), torch.tensor([0, 1, 2, 1, 0])
-    classifier = Ordinal(4, 3, 2, 3).adapt(x, y)
+    classifier = Ordinal(4, 3, 2, 3).adapt(Support(x, y))
     classifier.save(tmp_path)
     assert torch.equal(type(classifier).load(tmp_path).predict_proba(x), classifier.predict_proba(x))

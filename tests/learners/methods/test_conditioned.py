@@ -18,6 +18,7 @@ from learners.methods.cnaps import CNAPs
 from learners.methods.leo import LEO
 from learners.methods.lstm_learner import LSTMLearner, told
 from learners.methods.protonet import ProtoNet
+from learners.support import Support
 
 KINDS = {
     "caml": lambda body, ways=None, most=100: CAML(body, ways, width=16, max_ways=most),
@@ -80,7 +81,7 @@ def gradients(learner, episodes, together):
 def test_adapt_is_what_the_meta_loss_was_computed_with(kind, counts):
     task = episode(counts, queries=1 if len(counts) == 100 else 2, pool=9 if len(counts) == 3 else 0)
     learner = without_extras(new(kind)).eval()
-    logits = learner.adapt(task.support_x, task.support_y, task.pool_x).logits(task.query_x)
+    logits = learner.adapt(Support(task.support_x, task.support_y, task.pool_x)).logits(task.query_x)
     assert logits.shape == (len(task.query_y), len(counts))
     loss = F.cross_entropy(logits, task.query_y).item()
     assert loss == pytest.approx(learner.meta_loss(task).item(), rel=1e-9, abs=1e-12)
@@ -94,7 +95,7 @@ def test_adapt_on_images_is_what_the_meta_loss_was_computed_with(kind):
     learner.eval()
     for module in learner.modules():  # the set encoder sees the support alone in any case
         assert module.training is False
-    logits = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
+    logits = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
     assert F.cross_entropy(logits, task.query_y).item() == pytest.approx(learner.meta_loss(task).item(), rel=1e-9)
 
 
@@ -126,7 +127,7 @@ def test_every_parameter_is_trained(kind):
 @pytest.mark.parametrize("body", [6, Conv4(1, 28, 8)], ids=["features", "conv4"])
 def test_a_saved_classifier_is_the_same(kind, body, tmp_path):
     task, learner = episode([2, 1, 3], (6,) if body == 6 else (1, 28, 28)), new(kind, body)
-    classifier = learner.adapt(task.support_x, task.support_y).named(["a", "b", "c"]).at(1.5)
+    classifier = learner.adapt(Support(task.support_x, task.support_y)).named(["a", "b", "c"]).at(1.5)
     classifier.save(tmp_path)
     again = Classifier.load(tmp_path)
     assert again.labels == ("a", "b", "c")
@@ -141,7 +142,7 @@ def test_a_saved_classifier_is_the_same(kind, body, tmp_path):
 @each
 def test_later_training_does_not_reach_a_classifier(kind):
     task, learner = episode([2, 1, 3]), new(kind)
-    classifier = learner.adapt(task.support_x, task.support_y)
+    classifier = learner.adapt(Support(task.support_x, task.support_y))
     before = classifier.logits(task.query_x)
     with torch.no_grad():
         for parameter in learner.parameters():
@@ -153,11 +154,13 @@ def test_later_training_does_not_reach_a_classifier(kind):
 def test_another_order_of_examples_or_classes_gives_the_same_answers_in_that_order(kind):
     task, learner = episode([2, 3, 1, 4], queries=5), new(kind)
     rows, classes = torch.tensor([9, 3, 0, 5, 1, 7, 2, 8, 6, 4]), torch.tensor([2, 0, 3, 1])
-    one = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
-    other = learner.adapt(task.support_x[rows], classes[task.support_y[rows]]).logits(task.query_x)
+    one = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
+    other = learner.adapt(Support(task.support_x[rows], classes[task.support_y[rows]])).logits(task.query_x)
     assert torch.allclose(one, other[:, classes], rtol=1e-8, atol=1e-9)
     # a query's answer does not depend on the queries beside it
-    assert torch.allclose(learner.adapt(task.support_x, task.support_y).logits(task.query_x[3:4]), one[3:4], rtol=1e-8)
+    assert torch.allclose(
+        learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x[3:4]), one[3:4], rtol=1e-8
+    )
 
 
 @each
@@ -165,7 +168,7 @@ def test_another_order_of_examples_or_classes_gives_the_same_answers_in_that_ord
 def test_with_shared_labels_a_support_may_lack_some_of_them(kind, labels):
     y, task, learner = torch.tensor(labels), episode([1, 1, 1]), without_extras(new(kind, 6, 3))
     task = replace(task, support_y=y, ways=3)
-    logits = learner.adapt(task.support_x, y).logits(task.query_x)
+    logits = learner.adapt(Support(task.support_x, y)).logits(task.query_x)
     assert logits.shape == (6, 3)
     loss = learner.meta_loss(task)
     assert loss.item() == pytest.approx(F.cross_entropy(logits, task.query_y).item(), rel=1e-9)
@@ -181,15 +184,15 @@ def test_a_bad_support_is_refused(kind):
     learner, task = new(kind), episode([2, 2])
     x, y = task.support_x, task.support_y
     with pytest.raises(ValueError, match="row 2 has a feature that is not finite"):
-        learner.adapt(torch.where(torch.arange(4)[:, None] == 2, math.nan, x), y)
+        learner.adapt(Support(torch.where(torch.arange(4)[:, None] == 2, math.nan, x), y))
     with pytest.raises(ValueError, match=r"labels must be 0\.\.1 with none missing, found \[0, 2\]"):
-        learner.adapt(x, 2 * y)
+        learner.adapt(Support(x, 2 * y))
     with pytest.raises(ValueError, match="5 dimensions, the learner was made for 6"):
-        learner.adapt(x[:, :5], y)
+        learner.adapt(Support(x[:, :5], y))
     with pytest.raises(ValueError, match="1 class; at least 2"):
-        learner.adapt(x, 0 * y)
+        learner.adapt(Support(x, 0 * y))
     with pytest.raises(ValueError, match=r"labels must be within 0\.\.1, found \[0, 2\]"):
-        new(kind, 6, 2).adapt(x, 2 * y)
+        new(kind, 6, 2).adapt(Support(x, 2 * y))
 
 
 @each
@@ -282,7 +285,7 @@ def test_caml_is_attention_over_the_support_written_out(joint):
     phi = torch.stack([learner.phi[sorted(keys).index(key)] for key in keys])
     tokens = torch.cat([embed[0], phi[task.support_y]], 1)
     expected = torch.stack([by_hand(learner.context, q, tokens, task.support_y, 3, joint) for q in embed[1]])
-    found = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
+    found = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
     assert torch.allclose(found, expected, rtol=1e-8, atol=1e-10)
 
 
@@ -293,7 +296,7 @@ def test_untrained_caml_is_the_cosine_to_class_means():
     means = torch.stack([e[task.support_y == c].mean(0) for c in range(3)])
     length = (means.square().sum(1) + 1).sqrt()  # the label vector has length 1
     expected = math.exp(3) * q @ means.T / length
-    found = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
+    found = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
     assert torch.allclose(found, expected, rtol=1e-6)
 
 
@@ -316,10 +319,10 @@ def test_caml_trains_every_label_vector_though_episodes_have_few_classes():
 
 def test_caml_names_the_most_classes_it_takes():
     task, learner = episode([1] * 9), new(lambda body, ways: CAML(body, ways, max_ways=8))
-    for call in (lambda: learner.adapt(task.support_x, task.support_y), lambda: learner.meta_loss(task)):
+    for call in (lambda: learner.adapt(Support(task.support_x, task.support_y)), lambda: learner.meta_loss(task)):
         with pytest.raises(ValueError, match=r"9 classes, the learner was made for at most 8 \(max_ways\)"):
             call()
-    assert learner.adapt(task.support_x[:8], task.support_y[:8]).logits(task.query_x).shape == (18, 8)
+    assert learner.adapt(Support(task.support_x[:8], task.support_y[:8])).logits(task.query_x).shape == (18, 8)
 
 
 # --- CNAPs
@@ -343,7 +346,7 @@ def test_the_mahalanobis_head_is_numpy():
         inverse = np.linalg.inv(share * sigma + (1 - share) * np.cov(f.T) + np.eye(6))
         for i in range(len(q)):
             expected[i, k] = -s / 2 * (q[i] - own.mean(0)) @ inverse @ (q[i] - own.mean(0))
-    found = learner.adapt(task.support_x, task.support_y).logits(task.query_x).numpy()
+    found = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x).numpy()
     assert np.abs(found / expected - 1).max() < 1e-9
 
 
@@ -352,7 +355,9 @@ def test_untrained_cnaps_with_unit_covariances_is_protonet():
     cnaps, protonet = CNAPs(copy.deepcopy(body), head="mean").double(), ProtoNet(copy.deepcopy(body)).double()
     with torch.no_grad():
         protonet.log_sharpness.fill_(math.log(0.5))  # of |.|^2, where CNAPs has 1/2
-    one, other = (net.adapt(task.support_x, task.support_y).predict_proba(task.query_x) for net in (cnaps, protonet))
+    one, other = (
+        net.adapt(Support(task.support_x, task.support_y)).predict_proba(task.query_x) for net in (cnaps, protonet)
+    )
     assert torch.allclose(one, other, rtol=1e-6, atol=1e-12)
     assert cnaps.meta_loss(task).item() == pytest.approx(protonet.meta_loss(task).item(), rel=1e-6)
 
@@ -399,7 +404,7 @@ def test_gates_fixed_at_1_and_a_are_gradient_descent_with_rate_a():
     for _ in range(4):
         by_w, by_b = torch.autograd.grad(F.cross_entropy(x @ w.T + b, task.support_y), [w, b])
         w, b = w - a * by_w, b - a * by_b
-    found = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
+    found = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
     assert torch.allclose(found, query @ w.T + b, rtol=1e-9, atol=1e-12)
 
 
@@ -465,7 +470,7 @@ def test_leo_without_steps_and_an_identity_decoder_has_its_codes_as_head():
     x, query = (F.normalize((x - mean) / scale, dim=1) for x in (task.support_x, task.query_x))
     e = torch.stack([x[task.support_y == c].mean(0) for c in range(3)]) @ learner.encoder.T
     code = e + torch.stack([torch.stack([learner.relation(torch.cat([a, b])) for b in e]).mean(0)[:6] for a in e])
-    found = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
+    found = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
     assert torch.allclose(found, query @ code.T, rtol=1e-9, atol=1e-12)
 
 

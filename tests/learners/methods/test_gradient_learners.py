@@ -23,6 +23,7 @@ from learners.methods.maml_plus_plus import MAMLPlusPlus
 from learners.methods.meta_sgd import MetaSGD
 from learners.methods.reptile import Reptile, minibatches
 from learners.plain.scratch import Scratch
+from learners.support import Support
 
 META = [FOMAML, Reptile, ANIL, MetaSGD, MAMLPlusPlus]
 each_meta = pytest.mark.parametrize("kind", META)
@@ -118,7 +119,7 @@ def test_adapt_is_what_the_meta_loss_was_computed_with(kind, counts, tmp_path):
         learner = kind(6, test_steps=5)
     learner.fit_scale((3 * normal(50, 6) + 1).float())
     learner = moved(learner, 0.02).eval()
-    classifier = learner.adapt(task.support_x, task.support_y)
+    classifier = learner.adapt(Support(task.support_x, task.support_y))
     logits = classifier.logits(task.query_x)
     assert logits.shape == (len(task.query_y), len(counts))
     assert F.cross_entropy(logits, task.query_y).item() == pytest.approx(learner.meta_loss(task).item(), rel=1e-9)
@@ -130,7 +131,7 @@ def test_adapt_is_what_the_meta_loss_was_computed_with(kind, counts, tmp_path):
 def test_on_images_too(kind, tmp_path):
     learner = moved(kind(Conv4(1, 28, 8), test_steps=5, steps=5), 0.02).eval()
     task = images()
-    classifier = learner.adapt(task.support_x, task.support_y)
+    classifier = learner.adapt(Support(task.support_x, task.support_y))
     logits = classifier.logits(task.query_x)
     assert F.cross_entropy(logits, task.query_y).item() == pytest.approx(learner.meta_loss(task).item(), rel=1e-9)
     classifier.save(tmp_path)
@@ -143,7 +144,7 @@ def test_any_support_gives_a_classifier_and_changes_nothing_in_the_learner(kind,
     learner, task = kind(6), episode(counts)
     before = copy.deepcopy(learner.state_dict())
     with torch.no_grad():
-        classifier = learner.adapt(task.support_x.float(), task.support_y)
+        classifier = learner.adapt(Support(task.support_x.float(), task.support_y))
         p = classifier.predict_proba(task.query_x.float())
     assert p.shape == (len(task.query_y), len(counts))
     assert torch.isfinite(p).all()
@@ -155,7 +156,7 @@ def test_any_support_gives_a_classifier_and_changes_nothing_in_the_learner(kind,
 @pytest.mark.parametrize("labels", [[0, 2, 2], [1, 1, 1]], ids=str)
 def test_with_shared_labels_a_support_may_lack_some_of_them(kind, labels):
     learner = kind(6, 3)
-    p = learner.adapt(normal(3, 6).float(), torch.tensor(labels)).predict_proba(normal(4, 6).float())
+    p = learner.adapt(Support(normal(3, 6).float(), torch.tensor(labels))).predict_proba(normal(4, 6).float())
     assert p.shape == (4, 3)
     assert torch.isfinite(p).all()
 
@@ -172,13 +173,13 @@ def test_with_shared_labels_a_support_may_lack_some_of_them(kind, labels):
 )
 def test_a_support_that_is_none_is_refused(kind, x, y, words):
     with pytest.raises(ValueError, match=words):
-        kind(6).adapt(x, torch.tensor(y))
+        kind(6).adapt(Support(x, torch.tensor(y)))
 
 
 @each_kind
 def test_images_of_another_size_are_refused(kind):
     with pytest.raises(ValueError, match=r"examples are \[1, 14, 14\], the learner was made for \[1, 28, 28\]"):
-        kind(Conv4(1, 28, 8)).adapt(torch.zeros(2, 1, 14, 14), torch.tensor([0, 1]))
+        kind(Conv4(1, 28, 8)).adapt(Support(torch.zeros(2, 1, 14, 14), torch.tensor([0, 1])))
 
 
 # meta-training
@@ -429,7 +430,7 @@ def test_maml_plus_plus_written_out(progress):
 
 def test_more_steps_than_were_trained_repeat_the_last_normalisation():
     learner, task = moved(MAMLPlusPlus(Conv4(1, 28, 8), 3, 2, test_steps=4)), images()
-    found = learner.adapt(task.support_x, task.support_y).layers[0].weights
+    found = learner.adapt(Support(task.support_x, task.support_y)).layers[0].weights
     for i in range(4):
         assert torch.equal(found[f"norms.{i}.weight"], learner.by_step[f"body_norms_{i}_weight"][-1])
 
@@ -475,7 +476,7 @@ def test_pretraining_lowers_the_loss_of_all_source_classes_and_gives_a_body_for_
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
     assert not learner.training
     x, y = piles[1].examples(torch.arange(60)), piles[1].y
-    classifier = learner.adapt(x[:15], y[:15])
+    classifier = learner.adapt(Support(x[:15], y[:15]))
     assert (classifier.logits(x[15:]).argmax(1) == y[15:]).float().mean() > 0.8
     classifier.save(tmp_path)
     assert torch.allclose(Classifier.load(tmp_path).logits(x), classifier.logits(x), atol=1e-5)
@@ -502,7 +503,7 @@ def test_finetuning_is_adam_on_the_support(tune_body, cosine, raw):
         optimiser.zero_grad()
         F.cross_entropy(logits(task.support_x), task.support_y).backward()
         optimiser.step()
-    found = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
+    found = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
     assert close(found, logits(task.query_x))
     same = all(torch.equal(a, b) for a, b in zip(net.parameters(), learner.body.parameters(), strict=True))
     assert same != tune_body
@@ -546,7 +547,7 @@ def scratch_of_before(x, y, ways):
 def test_scratch_on_features_is_what_it_was():
     task = episode()
     x, y = task.support_x.float(), task.support_y
-    first, _, last = Scratch(6).adapt(x, y).layers
+    first, _, last = Scratch(6).adapt(Support(x, y)).layers
     w1, w2 = scratch_of_before(x, y, 3)
     assert torch.equal(first.weight, w1)
     assert torch.equal(last.weight, w2)
@@ -557,9 +558,9 @@ def test_scratch_trains_a_body_on_the_support_alone(statistics, tmp_path):
     learner, pile = Scratch(Conv4(1, 28, 8, True, statistics)).eval(), picture_piles()[0]
     x, y = pile.examples(torch.arange(60)), pile.y
     with torch.no_grad():
-        classifier = learner.adapt(x[:15], y[:15])
+        classifier = learner.adapt(Support(x[:15], y[:15]))
     assert (classifier.logits(x[15:]).argmax(1) == y[15:]).float().mean() > 0.8
-    again = learner.adapt(x[:15], y[:15])
+    again = learner.adapt(Support(x[:15], y[:15]))
     assert torch.equal(again.logits(x), classifier.logits(x))
     classifier.save(tmp_path)
     assert torch.allclose(Classifier.load(tmp_path).logits(x), classifier.logits(x), atol=1e-5)

@@ -19,6 +19,7 @@ from learners.methods.matching import FLOOR, MatchingNet
 from learners.methods.relation import RelationNet
 from learners.methods.ridge import Ridge, solve
 from learners.methods.svm import Dual, SVMHead
+from learners.support import Support
 
 HEADS = [MatchingNet, RelationNet, Ridge, SVMHead]
 each_head = pytest.mark.parametrize("kind", HEADS, ids=lambda kind: kind.name)
@@ -70,7 +71,7 @@ def crammer_singer(x, y, c):
 
 
 def adapted_loss(learner, task):
-    logits = learner.adapt(task.support_x, task.support_y, task.pool_x).logits(task.query_x)
+    logits = learner.adapt(Support(task.support_x, task.support_y, task.pool_x)).logits(task.query_x)
     if isinstance(learner, RelationNet):
         return F.mse_loss(logits.sigmoid(), F.one_hot(task.query_y, logits.shape[1]).double())
     return F.cross_entropy(logits, task.query_y)
@@ -94,7 +95,7 @@ def test_three_points_give_matching_s_probabilities_by_hand():
     learner = MatchingNet(2, ways=2, sharpness=2.0)
     x, y = torch.tensor([[3.0, 0], [0, 5], [-2, 0]]), torch.tensor([0, 1, 0])
     e = [math.exp(2), 1, math.exp(-2)]
-    p = learner.adapt(x, y).predict_proba(torch.tensor([[0.5, 0]]))[0]
+    p = learner.adapt(Support(x, y)).predict_proba(torch.tensor([[0.5, 0]]))[0]
     assert p.tolist() == pytest.approx([(e[0] + e[2]) / sum(e), e[1] / sum(e)], rel=1e-6)
     assert not learner.log_sharpness.requires_grad
 
@@ -104,7 +105,7 @@ def test_matching_sums_the_attention_to_each_class():
     support, query = (F.normalize(u @ learner.weight.T, dim=1) for u in embedded(learner, task))
     p = (learner.log_sharpness.exp() * query @ support.T).softmax(1) @ F.one_hot(task.support_y).double()
     assert torch.allclose(
-        learner.adapt(task.support_x, task.support_y, task.pool_x).predict_proba(task.query_x), p, rtol=1e-9
+        learner.adapt(Support(task.support_x, task.support_y, task.pool_x)).predict_proba(task.query_x), p, rtol=1e-9
     )
     assert learner.meta_loss(task).item() == pytest.approx(F.nll_loss(p.log(), task.query_y).item(), rel=1e-9)
 
@@ -128,7 +129,7 @@ def test_relation_s_classifier_is_its_network_on_every_pair():
         for j, c in enumerate(classes):
             hidden = F.relu(first @ torch.cat([q, c]) + learner.inner_bias)
             logits[i, j] = (learner.weight @ hidden + learner.bias)[0]
-    found = learner.adapt(task.support_x, task.support_y, task.pool_x).logits(task.query_x)
+    found = learner.adapt(Support(task.support_x, task.support_y, task.pool_x)).logits(task.query_x)
     assert torch.allclose(found, logits, rtol=1e-9)
     loss = (logits.sigmoid() - F.one_hot(task.query_y)).square().mean()
     assert learner.meta_loss(task).item() == pytest.approx(loss.item(), rel=1e-9)
@@ -156,7 +157,7 @@ def test_ridge_of_two_points_on_a_line_by_hand():
     learner = Ridge(1, ways=2)
     with torch.no_grad():
         learner.bias.copy_(torch.tensor([0.5, 0.0]))
-    logits = learner.adapt(torch.tensor([[1.0], [-2]]), torch.tensor([0, 1])).logits(torch.tensor([[3.0]]))
+    logits = learner.adapt(Support(torch.tensor([[1.0], [-2]]), torch.tensor([0, 1]))).logits(torch.tensor([[3.0]]))
     assert logits[0].tolist() == pytest.approx([10 * 3 / 6 + 0.5, 10 * -6 / 6])
 
 
@@ -167,7 +168,7 @@ def test_ridge_s_head_is_scaled_ridge_regression_on_one_hot_labels():
         x.T @ x + learner.log_lambda.exp().item() * np.eye(6), x.T @ F.one_hot(task.support_y).double().numpy()
     )
     expected = learner.log_scale.exp().item() * query @ w + learner.bias.item()
-    found = learner.adapt(task.support_x, task.support_y, task.pool_x).logits(task.query_x)
+    found = learner.adapt(Support(task.support_x, task.support_y, task.pool_x)).logits(task.query_x)
     assert np.allclose(found, expected, rtol=1e-9)
 
 
@@ -186,7 +187,7 @@ def test_ridge_regresses_on_targets_that_are_numbers():
     w = normal(1, 4, seed=2)
     learner = Ridge(MLP(4, [16])).double()
     task = Episode(x, x @ w.T, query, query @ w.T)
-    outputs = learner.adapt(x, x @ w.T).logits(query)
+    outputs = learner.adapt(Support(x, x @ w.T)).logits(query)
     assert learner.meta_loss(task).item() == pytest.approx(F.mse_loss(outputs, query @ w.T).item(), rel=1e-9)
 
 
@@ -219,7 +220,7 @@ def test_the_svm_head_is_the_scaled_machine_of_the_embedding():
     learner, task = new(SVMHead), episode([3, 1, 4], pool=5)
     x, query = ((u @ learner.weight.T / 6**0.5).detach() for u in embedded(learner, task))
     expected = learner.log_scale.exp() * query @ crammer_singer(x, task.support_y, 1.0).T
-    found = learner.adapt(task.support_x, task.support_y, task.pool_x).logits(task.query_x)
+    found = learner.adapt(Support(task.support_x, task.support_y, task.pool_x)).logits(task.query_x)
     assert (found - expected).abs().max() < 1e-4
 
 
@@ -273,7 +274,7 @@ def test_an_image_body_embeds_support_and_query_together_in_meta_training(kind):
     vectors.body.forward = lambda x: x
     given = replace(task, support_x=both[:3], query_x=both[3:])
     assert vectors.meta_loss(given).item() == pytest.approx(learner.meta_loss(task).item(), rel=1e-9)
-    assert learner.adapt(task.support_x, task.support_y).logits(task.query_x).shape == (6, 2)
+    assert learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x).shape == (6, 2)
 
 
 @each_head
@@ -298,7 +299,7 @@ def test_episodes_at_once_have_the_gradients_of_one_after_the_other(kind, ways, 
 @pytest.mark.parametrize("body", [6, MLP(6, [5]), Conv4(1, 28, 8)], ids=["features", "mlp", "conv4"])
 def test_a_classifier_is_the_same_after_saving(kind, body, tmp_path):
     learner, task = new(kind, body), episode([2, 1, 2], (body,) if isinstance(body, int) else body.shape)
-    classifier = learner.adapt(task.support_x, task.support_y).named(["a", "b", "c"])
+    classifier = learner.adapt(Support(task.support_x, task.support_y)).named(["a", "b", "c"])
     classifier.save(tmp_path)
     again = Classifier.load(tmp_path)
     assert torch.allclose(again.logits(task.query_x), classifier.logits(task.query_x), rtol=1e-12)
@@ -310,7 +311,7 @@ def test_a_classifier_is_the_same_after_saving(kind, body, tmp_path):
 def test_with_shared_labels_a_support_may_lack_some_of_them(kind, labels):
     learner, y, task = new(kind, ways=3), torch.tensor(labels), episode([1, 1, 1])
     task = replace(task, support_y=y)
-    p = learner.adapt(task.support_x, y).predict_proba(task.query_x)
+    p = learner.adapt(Support(task.support_x, y)).predict_proba(task.query_x)
     assert p.shape == (len(task.query_y), 3)
     assert (p[:, [c for c in range(3) if c not in labels]] < 1e-3).all()
     loss = learner.meta_loss(task)
@@ -325,7 +326,7 @@ def test_an_absent_label_changes_nothing_among_the_others(kind):
     logits = []
     for ways in (2, 3):
         learner = new(kind, ways=ways, size=0)
-        logits.append(learner.adapt(task.support_x, task.support_y).logits(task.query_x))
+        logits.append(learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x))
     assert torch.allclose(logits[1][:, :2], logits[0], rtol=1e-7)
     assert (logits[1][:, 2] < ABSENT).all()
 
@@ -333,15 +334,15 @@ def test_an_absent_label_changes_nothing_among_the_others(kind):
 @each_head
 def test_an_absent_label_is_never_preferred_however_far_a_query_is(kind):
     task, learner = episode([3, 2]), new(kind, ways=3)
-    logits = learner.adapt(task.support_x, task.support_y).logits(1000 * task.query_x)
+    logits = learner.adapt(Support(task.support_x, task.support_y)).logits(1000 * task.query_x)
     assert (logits.argmax(1) != 2).all()
 
 
 @each_head
 def test_classes_in_another_order_give_the_same_answers_in_that_order(kind):
     learner, task, order = new(kind), episode([2, 3, 4]), torch.tensor([2, 0, 1])
-    one = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
-    other = learner.adapt(task.support_x, order[task.support_y]).logits(task.query_x)
+    one = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
+    other = learner.adapt(Support(task.support_x, order[task.support_y])).logits(task.query_x)
     assert torch.allclose(one, other[:, order], atol=1e-7)
 
 
@@ -353,7 +354,7 @@ def test_equal_examples_of_all_classes_do_no_harm_in_meta_training_and_are_refus
     loss.backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in learner.parameters())
     with pytest.raises(ValueError, match="all 4 support examples are the same"):
-        learner.adapt(x, torch.tensor([0, 0, 1, 1]))
+        learner.adapt(Support(x, torch.tensor([0, 0, 1, 1])))
 
 
 @each_head
@@ -370,12 +371,12 @@ def test_equal_examples_of_all_classes_do_no_harm_in_meta_training_and_are_refus
 )
 def test_a_support_that_cannot_be_is_refused(kind, x, y, message):
     with pytest.raises(ValueError, match=message):
-        kind(6).adapt(x, torch.tensor(y))
+        kind(6).adapt(Support(x, torch.tensor(y)))
 
 
 def test_a_support_too_large_for_the_machine_is_refused():
     with pytest.raises(ValueError, match=r"100 classes and 1000 support examples .* room for 3e\+07"):
-        SVMHead(6).adapt(torch.eye(1000, 6), torch.arange(100).repeat(10))
+        SVMHead(6).adapt(Support(torch.eye(1000, 6), torch.arange(100).repeat(10)))
 
 
 @each_head

@@ -15,6 +15,7 @@ from learners.heads.two_layer import TwoLayer
 from learners.methods.fomaml import FOMAML
 from learners.methods.maml import MAML
 from learners.methods.reference_shared import SharedReference
+from learners.support import Support
 
 
 def normal(*size, seed=0):
@@ -176,7 +177,9 @@ def test_least_squares_on_paper(kind, slope):
     assert learner.backward([task])[0] == pytest.approx(5.2**2, rel=1e-12)
     assert learner.network.weight.grad.item() == pytest.approx(slope, rel=1e-12)
     assert learner.network.bias.grad.item() == pytest.approx(0, abs=1e-12)
-    assert learner.adapt(task.support_x, task.support_y).layers[1].weight.item() == pytest.approx(1.4, rel=1e-12)
+    assert learner.adapt(Support(task.support_x, task.support_y)).layers[1].weight.item() == pytest.approx(
+        1.4, rel=1e-12
+    )
 
 
 def shared_reference(dim, ways):
@@ -241,7 +244,7 @@ def images(shape, seed, counts=(2, 1, 2)):
 
 def test_on_images_adapt_is_what_the_meta_loss_was_computed_with_and_is_saved_whole(tmp_path):
     learner, task = moved(MAML(Conv4(1, 28, 8)), 0.02), images((1, 28, 28), 0)
-    classifier = learner.adapt(task.support_x, task.support_y)
+    classifier = learner.adapt(Support(task.support_x, task.support_y))
     value = F.cross_entropy(classifier.logits(task.query_x), task.query_y)
     assert value.item() == pytest.approx(learner.meta_loss(task).item(), rel=1e-9)
     classifier.save(tmp_path)
@@ -255,7 +258,7 @@ def test_adapt_is_what_the_meta_loss_was_computed_with(counts):
     task, learner = episode(counts), moved(MAML(6), 0.02)
     learner.fit_scale(3 * normal(50, 6) + 1)
     learner = learner.double()
-    classifier = learner.adapt(task.support_x, task.support_y)
+    classifier = learner.adapt(Support(task.support_x, task.support_y))
     loss = F.cross_entropy(classifier.logits(task.query_x), task.query_y)
     assert loss.item() == pytest.approx(learner.meta_loss(task).item(), rel=1e-9)
     assert classifier.predict_proba(task.query_x).shape == (len(task.query_y), len(counts))
@@ -267,7 +270,7 @@ def test_adapt_is_what_the_meta_loss_was_computed_with(counts):
 def test_with_shared_labels_a_support_may_lack_some_of_them(kind, labels):
     learner, y = moved(kind(6, 3), 0.02), torch.tensor(labels)
     task = replace(episode([len(labels)] * 3), support_x=normal(len(labels), 6), support_y=y)
-    classifier = learner.adapt(task.support_x, y)
+    classifier = learner.adapt(Support(task.support_x, y))
     loss = F.cross_entropy(classifier.logits(task.query_x), task.query_y)
     assert classifier.predict_proba(task.query_x).shape == (len(task.query_y), 3)
     assert loss.item() == pytest.approx(learner.meta_loss(task).item(), rel=1e-9)
@@ -279,21 +282,21 @@ def test_a_fresh_learner_already_solves_separable_classes_of_unit_length_feature
     x, query = (F.normalize(x, dim=1) for x in (task.support_x, task.query_x))
     learner = MAML(dim)
     learner.fit_scale(torch.cat([x, query]))
-    right = learner.adapt(x, task.support_y).logits(query).argmax(1) == task.query_y
+    right = learner.adapt(Support(x, task.support_y)).logits(query).argmax(1) == task.query_y
     assert right.double().mean() > 0.9
 
 
 def test_classes_in_another_order_give_the_same_answers_in_that_order():
     task, learner, order = episode([2, 3, 4]), moved(MAML(6)), torch.tensor([2, 0, 1])
-    one = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
-    other = learner.adapt(task.support_x, order[task.support_y]).logits(task.query_x)
+    one = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
+    other = learner.adapt(Support(task.support_x, order[task.support_y])).logits(task.query_x)
     assert torch.allclose(one, other[:, order], atol=1e-9)
 
 
 def test_adapting_changes_nothing_in_the_learner():
     task, learner = episode([2, 2]), moved(MAML(6))
     before = {name: value.clone() for name, value in learner.state_dict().items()}
-    learner.adapt(task.support_x, task.support_y)
+    learner.adapt(Support(task.support_x, task.support_y))
     assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
     assert all(parameter.grad is None for parameter in learner.parameters())
 
@@ -301,7 +304,7 @@ def test_adapting_changes_nothing_in_the_learner():
 @torch.no_grad()
 def test_adapting_works_where_gradients_are_switched_off():
     task, learner = episode([2, 2]), moved(MAML(6))
-    assert torch.isfinite(learner.adapt(task.support_x, task.support_y).logits(task.query_x)).all()
+    assert torch.isfinite(learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)).all()
 
 
 @pytest.mark.parametrize("part", ["represent", "update", "initialise", "finetune"])
@@ -311,21 +314,25 @@ def test_each_part_of_the_shared_reference_can_be_switched_off_and_counts(part):
     whole = moved(SharedReference(6, 3), 0.05)
     less = SharedReference(6, 3, parts - {part}).double()
     less.load_state_dict(whole.state_dict())
-    one, other = (learner.adapt(task.support_x, task.support_y).logits(task.query_x) for learner in (whole, less))
+    one, other = (
+        learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x) for learner in (whole, less)
+    )
     assert (one - other).abs().max() > 1e-4
     assert torch.isfinite(less.meta_loss(task))
 
 
 def test_without_any_part_the_shared_reference_is_its_start():
     task, learner = episode([3, 2, 3]), moved(SharedReference(6, 3, frozenset()))
-    logits = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
+    logits = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
     assert torch.allclose(logits, learner.network.outputs(learner.network.start(3), task.query_x))
 
 
 def test_untrained_the_shared_reference_is_maml():
     task = episode([3, 2, 3])
     maml, reference = MAML(6, 3).double(), SharedReference(6, 3).double()
-    one, other = (learner.adapt(task.support_x, task.support_y).logits(task.query_x) for learner in (maml, reference))
+    one, other = (
+        learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x) for learner in (maml, reference)
+    )
     assert torch.equal(one, other)
 
 
@@ -340,7 +347,7 @@ def test_untrained_the_shared_reference_is_maml():
 )
 def test_a_support_that_is_none_is_refused(x, y, words):
     with pytest.raises(ValueError, match=words):
-        MAML(6).adapt(x, torch.tensor(y))
+        MAML(6).adapt(Support(x, torch.tensor(y)))
 
 
 def sines(tasks, seed, shots=10):

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from domains.episode import Episode
 from learners.base import SOURCE_WEIGHT, prototypes
 from learners.methods.protonet import ProtoNet
+from learners.support import Support
 
 
 def gaussians(counts, dim=6, queries=4, pool=0, seed=0):
@@ -41,7 +42,7 @@ def test_two_axes_give_the_probabilities_of_the_formula():
     # u = x without standardisation, prototypes (1, 0) and (0, 1), query at 45 and 0 degrees, s = exp(2.3)
     learner = ProtoNet(2, ways=2)
     x, y = torch.tensor([[2.0, 0], [0, 3]]), torch.tensor([0, 1])
-    p = learner.adapt(x, y).predict_proba(torch.tensor([[5.0, 5], [4, 0]]))
+    p = learner.adapt(Support(x, y)).predict_proba(torch.tensor([[5.0, 5], [4, 0]]))
     assert torch.allclose(p[0], torch.tensor([0.5, 0.5]))
     s = math.exp(2.3)  # distances 0 and 2
     assert p[1, 0].item() == pytest.approx(1 / (1 + math.exp(-2 * s)), rel=1e-6)
@@ -56,7 +57,7 @@ def test_probabilities_are_the_softmax_of_negative_scaled_squared_distances(lear
     distances = (query[:, None] - centres).square().sum(-1)
     expected = F.softmax(-learner.log_sharpness.exp() * distances, dim=1)
     assert torch.allclose(
-        learner.adapt(task.support_x, task.support_y).predict_proba(task.query_x), expected, atol=1e-6
+        learner.adapt(Support(task.support_x, task.support_y)).predict_proba(task.query_x), expected, atol=1e-6
     )
 
 
@@ -64,7 +65,7 @@ def test_probabilities_are_the_softmax_of_negative_scaled_squared_distances(lear
 @pytest.mark.parametrize("pool", [0, 30])
 def test_adapt_is_what_the_meta_loss_was_computed_with(learner, counts, pool):
     task = gaussians(counts, pool=pool)
-    logits = learner.adapt(task.support_x, task.support_y, task.pool_x).logits(task.query_x)
+    logits = learner.adapt(Support(task.support_x, task.support_y, task.pool_x)).logits(task.query_x)
     assert logits.shape == (len(task.query_y), len(counts))
     loss = F.cross_entropy(logits, task.query_y).item()
     assert loss == pytest.approx(learner.meta_loss(task).item(), rel=1e-4, abs=1e-6)
@@ -92,13 +93,13 @@ def test_a_feature_that_never_changes_does_no_harm():
     x, query = task.support_x.clone(), task.query_x.clone()
     x[:, 2] = query[:, 2] = 0.25
     learner.fit_scale(x)
-    assert torch.isfinite(learner.adapt(x, task.support_y).predict_proba(query)).all()
+    assert torch.isfinite(learner.adapt(Support(x, task.support_y)).predict_proba(query)).all()
 
 
 def test_classes_in_another_order_give_the_same_answers_in_that_order(learner):
     task, order = gaussians([2, 3, 4]), torch.tensor([2, 0, 1])
-    one = learner.adapt(task.support_x, task.support_y).logits(task.query_x)
-    other = learner.adapt(task.support_x, order[task.support_y]).logits(task.query_x)
+    one = learner.adapt(Support(task.support_x, task.support_y)).logits(task.query_x)
+    other = learner.adapt(Support(task.support_x, order[task.support_y])).logits(task.query_x)
     assert torch.allclose(one, other[:, order], atol=1e-5)
 
 
@@ -106,7 +107,7 @@ def test_classes_in_another_order_give_the_same_answers_in_that_order(learner):
 def test_with_shared_labels_a_support_may_lack_some_of_them(labels):
     learner, y, task = ProtoNet(6, ways=3), torch.tensor(labels), gaussians([1, 1, 1])
     task = replace(task, support_y=y)
-    classifier = learner.adapt(task.support_x, y)
+    classifier = learner.adapt(Support(task.support_x, y))
     p = classifier.predict_proba(task.query_x)
     assert p.shape == (len(task.query_y), 3)
     absent = [c for c in range(3) if c not in labels]

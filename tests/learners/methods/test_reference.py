@@ -12,6 +12,7 @@ from learners.choice.temperature import best_temperature
 from learners.methods.reference import NAME_GATE, NAME_SHOTS, ROUNDS, START, Reference, Transductive, Whitened
 from learners.representation.axes import Axes, Start, agreement
 from learners.representation.task import META_FEATURES, TOKENS, class_tokens, meta_features
+from learners.support import Support
 
 PARTS = ("represent", "update", "initialise", "finetune")
 
@@ -57,7 +58,7 @@ def trained(dim=12, parts=frozenset(PARTS), size=0.1):
 
 
 def logits(learner, task):
-    return learner.adapt(task.support_x, task.support_y, task.pool_x, task.names_x).logits(task.query_x)
+    return learner.adapt(Support(task.support_x, task.support_y, task.pool_x, task.names_x)).logits(task.query_x)
 
 
 @pytest.mark.parametrize("off", PARTS)
@@ -222,7 +223,7 @@ def test_names_that_tell_the_classes_apart_raise_the_accuracy_of_one_shot_and_wr
     for seed in range(10):
         task = gaussians([1] * 6, queries=20, seed=seed, named=0.5)
         for kind, names in (("none", None), ("true", task.names_x), ("wrong", task.names_x.roll(1, 0))):
-            found = Whitened(12).adapt(task.support_x, task.support_y, None, names).logits(task.query_x)
+            found = Whitened(12).adapt(Support(task.support_x, task.support_y, None, names)).logits(task.query_x)
             right[kind] += (found.argmax(1) == task.query_y).double().mean().item() / 10
     assert right["true"] > right["none"] + 0.1
     assert right["wrong"] > right["none"] - 0.05
@@ -307,7 +308,7 @@ def test_a_pool_raises_the_accuracy_of_one_shot_on_separate_clusters():
     for seed in range(10):
         task = gaussians([1] * 4, queries=20, pool=[60] * 4, seed=seed)
         for pool in right:
-            found = Transductive(12).adapt(task.support_x, task.support_y, task.pool_x if pool else None)
+            found = Transductive(12).adapt(Support(task.support_x, task.support_y, task.pool_x if pool else None))
             right[pool] += (found.logits(task.query_x).argmax(1) == task.query_y).double().mean().item() / 10
     assert right[True] > right[False] + 0.03
 

@@ -10,12 +10,13 @@ from torch.nn import functional as F
 
 from domains.episode import Episode
 from learners import BASELINES, META, OWN_LABELS, PLAIN_STRATEGIES, SHARED_LABELS, Finetune, make, trainable
-from learners.base import Learner, check_support
+from learners.base import Learner
 from learners.bodies import Conv4
 from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
 from learners.plain.scratch import Scratch
-from learners.representation.views import EveryLayer
+from learners.representation.layers import EveryLayer, OnLayers
+from learners.support import Support, check_support
 
 EVERY = sorted({*BASELINES, *PLAIN_STRATEGIES, *META, *OWN_LABELS, Finetune}, key=lambda kind: kind.name)
 #: Black boxes: before meta-training they know nothing.
@@ -39,7 +40,7 @@ def test_every_learner_but_the_black_boxes_solves_separable_classes_as_it_starts
     x, y, query_x, query_y = separable(ways, shots)
     learner = kind(10)
     learner.fit_scale(torch.cat([x, query_x]))
-    p = learner.adapt(x, y, query_x[::2]).predict_proba(query_x)
+    p = learner.adapt(Support(x, y, query_x[::2])).predict_proba(query_x)
     assert p.shape == (len(query_y), ways)
     assert (p.argmax(1) == query_y).double().mean() > 0.95
     assert torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-5)
@@ -50,14 +51,14 @@ def test_twice_the_same_support_gives_the_same_classifier(kind):
     x, y, query_x, _ = separable(3)
     torch.manual_seed(0)
     learner = kind(10)
-    one, other = (learner.adapt(x, y, query_x).logits(query_x) for _ in range(2))
+    one, other = (learner.adapt(Support(x, y, query_x)).logits(query_x) for _ in range(2))
     assert torch.equal(one, other)
 
 
 @each_learner
 def test_every_classifier_survives_a_round_trip_through_its_file(kind, tmp_path):
     x, y, query_x, _ = separable(3)
-    classifier = kind(10).adapt(x, y, query_x).named("abc")
+    classifier = kind(10).adapt(Support(x, y, query_x)).named("abc")
     classifier.save(tmp_path)
     loaded = type(classifier).load(tmp_path)
     assert loaded.labels == ("a", "b", "c")
@@ -69,7 +70,7 @@ def test_features_that_hardly_vary_give_probabilities_and_no_nan(kind):
     x, y = torch.full((4, 10), 0.3), torch.tensor([0, 0, 1, 1])
     x[3, 0] = 0.4  # the other nine are constant
     for pool in (None, x[:3]):
-        p = kind(10).adapt(x, y, pool).predict_proba(torch.cat([x, torch.zeros(1, 10)]))
+        p = kind(10).adapt(Support(x, y, pool)).predict_proba(torch.cat([x, torch.zeros(1, 10)]))
         assert torch.isfinite(p).all()
 
 
@@ -77,7 +78,7 @@ def test_features_that_hardly_vary_give_probabilities_and_no_nan(kind):
 @torch.no_grad()
 def test_adapting_works_where_gradients_are_switched_off(kind):
     x, y, query_x, _ = separable(3)
-    assert torch.isfinite(kind(10).adapt(x, y, query_x).logits(query_x)).all()
+    assert torch.isfinite(kind(10).adapt(Support(x, y, query_x)).logits(query_x)).all()
 
 
 @each_learner
@@ -85,7 +86,7 @@ def test_an_empty_pool_is_no_pool(kind):
     x, y, query_x, _ = separable(3)
     torch.manual_seed(0)
     learner = kind(10)
-    without, empty = (learner.adapt(x, y, pool).logits(query_x) for pool in (None, x[:0]))
+    without, empty = (learner.adapt(Support(x, y, pool)).logits(query_x) for pool in (None, x[:0]))
     assert torch.equal(without, empty)
 
 
@@ -99,27 +100,27 @@ def test_the_linear_probe_is_scikit_learns_on_features_of_one_scale(ways, dim):
     reference = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000).fit(((x - mean) / scale).double().numpy(), y)
     expected = reference.predict_proba(((query - mean) / scale).double().numpy())
     assert (
-        np.abs(Logistic(dim).adapt(x, y).predict_proba(query).numpy() - expected).max() < 0.05
+        np.abs(Logistic(dim).adapt(Support(x, y)).predict_proba(query).numpy() - expected).max() < 0.05
     )  # it stops early, at a tolerance of 1e-3
 
 
 def test_the_linear_probe_does_not_care_for_the_units_of_the_features():
     x, y, query_x, _ = separable(3)
-    one = Logistic(10).adapt(x, y).predict_proba(query_x)
-    other = Logistic(10).adapt(1000 * x - 3, y).predict_proba(1000 * query_x - 3)
+    one = Logistic(10).adapt(Support(x, y)).predict_proba(query_x)
+    other = Logistic(10).adapt(Support(1000 * x - 3, y)).predict_proba(1000 * query_x - 3)
     assert torch.allclose(one, other, atol=1e-3)
 
 
 def test_the_nearest_prototype_is_the_one_at_the_smallest_angle():
     x, y = torch.tensor([[2.0, 0], [0, 1], [0, 9]]), torch.tensor([0, 1, 1])
-    logits = NearestPrototype(2).adapt(x, y).logits(torch.tensor([[3.0, 4]]))
+    logits = NearestPrototype(2).adapt(Support(x, y)).logits(torch.tensor([[3.0, 4]]))
     assert torch.allclose(logits, NearestPrototype.sharpness * torch.tensor([[0.6, 0.8]]))
 
 
 def test_training_from_scratch_fits_what_no_linear_model_can():
     x = torch.tensor([[0.0, 0], [1, 1], [0, 1], [1, 0]]).repeat(5, 1)
     y = torch.tensor([0, 0, 1, 1]).repeat(5)
-    assert torch.equal(Scratch(2).adapt(x, y).logits(x).argmax(1), y)
+    assert torch.equal(Scratch(2).adapt(Support(x, y)).logits(x).argmax(1), y)
 
 
 def test_make_finds_every_learner_by_name_and_names_them_all_when_there_is_none():
@@ -143,7 +144,9 @@ def test_learners_of_features_alone_refuse_a_body(kind, ways):
 def test_a_learner_that_has_nothing_to_learn_says_so():
     with pytest.raises(NotImplementedError, match="logistic learns nothing from other domains"):
         Logistic(3).meta_loss(None)
-    assert [kind.name for kind in EVERY if kind.meta_trained] == sorted([*trainable(shared=False), "finetune"])
+    assert [kind.name for kind in EVERY if kind.capabilities.meta_trained] == sorted(
+        [*trainable(shared=False), "finetune"]
+    )
     assert issubclass(Logistic, Learner)
 
 
@@ -170,7 +173,7 @@ WRONG = {
 @each_learner
 def test_a_support_that_cannot_be_adapted_to_is_refused_with_the_value_and_the_limit(kind, x, y, message):
     with pytest.raises(ValueError, match=message):
-        kind(3).adapt(x, y)
+        kind(3).adapt(Support(x, y))
 
 
 @pytest.mark.parametrize("kind", [k for k in EVERY if k.name not in ("scratch", "reptile")], ids=lambda kind: kind.name)
@@ -178,7 +181,7 @@ def test_tensors_are_made_where_their_input_is(kind):
     x, y, query_x, query_y = separable(3, dim=450)
     learner = kind(450)
     with torch.device("meta"):  # what is made without a device cannot meet what is on the CPU; those two draw there
-        assert torch.isfinite(learner.adapt(x, y, query_x).logits(query_x)).all()
+        assert torch.isfinite(learner.adapt(Support(x, y, query_x)).logits(query_x)).all()
         if kind.name in trainable(shared=False):
             assert len(learner.backward([Episode(x, y, query_x, query_y, query_x)])) == 1
 
@@ -194,25 +197,25 @@ POOLS = {
 @pytest.mark.parametrize("kind", [k for k in EVERY if k.name != "whitened"], ids=lambda kind: kind.name)  # reads none
 def test_a_pool_that_cannot_be_read_is_refused(kind, pool, message):
     with pytest.raises(ValueError, match=message):
-        kind(3).adapt(X, Y, pool)
+        kind(3).adapt(Support(X, Y, pool))
     with pytest.raises(ValueError, match=message):
-        EveryLayer(kind(3)).adapt(X, Y, pool)
+        OnLayers(kind(3), EveryLayer(), 3).adapt(Support(X, Y, pool))
 
 
 @each_learner
 def test_numbers_are_targets_of_a_regression_or_refused(kind):
     learner, targets = kind(3), torch.randn(4, 1)
-    if learner.regression:
-        assert learner.adapt(X, targets).logits(X).shape == (4, 1)
+    if learner.capabilities.regression:
+        assert learner.adapt(Support(X, targets)).logits(X).shape == (4, 1)
     else:
         with pytest.raises(ValueError, match="labels are float32, this learner tells classes apart; ridge and maml"):
-            learner.adapt(X, targets)
+            learner.adapt(Support(X, targets))
 
 
 def test_shared_labels_may_be_missing_but_not_outside_their_range():
-    assert check_support(X, torch.tensor([2, 2, 0, 0]), 3, ways=3) == 3
+    assert check_support(Support(X, torch.tensor([2, 2, 0, 0])), [3], ways=3) == 3
     for y in ([0, 3, 0, 0], [-1, 0, 1, 2]):
         with pytest.raises(ValueError, match=r"labels must be within 0\.\.2, found"):
-            check_support(X, torch.tensor(y), 3, ways=3)
+            check_support(Support(X, torch.tensor(y)), [3], ways=3)
     with pytest.raises(ValueError, match=r"labels must be within 0\.\.2, found \[\]"):
-        check_support(X[:0], Y[:0], 3, ways=3)
+        check_support(Support(X[:0], Y[:0]), [3], ways=3)

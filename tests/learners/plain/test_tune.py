@@ -8,6 +8,7 @@ from learners.bodies.efficientnet import EfficientNet
 from learners.classifier import Network
 from learners.plain.prototype import NearestPrototype
 from learners.plain.tune import Tune, short
+from learners.support import Support
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 TINY |= {"vocab_size": 30, "max_position_embeddings": 12}
@@ -34,7 +35,7 @@ Y = torch.arange(3).repeat_interleave(5)
 def test_the_support_is_learned_and_the_body_it_came_from_stays(adapters):
     encoder, x = body(adapters), texts(Y)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    classifier = Tune(encoder, epochs=20, rate=3e-3).adapt(x, Y)
+    classifier = Tune(encoder, epochs=20, rate=3e-3).adapt(Support(x, Y))
     assert (classifier.predict_proba(x).argmax(1) == Y).all()
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
     network = classifier.layers[0]
@@ -48,15 +49,15 @@ def test_the_support_is_learned_and_the_body_it_came_from_stays(adapters):
 
 def test_without_a_step_it_is_nearest_prototype():
     encoder, x, queries = body(), texts(Y), texts(Y, seed=1)
-    tuned = Tune(encoder, rate=0.0, head_rate=0.0).adapt(x, Y).predict_proba(queries)
+    tuned = Tune(encoder, rate=0.0, head_rate=0.0).adapt(Support(x, Y)).predict_proba(queries)
     with torch.no_grad():
-        plain = NearestPrototype(16).adapt(encoder(x), Y).predict_proba(encoder(queries))
+        plain = NearestPrototype(16).adapt(Support(encoder(x), Y)).predict_proba(encoder(queries))
     assert torch.allclose(tuned, plain, atol=1e-5)
 
 
 def test_twice_is_the_same():
     x = texts(Y)
-    one, other = (Tune(body()).adapt(x, Y).predict_proba(x) for _ in range(2))
+    one, other = (Tune(body()).adapt(Support(x, Y)).predict_proba(x) for _ in range(2))
     assert torch.equal(one, other)
 
 
@@ -74,6 +75,6 @@ def test_statistics_of_an_image_encoder_stay_those_it_was_pretrained_with():
         torch.manual_seed(0)
         encoder, x = EfficientNet(32).train(), torch.rand(4, 3, 32, 32)
     before = encoder.network._bn0.running_mean.clone()
-    classifier = Tune(encoder, epochs=1, rate=1e-4).adapt(x, torch.tensor([0, 0, 1, 1]))
+    classifier = Tune(encoder, epochs=1, rate=1e-4).adapt(Support(x, torch.tensor([0, 0, 1, 1])))
     assert classifier.predict_proba(x).shape == (4, 2)
     assert torch.equal(classifier.layers[0].weights["network._bn0.running_mean"], before)

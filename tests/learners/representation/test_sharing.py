@@ -2,10 +2,11 @@
 
 import torch
 
-from learners.choice import portfolio
+from learners.choice.cross_validation import cross_validate
 from learners.methods.reference import Reference, Transductive
 from learners.representation.axes import Axes
 from learners.representation.sharing import shared, sharing
+from learners.support import Support
 
 calls = []
 
@@ -34,8 +35,9 @@ def test_folds_take_the_axes_of_support_and_pool_once_for_all_learners_and_give_
     monkeypatch.setattr(Axes, "total", lambda *given: taken.append(given) or total(*given))
     y = torch.arange(3).repeat_interleave(4)
     x, pool = torch.randn(12, 5, generator=draw) + y[:, None], torch.randn(60, 5, generator=draw)
+    support = Support(x, y, pool)
     fold, learners = torch.arange(12) % 2, {"transductive": Transductive(5), "reference": Reference(5)}
-    together = portfolio.cross_validate(learners, x, y, pool, 3, fold)
+    together = cross_validate(learners, support, fold)
     assert len(taken) == 2
     for name, learner in learners.items():
-        assert torch.equal(together[name], portfolio.cross_validate({name: learner}, x, y, pool, 3, fold)[name])
+        assert torch.equal(together[name], cross_validate({name: learner}, support, fold)[name])

@@ -7,7 +7,7 @@ import torch
 
 from domains.errors import UserError
 from learners import BASELINES, PLAIN_STRATEGIES
-from learners.choice.portfolio import PROBE
+from learners.choice.fallback import PROBE
 from learners.meta_train import Training
 from tasks.adapt.adaptation import (
     BASELINE_NAMES,

@@ -12,6 +12,7 @@ from domains.names import readable
 from learners import PLAIN_STRATEGIES
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
+from learners.support import Support
 from tasks.features.encoding import ENCODERS
 from tasks.meta_train.recipes import Recipe, rows_used, training_key
 from tasks.meta_train.training import MANY, assemble, load_piles, save_new, train_learner
@@ -191,7 +192,7 @@ def test_a_meta_model_comes_back_from_its_folder_as_it_was(made, settings, lette
     x, y = torch.randn(9, model.dim), torch.arange(3).repeat(3)
     for name, learner in model.learners.items():
         assert type(loaded.learners[name]) is type(learner)
-        assert torch.equal(loaded.learners[name].adapt(x, y).logits(x), learner.adapt(x, y).logits(x))
+        assert torch.equal(loaded.learners[name].adapt(Support(x, y)).logits(x), learner.adapt(Support(x, y)).logits(x))
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [f"{name}.safetensors" for name in recipe.training] + ["meta_model.json"]
     )

@@ -7,7 +7,7 @@ import torch
 
 from domains.errors import UserError
 from learners import make
-from learners.choice.portfolio import Prior
+from learners.choice.prior import Prior
 from learners.classifier import FILE, Affine, Classifier
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings

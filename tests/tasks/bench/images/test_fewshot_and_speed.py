@@ -85,9 +85,9 @@ def test_every_method_sees_the_same_test_episodes():
     seen = []
 
     class Spy(MAML):
-        def adapt(self, x, y, pool=None):
-            seen.append(x)
-            return super().adapt(x, y, pool)
+        def adapt(self, support):
+            seen.append(support.x)
+            return super().adapt(support)
 
     for steps in (1, 2):
         evaluate(Spy(Conv4(1, 16, 4, strided=True), 3, steps, 0.1), patterns(3), JOB)

@@ -8,6 +8,7 @@ from domains.episode import Episode
 from learners import LAYERED_PROBE, baselines, make, plain_strategies, trainable
 from learners.methods.reference import Reference
 from learners.plain.logistic import Logistic
+from learners.support import Support
 
 LAST, DIM = 6, 20
 
@@ -27,9 +28,9 @@ def test_baselines_read_the_last_layer_only():
     e = task()
     for name, learner in baselines(DIM, LAST).items():
         torch.manual_seed(0)
-        found = learner.adapt(e.support_x, e.support_y).logits(e.query_x)
+        found = learner.adapt(Support(e.support_x, e.support_y)).logits(e.query_x)
         torch.manual_seed(0)
-        alone = make(name, LAST).adapt(e.support_x[:, :LAST], e.support_y).logits(e.query_x[:, :LAST])
+        alone = make(name, LAST).adapt(Support(e.support_x[:, :LAST], e.support_y)).logits(e.query_x[:, :LAST])
         assert torch.allclose(found, alone, atol=1e-5)
 
 
@@ -40,8 +41,10 @@ def test_the_others_read_every_layer_standardised_by_the_task(pool):
     deviation = every.std(0, correction=0)
     scale = deviation + 0.01 * deviation.mean()
     x, query = (F.normalize((v - every.mean(0)) / scale, dim=1) for v in (e.support_x, e.query_x))
-    found = plain_strategies(DIM, LAST)[LAYERED_PROBE].adapt(e.support_x, e.support_y, e.pool_x if pool else None)
-    alone = Logistic(DIM).adapt(x, e.support_y)
+    found = plain_strategies(DIM, LAST)[LAYERED_PROBE].adapt(
+        Support(e.support_x, e.support_y, e.pool_x if pool else None)
+    )
+    alone = Logistic(DIM).adapt(Support(x, e.support_y))
     assert torch.allclose(found.logits(e.query_x), alone.logits(query), atol=1e-3)
 
 
@@ -51,7 +54,7 @@ def test_meta_loss_and_adapt_see_the_same_and_gradients_reach_the_learner():
     loss = learner.meta_loss(e)
     loss.backward()
     assert learner.learner.base.grad is not None
-    found = learner.adapt(e.support_x, e.support_y, e.pool_x).logits(e.query_x)
+    found = learner.adapt(Support(e.support_x, e.support_y, e.pool_x)).logits(e.query_x)
     assert (found.argmax(1) == e.query_y).double().mean() > 0.8
     assert isinstance(learner.learner, Reference)
 
@@ -59,7 +62,7 @@ def test_meta_loss_and_adapt_see_the_same_and_gradients_reach_the_learner():
 @pytest.mark.parametrize("name", trainable(shared=False))
 def test_a_meta_update_on_all_layers_is_the_inner_learners_own_and_knows_how_much_is_done(name):
     learner = make(name, DIM, None, LAST)
-    learner.progress = 0.4
+    learner.set_progress(0.4)
     assert learner.learner.progress == 0.4
     losses = learner.backward([task(ways=9, shots=1, seed=seed) for seed in range(2)])
     assert len(losses) == 2
@@ -69,7 +72,7 @@ def test_a_meta_update_on_all_layers_is_the_inner_learners_own_and_knows_how_muc
 def test_what_they_give_is_saved_and_loaded_whole(tmp_path):
     e = task()
     for name, learner in plain_strategies(DIM, LAST).items():
-        classifier = learner.adapt(e.support_x, e.support_y, e.pool_x)
+        classifier = learner.adapt(Support(e.support_x, e.support_y, e.pool_x))
         classifier.save(tmp_path)
         again = type(classifier).load(tmp_path)
         assert torch.equal(again.logits(e.query_x), classifier.logits(e.query_x)), name
@@ -82,7 +85,7 @@ def test_wide_features_are_reduced_to_the_span_of_some_examples_without_harm():
     x, pool = (centres[v] + torch.randn(len(v), 900, generator=draw) for v in (y, y.repeat(50)))
     query = centres[y] + torch.randn(len(y), 900, generator=draw)
     learner = Reference(900)
-    classifier = learner.adapt(x, y, pool)
+    classifier = learner.adapt(Support(x, y, pool))
     assert classifier.layers[0].weight.shape[0] <= 400
     assert (classifier.logits(query).argmax(1) == y).double().mean() > 0.9
     assert torch.isfinite(learner.meta_loss(Episode(x, y, query, y, pool)))

@@ -1,0 +1,30 @@
+"""Adapt to the support set of a domain of which some labels may have no example."""
+
+from dataclasses import replace
+
+import torch
+
+from learners.base import ABSENT, Learner
+from learners.classifier import Affine, Classifier
+from learners.support import Support
+
+
+def adapt_to_all_labels(learner: Learner, support: Support, temperature: float = 1.0) -> Classifier:
+    """Adapt one learner; a label without an example gets a row of its own that is never preferred.
+
+    Its logit is the mean of the others', so below the largest wherever x lies, less ABSENT at any temperature.
+
+    Raises:
+        ValueError: see ``check_support``.
+    """
+    if learner.ways is not None:
+        return learner.adapt(support).at(temperature)
+    present, compact = support.compact()
+    classifier = learner.adapt(compact).at(temperature)
+    if len(present) == support.ways:
+        return classifier
+    x = support.x
+    own = torch.eye(len(present), dtype=x.dtype, device=x.device)
+    rows = x.new_full((support.ways, len(present)), 1 / len(present)).index_copy(0, present, own)
+    bias = x.new_full((support.ways,), ABSENT * temperature).index_fill(0, present, 0)
+    return replace(classifier, layers=(*classifier.layers, Affine(rows, bias)))

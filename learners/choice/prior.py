@@ -1,0 +1,184 @@
+"""What each strategy may be expected to gain on a new domain, learned on source episodes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import BayesianRidge
+from torch import Tensor
+from torch.nn import functional as F
+
+from domains.episode import Episode
+from learners.base import Learner, unable
+from learners.choice.all_labels import adapt_to_all_labels
+from learners.choice.conformal import episodes_threshold
+from learners.choice.cross_validation import cross_validate, stratified_folds
+from learners.choice.fallback import fallback
+from learners.choice.temperature import best_temperature
+from learners.representation.axes import agreement
+from learners.representation.task import meta_features
+from learners.support import Support
+
+SMALLEST_SPREAD = 0.01  # of a gain between tasks
+UNKNOWN_SPREAD = 0.02  # standard deviation of a gain of which nothing was learned
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A strategy's gain over the fallback, as ``score_examples`` has it: what to expect, and its standard deviation."""
+
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Bayesian ridge regression of one strategy's gain on the description of a task (MacKay 1992).
+
+    g(phi) = intercept + weights . (phi - centre), with the posterior covariance of the weights and ``spread``, the
+    standard deviation of gains between tasks of one description.
+    """
+
+    centre: list[float]
+    weights: list[float]
+    intercept: float
+    covariance: list[list[float]]
+    spread: float
+
+    @classmethod
+    def fit(cls, descriptions: np.ndarray, gains: np.ndarray, noise: float, domains: np.ndarray) -> "Regression":
+        """Fit to episodes: descriptions [E, F], gains [E], and the mean variance of a gain from its few queries.
+
+        A target is a new domain, so the spread between the ``domains`` [E] of the episodes counts in full.
+        """
+        model = BayesianRidge().fit(descriptions, gains)
+        rest = gains - model.predict(descriptions)
+        means = np.array([rest[domains == domain].mean() for domain in np.unique(domains)])
+        between = means.var(ddof=1) * (1 + 1 / len(means)) if len(means) > 1 else UNKNOWN_SPREAD**2
+        spread = (max(1 / float(model.alpha_) - noise, SMALLEST_SPREAD**2) + between) ** 0.5
+        centre, covariance = descriptions.mean(0), model.sigma_
+        intercept = float(model.predict(centre[None])[0])
+        return cls(centre.tolist(), model.coef_.tolist(), intercept, covariance.tolist(), spread)
+
+    def at(self, description: np.ndarray) -> Gain:
+        """Return the gain to expect of a task with that description [F]."""
+        away = description - np.array(self.centre)
+        variance = away @ np.array(self.covariance) @ away + self.spread**2
+        return Gain(self.intercept + float(away @ np.array(self.weights)), float(variance) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What strategies may be expected to gain, learned on source episodes; empty without meta-training."""
+
+    regressions: dict[str, Regression] = field(default_factory=dict)
+    means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by shots, for people to read
+    temperatures: dict[str, float] = field(default_factory=dict)  # where none can be held out
+    thresholds: dict[str, float] = field(default_factory=dict)  # of prediction sets there, in multiples of chance
+    left_out: dict[str, str] = field(default_factory=dict)  # strategies that not every episode was fit for, and why
+
+    def of(self, strategy: str, description: np.ndarray) -> Gain:
+        """Return the gain to expect of a strategy on a support set with that description [F]."""
+        known = self.regressions.get(strategy)
+        return Gain(0.0, UNKNOWN_SPREAD) if known is None else known.at(description)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the prior as JSON-able values; ``left_out`` is there only if something was."""
+        return {name: value for name, value in asdict(self).items() if value or name != "left_out"}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Prior":
+        """Return what ``to_json`` was called on."""
+        means = {name: {int(k): Gain(**g) for k, g in by.items()} for name, by in value["means"].items()}
+        regressions = {name: Regression(**r) for name, r in value["regressions"].items()}
+        rest = (dict(value.get(name, {})) for name in ("temperatures", "thresholds", "left_out"))
+        return cls(regressions, means, *rest)
+
+
+def score_examples(logits: Tensor, y: Tensor, in_time: bool) -> Tensor:
+    """Return [n] what a strategy is compared by: whether it is right, or, of what lies ahead in time, log-likelihood.
+
+    There chance is large: who is right more often tells little that the probabilities do not tell better.
+    """
+    if in_time:
+        return -F.cross_entropy(logits.double(), y, reduction="none")
+    return (logits.argmax(1) == y).double()
+
+
+def describe_support(support: Support, held_out: Mapping[str, Tensor]) -> np.ndarray:
+    """Return the description of a support set and its pool [14].
+
+    Meta-features, how well the fallback does in cross-validation, and whether label names tell the classes apart.
+
+    Args:
+        held_out: logits [S, N] by strategy, as ``cross_validate`` returns them.
+    """
+    known = float(bool(held_out))
+    right = (held_out[fallback(held_out)].argmax(1) == support.y).double().mean().item() if held_out else 0.0
+    present, compact = support.compact()
+    names, told = compact.names_x, 0.0
+    if names is not None and len(present) > 1:
+        told = agreement(compact.x, compact.y, names).clamp(-1, 3).item()
+    few = told / max(1.0, float(torch.bincount(compact.y).double().mean()))  # names tell more where labels are few
+    return np.array([*meta_features(compact.x, compact.y, compact.pool_x).tolist(), known, right, told, few])
+
+
+def learn_prior(
+    strategies: Mapping[str, Learner],
+    episodes: Sequence[Episode],
+    domains: Sequence[int],
+    labels: int | None,
+    generator: torch.Generator,
+    in_time: bool = False,
+    advance: Callable[[int], None] = lambda episodes: None,
+) -> Prior:
+    """Measure every strategy's gain over the fallback on source episodes that meta-training has not seen.
+
+    A strategy is measured on the episodes that it can adapt to; the prior says why it was left out of others.
+
+    Args:
+        domains: which domain each episode was drawn from, as a number.
+        labels: the number of labels where all domains share them; None: each episode has its own.
+    """
+    safe = fallback(strategies)
+    alone = {safe: strategies[safe]}
+    descriptions, shots = [], []
+    found: dict[str, dict[int, Tensor]] = {name: {} for name in strategies}  # by episode
+    logits: dict[str, dict[int, Tensor]] = {name: {} for name in strategies}
+    reasons: dict[str, list[str]] = {}
+    for i, episode in enumerate(episodes):
+        support = replace(Support.of(episode), ways=labels or episode.ways)
+        held_out = cross_validate(alone, support, None if in_time else stratified_folds(support.y, generator))
+        descriptions.append(describe_support(support, held_out))
+        shots.append(int(torch.bincount(support.y).max()))
+        for name, learner in strategies.items():
+            if reason := unable(learner, support):
+                reasons.setdefault(name, []).append(reason)
+                continue
+            z = adapt_to_all_labels(learner, support).logits(episode.query_x)
+            found[name][i] = score_examples(z, episode.query_y, in_time)
+            if not held_out:
+                logits[name][i] = z
+        advance(1)
+    regressions, means = {}, {}
+    for name, scores in found.items():
+        if not scores:
+            continue
+        rows = list(scores)
+        differences = [scores[i] - found[safe][i] for i in rows]
+        gains = np.array([d.mean().item() for d in differences])
+        noise = float(np.mean([d.var().item() / len(d) for d in differences]))
+        if name != safe:
+            regressions[name] = Regression.fit(np.stack(descriptions)[rows], gains, noise, np.asarray(domains)[rows])
+        by_shots = {k: gains[np.array(shots)[rows] == k] for k in sorted({shots[i] for i in rows})}
+        means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
+    truth = {name: [episodes[i].query_y for i in z] for name, z in logits.items()}
+    temperatures = {name: best_temperature([*z.values()], truth[name]) for name, z in logits.items() if z}
+    thresholds = {
+        name: episodes_threshold([F.softmax(z / t, 1) for z in logits[name].values()], truth[name])
+        for name, t in temperatures.items()
+    }
+    left_out = {name: f"{len(why)} of {len(episodes)} source episodes: {why[0]}" for name, why in reasons.items()}
+    return Prior(regressions, means, temperatures, thresholds, left_out)
