@@ -11,13 +11,13 @@ def tell(s: Settings) -> None:
 
     The commit stands whatever becomes of the tick: a fork's exit status is not ours.
     """
-    from tasks.service.forks import ask
-    from tasks.service.server import running
+    from tasks.service.forks import run_in_fork
+    from tasks.service.server import running_ui
 
-    if not running(s):
+    if not running_ui(s):
         return
     sys.stdout.flush()
-    if ask(s.home_path / "prefect", "flows.after_commit", sys.argv) is None:
+    if run_in_fork(s.home_path / "prefect", "flows.after_commit", sys.argv) is None:
         tick(s)
 
 

@@ -12,6 +12,7 @@ from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
+from tasks.adapt import events
 from tasks.base.artifacts import escape, markdown_artifact
 from tasks.base.progress import say
 from tasks.base.settings import Settings, settings
@@ -19,7 +20,6 @@ from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult
 from tasks.models.promotion import WITHDRAWN, now
 from tasks.models.verdicts import APPROVED, AWAITING, REFUSED
-from tasks.service import webhook as notifications
 
 POLL = 2  # seconds between two looks at whether someone answered
 GRACE = 300  # seconds after ours that Prefect's own limit fails the run, should our refusal not get through
@@ -76,7 +76,7 @@ def _wait(s: Settings, result: AdaptResult) -> Verdict | None:
     about = f"{name} version {version}, accuracy {score}, waits for approval: {result.reason}"
     text = f"# {escape(name)} version {version}\n\n{escape(about)}\n\nTo answer: Resume above, or\n\n"
     markdown_artifact(f"adapt-{name}-approval", f"{text}    {approve}\n    {refuse} --reason WHY\n", about)
-    notifications.approval_wanted(result)
+    events.approval_wanted(result)
     say(f"{about}\n  yes: {approve}\n  no:  {refuse} --reason WHY\nor the button Resume of the run in the Prefect UI")
     seconds = round(3600 * s.approval_hours)
     with _refused_after(seconds, run) as time_is_up, suppress(FlowPauseTimeout):

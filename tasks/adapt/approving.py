@@ -10,7 +10,7 @@ from tasks.models.model_list import versions_of
 from tasks.models.promotion import now
 from tasks.models.registry import Registered
 from tasks.models.verdicts import APPROVED, AWAITING
-from tasks.service.server import prefect_server, running
+from tasks.service.server import prefect_server, running_ui
 
 PATIENCE = 60  # seconds that a run gets to act on the answer
 EVERY = 0.5
@@ -26,7 +26,7 @@ def answer(settings: Settings, name: str, version: str, approve: bool, reason: s
         UserError: no such model or version; none waits; the run that asked has ended.
     """
     waiting = find_waiting(settings, name, version)
-    if running(settings) is None:
+    if running_ui(settings) is None:
         raise UserError(f"{_gone(waiting)}: no Prefect server runs")
     from tasks.adapt.approval import resume
 

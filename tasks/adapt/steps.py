@@ -17,7 +17,7 @@ from domains.errors import UserError, check_known
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks.adapt import domain_page
+from tasks.adapt import domain_page, events
 from tasks.adapt import pages as reports
 from tasks.adapt.adaptation import (
     AUTO,
@@ -45,7 +45,6 @@ from tasks.models.lineage import made_by
 from tasks.models.promotion import now
 from tasks.models.smoke_test import EXAMPLES, smoke_test
 from tasks.models.verdicts import as_decided
-from tasks.service import webhook as notifications
 from tasks.watch import ledger
 
 PROBE = "logistic"
@@ -255,7 +254,7 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     s = settings()
     if result.decision != "promoted":
         if not result.reused:
-            notifications.challenger_refused(result)
+            events.challenger_refused(result)
         return result
     incumbent = registry.champion(s, result.domain)
     if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
@@ -263,11 +262,11 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     if result.champion_before != (None if incumbent is None else incumbent.version):
         result = judge_again(plan, result)
         if result.decision != "promoted":
-            notifications.challenger_refused(result)
+            events.challenger_refused(result)
             return result
     sample = encoded(plan).test_x[:EXAMPLES]
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
-    notifications.champion_changed(result)
+    events.champion_changed(result)
     return result
 
 

@@ -12,7 +12,7 @@ from tasks.base.artifacts import table_of, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.verdicts import last_decisions
-from tasks.service.server import prefect_server, running
+from tasks.service.server import prefect_server, running_ui
 from tasks.versions.snapshots import data_revision, domains_at
 from tasks.watch import ledger
 from tasks.watch.ledger import shown
@@ -23,7 +23,7 @@ OFTEN = ("watch", "reconcile")  # flows
 
 def status(settings: Settings) -> dict[str, Any]:
     """Return what is in service and where; nothing is started or changed."""
-    found: dict[str, Any] = {"server": running(settings), "revision": None, "domains": {}}
+    found: dict[str, Any] = {"server": running_ui(settings), "revision": None, "domains": {}}
     try:
         found["revision"] = data_revision(settings.root_path).commit
         found["domains"] = domains_at(settings.root_path)

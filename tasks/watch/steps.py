@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 
 from tasks.base.artifacts import table_artifact
 from tasks.base.settings import settings
-from tasks.service.server import worker_since
+from tasks.service.up import worker_since
 from tasks.watch import reconciling
 from tasks.watch import run_locks as alive
 from tasks.watch.ledger import rows, shown
