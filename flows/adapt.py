@@ -1,5 +1,6 @@
 """Adapt a target domain: few labels and an unlabelled pool to a challenger, and past the gate into service."""
 
+from collections.abc import Callable
 from typing import Any
 
 from prefect import flow
@@ -7,11 +8,12 @@ from prefect import flow
 from tasks.adapt import steps as tasks_of_adapt
 from tasks.adapt.approval import ask
 from tasks.models.adapt_result import AdaptResult
-from tasks.watch import run_locks as alive
-from tasks.watch.turns import one_at_a_time
+from tasks.watch import run_locks
+from tasks.watch.run_locks import one_at_a_time
+from tasks.watch.steps import settle
 
 
-@flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[alive.mark])
+@flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[run_locks.mark])
 def adapt(
     domain: str,
     k: int = 10,
@@ -44,8 +46,9 @@ def steps(
     method: str,
     meta_version: str = "",
     approval: bool | None = None,
+    settle: Callable[[Any, AdaptResult], None] = settle,
 ) -> AdaptResult:
-    """Do what ``adapt`` does, by the tasks of ``do``; where they are plain functions, without a trace of each."""
+    """Do what ``adapt`` does, by the tasks of ``do`` and ``settle``; plain functions leave no trace at the server."""
     plan = do.plan_adaptation(domain, revision, k, draws, method, meta_version)
     with one_at_a_time(plan.key):
         result = do.find_finished(plan)
@@ -55,5 +58,5 @@ def steps(
             decision, result = do.judge(plan, result)
             result = do.register(plan, result, decision)
     result = do.report(plan, do.promote(plan, ask(result, approval)))
-    do.settle(plan, result)
+    settle(plan, result)
     return result

@@ -23,16 +23,16 @@ def tell(s: Settings) -> None:
 
 def tick(s: Settings) -> None:
     from tasks.service.server import prefect_server
-    from tasks.watch import noticing as watching
+    from tasks.watch import noticing
 
     try:
         with prefect_server(s):
-            done = watching.tick(s)
+            done = noticing.tick(s)
     except Exception as error:  # whatever it is, the commit stands
         say(f"not adapted to yet: {error}; watch tries again")
         return
-    if done.asked:
-        say(f"adapting to {', '.join(done.asked)}: acclimate status shows what comes of it")
+    if done.submitted:
+        say(f"adapting to {', '.join(done.submitted)}: acclimate status shows what comes of it")
     for note in done.notes:
         say(note)
 

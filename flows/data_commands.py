@@ -49,7 +49,7 @@ def data_verify(as_json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
-    from tasks.versions.snapshots import difference, verify
+    from tasks.versions.verify import difference, verify
 
     found = verify(settings().root_path)
     if as_json:

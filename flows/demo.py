@@ -12,12 +12,12 @@ from flows.meta_train import meta_train
 from tasks.adapt import pages as reports
 from tasks.adapt.demo_steps import encode_ahead
 from tasks.models.adapt_result import AdaptResult
-from tasks.watch import run_locks as alive
+from tasks.watch import run_locks
 
 READY_FIRST = ("market", "text", "vision")  # market examples are vectors already, so nothing has to be waited for
 
 
-@flow(name="demo", flow_run_name="demo K={k}", on_running=[alive.mark])
+@flow(name="demo", flow_run_name="demo K={k}", on_running=[run_locks.mark])
 def demo(
     families: Sequence[str] = FAMILIES, k: int = 10, draws: int = 10, steps: int | None = None
 ) -> list[AdaptResult]:

@@ -3,12 +3,12 @@
 from prefect import flow
 
 from tasks.drift import steps as do
-from tasks.drift.examples import DriftResult
-from tasks.watch import run_locks as alive
-from tasks.watch.noticing import revision_to_read
+from tasks.drift.cases import DriftResult
+from tasks.versions.watched_commit import revision_to_read
+from tasks.watch import run_locks
 
 
-@flow(name="drift", flow_run_name="drift {domain}", on_running=[alive.mark])
+@flow(name="drift", flow_run_name="drift {domain}", on_running=[run_locks.mark])
 def drift(
     domain: str | None = None,
     revision: str = "HEAD",

@@ -3,10 +3,10 @@
 from prefect import flow
 
 from tasks.ingest import steps as do
-from tasks.watch import run_locks as alive
+from tasks.watch import run_locks
 
 
-@flow(name="ingest", flow_run_name="ingest", on_running=[alive.mark])
+@flow(name="ingest", flow_run_name="ingest", on_running=[run_locks.mark])
 def ingest(force: bool = False) -> str:
     """Return the git revision whose data is in place.
 

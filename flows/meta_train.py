@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from prefect import flow
 
 from tasks.meta_train import steps as do
-from tasks.watch import run_locks as alive
-from tasks.watch.noticing import revision_to_read
-from tasks.watch.turns import one_at_a_time
+from tasks.versions.watched_commit import revision_to_read
+from tasks.watch import run_locks
+from tasks.watch.run_locks import one_at_a_time
 
 
-@flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[alive.mark])
+@flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[run_locks.mark])
 def meta_train(
     family: str,
     revision: str = "HEAD",

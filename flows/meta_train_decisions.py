@@ -6,11 +6,11 @@ from prefect import flow
 
 from tasks.decisions import steps as do
 from tasks.meta_train.steps import find_finished, promote
-from tasks.watch import run_locks as alive
-from tasks.watch.turns import one_at_a_time
+from tasks.watch import run_locks
+from tasks.watch.run_locks import one_at_a_time
 
 
-@flow(name="meta-train-decisions", flow_run_name="meta-train decisions", on_running=[alive.mark])
+@flow(name="meta-train-decisions", flow_run_name="meta-train decisions", on_running=[run_locks.mark])
 def meta_train_decisions(problems: Sequence[str] = (), iterations: int | None = None) -> str:
     """Return the version of the family's model, trained unless an equal one exists.
 

@@ -62,7 +62,7 @@ def fail(message: str, code: int) -> None:
 def flows_running(s: Settings) -> Iterator[None]:
     """Run flows in this process against a Prefect server, with progress bars in the terminal."""
     from tasks.service.server import prefect_server
-    from tasks.versions.snapshots import data_revision
+    from tasks.versions.revisions import data_revision
 
     data_revision(s.root_path)  # a folder that is no checkout is told so before a server is started
     with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):

@@ -2,11 +2,11 @@
 
 from prefect import flow
 
-from tasks.watch import run_locks as alive
+from tasks.watch import run_locks
 from tasks.watch import steps as do
 
 
-@flow(name="watch", flow_run_name="watch", on_running=[alive.mark])
+@flow(name="watch", flow_run_name="watch", on_running=[run_locks.mark])
 def watch(domains: list[str] | None = None, why: str = "") -> str:
     """Open a ledger row for every domain that changed, ask for what is due, and return what was done, in a line.
 

@@ -1,7 +1,6 @@
 """What each flow leaves behind for people: artifacts in the Prefect UI, and the same tables in the terminal."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,23 +31,6 @@ if TYPE_CHECKING:
 
 SHOWN = 30  # test examples in a picture
 TEXTS = 12  # test examples in a table
-
-
-def ingestion(data: Path, built: Sequence[str], data_hash: str) -> None:
-    """Show what domains there are."""
-    rows = []
-    for path in sorted(data.glob("*/domain.yaml")):
-        domain = Domain.read(path.parent)
-        counts = {split: domain.counts.get(split, 0) for split in ("train", "pool", "test")}
-        new = "built" if domain.name in built else "already there"
-        about = {
-            "domain": domain.name,
-            "family": domain.family,
-            "role": domain.role,
-            "labels": len(domain.labels),
-        }
-        rows.append(about | counts | {"this run": new})
-    table_artifact("ingest-domains", rows, f"data/ is what data.dvc names: {data_hash}")
 
 
 def meta_training(model: MetaModel, version: str) -> None:

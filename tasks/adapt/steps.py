@@ -31,13 +31,11 @@ from tasks.adapt.adaptation import (
     encode_domain,
     examples_used,
     run_trial,
-    work_key,
 )
 from tasks.adapt.gate import MISSING, Decision, Scores, align, gate, hash_of_test, score
 from tasks.base.progress import progress
 from tasks.base.settings import Settings, settings
 from tasks.features.encoding import encoder_identity
-from tasks.ingest.domain_list import target
 from tasks.models import prediction_table as answers
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, Score, SetScore
@@ -45,7 +43,7 @@ from tasks.models.lineage import made_by
 from tasks.models.promotion import now
 from tasks.models.smoke_test import EXAMPLES, smoke_test
 from tasks.models.verdicts import as_decided
-from tasks.watch import ledger
+from tasks.versions.snapshots import target
 
 PROBE = "logistic"
 
@@ -268,13 +266,6 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
     events.champion_changed(result)
     return result
-
-
-@task(cache_policy=NO_CACHE)
-def settle(plan: Plan, result: AdaptResult) -> None:
-    """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
-    key = work_key(plan.domain, plan.meta_version, plan.how)
-    ledger.settle(settings(), key, result.model_version, result.decision, result.reason)
 
 
 @task(cache_policy=NO_CACHE)

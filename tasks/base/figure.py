@@ -2,9 +2,8 @@
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
-
-    from domains.market.regime import Regime
 
 OURS, BASELINE, INK, FAINT, RIGHT, WRONG = "#2563eb", "#b6bcc6", "#1f2937", "#6b7280", "#16a34a", "#dc2626"
 WIDTH = 7.0  # inches, at 100 dots each
@@ -49,7 +46,7 @@ def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -
     if chance is not None:
         axes.axvline(100 * chance, color=FAINT, linewidth=1, linestyle=":")
         axes.text(100 * chance, len(bars) - 0.45, "chance", fontsize=7.5, color=FAINT, ha="center", va="bottom")
-    axes.set_yticks(where, [_label(bar.method, 34) for bar in bars])
+    axes.set_yticks(where, [plain_label(bar.method, 34) for bar in bars])
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, min(max((accuracy + half).max() + 19, 40), 125))
     axes.set_xticks([tick for tick in range(0, 101, 20) if tick <= axes.get_xlim()[1]])
@@ -83,7 +80,7 @@ def plot_images(
         axes.set_axis_off()
         axes.set_anchor("N")
     for row, images in enumerate(by_class):
-        left.text(-0.15, row, _label(labels[row], 14), ha="right", va="center", fontsize=8)
+        left.text(-0.15, row, plain_label(labels[row], 14), ha="right", va="center", fontsize=8)
         for column, image in enumerate(images):
             _draw(left, image, column + 0.45, row, 0.86)
     left.set(xlim=(-2.5, shots), ylim=(rows - 0.5, -0.5))
@@ -93,7 +90,9 @@ def plot_images(
         row, column = divmod(i, columns)
         colour = RIGHT if predicted == truth else WRONG
         _draw(right, image, column, 1.35 * row, 0.9, colour)
-        right.text(column, 1.35 * row + 0.52, _label(predicted, 11), ha="center", va="top", fontsize=7, color=colour)
+        right.text(
+            column, 1.35 * row + 0.52, plain_label(predicted, 11), ha="center", va="top", fontsize=7, color=colour
+        )
     right.set(xlim=(-0.6, columns - 0.4), ylim=(1.35 * test_rows - 0.5, -0.5))
     right.set_title("test examples and their predicted label", fontsize=9, color=FAINT)
     return finish(figure)
@@ -129,7 +128,7 @@ def plot_timeline(
         color=BASELINE,
         alpha=0.6,
         linewidth=0,
-        label=f"assets that became {_label(label, 20)}",
+        label=f"assets that became {plain_label(label, 20)}",
     )
     axes.plot(days, predicted, color=OURS, linewidth=1.8, label="predicted probability, mean over assets")
     locator = AutoDateLocator(maxticks=8)
@@ -137,62 +136,6 @@ def plot_timeline(
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     axes.set(ylim=(0, 100), xlim=(days[0], days[-1]), ylabel="%", xlabel=f"{days[0]} to {days[-1]}")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2)
-    return finish(figure)
-
-
-def plot_shares(
-    title: str,
-    before: Mapping[str, float],
-    after: Mapping[str, float],
-    interval: Mapping[str, tuple[float, float]],
-    most: int = 12,
-) -> bytes:
-    """Draw label proportions before and after, the labels that changed most first.
-
-    Args:
-        title: of the figure.
-        before, after: shares by label; interval: of after minus before.
-        most: labels that are drawn.
-    """
-    labels = sorted(before, key=lambda label: abs(after[label] - before[label]))[-most:]
-    figure, axes = start(1.1 + 0.42 * max(len(labels), 2), title)
-    where = np.arange(len(labels))
-    old, new = (100 * np.array([shares[label] for label in labels]) for shares in (before, after))
-    axes.barh(where + 0.2, old, height=0.36, color=BASELINE, label="before")
-    axes.barh(where - 0.2, new, height=0.36, color=OURS, label="after, with the 95 % interval of the change")
-    low, high = (old + 100 * np.array([interval[label][side] for label in labels]) for side in (0, 1))
-    beyond = np.stack([np.maximum(new - low, 0), np.maximum(high - new, 0)])
-    axes.errorbar(new, where - 0.2, xerr=beyond, fmt="none", ecolor=INK, elinewidth=1, capsize=3)
-    axes.set_yticks(where, [_label(label, 34) for label in labels])
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("share of the examples, %")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2)
-    return finish(figure)
-
-
-def plot_regime(title: str, regime: "Regime", adapted_until: str | None = None) -> bytes:
-    """Draw the weekly volatility of a market, the level of each regime, and until when the champion was adapted."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    figure, axes = start(3.0, title)
-    weeks, edges = regime.weeks, (0, *regime.changes, len(regime.weeks.dates))
-    days = weeks.dates.to_numpy()
-    axes.plot(days, np.exp(weeks.volatility), color=BASELINE, linewidth=1.4, label="volatility of a week")
-    for i, (first, end) in enumerate(pairwise(edges)):
-        level = float(np.exp(weeks.volatility[first:end].mean()))
-        label = "level of a regime" if i == 0 else None
-        axes.hlines(level, days[first], days[end - 1], color=OURS, linewidth=2.2, label=label)
-    for change in regime.changes:
-        axes.axvline(days[change], color=WRONG, linewidth=1, linestyle=":")
-    if adapted_until is not None:
-        day = np.datetime64(adapted_until)
-        axes.axvline(day, color=RIGHT, linewidth=1.4, label="champion adapted until")
-    locator = AutoDateLocator(maxticks=8)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
-    axes.set(ylim=(0, None), ylabel="of the year's", xlabel=f"{weeks.dates[0]:%Y-%m-%d} to {weeks.dates[-1]:%Y-%m-%d}")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8.5, borderaxespad=0.2)
     return finish(figure)
 
 
@@ -260,7 +203,7 @@ def _name_points(figure: "Figure", axes: "Axes", names: Sequence[str], bold: np.
     before = {"left": 0.0, "center": 0.5, "right": 1.0, "bottom": 0.0, "top": 1.0}
     for i in np.lexsort((places[:, 0], ~bold)):  # targets first: they keep the best places
         style = {"fontsize": 8, "color": INK, "weight": "bold" if bold[i] else "normal", "zorder": 3}
-        text = axes.annotate(_label(names[i], 24), places[i], (0, 0), textcoords="offset pixels", **style)
+        text = axes.annotate(plain_label(names[i], 24), places[i], (0, 0), textcoords="offset pixels", **style)
         size = text.get_window_extent(renderer)
         boxes = [
             Bbox.from_bounds(
@@ -332,7 +275,7 @@ def _empty_figure(height: float, title: str) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
-    figure.suptitle(_label(title, 66), x=0.01, ha="left", fontsize=12, weight="bold", color=INK)
+    figure.suptitle(plain_label(title, 66), x=0.01, ha="left", fontsize=12, weight="bold", color=INK)
     return figure
 
 
@@ -343,7 +286,7 @@ def _tidy(axes: "Axes") -> None:
     axes.yaxis.label.set(size=9, color=FAINT)
 
 
-def _label(text: str, length: int) -> str:
+def plain_label(text: str, length: int) -> str:
     """Return a short text in which matplotlib sees no formula."""
     return shorten(text, length).replace("$", r"\$")
 

@@ -1,19 +1,22 @@
 """The Prefect tasks of the flow ``ingest``."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from domains import catalogue
 from domains.build import build
+from domains.domain import Domain
 from domains.errors import UserError
-from tasks.adapt import pages as reports
+from tasks.base.artifacts import table_artifact
+from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings, settings
-from tasks.features.encoding import fetcher
 from tasks.versions.data_folder import writers_lock
-from tasks.versions.snapshots import Verification, data_revision, difference, verify
+from tasks.versions.revisions import data_revision
+from tasks.versions.verify import Verification, difference, verify
 
 
 @task(cache_policy=NO_CACHE)
@@ -64,5 +67,22 @@ def verify_data() -> Verification:
 def report(built: list[str], found: Verification) -> str:
     """Leave a table of the domains; return the revision."""
     s = settings()
-    reports.ingestion(s.data_path, built, found.actual)
+    show_domains(s.data_path, built, found.actual)
     return data_revision(s.root_path).commit
+
+
+def show_domains(data: Path, built: Sequence[str], data_hash: str) -> None:
+    """Leave a table of the domains in ``data/``, those just built marked."""
+    rows = []
+    for path in sorted(data.glob("*/domain.yaml")):
+        domain = Domain.read(path.parent)
+        counts = {split: domain.counts.get(split, 0) for split in ("train", "pool", "test")}
+        new = "built" if domain.name in built else "already there"
+        about = {
+            "domain": domain.name,
+            "family": domain.family,
+            "role": domain.role,
+            "labels": len(domain.labels),
+        }
+        rows.append(about | counts | {"this run": new})
+    table_artifact("ingest-domains", rows, f"data/ is what data.dvc names: {data_hash}")

@@ -6,10 +6,9 @@ from typing import Any
 from domains.decisions import FAMILY as DECISIONS
 from domains.domain import FAMILIES, check_name
 from domains.errors import UserError
-from tasks.base.artifacts import with_interval
+from tasks.base.artifacts import ago, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.watch.status import ago
 
 
 def models(settings: Settings) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from domains.files import read_examples
 from learners.classifier import Classifier
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encoder_identity
-from tasks.ingest.domain_list import listing
+from tasks.ingest.domain_list import list_domains
 from tasks.models import registry
 from tasks.models.prediction_table import answers
 
@@ -42,7 +42,7 @@ def in_service(settings: Settings, domain: str) -> registry.Registered:
     champion = registry.champion(settings, check_name(domain))
     if champion is not None:
         return champion
-    if domain not in {row["domain"] for row in listing(settings)}:
+    if domain not in {row["domain"] for row in list_domains(settings)}:
         raise UserError(f"no domain {domain!r}; see `acclimate domains list`")
     raise UserError(f"domain {domain} has no champion yet; run `acclimate adapt {domain}`")
 

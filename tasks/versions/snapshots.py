@@ -1,4 +1,4 @@
-"""Data at a revision: domains and their hashes, snapshots to read, and the proof that ``data/`` is what HEAD names.
+"""Domains at a git revision: their hashes, and snapshots to read.
 
 Bytes come from DVC's cache, never from ``data/``.
 """
@@ -6,43 +6,19 @@ Bytes come from DVC's cache, never from ``data/``.
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from domains.domain import Domain
 from domains.errors import UserError
+from tasks.base.settings import Settings
 from tasks.versions.cache import listing, objects
-from tasks.versions.data_folder import keep, read_folder
-from tasks.versions.dvc_repo import dvc, locked
 from tasks.versions.revisions import (
     DataRevision,
     Listing,
-    changed_names,
     content_hash,
     data_revision,
     domain_files,
-    parse_pointer,
 )
-
-__all__ = ["Verification", "data_revision", "domains_at", "snapshot", "snapshots", "verify"]
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Whether ``data/`` is what the committed ``data.dvc`` names.
-
-    Attributes:
-        ok: the two hashes are equal, and every byte is in DVC's cache.
-        expected: hash that ``data.dvc`` names.
-        actual: hash of what is in ``data/``.
-        changed: what differs directly under ``data/`` (domains, as a rule), or None where the listing of
-            the expected files is neither in the cache nor at the remote.
-    """
-
-    ok: bool
-    expected: str
-    actual: str
-    changed: tuple[str, ...] | None
 
 
 def domains_at(root: Path, revision: str = "HEAD") -> dict[str, str]:
@@ -77,51 +53,24 @@ def snapshots(root: Path, home: Path, revision: str = "HEAD") -> list[Domain]:
     return [_snapshot(root, home, at, *domain) for domain in domain_files(listing(root, at)).items()]
 
 
+def target(settings: Settings, name: str, revision: str = "HEAD") -> Domain:
+    """Return a target domain as it is at a revision.
+
+    Raises:
+        UserError: as ``snapshot``; or the domain is a source.
+    """
+    found = snapshot(settings.root_path, settings.home_path, name, revision)
+    if found.role != "target":
+        raise UserError(f"domain {name} is a source: it is meta-trained on; choose a target (`acclimate domains list`)")
+    return found
+
+
 def _snapshot(root: Path, home: Path, at: DataRevision, domain: str, files: Listing) -> Domain:
     digest = content_hash(files)
     target = home / "domains" / f"{domain}-{digest[:16]}"
     if not target.exists():
         _materialise(files, objects(root, at, {md5 for _, md5 in files}), target)
     return Domain.read(target, at.commit, digest)
-
-
-def verify(root: Path) -> Verification:
-    """Prove that ``data/`` is what ``data.dvc`` names at HEAD, and keep its bytes in DVC's cache.
-
-    ``data.dvc`` and ``data/`` stay as they are. Only files that changed since the last time are hashed.
-
-    Raises:
-        UserError: as ``data_revision``; ``data.dvc`` has changes that are not committed; ``data/`` is absent;
-            another DVC command runs; the cache cannot be written.
-    """
-    committed = data_revision(root)
-    pointer, data = root / "data.dvc", root / "data"
-    if not pointer.exists() or parse_pointer(pointer.read_text("utf-8"), str(pointer)) != committed.data_hash:
-        raise UserError(
-            f"{pointer} is not as committed: acclimate data commit versions data/ as it is, "
-            "git checkout HEAD -- data.dvc undoes the change"
-        )
-    if not data.is_dir():
-        raise UserError(f"{data} is absent: run acclimate data build")
-    with dvc(root) as repo, locked(repo):
-        found = read_folder(repo)
-        if found.data_hash == committed.data_hash:
-            keep(repo, found)
-            return Verification(True, found.data_hash, found.data_hash, ())
-    try:
-        expected = listing(root, committed)
-    except UserError:
-        return Verification(False, committed.data_hash, found.data_hash, None)
-    return Verification(False, committed.data_hash, found.data_hash, changed_names(expected, found.files))
-
-
-def difference(found: Verification) -> str:
-    """Return in a line what differs, and what to do."""
-    what = ", ".join(found.changed or ()) or "unknown which domain"
-    return (
-        f"data/ is not what data.dvc names (differs: {what}): `acclimate data build --force` builds the built-in "
-        "domains again, `dvc checkout` brings back the others; `acclimate data commit` versions your changes"
-    )
 
 
 def _materialise(files: Listing, kept: dict[str, Path], target: Path) -> None:

@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 from domains.errors import UserError
 from domains.market import stocks
+from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.options import Asked, Row
 from tasks.bench.orchestration.rig import FROM, Rig, rig, up
-from tasks.features.encoding import fetcher
-from tasks.versions import commit as committing
-from tasks.watch import ledger
-from tasks.watch import noticing as watching
+from tasks.versions.commit import commit
+from tasks.versions.watched_commit import commit_to_watch
+from tasks.watch import ledger, noticing
 
 MANY = 200
 REPEATS = 3
@@ -85,7 +85,7 @@ def fresh_regime(made: Rig, number: int) -> float:
     made.wait(lambda: not made.unsettled())
     name = f"market-{number}"
     made.run("domains", "add", name, f"{name}.csv", "--start", TURN, "--replace")
-    committing.commit(made.path, made.settings.home_path, f"Regime {number}")  # the command would wake ``watch``
+    commit(made.path, made.settings.home_path, f"Regime {number}")  # the command would wake ``watch``
     started = time.perf_counter()
     made.run("drift", name)
     made.wait(lambda: not made.unsettled())
@@ -109,7 +109,6 @@ def many(made: Rig) -> float:
 def tick(made: Rig) -> float:
     """Return the seconds of a look at the data that finds no change."""
     started = time.perf_counter()
-    commit = watching.commit_to_watch(made.settings, [])
-    opened, _ = watching.notice(made.settings, commit)
+    opened, _ = noticing.notice(made.settings, commit_to_watch(made.settings, []))
     assert not opened
     return time.perf_counter() - started

@@ -14,7 +14,8 @@ from tasks.versions import data_dvc as pointer
 from tasks.versions import dvc_repo as dvc_access
 from tasks.versions.commit import commit
 from tasks.versions.revisions import parse_pointer
-from tasks.versions.snapshots import domains_at, snapshot, verify
+from tasks.versions.snapshots import domains_at, snapshot
+from tasks.versions.verify import verify
 
 
 def named(checkout) -> str:
