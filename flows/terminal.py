@@ -74,9 +74,9 @@ def flows_running(s: Settings) -> Iterator[None]:
 
 def warn_of_uncommitted(revision: str, domains: list[str]) -> None:
     """Say in a line which of the domains are read as HEAD has them although ``data/`` has changes."""
-    from tasks.versions.uncommitted import uncommitted
+    from tasks.versions.uncommitted import uncommitted_domains
 
-    if revision == "HEAD" and (changed := uncommitted(settings().root_path, domains)):
+    if revision == "HEAD" and (changed := uncommitted_domains(settings().root_path, domains)):
         err.print(
             f"not used: changes of {', '.join(changed)} in data/ that are not committed (acclimate data commit -m ...)",
             style="yellow",

@@ -43,7 +43,7 @@ from tasks.models.lineage import made_by
 from tasks.models.promotion import now
 from tasks.models.smoke_test import EXAMPLES, smoke_test
 from tasks.models.verdicts import as_decided
-from tasks.versions.snapshots import target
+from tasks.versions.snapshots import target_snapshot
 
 PROBE = "logistic"
 
@@ -67,7 +67,7 @@ def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str,
     if k < 1 or draws < 1:
         raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
     s = settings()
-    found = target(s, domain, revision)
+    found = target_snapshot(s, domain, revision)
     meta = meta_model(s, found.family, meta_version)
     try:
         strategies = [AUTO, *MetaModel.load(meta.folder).strategies]

@@ -16,7 +16,7 @@ from tasks.base.progress import progress
 from tasks.base.settings import Settings, settings
 from tasks.versions.data_folder import writers_lock
 from tasks.versions.revisions import data_revision
-from tasks.versions.verify import Verification, difference, verify
+from tasks.versions.verify import Verification, describe_difference, verify
 
 
 @task(cache_policy=NO_CACHE)
@@ -59,7 +59,7 @@ def verify_data() -> Verification:
     """
     found = verify(settings().root_path)
     if not found.ok:
-        raise UserError(difference(found))
+        raise UserError(describe_difference(found))
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from domains.domain import Domain
 from domains.errors import UserError
 from tasks.base.settings import Settings
-from tasks.versions.cache import listing, objects
+from tasks.versions.cache import listing_at, object_paths
 from tasks.versions.revisions import (
     DataRevision,
     Listing,
@@ -27,7 +27,7 @@ def domains_at(root: Path, revision: str = "HEAD") -> dict[str, str]:
     Raises:
         UserError: as ``data_revision``; or the list of files is neither in the cache nor at the remote.
     """
-    files = listing(root, data_revision(root, revision))
+    files = listing_at(root, data_revision(root, revision))
     return {name: content_hash(own) for name, own in domain_files(files).items()}
 
 
@@ -39,7 +39,7 @@ def snapshot(root: Path, home: Path, domain: str, revision: str = "HEAD") -> Dom
             nor at the remote, or are damaged there; the disk is full.
     """
     at = data_revision(root, revision)
-    domains = domain_files(listing(root, at))
+    domains = domain_files(listing_at(root, at))
     if domain not in domains:
         here = revision == "HEAD" and any(path.parent.name == domain for path in root.glob("data/*/domain.yaml"))
         hint = f"; to version the one in data/: acclimate data commit -m 'Add {domain}'" if here else ""
@@ -50,11 +50,11 @@ def snapshot(root: Path, home: Path, domain: str, revision: str = "HEAD") -> Dom
 def snapshots(root: Path, home: Path, revision: str = "HEAD") -> list[Domain]:
     """Return every domain as it is at a revision; see ``snapshot``."""
     at = data_revision(root, revision)
-    return [_snapshot(root, home, at, *domain) for domain in domain_files(listing(root, at)).items()]
+    return [_snapshot(root, home, at, *domain) for domain in domain_files(listing_at(root, at)).items()]
 
 
-def target(settings: Settings, name: str, revision: str = "HEAD") -> Domain:
-    """Return a target domain as it is at a revision.
+def target_snapshot(settings: Settings, name: str, revision: str = "HEAD") -> Domain:
+    """Return a target domain as it is at a revision; see ``snapshot``.
 
     Raises:
         UserError: as ``snapshot``; or the domain is a source.
@@ -69,7 +69,7 @@ def _snapshot(root: Path, home: Path, at: DataRevision, domain: str, files: List
     digest = content_hash(files)
     target = home / "domains" / f"{domain}-{digest[:16]}"
     if not target.exists():
-        _materialise(files, objects(root, at, {md5 for _, md5 in files}), target)
+        _materialise(files, object_paths(root, at, {md5 for _, md5 in files}), target)
     return Domain.read(target, at.commit, digest)
 
 

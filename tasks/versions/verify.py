@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domains.errors import UserError
-from tasks.versions.cache import listing
-from tasks.versions.data_folder import keep, read_folder
-from tasks.versions.dvc_repo import dvc, locked
+from tasks.versions.cache import listing_at
+from tasks.versions.data_folder import keep_in_cache, read_folder
+from tasks.versions.dvc_repo import dvc, dvc_lock
 from tasks.versions.revisions import changed_names, data_revision, parse_pointer
 
 
@@ -46,20 +46,20 @@ def verify(root: Path) -> Verification:
         )
     if not data.is_dir():
         raise UserError(f"{data} is absent: run acclimate data build")
-    with dvc(root) as repo, locked(repo):
+    with dvc(root) as repo, dvc_lock(repo):
         found = read_folder(repo)
         if found.data_hash == committed.data_hash:
-            keep(repo, found)
+            keep_in_cache(repo, found)
             return Verification(True, found.data_hash, found.data_hash, ())
     try:
-        expected = listing(root, committed)
+        expected = listing_at(root, committed)
     except UserError:
         return Verification(False, committed.data_hash, found.data_hash, None)
     return Verification(False, committed.data_hash, found.data_hash, changed_names(expected, found.files))
 
 
-def difference(found: Verification) -> str:
-    """Return in a line what differs, and what to do."""
+def describe_difference(found: Verification) -> str:
+    """Return a line that says what differs, and what to do."""
     what = ", ".join(found.changed or ()) or "unknown which domain"
     return (
         f"data/ is not what data.dvc names (differs: {what}): `acclimate data build --force` builds the built-in "

@@ -12,7 +12,7 @@ from domains.errors import UserError
 from tasks.adapt.adaptation import AUTO, Adaptation, adaptation_key, work_key
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.versions.snapshots import domains_at, snapshot, target
+from tasks.versions.snapshots import domains_at, snapshot, target_snapshot
 from tasks.versions.watched_commit import commit_to_watch
 from tasks.watch import ledger
 from tasks.watch.ledger import Row
@@ -111,7 +111,7 @@ def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str =
 
 def row_of(settings: Settings, w: Target, commit: str, why: str = "") -> tuple[Row, bool]:
     """Return the row of a domain, and whether a person had it adapted to before: then it is done, or left half-way."""
-    domain = target(settings, w.domain, commit)
+    domain = target_snapshot(settings, w.domain, commit)
     before = registry.champion(settings, w.domain)
     how = adaptation_like(settings, before)
     made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))

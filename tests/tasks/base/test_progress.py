@@ -8,7 +8,7 @@ import prefect.artifacts
 import pytest
 from rich.console import Console
 
-from tasks.base import progress as module
+import tasks.base.progress
 from tasks.base.progress import in_run, progress, slug, terminal
 
 
@@ -24,8 +24,8 @@ def sent(monkeypatch):
     def update(artifact, percent, description, _sync):
         sent.append(("update", artifact, percent))
 
-    monkeypatch.setattr(module, "in_run", lambda: True)
-    monkeypatch.setattr(module, "EVERY", 0.02)
+    monkeypatch.setattr(tasks.base.progress, "in_run", lambda: True)
+    monkeypatch.setattr(tasks.base.progress, "EVERY", 0.02)
     monkeypatch.setattr(prefect.artifacts, "create_progress_artifact", create)
     monkeypatch.setattr(prefect.artifacts, "update_progress_artifact", update)
     return sent
@@ -65,7 +65,7 @@ def test_work_that_stands_still_sends_nothing(sent):
 
 def test_short_work_and_work_outside_a_run_get_no_artifact(sent, monkeypatch):
     work(0.0)
-    monkeypatch.setattr(module, "in_run", in_run)
+    monkeypatch.setattr(tasks.base.progress, "in_run", in_run)
     work(0.1)
     assert sent == []
 
@@ -103,7 +103,7 @@ def test_steps_counted_in_many_threads_are_all_counted():
 
 
 def test_a_terminal_shows_a_bar_while_working_and_one_line_after_long_work(monkeypatch):
-    monkeypatch.setattr(module, "EVERY", 0.05)
+    monkeypatch.setattr(tasks.base.progress, "EVERY", 0.05)
     out = io.StringIO()
     with terminal(Console(file=out, force_terminal=True, width=100)):
         work(0.3, title="Encoding [hpo]")

@@ -10,7 +10,7 @@ import pytest
 
 from domains.errors import UserError
 from tasks.versions import snapshots
-from tasks.versions.cache import listing
+from tasks.versions.cache import listing_at
 from tasks.versions.revisions import data_revision, domain_files
 from tasks.versions.snapshots import domains_at, snapshot
 
@@ -50,7 +50,7 @@ def empty_cache(root: Path) -> None:
 
 def object_path(root: Path, domain: str) -> Path:
     """Where the cache keeps the domain's train shard."""
-    files = dict(domain_files(listing(root, data_revision(root)))[domain])
+    files = dict(domain_files(listing_at(root, data_revision(root)))[domain])
     md5 = files["train.parquet"]
     return root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
 

@@ -94,7 +94,7 @@ def test_few_draws_are_made_where_many_have_to_be_adapted_to_not_where_many_were
     assert {row.parameters["draws"] for row in opened} == {noticing.FEW_DRAWS}
     there.models["meta-text"] = version_of("meta-text", "8")
     done = version_of("x", "1", tags={"decision": "promoted"})
-    news = adaptation_key(snapshots.target(there.settings, "news", commit_of(there)), "8", Adaptation())
+    news = adaptation_key(snapshots.target_snapshot(there.settings, "news", commit_of(there)), "8", Adaptation())
     monkeypatch.setattr(registry, "find_by_key", lambda settings, key: None if key == news else done)
     opened, _ = notice(there)
     assert {row.domain: (row.status, row.parameters["draws"]) for row in opened} == {
