@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from prefect import flow
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 
 from tasks.adapt import steps as tasks_of_adapt
 from tasks.adapt.approval import ask
@@ -46,7 +47,7 @@ def steps(
     method: str,
     meta_version: str = "",
     approval: bool | None = None,
-    settle: Callable[[Any, AdaptResult], None] = settle,
+    settle: Callable[[Any, AdaptResult], Any] = task(cache_policy=NO_CACHE)(settle),
 ) -> AdaptResult:
     """Do what ``adapt`` does, by the tasks of ``do`` and ``settle``; plain functions leave no trace at the server."""
     plan = do.plan_adaptation(domain, revision, k, draws, method, meta_version)

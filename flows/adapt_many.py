@@ -26,4 +26,4 @@ def adapt_many(requests: list[Request]) -> str:
 
 def steps_and_settle(do: Any, **parameters: Any) -> AdaptResult:
     """Do what ``adapt`` does, by plain functions to the end."""
-    return steps(do, **parameters, settle=settle.fn)
+    return steps(do, **parameters, settle=settle)

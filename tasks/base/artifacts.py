@@ -1,7 +1,7 @@
 """What people look at: artifacts in the Prefect UI and tables in the terminal.
 
-What comes from data (label names, texts, names of domains) is shown as it is and never interpreted, neither
-as markdown or HTML nor as console markup or formulas.
+What comes from data (label names, texts, names of domains) is shown as it is, and never interpreted as markdown, HTML,
+console markup or formulas.
 """
 
 import base64

@@ -74,7 +74,7 @@ def describe(name: str, found: Found) -> "list[RenderableType]":
 
 
 def add(settings: Settings, name: str, found: Found, replace: bool = False) -> Path:
-    """Write what was understood to ``data/<name>/``; builds at the same time take turns.
+    """Write what was understood to ``data/<name>/``; two that write at once take turns.
 
     Raises:
         UserError: the name is taken, or the folder cannot be written.

@@ -16,8 +16,8 @@ SHOWN = 3  # examples of a domain
 def list_domains(settings: Settings) -> list[dict[str, Any]]:
     """Return a row a domain: those of the catalogue, and others found in ``data/``.
 
-    ``state`` is ``built`` (it is in ``data/``), ``can build`` (its files are here, or have an address or an index to be
-    fetched from) or ``mirror`` (a file has to be brought: ACCLIMATE_MIRROR).
+    ``state`` is ``built`` (it is in ``data/``), ``can build`` (its files are here or can be fetched) or ``mirror`` (a
+    user has to bring a file: ACCLIMATE_MIRROR).
     """
     here = {path.parent.name: Domain.read(path.parent) for path in sorted(settings.data_path.glob("*/domain.yaml"))}
     order = sorted(catalogue.catalogue().values(), key=lambda entry: not entry.quick)  # the quick start first
@@ -30,16 +30,16 @@ def list_domains(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _row(settings: Settings, entry: Source, domain: Domain | None) -> dict[str, Any]:
-    """Return what is said of an entry of the catalogue, built or not."""
+    """Return the row of an entry of the catalogue, built or not."""
     keys = ("family", "role", "title", "classes", "medical", "quick", "licence", "citation", "where")
     row = {"domain": entry.name} | {key: getattr(entry, key) for key in keys} | {"total": entry.examples}
     files: list[dict[str, Any]] = [{"file": f.path, "bytes": f.size, "sha256": f.sha256} for f in entry.files]
     files += [{"file": w.file, "bytes": w.size, "sha256": w.sha256} for w in entry.wheels]
-    state = "built" if domain else "mirror" if missing(settings, entry) else "can build"
+    state = "built" if domain else "mirror" if missing_files(settings, entry) else "can build"
     return row | {"state": state, "files": files, "overlaps": list(catalogue.overlaps(entry.name))} | _facts(domain)
 
 
-def missing(settings: Settings, entry: Source) -> list[str]:
+def missing_files(settings: Settings, entry: Source) -> list[str]:
     """Return the files, as a mirror has them, that have to be brought before an entry can be built."""
     return [file.path for file in entry.files if not fetcher(settings).has(file)]
 
@@ -63,7 +63,7 @@ def describe_domain(
         row = _row(settings, entry, None)
         about = {key: value for key, value in row.items() if key not in ("domain", "here", "labels", "counts")}
         command = "acclimate data build" + ("" if entry.quick else f" --domain {name}")
-        absent = ", ".join(missing(settings, entry))
+        absent = ", ".join(missing_files(settings, entry))
         first = f"put {absent} into a folder, set ACCLIMATE_MIRROR to it, then " if absent else ""
         return {"name": name} | about | {"here": f"no: {first}`{command}` builds it"}
     domain = Domain.read(path)

@@ -23,7 +23,7 @@ from tasks.versions.verify import Verification, describe_difference, verify
 def build_missing(force: bool = False) -> list[str]:
     """Build the domains of the quick start that ``data/`` lacks (all with ``force``); return their names.
 
-    Each folder appears whole or not at all, so an interrupted build goes on where it stopped. Runs at once take turns.
+    Each folder appears whole or not at all, so an interrupted build goes on where it stopped. Two at once take turns.
     """
     return build_named(settings(), list(catalogue.quick_start()), force)
 
@@ -32,8 +32,8 @@ def build_named(s: Settings, names: Sequence[str], force: bool = False) -> list[
     """Build domains of the catalogue that ``data/`` lacks (all with ``force``); return the names of those built.
 
     Raises:
-        UserError: a name is not in the catalogue, or a file is not to be had; nothing was built then. Or a file is not
-            the pinned one.
+        UserError: a name is not in the catalogue, or a file cannot be had: then nothing was built. Or a file is not the
+            pinned one.
     """
     sources = [catalogue.source(name) for name in dict.fromkeys(names)]
     todo = [source for source in sources if force or not (s.data_path / source.name).exists()]

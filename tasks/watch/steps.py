@@ -33,7 +33,6 @@ def notice_and_submit(only: list[str], why: str = "") -> str:
     return tick_line(done)
 
 
-@task(cache_policy=NO_CACHE)
 def settle(plan: "Plan", result: "AdaptResult") -> None:
     """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
     from tasks.adapt.adaptation import work_key  # slow to import too
