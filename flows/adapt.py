@@ -16,11 +16,11 @@ from tasks.adapt.steps import (
     promote,
     register,
     report,
-    settle,
 )
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks
-from tasks.watch.turns import one_at_a_time
+from tasks.watch.run_locks import one_at_a_time
+from tasks.watch.steps import settle
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,29 +11,29 @@ def notice_changes(s: Settings) -> None:
 
     The commit stands whatever becomes of the tick, so the exit status of a fork is ignored.
     """
-    from tasks.service.forks import ask
-    from tasks.service.server import running
+    from tasks.service.forks import run_in_fork
+    from tasks.service.server import running_ui
 
-    if not running(s):
+    if not running_ui(s):
         return
     sys.stdout.flush()
-    if ask(s.home_path / "prefect", "flows.after_commit", sys.argv) is None:
+    if run_in_fork(s.home_path / "prefect", "flows.after_commit", sys.argv) is None:
         run_tick(s)
 
 
 def run_tick(s: Settings) -> None:
     """Run a tick of ``watch`` and say what it asked for; an error is a line, too."""
     from tasks.service.server import prefect_server
-    from tasks.watch import noticing as watching
+    from tasks.watch import noticing
 
     try:
         with prefect_server(s):
-            done = watching.tick(s)
+            done = noticing.tick(s)
     except Exception as error:  # whatever it is, the commit stands
         say(f"not adapted to yet: {error}; watch tries again")
         return
-    if done.asked:
-        say(f"adapting to {', '.join(done.asked)}: acclimate status shows what comes of it")
+    if done.submitted:
+        say(f"adapting to {', '.join(done.submitted)}: acclimate status shows what comes of it")
     for note in done.notes:
         say(note)
 

@@ -25,7 +25,7 @@ from flows.terminal import (
     warn_of_uncommitted,
 )
 from tasks.base.settings import settings
-from tasks.service import forks as warm
+from tasks.service import forks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,9 +103,9 @@ def up(
 
     Example: acclimate up
     """
-    from tasks.service.server import up as run
+    from tasks.service.up import run_service
 
-    run(settings(), err.print, server)
+    run_service(settings(), err.print, server)
 
 
 @app.command(name="meta-train")
@@ -295,8 +295,8 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")  # small tensors are faster so; more cores are used by more processes
     with one_line_errors():
-        if arguments is None and not warm.forked and sys.argv[1:2] and sys.argv[1] in QUICK:
-            code = warm.ask(settings().home_path / "prefect", "flows.cli", sys.argv)
+        if arguments is None and not forks.is_fork and sys.argv[1:2] and sys.argv[1] in QUICK:
+            code = forks.run_in_fork(settings().home_path / "prefect", "flows.cli", sys.argv)
             if code is not None:
                 sys.exit(code)
         code = app(arguments, standalone_mode=False)  # an exit code where the command was left early, else None

@@ -49,7 +49,7 @@ def data_verify(as_json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
-    from tasks.versions.snapshots import difference, verify
+    from tasks.versions.verify import describe_difference, verify
 
     found = verify(settings().root_path)
     if as_json:
@@ -57,7 +57,7 @@ def data_verify(as_json: AsJson = False) -> None:
     elif found.ok:
         print(f"data/ is what data.dvc names: {found.actual}")
     if not found.ok:
-        raise UserError(difference(found))
+        raise UserError(describe_difference(found))
 
 
 Message = Annotated[str, typer.Option("--message", "-m", help="What changed, in a line.")]

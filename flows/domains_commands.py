@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,7 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.terminal import AsJson, check_folder, err, print_json
-from tasks.base.settings import settings
+from tasks.base.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from domains.domain import Domain
 
 app = typer.Typer(no_args_is_help=True, help="The domains: what is here, and what it is.")
 
@@ -24,9 +27,9 @@ def domains_list(as_json: AsJson = False) -> None:
     Example: acclimate domains list
     """
     from tasks.base.artifacts import table_of
-    from tasks.ingest.domain_list import listing
+    from tasks.ingest.domain_list import list_domains
 
-    rows = listing(settings())
+    rows = list_domains(settings())
     if as_json:
         return print_json(rows)
     shown = []
@@ -52,9 +55,14 @@ def domains_show(name: str, as_json: AsJson = False) -> None:
 
     Example: acclimate domains show hpo
     """
-    from tasks.ingest.domain_list import show
+    from tasks.ingest.domain_list import describe_domain
 
-    found = show(settings(), name)
+    def nearest(s: Settings, domain: "Domain") -> dict[str, float] | str:
+        from tasks.meta_train.domain_map import known_nearest  # two seconds, which a domain that is not built need not
+
+        return known_nearest(s, domain)
+
+    found = describe_domain(settings(), name, nearest)
     if as_json:
         return print_json(found)
     table = Table(show_header=False)
@@ -173,10 +181,10 @@ def domains_add(
     from domains.own.options import Asked
     from tasks.base.progress import terminal
     from tasks.base.settings import families
-    from tasks.ingest.adding import add, check_free, understand
+    from tasks.ingest.adding import add, check_name_free, describe, understand
 
     s = settings()
-    check_free(s, name, replace)
+    check_name_free(s, name, replace)
     asked = Asked(
         families([family])[0] if family is not None else None,
         *(text_column, label_column, group_column, time_column, encoding, test_share, test_most),
@@ -188,9 +196,7 @@ def domains_add(
     with terminal(err):
         found = understand(path, asked)
         if not as_json:
-            from tasks.ingest.understood import understood
-
-            for part in understood(name, found):
+            for part in describe(name, found):
                 Console().print(part)
         if not dry_run:
             add(s, name, found, replace)

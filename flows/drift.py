@@ -2,10 +2,10 @@
 
 from prefect import flow
 
-from tasks.drift.examples import DriftResult
+from tasks.drift.cases import DriftResult
 from tasks.drift.steps import answer, compare, plan_drift, report
+from tasks.versions.watched_commit import revision_to_read
 from tasks.watch import run_locks
-from tasks.watch.noticing import revision_to_read
 
 
 @flow(name="drift", flow_run_name="drift {domain}", on_running=[run_locks.mark])

@@ -16,9 +16,9 @@ from tasks.meta_train.steps import (
     report,
     train,
 )
+from tasks.versions.watched_commit import revision_to_read
 from tasks.watch import run_locks
-from tasks.watch.noticing import revision_to_read
-from tasks.watch.turns import one_at_a_time
+from tasks.watch.run_locks import one_at_a_time
 
 
 @flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[run_locks.mark])

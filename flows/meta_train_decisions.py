@@ -7,7 +7,7 @@ from prefect import flow
 from tasks.decisions.steps import plan_decisions, register, report, train
 from tasks.meta_train.steps import find_finished, promote
 from tasks.watch import run_locks
-from tasks.watch.turns import one_at_a_time
+from tasks.watch.run_locks import one_at_a_time
 
 
 @flow(name="meta-train-decisions", flow_run_name="meta-train decisions", on_running=[run_locks.mark])

@@ -62,7 +62,7 @@ def fail(message: str, code: int) -> None:
 def flows_running(s: Settings) -> Iterator[None]:
     """Run flows in this process against a Prefect server, with progress bars in the terminal."""
     from tasks.service.server import prefect_server
-    from tasks.versions.snapshots import data_revision
+    from tasks.versions.revisions import data_revision
 
     data_revision(s.root_path)  # a folder that is no checkout is told so before a server is started
     with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):
@@ -78,9 +78,9 @@ def warn_of_uncommitted(revision: str, commit: str, domains: list[str]) -> None:
     Args:
         revision: as the person named it; commit: what it was resolved to.
     """
-    from tasks.versions.uncommitted import uncommitted
+    from tasks.versions.uncommitted import uncommitted_domains
 
-    if revision == "HEAD" and (changed := uncommitted(settings().root_path, domains, commit)):
+    if revision == "HEAD" and (changed := uncommitted_domains(settings().root_path, domains, commit)):
         err.print(
             f"not used: changes of {', '.join(changed)} in data/ that are not committed (acclimate data commit -m ...)",
             style="yellow",

@@ -1,7 +1,8 @@
-"""Which package may import which: flows use tasks, tasks use learners and domains, never the other way round."""
+"""Which package may import which, and inside of tasks and learners which folder: imports go one way, in no circle."""
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,17 @@ ALLOWED = {
     "tasks": ("tasks", "learners", "domains"),
     "learners": ("learners", "domains.episode", "domains.decisions"),  # what they learn from
     "domains": ("domains",),
+}
+#: The folders of a package in the order in which they build on each other: each imports only from those before it.
+ORDER = {
+    "tasks": (
+        *("base", "versions", "service", "ingest", "features", "models", "export"),
+        *("meta_train", "adapt", "watch", "drift", "decisions", "bench"),
+    ),
+    "learners": (
+        *("encoders", "bodies", "heads", "representation", "choice"),
+        *("shift", "plain", "market", "methods", "decisions"),
+    ),
 }
 #: What runs in a notebook or on a bare GPU machine knows nothing of these.
 ORCHESTRATION = ("prefect", "mlflow", "dvc", "dvc_data")
@@ -68,6 +80,48 @@ def test_imports_go_one_way(package: str) -> None:
         if within(name, PACKAGES) and not within(name, ALLOWED[package])
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_a_folder_imports_only_from_those_before_it(package: str) -> None:
+    order = ORDER[package]
+    wrong = []
+    for file, names in modules(package).items():
+        where = Path(file).parts[1]
+        if where in order:
+            later = tuple(f"{package}.{folder}" for folder in order[order.index(where) + 1 :])
+            wrong += [f"{file} imports {name}" for name in names if within(name, later)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_every_folder_has_its_place_in_the_order(package: str) -> None:
+    folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert folders == set(ORDER[package])
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    files = {file: names for package in PACKAGES for file, names in modules(package).items()}
+    graph = {
+        file: {found for name in names if (found := file_of(name)) not in (file, None)} for file, names in files.items()
+    }
+    circle: list[str] = []
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+    assert not circle
+
+
+def file_of(name: str) -> str | None:
+    """Return the file of this project that holds what an import names; None for what is not ours."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1) if parts[0] in PACKAGES else ():
+        path = Path(*parts[:end])
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if (ROOT / file).is_file():
+                return str(file)
+    return None
 
 
 @pytest.mark.parametrize("package", ["learners", "domains"])

@@ -14,6 +14,7 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from domains.errors import UserError
+from tasks.adapt import events
 from tasks.base.artifacts import escape, markdown_artifact
 from tasks.base.progress import say
 from tasks.base.settings import Settings, settings
@@ -22,8 +23,7 @@ from tasks.models.adapt_result import AdaptResult
 from tasks.models.lookup import versions_of
 from tasks.models.registry import Registered
 from tasks.models.verdicts import APPROVED, AWAITING, REFUSED, WITHDRAWN, utc_now
-from tasks.service import webhook as notifications
-from tasks.service.server import prefect_server, running
+from tasks.service.server import prefect_server, running_ui
 
 POLL = 2  # seconds between two looks at whether someone answered
 PATIENCE = 60  # seconds that a run gets to act on an answer by command
@@ -82,7 +82,7 @@ def _pause(s: Settings, result: AdaptResult) -> Verdict | None:
     about = f"{name} version {version}, accuracy {score}, waits for approval: {result.reason}"
     text = f"# {escape(name)} version {version}\n\n{escape(about)}\n\nTo answer: Resume above, or\n\n"
     markdown_artifact(f"adapt-{name}-approval", f"{text}    {approve}\n    {refuse} --reason WHY\n", about)
-    notifications.approval_wanted(result)
+    events.approval_wanted(result)
     say(f"{about}\n  yes: {approve}\n  no:  {refuse} --reason WHY\nor the button Resume of the run in the Prefect UI")
     seconds = round(3600 * s.approval_hours)
     with _refuse_after(seconds, run) as time_is_up, suppress(FlowPauseTimeout):
@@ -130,7 +130,7 @@ def answer(settings: Settings, name: str, version: str, approve: bool, reason: s
         UserError: no such model or version; none waits; the run that asked has ended.
     """
     waiting = find_waiting(settings, name, version)
-    if running(settings) is None:
+    if running_ui(settings) is None:
         raise UserError(f"{_no_answer_taken(waiting)}: no Prefect server runs")
     word = APPROVED if approve else "refused by a person"
     with prefect_server(settings):

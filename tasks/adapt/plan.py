@@ -9,9 +9,9 @@ from domains.errors import UserError, check_known
 from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import AUTO, Adaptation, Encoded, adaptation_key, encode_domain
 from tasks.base.settings import Settings, settings
-from tasks.ingest.domain_list import target
 from tasks.models import registry
 from tasks.models.registry import Registered
+from tasks.versions.snapshots import target_snapshot
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str,
     if k < 1 or draws < 1:
         raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
     s = settings()
-    found = target(s, domain, revision)
+    found = target_snapshot(s, domain, revision)
     meta = find_meta_model(s, found.family, meta_version)
     try:
         strategies = [AUTO, *MetaModel.load(meta.folder).strategies]

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from learners import metrics
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
+from tasks.adapt import events
 from tasks.adapt.adaptation import (
     BASELINE_NAMES,
     OURS,
@@ -19,7 +20,6 @@ from tasks.adapt.adaptation import (
     check_encoder,
     examples_used,
     run_trial,
-    work_key,
 )
 from tasks.adapt.domain_page import show_domain_page
 from tasks.adapt.gate import MISSING, Decision, Scores, align, gate, hash_of_test, score
@@ -34,8 +34,6 @@ from tasks.models.lineage import code_and_packages
 from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import EXAMPLES, smoke_test
 from tasks.models.verdicts import apply_verdict, utc_now
-from tasks.service import webhook as notifications
-from tasks.watch import ledger
 
 PROBE = "logistic"
 
@@ -172,7 +170,7 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     s = settings()
     if result.decision != "promoted":
         if not result.reused:
-            notifications.challenger_refused(result)
+            events.challenger_refused(result)
         return result
     incumbent = registry.champion(s, result.domain)
     if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
@@ -180,18 +178,12 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     if result.champion_before != (None if incumbent is None else incumbent.version):
         result = judge_again(plan, result)
         if result.decision != "promoted":
-            notifications.challenger_refused(result)
+            events.challenger_refused(result)
             return result
     sample = encode_plan(plan).test_x[:EXAMPLES]
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
-    notifications.champion_changed(result)
+    events.champion_changed(result)
     return result
-
-
-def settle(plan: Plan, result: AdaptResult) -> None:
-    """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
-    key = work_key(plan.domain, plan.meta_version, plan.how)
-    ledger.settle(settings(), key, result.model_version, result.decision, result.reason)
 
 
 def report(plan: Plan, result: AdaptResult) -> AdaptResult:

@@ -16,7 +16,8 @@ from domains.domain import EXAMPLE_COLUMN, Domain, Family, Split
 from domains.errors import UserError
 from domains.words import some
 from learners.shift.likeness import FAR, likeness
-from tasks.features.encoding import key_of, last_layer
+from tasks.features.encoding import last_layer
+from tasks.features.store import key_of
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 

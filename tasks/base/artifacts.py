@@ -1,7 +1,7 @@
 """What people look at: artifacts in the Prefect UI and tables in the terminal.
 
-What comes from data (label names, texts, names of domains) is shown as it is and never interpreted, neither
-as markdown or HTML nor as console markup or formulas.
+What comes from data (label names, texts, names of domains) is shown as it is, and never interpreted as markdown, HTML,
+console markup or formulas.
 """
 
 import base64
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 def with_interval(share: float, half: float | None) -> str:
     """Return a share and its interval in percent: ``61.2 ± 1.3``; without one where it is not known."""
     return f"{100 * share:.1f}" + ("" if half is None or math.isnan(half) else f" ± {100 * half:.1f}")
+
+
+def ago(seconds: float) -> str:
+    """Return an age in its largest sensible unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 # Tables

@@ -51,7 +51,7 @@ def terminal(console: Any) -> Iterator[None]:
 def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
     """Show how far work of ``total`` steps has come; yields ``advance(n=1)``, callable from any thread.
 
-    Work inside of other work has no artifact of its own: it is a part of a step there.
+    Work inside other work has no artifact of its own, as it is part of a step there.
 
     Example:
         >>> with progress("Encoding hpo", len(batches)) as advance:
@@ -74,8 +74,8 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
 class Progress:
     """Long work of a known number of steps; use it through :func:`progress`.
 
-    In a Prefect run a thread of its own sends an artifact every two seconds: the work never waits for the
-    server, and goes on when the server is away.
+    In a Prefect run a thread of its own sends an artifact every two seconds: the work never waits for the server and
+    goes on when the server is away.
     """
 
     def __init__(self, title: str, total: int) -> None:
@@ -146,7 +146,7 @@ class Progress:
 
 
 def say(text: str) -> None:
-    """Tell a person something now: in the terminal where there is one, and in the log of the run."""
+    """Print a line in the terminal, where there is one, and write it to the log of the run."""
     if _bars:
         _bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
     if in_run():

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     seed: int = 0
     approval: Literal["none", "ask"] = "none"  # whether a person has to approve of what passed the gate
     approval_hours: float = Field(24, gt=0, le=24 * 365)  # after which no answer is a no
-    webhook: SecretStr = SecretStr("")  # address that is told of failures and new champions
+    webhook: SecretStr = SecretStr("")  # address that hears of failures and new champions
     processes: int = Field(os.cpu_count() or 1, ge=1)
 
     @cached_property
@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         return self.ledger or f"sqlite:///{self.home_path / 'ledger.db'}"
 
     @property
-    def ledger_shown(self) -> str:
+    def ledger_without_password(self) -> str:
         """Address of the ledger without its password."""
         from sqlalchemy import make_url
         from sqlalchemy.exc import ArgumentError

@@ -12,30 +12,30 @@ from domains.files import price_features
 from domains.market.regime import Regime, Weeks, regime
 from tasks.base.progress import say
 from tasks.base.settings import Settings
-from tasks.drift.examples import ALL, Case, DriftResult, adapted_on, outcome, same_data
+from tasks.drift.cases import ALL, Case, DriftResult, domain_adapted_on, has_same_data, outcome
 from tasks.models.lookup import family_read
 from tasks.versions.snapshots import snapshot
 
 
 @dataclass(frozen=True)
-class Market:
-    """The outcome, and the regimes that a report draws; None where there was nothing to look at."""
+class MarketComparison:
+    """The outcome, and the regimes that a report draws; None where there was nothing to compare."""
 
     result: DriftResult
     regime: Regime | None = None
 
 
-def compare_market(settings: Settings, case: Case) -> Market:
+def compare_market(settings: Settings, case: Case) -> MarketComparison:
     """Look for a change of regime after the last day that the champion was adapted on.
 
     Raises:
-        UserError: as ``adapted_on``; a file is no price table, has no day after that one or too few days.
+        UserError: as ``domain_adapted_on``; a file has no prices, no day after that one, or too few days.
     """
     family_read(case.champion)
-    if case.file is None and same_data(case):
-        return Market(outcome(case, "nothing new", "nothing new since the champion was adapted"))
-    before = adapted_on(settings, case)
-    until = max(day for split in ("train", "pool") for day in days(before, split))
+    if case.file is None and has_same_data(case):
+        return MarketComparison(outcome(case, "nothing new", "nothing new since the champion was adapted"))
+    before = domain_adapted_on(settings, case)
+    until = max(day for split in ("train", "pool") for day in dates_of(before, split))
     if case.file is not None:
         x, doubts = price_features(case.file)
         for doubt in doubts:
@@ -47,18 +47,18 @@ def compare_market(settings: Settings, case: Case) -> Market:
             raise UserError(f"{case.file}: no day after {until}, the last that the champion was adapted on; add some")
     else:
         here = snapshot(settings.root_path, settings.home_path, case.domain, case.revision)
-        known = {day for split in ALL for day in days(before, split)}
-        fresh = {day for split in ALL for day in days(here, split)} - known
+        known = {day for split in ALL for day in dates_of(before, split)}
+        fresh = {day for split in ALL for day in dates_of(here, split)} - known
         if not fresh:
-            return Market(outcome(case, "nothing new", "no day is new since the champion was adapted"))
+            return MarketComparison(outcome(case, "nothing new", "no day is new since the champion was adapted"))
         weeks = Weeks.read(here)
-    sizes = {"new": len(fresh), "old": len({day for split in ("train", "pool") for day in days(before, split)})}
+    sizes = {"new": len(fresh), "old": len({day for split in ("train", "pool") for day in dates_of(before, split)})}
     try:
         found = regime(weeks)
     except UserError as error:
         if case.file is not None:
             raise UserError(f"{case.file}: {error}") from error
-        return Market(outcome(case, "too few", str(error), **sizes))
+        return MarketComparison(outcome(case, "too few", str(error), **sizes))
     drifted = found.last is not None and found.last > pd.Timestamp(until)
     why = f"no drift (no change of regime after {until}, {len(fresh):,} new days)"
     levels = {name: round(value, 4) for name, value in found.levels().items()}
@@ -71,10 +71,10 @@ def compare_market(settings: Settings, case: Case) -> Market:
     state = outcome(
         case, "drift" if drifted else "no drift", why, **sizes, change=change, levels=levels, adapted_until=until
     )
-    return Market(state, found)
+    return MarketComparison(state, found)
 
 
-def days(domain: Domain, split: str) -> list[str]:
+def dates_of(domain: Domain, split: str) -> list[str]:
     """Return the dates of a shard, ISO; none if it has none."""
     path = domain.path / f"{split}.parquet"
     if not path.exists():

@@ -6,8 +6,8 @@ from typing import Any
 
 from domains.market.regime import Regime
 from tasks.base.artifacts import escape, image_markdown, markdown_artifact, markdown_table
-from tasks.base.figure import plot_regime, plot_shares
-from tasks.drift.examples import DriftResult
+from tasks.drift.cases import DriftResult
+from tasks.drift.plots import plot_regime, plot_shares
 
 LABELS = 30  # rows of the table of labels
 SIDE = 160  # pixels of an image that is shown
@@ -15,7 +15,7 @@ SIDE = 160  # pixels of an image that is shown
 
 def drift_page(result: DriftResult, farthest: Sequence[Any] = (), regime: Regime | None = None) -> str:
     """Return the page of one domain as markdown; all foreign text is escaped."""
-    parts = [f"# {escape(result.line())}", markdown_table(facts(result))]
+    parts = [f"# {escape(result.line())}", markdown_table(fact_rows(result))]
     if result.before:
         title = f"{result.domain}: label proportions, from the champion's probabilities"
         shares = plot_shares(title, result.before, result.after, result.interval)
@@ -23,15 +23,15 @@ def drift_page(result: DriftResult, farthest: Sequence[Any] = (), regime: Regime
     if result.farthest:
         rows = [{"distance": f"{apart:.3f}", "example": text} for text, apart in result.farthest]
         parts += ["## New examples farthest from all old ones", markdown_table(rows)]
-        parts += [image_markdown(small(each), "a new example") for each in farthest if isinstance(each, bytes)]
+        parts += [image_markdown(small_png(each), "a new example") for each in farthest if isinstance(each, bytes)]
     if regime is not None:
         title = f"{result.domain}: volatility of a week, of that of the year before"
         parts += ["## Regimes", image_markdown(plot_regime(title, regime, result.adapted_until), title)]
     return "\n\n".join(parts)
 
 
-def facts(result: DriftResult) -> list[dict[str, Any]]:
-    """Return a row a fact, those left out that are not known."""
+def fact_rows(result: DriftResult) -> list[dict[str, Any]]:
+    """Return a row for each fact that is known."""
     known = {
         "outcome": result.state,
         "false-alarm rate": result.alpha if result.p is not None else None,
@@ -62,8 +62,8 @@ def label_rows(result: DriftResult) -> list[dict[str, str]]:
     return rows
 
 
-def small(image: bytes) -> bytes:
-    """Return an encoded image as a small PNG of its own."""
+def small_png(image: bytes) -> bytes:
+    """Return an encoded image as a small PNG."""
     from PIL import Image
 
     picture = Image.open(io.BytesIO(image)).convert("RGB")

@@ -7,14 +7,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.base.settings import Settings, settings
-from tasks.drift.examples import Case, DriftResult, cases, compare_examples, outcome, same_data
+from tasks.drift.cases import Case, DriftResult, cases, has_same_data, outcome
+from tasks.drift.examples import compare_examples
 from tasks.drift.market import compare_market
 from tasks.drift.page import drift_page, publish
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A case, what was found of it, and the page that shows why."""
+class Finding:
+    """A case, its outcome, and the page that shows why."""
 
     case: Case
     result: DriftResult
@@ -30,29 +31,29 @@ def plan_drift(
 
 
 @task(cache_policy=NO_CACHE, task_run_name="compare {case.domain}")
-def compare(case: Case) -> Seen:
+def compare(case: Case) -> Finding:
     """Compare what is new of a domain with what its champion was adapted on."""
     s = settings()
     try:
         if case.champion.tags["family"] == "market":
             market = compare_market(s, case)
-            return Seen(case, market.result, drift_page(market.result, regime=market.regime))
+            return Finding(case, market.result, drift_page(market.result, regime=market.regime))
         compared = compare_examples(s, case)
-        return Seen(case, compared.result, drift_page(compared.result, compared.farthest))
-    except Exception as error:  # of one domain, its files or its model: the others are looked at
+        return Finding(case, compared.result, drift_page(compared.result, compared.farthest))
+    except Exception as error:  # of one domain, its files or its model: the others go on
         if not case.patient:
             raise
         unknown = outcome(case, "unknown", f"unknown: {error}")
-        return Seen(case, unknown, drift_page(unknown))
+        return Finding(case, unknown, drift_page(unknown))
 
 
 @task(cache_policy=NO_CACHE)
-def answer(seen: Seen, adapt: bool) -> Seen:
-    """Open one run of ``adapt`` where drift was found, if it is wanted and there is new data to adapt on."""
-    case, result = seen.case, seen.result
+def answer(finding: Finding, adapt: bool) -> Finding:
+    """Have the domain adapted to where drift was found, if that is wanted and there is new data to adapt on."""
+    case, result = finding.case, finding.result
     if result.state != "drift":
-        return seen
-    if same_data(case) or not case.content_hash:
+        return finding
+    if has_same_data(case) or not case.content_hash:
         action = (
             f"add the examples to the pool in data/{case.domain}, then `acclimate data commit` and `acclimate adapt`"
         )
@@ -60,20 +61,20 @@ def answer(seen: Seen, adapt: bool) -> Seen:
         action = open_adaptation(settings(), case.domain, case.revision, result.why)
     else:
         action = f"to adapt: acclimate adapt {case.domain}"
-    return Seen(case, result.model_copy(update={"action": action}), seen.page)
+    return Finding(case, result.model_copy(update={"action": action}), finding.page)
 
 
 @task(cache_policy=NO_CACHE)
-def report(seen: Seen) -> DriftResult:
+def report(finding: Finding) -> DriftResult:
     """Leave the artifact ``drift-<domain>``."""
-    publish(seen.result, seen.page)
-    return seen.result
+    publish(finding.result, finding.page)
+    return finding.result
 
 
 def open_adaptation(settings: Settings, domain: str, revision: str, why: str) -> str:
-    """Open the ledger's row of a domain at a commit and ask for what is due; return in words what came of it.
+    """Open the ledger's row of a domain at a commit and create the flow runs that are due; say what came of it.
 
-    The same domain, data and meta-model have one row, however often this is called, and whether ``watch`` or this comes
+    The same domain, data and meta-model have one row, however often this is called, and whether ``watch`` or this is
     first.
     """
     from prefect.client.orchestration import get_client
@@ -83,9 +84,9 @@ def open_adaptation(settings: Settings, domain: str, revision: str, why: str) ->
 
     opened, notes = notice(settings, revision, [domain], f"drift: {why}")
     with get_client(sync_client=True) as client:
-        asked, late = submit_due(settings, client)
-    if domain in asked:
-        return f"adapt asked for as run {asked[domain][:8]}"
+        submitted, late = submit_due(settings, client)
+    if domain in submitted:
+        return f"adapt asked for as run {submitted[domain][:8]}"
     if opened or notes or late:
         return "; ".join([*notes, *late]) or f"adapted to before; acclimate models show {domain}"
     return "its new data are in the ledger already; see acclimate status"

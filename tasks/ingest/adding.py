@@ -1,6 +1,8 @@
-"""Add a domain of the user's own to ``data/``: understand it, then write it whole."""
+"""Add a domain of the user's own to ``data/``: understand it, show what was understood, then write it whole."""
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domains import catalogue
 from domains.domain import check_name
@@ -8,13 +10,19 @@ from domains.errors import UserError
 from domains.own.opening import open_input
 from domains.own.options import Asked, Found
 from domains.own.writing import write
+from tasks.base.artifacts import table_of
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.versions.data_folder import writers_lock
-from tasks.versions.snapshots import data_revision
+from tasks.versions.revisions import data_revision
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+CLASSES = 20  # that are listed
 
 
-def check_free(settings: Settings, name: str, replace: bool) -> None:
+def check_name_free(settings: Settings, name: str, replace: bool) -> None:
     """Raise UserError unless a domain of that name may be added."""
     check_name(name)
     if name in catalogue.catalogue():
@@ -38,15 +46,42 @@ def understand(path: str, asked: Asked) -> Found:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error
 
 
+def describe(name: str, found: Found) -> "list[RenderableType]":
+    """Return what a domain will be, for the terminal: family, columns, split, classes, examples, and every warning."""
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    columns = ", ".join(f"{role}: {column}" for role, column in found.columns.items())
+    counts = ", ".join(f"{found.counts.get(split, 0):,} {split}" for split in ("train", "test", "pool"))
+    rows = {"domain": name, "family": found.family, "read as": f"{found.file}: {found.kind}", "columns": columns}
+    rows |= {"examples": counts, "classes": str(len(found.labels)), "split": found.rule}
+    notes = {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.notes.items()}
+    for key, value in (rows | notes).items():
+        if value:
+            facts.add_row(Text(key, "bold"), Text(value))
+    shown: list[RenderableType] = [facts]
+    listed = [
+        {"class": label, "train": f"{of['train']:,}", "test": f"{of['test']:,}"} for label, of in found.classes.items()
+    ]
+    shown.append(table_of(listed[:CLASSES]))
+    if len(listed) > CLASSES:
+        shown.append(Text(f"and {len(listed) - CLASSES:,} classes more"))
+    for example in found.examples:
+        label = example["label"] or "no label"
+        shown.append(Text(f"{label}: {example['example']}", overflow="ellipsis", no_wrap=True))
+    return shown + [Text(f"warning: {line}", "yellow") for line in found.warnings]
+
+
 def add(settings: Settings, name: str, found: Found, replace: bool = False) -> Path:
-    """Write what was understood to ``data/<name>/``; builds at the same time take turns.
+    """Write what was understood to ``data/<name>/``; two that write at once take turns.
 
     Raises:
         UserError: the name is taken, or the folder cannot be written.
     """
     try:
         with writers_lock(settings.home_path):
-            check_free(settings, name, replace)
+            check_name_free(settings, name, replace)
             with progress(f"write {name}", sum(found.counts.values())) as advance:
                 return write(found, name, settings.data_path, advance)
     except OSError as error:

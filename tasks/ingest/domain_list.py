@@ -1,23 +1,23 @@
 """What domains there are and what they look like, for the command line."""
 
+from collections.abc import Callable
 from typing import Any
 
 from domains import catalogue
 from domains.domain import Domain, check_name
 from domains.errors import UserError
 from domains.source import Source
+from tasks.base.downloads import fetcher
 from tasks.base.settings import Settings
-from tasks.features.encoding import fetcher
-from tasks.versions.snapshots import snapshot
 
 SHOWN = 3  # examples of a domain
 
 
-def listing(settings: Settings) -> list[dict[str, Any]]:
+def list_domains(settings: Settings) -> list[dict[str, Any]]:
     """Return a row a domain: those of the catalogue, and others found in ``data/``.
 
-    ``state`` is ``built`` (it is in ``data/``), ``can build`` (its files are here, or have an address or an index to be
-    fetched from) or ``mirror`` (a file has to be brought: ACCLIMATE_MIRROR).
+    ``state`` is ``built`` (it is in ``data/``), ``can build`` (its files are here or can be fetched) or ``mirror`` (a
+    user has to bring a file: ACCLIMATE_MIRROR).
     """
     here = {path.parent.name: Domain.read(path.parent) for path in sorted(settings.data_path.glob("*/domain.yaml"))}
     order = sorted(catalogue.catalogue().values(), key=lambda entry: not entry.quick)  # the quick start first
@@ -30,22 +30,27 @@ def listing(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _row(settings: Settings, entry: Source, domain: Domain | None) -> dict[str, Any]:
-    """Return what is said of an entry of the catalogue, built or not."""
+    """Return the row of an entry of the catalogue, built or not."""
     keys = ("family", "role", "title", "classes", "medical", "quick", "licence", "citation", "where")
     row = {"domain": entry.name} | {key: getattr(entry, key) for key in keys} | {"total": entry.examples}
     files: list[dict[str, Any]] = [{"file": f.path, "bytes": f.size, "sha256": f.sha256} for f in entry.files]
     files += [{"file": w.file, "bytes": w.size, "sha256": w.sha256} for w in entry.wheels]
-    state = "built" if domain else "mirror" if missing(settings, entry) else "can build"
+    state = "built" if domain else "mirror" if missing_files(settings, entry) else "can build"
     return row | {"state": state, "files": files, "overlaps": list(catalogue.overlaps(entry.name))} | _facts(domain)
 
 
-def missing(settings: Settings, entry: Source) -> list[str]:
+def missing_files(settings: Settings, entry: Source) -> list[str]:
     """Return the files, as a mirror has them, that have to be brought before an entry can be built."""
     return [file.path for file in entry.files if not fetcher(settings).has(file)]
 
 
-def show(settings: Settings, name: str) -> dict[str, Any]:
+def describe_domain(
+    settings: Settings, name: str, nearest: Callable[[Settings, Domain], dict[str, float] | str]
+) -> dict[str, Any]:
     """Return all that is known of a domain, with three examples where it is built.
+
+    Args:
+        nearest: returns the sources that lie nearest to a domain and how far, or why they are unknown.
 
     Raises:
         UserError: no such domain.
@@ -58,7 +63,7 @@ def show(settings: Settings, name: str) -> dict[str, Any]:
         row = _row(settings, entry, None)
         about = {key: value for key, value in row.items() if key not in ("domain", "here", "labels", "counts")}
         command = "acclimate data build" + ("" if entry.quick else f" --domain {name}")
-        absent = ", ".join(missing(settings, entry))
+        absent = ", ".join(missing_files(settings, entry))
         first = f"put {absent} into a folder, set ACCLIMATE_MIRROR to it, then " if absent else ""
         return {"name": name} | about | {"here": f"no: {first}`{command}` builds it"}
     domain = Domain.read(path)
@@ -67,38 +72,16 @@ def show(settings: Settings, name: str) -> dict[str, Any]:
     if name in catalogue.catalogue():
         found["overlaps"] = list(catalogue.overlaps(name))
     column, y = domain.column("train"), domain.targets("train")
-    chosen = range(0, len(column), max(1, len(column) // SHOWN))[:SHOWN]
-    found["nearest sources"] = _nearest_sources(settings, domain)
-    found["examples"] = [{"label": domain.labels[y[i]], "example": _shown(column[i])} for i in chosen]
+    rows = range(0, len(column), max(1, len(column) // SHOWN))[:SHOWN]
+    found["nearest sources"] = nearest(settings, domain)
+    found["examples"] = [{"label": domain.labels[y[i]], "example": _example_text(column[i])} for i in rows]
     return found
 
 
-def target(settings: Settings, name: str, revision: str = "HEAD") -> Domain:
-    """Return a target domain as it is at a revision.
-
-    Raises:
-        UserError: as ``snapshot``; or the domain is a source.
-    """
-    found = snapshot(settings.root_path, settings.home_path, name, revision)
-    if found.role != "target":
-        raise UserError(f"domain {name} is a source: it is meta-trained on; choose a target (`acclimate domains list`)")
-    return found
-
-
-def _shown(example: Any) -> str:
+def _example_text(example: Any) -> str:
     if isinstance(example, bytes):
         return f"{len(example)} bytes"
     return example[:160] if isinstance(example, str) else " ".join(f"{value:.2f}" for value in example)
-
-
-def _nearest_sources(settings: Settings, domain: Domain) -> dict[str, float] | str:
-    """Return how far the nearest sources lie, if their features are at hand, or how they come to be known."""
-    from tasks.meta_train.domain_map import known_map
-
-    known = known_map(settings, domain)
-    if known is None:
-        return f"unknown until meta-training or `acclimate domains map --family {domain.family}` has read them"
-    return {name: round(apart, 3) for name, apart in known.nearest_sources(domain.name).items()}
 
 
 def _facts(domain: Domain | None) -> dict[str, Any]:

@@ -1,26 +1,29 @@
 """The Prefect tasks of the flow ``ingest``."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from domains import catalogue
 from domains.build import build
+from domains.domain import Domain
 from domains.errors import UserError
-from tasks.adapt.pages import ingestion
+from tasks.base.artifacts import table_artifact
+from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings, settings
-from tasks.features.encoding import fetcher
 from tasks.versions.data_folder import writers_lock
-from tasks.versions.snapshots import Verification, data_revision, difference, verify
+from tasks.versions.revisions import data_revision
+from tasks.versions.verify import Verification, describe_difference, verify
 
 
 @task(cache_policy=NO_CACHE)
 def build_missing(force: bool = False) -> list[str]:
     """Build the domains of the quick start that ``data/`` lacks (all with ``force``); return their names.
 
-    Each folder appears whole or not at all, so an interrupted build goes on where it stopped. Runs at once take turns.
+    Each folder appears whole or not at all, so an interrupted build goes on where it stopped. Two at once take turns.
     """
     return build_named(settings(), list(catalogue.quick_start()), force)
 
@@ -29,8 +32,8 @@ def build_named(s: Settings, names: Sequence[str], force: bool = False) -> list[
     """Build domains of the catalogue that ``data/`` lacks (all with ``force``); return the names of those built.
 
     Raises:
-        UserError: a name is not in the catalogue, or a file is not to be had; nothing was built then. Or a file is not
-            the pinned one.
+        UserError: a name is not in the catalogue, or a file cannot be had: then nothing was built. Or a file is not the
+            pinned one.
     """
     sources = [catalogue.source(name) for name in dict.fromkeys(names)]
     todo = [source for source in sources if force or not (s.data_path / source.name).exists()]
@@ -56,7 +59,7 @@ def verify_data() -> Verification:
     """
     found = verify(settings().root_path)
     if not found.ok:
-        raise UserError(difference(found))
+        raise UserError(describe_difference(found))
     return found
 
 
@@ -64,5 +67,22 @@ def verify_data() -> Verification:
 def report(built: list[str], found: Verification) -> str:
     """Leave a table of the domains; return the revision."""
     s = settings()
-    ingestion(s.data_path, built, found.actual)
+    show_domains(s.data_path, built, found.actual)
     return data_revision(s.root_path).commit
+
+
+def show_domains(data: Path, built: Sequence[str], data_hash: str) -> None:
+    """Leave a table of the domains in ``data/``, those just built marked."""
+    rows = []
+    for path in sorted(data.glob("*/domain.yaml")):
+        domain = Domain.read(path.parent)
+        counts = {split: domain.counts.get(split, 0) for split in ("train", "pool", "test")}
+        new = "built" if domain.name in built else "already there"
+        about = {
+            "domain": domain.name,
+            "family": domain.family,
+            "role": domain.role,
+            "labels": len(domain.labels),
+        }
+        rows.append(about | counts | {"this run": new})
+    table_artifact("ingest-domains", rows, f"data/ is what data.dvc names: {data_hash}")

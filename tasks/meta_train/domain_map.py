@@ -123,6 +123,14 @@ def known_map(settings: Settings, domain: Domain) -> Map | None:
     return _map(found, means) if domain.name in names and len(names) > 1 else None
 
 
+def known_nearest(settings: Settings, domain: Domain) -> dict[str, float] | str:
+    """Return the sources nearest to a domain and how far they lie, as far as is known; else say what finds that out."""
+    known = known_map(settings, domain)
+    if known is None:
+        return f"unknown until meta-training or `acclimate domains map --family {domain.family}` has read them"
+    return {name: round(apart, 3) for name, apart in known.nearest_sources(domain.name).items()}
+
+
 def nearest_sources(
     settings: Settings, sources: Sequence[Domain], target: Domain, k: int, advance: Callable[[int], None]
 ) -> tuple[Domain, ...]:

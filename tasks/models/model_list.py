@@ -3,11 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.base.artifacts import with_interval
+from tasks.base.artifacts import ago, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.lookup import versions_of
-from tasks.watch.status import ago
 
 
 def list_models(settings: Settings) -> list[dict[str, Any]]:

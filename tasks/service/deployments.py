@@ -1,4 +1,4 @@
-"""What the Prefect server knows beside the deployments of ``prefect.yaml``: where runs go, and who watches them."""
+"""What the Prefect server needs beside the deployments of ``prefect.yaml``: a work pool, queues and an automation."""
 
 import asyncio
 from contextlib import suppress
@@ -47,7 +47,7 @@ async def _limit_queue(processes: int) -> None:
 
 
 def ask_to_reconcile() -> None:
-    """Have the worker look for what a dead process left behind."""
+    """Create a run of the flow ``reconcile``, which clears what a dead process left behind."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
@@ -57,7 +57,7 @@ def ask_to_reconcile() -> None:
 
 
 def forget_missed_runs() -> None:
-    """Delete runs that were due while no worker was there, but the newest of each schedule: it makes up for all."""
+    """Delete runs that were due while there was no worker; the newest of each schedule stays and makes up for all."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas import filters as of
     from prefect.client.schemas.sorting import FlowRunSort
@@ -80,12 +80,12 @@ def forget_missed_runs() -> None:
                 return
 
 
-def crash_silent_runs(wanted_here: bool) -> None:
-    """Create or update the automation that crashes runs of other machines which say no more that they live.
+def crash_silent_runs(wanted: bool) -> None:
+    """Create or update the automation that crashes runs of other machines that no longer say that they live.
 
     Args:
-        wanted_here: false deletes it: a server that only this machine reaches does without, as file locks tell more
-            than silence, and each event of a run would cost a write into a database that takes one at a time.
+        wanted: false deletes it. A server that only this machine reaches does not need it, as file locks tell more than
+            silence, and each event of a run would cost a write into a database that takes one at a time.
     """
     from prefect.client.orchestration import get_client
     from prefect.events.actions import ChangeFlowRunState
@@ -94,7 +94,7 @@ def crash_silent_runs(wanted_here: bool) -> None:
 
     ends = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
     beat = "prefect.flow-run.heartbeat"
-    wanted = AutomationCore(
+    automation = AutomationCore(
         name="acclimate: runs that went silent",
         description="A flow run whose machine died says nothing more; it is marked as crashed, and asked for again.",
         trigger=EventTrigger(
@@ -109,24 +109,24 @@ def crash_silent_runs(wanted_here: bool) -> None:
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its machine said nothing for three minutes")],
     )
     with get_client(sync_client=True) as client:
-        if wanted_here:
-            put_automation(client, wanted)
+        if wanted:
+            put_automation(client, automation)
             return
-        for there in client.read_automations_by_name(wanted.name):
-            client.delete_automation(there.id)
+        for old in client.read_automations_by_name(automation.name):
+            client.delete_automation(old.id)
 
 
-def put_automation(client: Any, wanted: Any) -> None:
-    """Create an automation, or bring the one of its name up to date; one of that name is left.
+def put_automation(client: Any, automation: Any) -> None:
+    """Create an automation, or update the one of its name; others of that name are deleted.
 
     Args:
         client: a synchronous Prefect client.
-        wanted: a Prefect ``AutomationCore``.
+        automation: a Prefect ``AutomationCore``.
     """
-    there = client.read_automations_by_name(wanted.name)
-    if there:
-        client.update_automation(there[0].id, wanted)
+    known = client.read_automations_by_name(automation.name)
+    if known:
+        client.update_automation(known[0].id, automation)
     else:
-        client.create_automation(wanted)
-    for double in there[1:]:
+        client.create_automation(automation)
+    for double in known[1:]:
         client.delete_automation(double.id)

@@ -1,11 +1,11 @@
-"""Flow runs that need not import everything anew: each is forked off a process that has done so once.
+"""Flow runs need not import everything anew: each is forked off a process that has done so once.
 
-A worker starts a flow run as the command ``acclimate-run``. That asks the process which `acclimate up` keeps beside the
-worker for a fork of itself, hands it its environment, folder and output, passes signals on, and ends as it ends. Where
-nobody keeps such a process (another machine's worker, sources that were just edited) it runs Prefect's engine itself.
-Commands that are soon done ask for a fork in the same way.
+A worker starts a flow run as the command ``acclimate-run``. It asks the process that `acclimate up` keeps beside the
+worker for a fork, hands the fork its environment, folder and output, passes signals on, and ends as the fork ends.
+Where there is no such process (another machine's worker, sources that were just edited) it runs Prefect's engine
+itself. Quick commands ask for a fork in the same way.
 
-Nothing here imports more than it needs: `acclimate-run` has to be done with it in a few hundredths of a second.
+This module imports only what it needs: `acclimate-run` has a few hundredths of a second.
 """
 
 import json
@@ -24,36 +24,40 @@ from tasks.base import own_first
 
 ENGINE = "prefect.engine"
 NAME = "warm.socket"
+#: What a fork finds imported; names only, as nothing here depends on them.
 LOADED = (
     *("prefect.flow_engine", "tasks.adapt.steps", "tasks.watch.steps", "tasks.adapt.batch", "tasks.watch.reconciling"),
     *("tasks.drift.steps", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "matplotlib.figure"),
-    *("torch._dynamo", "transformers.models.bert.modeling_bert"),  # imported by the first optimiser, the first text
+    *(
+        "torch._dynamo",
+        "transformers.models.bert.modeling_bert",
+    ),  # else the first optimiser and the first text import them
 )
 LENGTH = struct.Struct("!I")
 PATIENCE = 10.0  # seconds for the other side to answer
 KILLED = 128 + signal.SIGKILL
 
-forked = False  # whether this process is such a fork
+is_fork = False  # whether this process is one
 
 
 def main() -> None:
     """Run the flow run that the environment names; entry point of ``acclimate-run``."""
     home = os.environ.get("ACCLIMATE_HOME")
-    code = ask(Path(home) / "prefect", ENGINE, sys.argv) if home else None
+    code = run_in_fork(Path(home) / "prefect", ENGINE, sys.argv) if home else None
     if code is None:
         os.execv(sys.executable, own_first.command(ENGINE, *sys.argv[1:]))
     sys.exit(code)
 
 
-def ask(folder: Path, module: str, arguments: Sequence[str]) -> int | None:
+def run_in_fork(folder: Path, module: str, arguments: Sequence[str]) -> int | None:
     """Have a fork of the process that is kept in a folder run a module, as ``python -m`` would, with our output.
 
     Returns:
         Its exit status, or None where there is no such process.
     """
     here = os.getcwd()
-    asked = {"module": module, "arguments": list(arguments), "folder": here, "environment": dict(os.environ)}
-    request = json.dumps(asked | {"sources": __file__}).encode()
+    job = {"module": module, "arguments": list(arguments), "folder": here, "environment": dict(os.environ)}
+    request = json.dumps(job | {"sources": __file__}).encode()
     with socket.socket(socket.AF_UNIX) as server:
         server.settimeout(PATIENCE)
         try:
@@ -86,6 +90,7 @@ def ask(folder: Path, module: str, arguments: Sequence[str]) -> int | None:
 
 
 def pass_on(pid: int, number: int) -> None:
+    """Send a signal to a process, if there still is one."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
@@ -97,7 +102,7 @@ def keep() -> None:
     try:
         for name in LOADED:
             __import__(name)
-    except Exception as error:  # a user's source that cannot be imported: the runs tell of it
+    except Exception as error:  # a user's source that cannot be imported: the runs will say so
         print(f"flow runs start cold: {error!r}", file=sys.stderr, flush=True)
     import gc
 
@@ -119,16 +124,16 @@ def serve(listener: socket.socket, sources: int) -> dict[str, Any]:
 
     The kept process has one thread and forks from here, so a fork is as good as a new process.
     """
-    asked: dict[int, tuple[socket.socket, int]] = {}  # process -> its client, its process descriptor
+    children: dict[int, tuple[socket.socket, int]] = {}  # process -> its client, its process descriptor
     listening = True
-    while listening or asked:
-        ends = {file: pid for pid, (client, pidfd) in asked.items() for file in (client.fileno(), pidfd)}
+    while listening or children:
+        ends = {file: pid for pid, (client, pidfd) in children.items() for file in (client.fileno(), pidfd)}
         ready = select.select([*ends, *([listener] if listening else [])], [], [])[0]
         for pid in {ends[file] for file in ready if file != listener}:
-            client, pidfd = asked.pop(pid)
+            client, pidfd = children.pop(pid)
             if pidfd not in ready:  # the client is gone, and with it whoever wanted the run
                 os.kill(pid, signal.SIGKILL)
-            end(pid, client, pidfd)
+            report_end(pid, client, pidfd)
         if listener not in ready:
             continue
         client, _ = listener.accept()
@@ -141,7 +146,7 @@ def serve(listener: socket.socket, sources: int) -> dict[str, Any]:
         if request and not (pid := os.fork()):
             for number, file in enumerate(files):
                 os.dup2(file, number)
-            for held in (listener, client, *(client for client, _ in asked.values())):
+            for held in (listener, client, *(client for client, _ in children.values())):
                 held.detach()
             os.closerange(3, 1 << 10)  # those, and the lock by which the kept process is known to live
             return request
@@ -150,7 +155,7 @@ def serve(listener: socket.socket, sources: int) -> dict[str, Any]:
         if request:
             with suppress(OSError):
                 client.sendall(LENGTH.pack(pid))
-            asked[pid] = client, os.pidfd_open(pid)
+            children[pid] = client, os.pidfd_open(pid)
         else:
             client.close()
     return {}
@@ -170,7 +175,7 @@ def receive(client: socket.socket) -> tuple[dict[str, Any], list[int]]:
     return (request if request.get("sources") == __file__ and len(files) == 3 else {}), files
 
 
-def end(pid: int, client: socket.socket, pidfd: int) -> None:
+def report_end(pid: int, client: socket.socket, pidfd: int) -> None:
     """Tell a client how its process ended."""
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with suppress(OSError):
@@ -183,9 +188,9 @@ def run(request: dict[str, Any]) -> None:
     """Be the process that ``python -m`` would have started."""
     import runpy
 
-    from tasks.service import forks as warm
+    from tasks.service import forks
 
-    warm.forked = True  # this module is __main__ here
+    forks.is_fork = True  # this module is __main__ here, and that one is what others import
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])

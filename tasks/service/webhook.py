@@ -1,17 +1,15 @@
-"""What the outside is told: events of champions, and Prefect automations that send them to a webhook."""
+"""The user's webhook: automations that call it when a run fails, a champion changes or approval is wanted."""
 
 from typing import Any
 from urllib.parse import urlsplit
 
 from domains.errors import UserError
-from tasks.base.progress import in_run
-from tasks.models.adapt_result import AdaptResult
 from tasks.service.deployments import put_automation
 
-CHANGED, REFUSED, WANTED = "acclimate.champion.changed", "acclimate.challenger.refused", "acclimate.approval.wanted"
+CHANGED, WANTED = "acclimate.champion.changed", "acclimate.approval.wanted"  # tasks/adapt/events.py emits them
 BLOCK = "acclimate-webhook"
 
-#: Automations by name: the events that start each, of which resources, and what it sends as ``text``.
+#: Automations by name: the events that trigger each, of which resources, and what it sends as ``text``.
 AUTOMATIONS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "acclimate: run failed": (
         ("prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"),
@@ -31,25 +29,10 @@ AUTOMATIONS: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def champion_changed(result: AdaptResult) -> None:
-    """Tell that a challenger is in service now."""
-    _emit(CHANGED, result)
-
-
-def challenger_refused(result: AdaptResult) -> None:
-    """Tell that a challenger was refused, by the gate or a person."""
-    _emit(REFUSED, result)
-
-
-def approval_wanted(result: AdaptResult) -> None:
-    """Tell that a challenger waits for a person."""
-    _emit(WANTED, result)
-
-
 def ensure_webhook(url: str) -> None:
     """Have Prefect call a webhook when a run fails, a champion changes, or approval is wanted.
 
-    It is a JSON POST of ``text`` (a sentence, as chat services show it), ``event``, ``resource`` and ``payload``.
+    It gets a JSON POST of ``text`` (a sentence, as chat services show it), ``event``, ``resource`` and ``payload``.
     Repeating it changes nothing; another address replaces the one before. Needs a server (``prefect_server``).
 
     Raises:
@@ -73,12 +56,11 @@ def ensure_webhook(url: str) -> None:
                 threshold=1,
             )
             action = CallWebhook(block_document_id=block, payload=_payload(text))  # type: ignore[arg-type]
-            wanted = AutomationCore(name=name, trigger=trigger, actions=[action])
-            put_automation(client, wanted)
+            put_automation(client, AutomationCore(name=name, trigger=trigger, actions=[action]))
 
 
 def check_url(url: str) -> None:
-    """Raise UserError if an address is not one that a webhook can have."""
+    """Raise UserError unless an address begins with http:// or https:// and names a host."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -94,24 +76,3 @@ def _payload(text: str) -> str:
         f'{{"text": {{{{ ({text}) | tojson }}}}, "event": {{{{ event.event | tojson }}}}, '
         '"resource": {{ event.resource.id | tojson }}, "payload": {{ event.payload | tojson }}}'
     )
-
-
-def _emit(event: str, result: AdaptResult) -> None:
-    if not in_run():
-        return
-    from prefect.events import emit_event
-
-    payload = {
-        "domain": result.domain,
-        "version": result.model_version,
-        "before": result.champion_before,
-        "accuracy": round(result.scores["acclimate"].accuracy, 4),
-        "revision": result.revision,
-        "reason": result.reason,
-    }
-    resource = {
-        "prefect.resource.id": f"acclimate.domain.{result.domain}",
-        "prefect.resource.name": result.domain,
-        "acclimate.family": result.family,
-    }
-    emit_event(event, resource=resource, payload=payload)

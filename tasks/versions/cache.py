@@ -12,16 +12,16 @@ from tasks.versions.dvc_repo import dvc
 from tasks.versions.revisions import DataRevision, Listing, parse_listing
 
 
-def listing(root: Path, at: DataRevision) -> Listing:
+def listing_at(root: Path, at: DataRevision) -> Listing:
     """Return the files of a revision.
 
     Raises:
         UserError: their list is neither in the cache nor at the remote.
     """
-    return parse_listing(objects(root, at, {at.data_hash})[at.data_hash].read_bytes())
+    return parse_listing(object_paths(root, at, {at.data_hash})[at.data_hash].read_bytes())
 
 
-def objects(root: Path, at: DataRevision, hashes: Iterable[str]) -> dict[str, Path]:
+def object_paths(root: Path, at: DataRevision, hashes: Iterable[str]) -> dict[str, Path]:
     """Return where the cache keeps objects of a revision, each of them sound.
 
     Where all are in the cache's usual place, DVC is not even imported (0.4 s).
@@ -30,20 +30,20 @@ def objects(root: Path, at: DataRevision, hashes: Iterable[str]) -> dict[str, Pa
         UserError: a hash is none; some objects are neither in the cache nor sound at the remote.
     """
     paths = {name: usual_path(root, name) for name in hashes}  # which checks the names
-    if all(sound(path, name) for name, path in paths.items()):
+    if all(is_sound(path, name) for name, path in paths.items()):
         return paths
     faults: list[BaseException] = []
     with dvc(root) as repo:
         cache = repo.cache.local
         paths = {name: Path(cache.oid_to_path(name)) for name in paths}
-        wanted = [name for name, path in paths.items() if not sound(path, name)]
+        wanted = [name for name, path in paths.items() if not is_sound(path, name)]
         for name in wanted:  # DVC trusts a read-only object as it is, so a damaged one would never be mended
             paths[name].unlink(missing_ok=True)
         if wanted and repo.config["core"].get("remote"):
             remote = repo.cloud.get_remote_odb()
             sources = [remote.oid_to_path(name) for name in wanted]
             cache.add(sources, remote.fs, wanted, verify=True, on_error=lambda _, fault: faults.append(fault))
-            wanted = [name for name in wanted if not sound(paths[name], name)]
+            wanted = [name for name in wanted if not is_sound(paths[name], name)]
     if wanted:
         reason = f" ({faults[-1]})" if faults else ""
         raise UserError(
@@ -63,7 +63,7 @@ def usual_path(root: Path, name: str) -> Path:
     return root / ".dvc/cache/files/md5" / name[:2] / name[2:]
 
 
-def sound(path: Path, name: str) -> bool:
+def is_sound(path: Path, name: str) -> bool:
     """Whether a regular file is there and its bytes are those that its name says."""
     try:
         with open(path, "rb", opener=_open_at_once) as stream:

@@ -11,11 +11,11 @@ from domains.domain import Domain
 from domains.errors import UserError
 from domains.words import some
 from tasks.base.progress import progress
-from tasks.versions.cache import listing
-from tasks.versions.data_dvc import as_committed, commit_pointer, head
-from tasks.versions.data_folder import keep, read_folder, writers_lock
+from tasks.versions.cache import listing_at
+from tasks.versions.data_dvc import commit_pointer, head_revision, is_as_committed
+from tasks.versions.data_folder import keep_in_cache, read_folder, writers_lock
 from tasks.versions.diff import DataDiff, compare
-from tasks.versions.dvc_repo import dvc, locked
+from tasks.versions.dvc_repo import dvc, dvc_lock
 from tasks.versions.git import check_user, git
 from tasks.versions.revisions import DataRevision, Listing, changed_names, check_checkout, domain_files
 
@@ -56,16 +56,16 @@ def commit(
 ) -> Committed:
     """Version ``data/`` as it is; what is staged or changed elsewhere stays as it is.
 
-    Killed at any point, it can be run again: until git has the commit, HEAD names the former data. Two at once
-    take turns.
+    It may be killed at any point and run again: until git has the commit, HEAD names the former data. Two at once take
+    turns.
 
     Args:
         root: the checkout.
         home: where the lock of those who write ``data/`` is.
         message: of the commit.
-        say: hears what is waited for.
-        checked: domains that are new or have changed are checked first (``domains/checks``).
-        drop: domains that HEAD has and ``data/`` lacks may go.
+        say: hears what this waits for.
+        checked: whether to check domains that are new or have changed first (``domains/checks``).
+        drop: whether domains that HEAD has and ``data/`` lacks may go.
 
     Raises:
         UserError: no message, no checkout, no DVC, no ``data/``, no git user, git is in the middle of a merge;
@@ -77,23 +77,23 @@ def commit(
     notes = check_ready(root)
     if checked:
         import domains.checks  # noqa: F401  two seconds, in which no other writer has to wait; a diff never needs it
-    with _turn(home, say):
-        at = head(root)
+    with _write_turn(home, say):
+        at = head_revision(root)
         with dvc(root) as repo:
-            with locked(repo), progress("read data/", _files(root / "data")) as advance:
+            with dvc_lock(repo), progress("read data/", _count_files(root / "data")) as advance:
                 folder = read_folder(repo, advance)
-            if at is not None and folder.data_hash == at.data_hash and as_committed(root):
+            if at is not None and folder.data_hash == at.data_hash and is_as_committed(root):
                 return Committed(None, DataDiff(at.commit, at.commit, (), ()))
             if not folder.files:
                 raise UserError(f"{root / 'data'} is empty: acclimate data build or acclimate domains add fills it")
-            former = _former(root, at)
+            former = _former_listing(root, at)
             if not drop:
                 check_kept(former, folder.files)
             check_changed(root / "data", former or (), folder.files, checked)  # a minute, perhaps: without DVC's lock
-            with locked(repo):
+            with dvc_lock(repo):
                 if read_folder(repo).data_hash != folder.data_hash:
                     raise UserError("data/ changed while it was checked: try again when nobody writes it")
-                keep(repo, folder)
+                keep_in_cache(repo, folder)
             places = {md5: Path(repo.cache.local.oid_to_path(md5)) for _, md5 in (*(former or ()), *folder.files)}
         made = commit_pointer(root, folder, message)  # DVC's lock is free again: hooks of git may need it
     before = "" if at is None else at.commit
@@ -149,7 +149,7 @@ def check_kept(before: Listing | None, after: Listing) -> None:
 
 
 @contextmanager
-def _turn(home: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _write_turn(home: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of those who write ``data/``, so that no domain is read while it is swapped."""
     try:
         lock = writers_lock(home)
@@ -170,14 +170,15 @@ def _turn(home: Path, say: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
-def _former(root: Path, at: DataRevision | None) -> Listing | None:
+def _former_listing(root: Path, at: DataRevision | None) -> Listing | None:
+    """Return the files that HEAD names; None where their list is not at hand."""
     if at is None:
         return ()
     try:
-        return listing(root, at)
+        return listing_at(root, at)
     except UserError:
         return None
 
 
-def _files(data: Path) -> int:
+def _count_files(data: Path) -> int:
     return sum(1 for path in data.rglob("*") if path.is_file())

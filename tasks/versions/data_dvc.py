@@ -9,16 +9,15 @@ import yaml
 
 from domains.errors import UserError
 from domains.files import write_whole
-from tasks.versions import dvc_repo as dvc_access
+from tasks.versions import dvc_repo
 from tasks.versions.data_folder import Folder
-from tasks.versions.dvc_repo import pause
 from tasks.versions.git import git
 from tasks.versions.revisions import DataRevision, data_revision, parse_pointer
 
 POINTER, IGNORE = "data.dvc", ".gitignore"
 
 
-def head(root: Path) -> DataRevision | None:
+def head_revision(root: Path) -> DataRevision | None:
     """Return the committed version, or None before the first.
 
     Raises:
@@ -27,10 +26,10 @@ def head(root: Path) -> DataRevision | None:
     return data_revision(root) if _committed_text(root) is not None else None
 
 
-def as_committed(root: Path) -> bool:
+def is_as_committed(root: Path) -> bool:
     """Whether ``data.dvc`` is as HEAD has it, in the folder and in git's index.
 
-    It is not when it was edited or deleted, or left behind by a commit that was killed.
+    It is not where it was edited or deleted, or left behind by a commit that was killed.
     """
     return not _differs(root, POINTER) and not _differs(root, POINTER, cached=True)
 
@@ -45,15 +44,15 @@ def commit_pointer(root: Path, folder: Folder, message: str) -> str | None:
         UserError: git refuses, or its lock is held for long; a file cannot be written. All is then as before.
     """
     paths = [POINTER, *_to_ignore(root)]
-    with _put_back(root, paths, folder.data_hash) as before:
+    with _restore_on_failure(root, paths, folder.data_hash) as before:
         write_whole(root / POINTER, pointer_text(folder, before[POINTER], _committed_text(root)))
         if IGNORE in paths:
             write_whole(root / IGNORE, "\n".join([*(before[IGNORE] or "").splitlines(), "/data/", ""]))
-        if head(root) is not None and not _differs(root, *paths):
-            patiently(root, "reset", "--quiet", "--", *paths)
+        if head_revision(root) is not None and not _differs(root, *paths):
+            git_patiently(root, "reset", "--quiet", "--", *paths)
             return None
-        patiently(root, "add", "--force", "--intent-to-add", "--", *paths)
-        patiently(
+        git_patiently(root, "add", "--force", "--intent-to-add", "--", *paths)
+        git_patiently(
             *(root, "commit", "--quiet", "--only", "--cleanup=whitespace", "--file=-", "--", *paths), said=message
         )
     return git(root, "rev-parse", "HEAD").stdout.strip()
@@ -91,7 +90,7 @@ def _differs(root: Path, *paths: str, cached: bool = False) -> bool:
 
 
 def _to_ignore(root: Path) -> list[str]:
-    """Return the file in which git is to be told to ignore ``data/``, if it does not yet."""
+    """Return the file that has to name ``data/`` for git to ignore it; nothing where git does."""
     if not git(root, "check-ignore", "--quiet", "data/").returncode:
         return []
     if git(root, "status", "--porcelain", "--ignored", "--", IGNORE).stdout:
@@ -102,14 +101,14 @@ def _to_ignore(root: Path) -> list[str]:
 
 
 @contextmanager
-def _put_back(root: Path, paths: list[str], data_hash: str) -> Iterator[dict[str, str | None]]:
-    """Yield the texts of files; write them again when what is inside fails, unless git has the commit by then."""
+def _restore_on_failure(root: Path, paths: list[str], data_hash: str) -> Iterator[dict[str, str | None]]:
+    """Yield the texts of files; restore them when the block fails, unless git has the commit by then."""
     before = {path: _read(root / path) for path in paths}
     new = [path for path in paths if git(root, "ls-files", "--error-unmatch", "--", path).returncode]
     try:
         yield before
     except BaseException:  # an interrupt too
-        now = head(root)
+        now = head_revision(root)
         if now is None or now.data_hash != data_hash:
             if new:
                 git(root, "rm", "--cached", "--quiet", "--force", "--ignore-unmatch", "--", *new)
@@ -130,12 +129,16 @@ def _read(path: Path) -> str | None:
         raise UserError(f"cannot read {path}: {error}") from error
 
 
-def patiently(root: Path, *arguments: str, said: str | None = None) -> None:
-    """Run a git command that changes something; wait for another that holds git's lock."""
-    deadline = time.monotonic() + dvc_access.LOCK_SECONDS
+def git_patiently(root: Path, *arguments: str, said: str | None = None) -> None:
+    """Run a git command that changes something; wait for another that holds git's lock.
+
+    Raises:
+        UserError: git refuses, or its lock is held for long.
+    """
+    deadline = time.monotonic() + dvc_repo.LOCK_SECONDS
     while (done := git(root, *arguments, said=said)).returncode:
         if (".lock': File exists" in done.stderr or "cannot lock ref" in done.stderr) and time.monotonic() < deadline:
-            pause()
+            dvc_repo.pause()
             continue
         reason = " ".join((done.stderr.strip() or done.stdout.strip()).split()) or f"exit code {done.returncode}"
         raise UserError(f"git {arguments[0]} failed, so that nothing is committed: {reason[:400]}")

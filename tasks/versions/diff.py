@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 
 from domains.errors import UserError
-from tasks.versions.cache import listing, sound, usual_path
+from tasks.versions.cache import is_sound, listing_at, usual_path
 from tasks.versions.revisions import DataRevision, Listing, changed_names, data_revision, domain_files
 
 #: Where an object of DVC's cache would be, by its name.
@@ -17,7 +17,7 @@ Locate = Callable[[str], Path]
 
 @dataclass(frozen=True)
 class Side:
-    """A domain in one of the two versions; None is unknown, as the object that tells is not in the cache.
+    """A domain in one of the two versions; None where it is unknown, as the object is not in the cache.
 
     Attributes:
         counts: examples by split.
@@ -32,7 +32,7 @@ class Side:
 
 @dataclass(frozen=True)
 class DomainDiff:
-    """A domain that differs, before and after; the side on which it does not exist is None."""
+    """A domain that differs, before and after; None is the side on which it does not exist."""
 
     name: str
     change: Literal["added", "removed", "changed"]
@@ -41,11 +41,11 @@ class DomainDiff:
 
     @property
     def labels_added(self) -> tuple[str, ...] | None:
-        return _beyond(self.after, self.before)
+        return _labels_beyond(self.after, self.before)
 
     @property
     def labels_removed(self) -> tuple[str, ...] | None:
-        return _beyond(self.before, self.after)
+        return _labels_beyond(self.before, self.after)
 
 
 @dataclass(frozen=True)
@@ -74,25 +74,25 @@ def data_diff(root: Path, before: str, after: str = "HEAD") -> DataDiff:
     a, b = data_revision(root, before), data_revision(root, after)
     if a.data_hash == b.data_hash:  # the same bytes, whether or not their list is at hand
         return DataDiff(a.commit, b.commit, (), ())
-    files = _known(root, a), _known(root, b)
+    files = _listing_at(root, a), _listing_at(root, b)
     return DataDiff(a.commit, b.commit, *compare(*files, lambda name: usual_path(root, name)))
 
 
 def compare(before: Listing, after: Listing, locate: Locate) -> tuple[tuple[DomainDiff, ...], tuple[str, ...]]:
     """Return the domains that differ between two lists of files, and the other names that do."""
     a, b, names = domain_files(before), domain_files(after), changed_names(before, after)
-    differing = tuple(_differ(name, a.get(name), b.get(name), locate) for name in names if name in a or name in b)
+    differing = tuple(_domain_diff(name, a.get(name), b.get(name), locate) for name in names if name in a or name in b)
     return differing, tuple(name for name in names if name not in a and name not in b)
 
 
-def _known(root: Path, at: DataRevision) -> Listing:
+def _listing_at(root: Path, at: DataRevision) -> Listing:
     try:
-        return listing(root, at)
+        return listing_at(root, at)
     except UserError as error:
         raise UserError(f"what changed is unknown: {error}") from error
 
 
-def _differ(name: str, before: Listing | None, after: Listing | None, locate: Locate) -> DomainDiff:
+def _domain_diff(name: str, before: Listing | None, after: Listing | None, locate: Locate) -> DomainDiff:
     change: Any = "added" if before is None else "removed" if after is None else "changed"
     sides = [None if files is None else _side(files, locate) for files in (before, after)]
     return DomainDiff(name, change, *sides)
@@ -111,7 +111,7 @@ def _side(files: Listing, locate: Locate) -> Side:
 
 def _about(md5: str, locate: Locate) -> dict[str, Any]:
     """Return what a ``domain.yaml`` says, or nothing where it is not at hand or cannot be read."""
-    if not sound(locate(md5), md5):
+    if not is_sound(locate(md5), md5):
         return {}
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML was built with it
     try:
@@ -129,11 +129,11 @@ def _counts(shards: dict[str, Path], about: dict[str, Any]) -> dict[str, int] | 
     try:
         return {split: pq.read_metadata(path).num_rows for split, path in sorted(shards.items())}
     except (OSError, pa.ArrowException):
-        said = about.get("counts")
-        return {str(split): int(n) for split, n in said.items()} if isinstance(said, dict) else None
+        counts = about.get("counts")
+        return {str(split): int(n) for split, n in counts.items()} if isinstance(counts, dict) else None
 
 
-def _beyond(one: Side | None, other: Side | None) -> tuple[str, ...] | None:
+def _labels_beyond(one: Side | None, other: Side | None) -> tuple[str, ...] | None:
     """Return the labels of one side that the other lacks."""
     mine, theirs = (() if side is None else side.labels for side in (one, other))
     return None if mine is None or theirs is None else tuple(label for label in mine if label not in set(theirs))

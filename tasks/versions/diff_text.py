@@ -9,7 +9,7 @@ from tasks.versions.diff import DataDiff, DomainDiff, Side
 from tasks.versions.push import Pushed
 
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}
-NAMED = 5  # labels that are named; the others are counted
+NAMED = 5  # labels that a line names; it counts the others
 
 
 def committed_lines(done: Committed, pushed: Pushed | None) -> Iterator[str]:
@@ -63,30 +63,30 @@ def committed_json(done: Committed, pushed: Pushed | None, failed: Exception | N
 
 def _changes(diff: DataDiff) -> Iterator[str]:
     for domain in diff.domains:
-        yield f"{SIGNS[domain.change]} {domain.name}: {_what(domain)}"
+        yield f"{SIGNS[domain.change]} {domain.name}: {_domain_text(domain)}"
     for name in diff.others:
         yield f"~ {name}: no domain"
 
 
-def _what(domain: DomainDiff) -> str:
+def _domain_text(domain: DomainDiff) -> str:
     if domain.before is None or domain.after is None:
         (side,) = filter(None, (domain.before, domain.after))
         labels = "labels unknown" if side.labels is None else f"{len(side.labels)} labels"
         return ", ".join([*_counts(side), labels, _bytes(side.size)])
     before, after = domain.before, domain.after
-    said = [*_counted(before, after)]
+    parts = [*_count_changes(before, after)]
     if domain.labels_added is None or domain.labels_removed is None:
-        said.append("labels unknown")
+        parts.append("labels unknown")
     else:
-        said += [f"label {sign}{name}" for sign, name in _named(domain.labels_added, domain.labels_removed)]
-    return ", ".join([*said, f"{_bytes(before.size)} → {_bytes(after.size)}"])
+        parts += [f"label {sign}{name}" for sign, name in _label_changes(domain.labels_added, domain.labels_removed)]
+    return ", ".join([*parts, f"{_bytes(before.size)} → {_bytes(after.size)}"])
 
 
 def _counts(side: Side) -> list[str]:
     return ["counts unknown"] if side.counts is None else [f"{split} {n:,}" for split, n in side.counts.items()]
 
 
-def _counted(before: Side, after: Side) -> Iterator[str]:
+def _count_changes(before: Side, after: Side) -> Iterator[str]:
     if before.counts is None or after.counts is None:
         yield "counts unknown"
         return
@@ -95,7 +95,7 @@ def _counted(before: Side, after: Side) -> Iterator[str]:
         yield f"{split} {b:,}" if a == b else f"{split} {a:,} → {b:,} ({b - a:+,})"
 
 
-def _named(added: tuple[str, ...], removed: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _label_changes(added: tuple[str, ...], removed: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for sign, names in (("+", added), ("-", removed)):
         yield from ((sign, name) for name in names[:NAMED])
         if len(names) > NAMED:

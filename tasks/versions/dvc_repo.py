@@ -1,4 +1,4 @@
-"""DVC as a library: opened late (it is slow to import), locked with patience, its complaints as UserErrors."""
+"""DVC as a library: imported late, as that is slow, locked patiently, and its complaints turned into UserErrors."""
 
 import logging
 import random
@@ -16,7 +16,7 @@ LOCK_SECONDS = 30  # how long another command that holds a lock is waited for
 
 @contextmanager
 def dvc(root: Path) -> Iterator[Any]:
-    """Open the DVC repository; what DVC or the disk say against it becomes a UserError."""
+    """Open the DVC repository; errors of DVC or the disk become UserErrors."""
     streams = sys.stdout, sys.stderr
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -32,8 +32,8 @@ def dvc(root: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def locked(repo: Any) -> Iterator[None]:
-    """Hold DVC's lock; wait for another holder at uneven steps, lest two that wait march together."""
+def dvc_lock(repo: Any) -> Iterator[None]:
+    """Hold DVC's lock; wait for another holder at uneven steps, so that two that wait do not collide each time."""
     from dvc.lock import LockError
 
     deadline = time.monotonic() + LOCK_SECONDS
@@ -60,8 +60,8 @@ def pause() -> None:
 
 
 @contextmanager
-def complaints() -> Iterator[list[str]]:
-    """Collect why single files failed, which DVC only logs, with tracebacks, and keep it off the terminal."""
+def collect_complaints() -> Iterator[list[str]]:
+    """Collect why single files failed, which DVC only logs, with tracebacks; the terminal shows nothing of it."""
     reasons: list[str] = []
 
     class Collect(logging.Handler):

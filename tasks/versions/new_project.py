@@ -1,4 +1,4 @@
-"""A folder made a project: what a clone of the repository has beside the code, and a git commit of exactly that."""
+"""Make a folder a project: write what a clone of the repository has beside the code, and commit exactly that."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from domains.errors import UserError
-from tasks.versions.data_dvc import IGNORE, POINTER, patiently
+from tasks.versions.data_dvc import IGNORE, POINTER, git_patiently
 from tasks.versions.git import check_user, git
 
 CODE = Path(__file__).resolve().parents[2]
@@ -17,58 +17,58 @@ IGNORED = ("/data/", "/.acclimate/", "/.dvc/cache/", "/.dvc/tmp/", "/.dvc/config
 
 
 def init(folder: Path) -> tuple[str, ...]:
-    """Make a folder a project, inside the git repository that it is in, or in a new one.
+    """Make a folder a project, in the git repository that it lies in, or in a new one.
 
-    No file is overwritten; lines are added to a ``.gitignore`` that git has as it is.
+    No file is overwritten; a ``.gitignore`` that is committed as it is gets more lines.
 
     Returns:
         The files that were written and committed, relative to the folder.
 
     Raises:
         UserError: the folder is a project or has other things in the way, git knows no user, or git refuses the
-            commit. Nothing is written then, or what was written is taken away again.
+            commit. Then nothing is written, or what was written is removed again.
     """
-    check_free(folder)
+    check_folder_is_free(folder)
     known = _inside_repository(folder)
-    check_user(_nearest(folder))
-    texts = _missing(folder)
+    check_user(_nearest_folder(folder))
+    texts = _missing_texts(folder)
     if known:
         check_ignore_file(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not known:
-            patiently(folder, "init", "--quiet")
-        with _taken_back(folder, texts):
+            git_patiently(folder, "init", "--quiet")
+        with _restore_on_failure(folder, texts):
             for name, text in texts.items():
                 (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).write_text(text, "utf-8")
-            patiently(folder, "add", "--force", "--intent-to-add", "--", *texts)
-            patiently(folder, "commit", "--quiet", "--only", "--message", "Start a project", "--", *texts)
+            git_patiently(folder, "add", "--force", "--intent-to-add", "--", *texts)
+            git_patiently(folder, "commit", "--quiet", "--only", "--message", "Start a project", "--", *texts)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}; change the rights or choose another") from error
     return tuple(texts)
 
 
-def check_free(folder: Path) -> None:
-    """Raise UserError where a folder is a project already, or has what a project would use otherwise."""
+def check_folder_is_free(folder: Path) -> None:
+    """Raise UserError where a folder is a project already, or has files that a project would use in another way."""
     if (folder / POINTER).exists():
         raise UserError(f"{folder.resolve()} has a {POINTER}: it is a project already, go on with acclimate demo")
     if (folder / "data").is_dir() and any((folder / "data").iterdir()):
         raise UserError(f"{folder.resolve()} has a data/ that no {POINTER} names: move it away, or choose a new folder")
     deployments = folder / DEPLOYMENTS
-    if deployments.exists() and deployments.read_bytes() != shipped(DEPLOYMENTS).encode():
+    if deployments.exists() and deployments.read_bytes() != shipped_text(DEPLOYMENTS).encode():
         raise UserError(f"{folder.resolve()} has a {DEPLOYMENTS} of its own: choose a new folder")
 
 
 def check_ignore_file(folder: Path) -> None:
     """Raise UserError where lines would be added to a ``.gitignore`` with changes that are not committed."""
-    if not _lacking(folder) or not (folder / IGNORE).exists():
+    if not _missing_lines(folder) or not (folder / IGNORE).exists():
         return
     if git(folder, "status", "--porcelain", "--ignored", "--", IGNORE).stdout:
         raise UserError(f"{IGNORE} has changes of yours: commit it first, lines are added to it")
 
 
-def shipped(name: str) -> str:
+def shipped_text(name: str) -> str:
     """Return the text of a file that every project has.
 
     It lies beside the code in a checkout, and among the installed files elsewhere.
@@ -93,15 +93,15 @@ def _places(name: str) -> Iterator[Path]:
     yield CODE / SHARE / name  # of pip install --target
 
 
-def _missing(folder: Path) -> dict[str, str]:
+def _missing_texts(folder: Path) -> dict[str, str]:
     """Return the texts to be written, by path; ``data.dvc`` last, as it is what makes a project."""
-    texts = {name: shipped(name) for name in (*DVC, DEPLOYMENTS) if not (folder / name).exists()}
-    if lacking := _lacking(folder):
+    texts = {name: shipped_text(name) for name in (*DVC, DEPLOYMENTS) if not (folder / name).exists()}
+    if lacking := _missing_lines(folder):
         texts[IGNORE] = "\n".join([*_lines(folder / IGNORE), *lacking, ""])
-    return texts | {POINTER: shipped(POINTER)}
+    return texts | {POINTER: shipped_text(POINTER)}
 
 
-def _lacking(folder: Path) -> list[str]:
+def _missing_lines(folder: Path) -> list[str]:
     """Return the lines that ``.gitignore`` lacks."""
     lines = _lines(folder / IGNORE)
     return [line for line in IGNORED if line not in lines]
@@ -112,13 +112,14 @@ def _lines(path: Path) -> list[str]:
 
 
 def _inside_repository(folder: Path) -> bool:
-    found = git(_nearest(folder), "rev-parse", "--show-toplevel")
+    """Whether a folder lies in a git repository."""
+    found = git(_nearest_folder(folder), "rev-parse", "--show-toplevel")
     if found.returncode and "not a git repository" not in found.stderr:
         raise UserError(f"git cannot use {folder.resolve()}: {' '.join(found.stderr.split())}")
     return not found.returncode
 
 
-def _nearest(folder: Path) -> Path:
+def _nearest_folder(folder: Path) -> Path:
     """Return the folder, or the nearest above it that exists."""
     path = folder.resolve()
     found = next(each for each in (path, *path.parents) if each.exists())
@@ -128,8 +129,8 @@ def _nearest(folder: Path) -> Path:
 
 
 @contextmanager
-def _taken_back(folder: Path, names: dict[str, str]) -> Iterator[None]:
-    """Have files as they were when what is inside fails, unless git has the commit by then."""
+def _restore_on_failure(folder: Path, names: dict[str, str]) -> Iterator[None]:
+    """Restore files when the block fails, unless git has the commit by then."""
     before = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
     try:
         yield

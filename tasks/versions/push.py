@@ -1,4 +1,4 @@
-"""Copy versions of ``data/`` to DVC's default remote; a folder of our own is one where none is configured."""
+"""Copy versions of ``data/`` to DVC's default remote; where there is none, a folder of our own becomes it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 from domains.errors import UserError
 from tasks.base.progress import progress
-from tasks.versions.cache import listing
-from tasks.versions.data_folder import counting
-from tasks.versions.dvc_repo import complaints, dvc, locked
+from tasks.versions.cache import listing_at
+from tasks.versions.data_folder import dvc_callback
+from tasks.versions.dvc_repo import collect_complaints, dvc, dvc_lock
 from tasks.versions.revisions import data_revision
 
 OWN = "local"  # name of the remote that is made where there is none
@@ -22,7 +22,7 @@ class Pushed:
         remote: name of the remote.
         url: where it is.
         objects: how many it lacked.
-        made: whether it is a folder that was made by this push.
+        made: whether this push made it, a folder of ours.
     """
 
     remote: str
@@ -36,16 +36,16 @@ def push(root: Path, home: Path, revision: str = "HEAD") -> Pushed:
 
     Raises:
         UserError: as ``data_revision``; no remote is the default; the remote cannot be reached or written; the cache
-            lacks files. What did arrive stays, so that a second push goes on from there.
+            lacks files. What arrived stays, so that a second push goes on from there.
     """
     at = data_revision(root, revision)
     with dvc(root) as repo:
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_data.hashfile.transfer import transfer
 
-        name, made = _remote(repo, home)
+        name, made = _default_remote(repo, home)
         url = repo.config["remote"][name]["url"]
-        files = listing(root, at)
+        files = listing_at(root, at)
         cache = repo.cache.local
         for path, md5 in files:
             if not cache.exists(md5):
@@ -53,25 +53,25 @@ def push(root: Path, home: Path, revision: str = "HEAD") -> Pushed:
                     f"cannot push {revision}: data/{path} is not in DVC's cache; acclimate data verify puts it there"
                 )
         try:
-            with complaints() as reasons, progress(f"push to {name}", len(files)) as advance:
+            with collect_complaints() as reasons, progress(f"push to {name}", len(files)) as advance:
                 remote = repo.cloud.get_remote_odb(name)
                 wanted = {HashInfo("md5", at.data_hash)}
-                done = transfer(cache, remote, wanted, shallow=False, cache_odb=cache, callback=counting(advance))
+                done = transfer(cache, remote, wanted, shallow=False, cache_odb=cache, callback=dvc_callback(advance))
         except Exception as error:  # whatever a cloud's own library raises
-            raise UserError(_failed(name, url, error)) from error
+            raise UserError(_failure(name, url, error)) from error
         if done.failed:
-            raise UserError(_failed(name, url, reasons[0] if reasons else f"{len(done.failed)} files"))
+            raise UserError(_failure(name, url, reasons[0] if reasons else f"{len(done.failed)} files"))
     return Pushed(name, str(url), len(done.transferred), made)
 
 
-def _failed(name: str, url: str, reason: object) -> str:
+def _failure(name: str, url: str, reason: object) -> str:
     return f"push to the DVC remote {name} ({url}) failed: {' '.join(str(reason).split())}"
 
 
-def _remote(repo: Any, home: Path) -> tuple[str, bool]:
-    """Return the default remote, and whether it was made now; its bytes will be checked when they are pulled.
+def _default_remote(repo: Any, home: Path) -> tuple[str, bool]:
+    """Return the default remote, and whether it was made now; DVC is to check its bytes when it pulls them.
 
-    What is set goes to ``.dvc/config.local``, which is not under version control.
+    The configuration goes to ``.dvc/config.local``, which is not under version control.
     """
     name, made = repo.config["core"].get("remote"), False
     if not name:
@@ -79,7 +79,7 @@ def _remote(repo: Any, home: Path) -> tuple[str, bool]:
             raise UserError(f"no DVC remote is the default: dvc remote default {others[0]}")
         name, made = OWN, True
     if made or not repo.config["remote"][name].get("verify"):
-        with locked(repo), repo.config.edit("local") as config:
+        with dvc_lock(repo), repo.config.edit("local") as config:
             if made:
                 config["core"]["remote"] = name
                 config["remote"][name] = {"url": str(home / "remote")}

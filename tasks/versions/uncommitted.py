@@ -1,27 +1,27 @@
-"""Which domains in ``data/`` are not as HEAD has them: a quick look without DVC, for a hint and not for a proof."""
+"""Which domains in ``data/`` are not as HEAD has them: a quick look without DVC, a hint and no proof."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from domains.errors import UserError
-from tasks.versions.cache import sound, usual_path
+from tasks.versions.cache import is_sound, usual_path
 from tasks.versions.revisions import data_revision, domain_files, parse_listing
 
 BUDGET = 64 * 2**20  # bytes that are hashed at most, a fifth of a second
 
 
-def uncommitted(root: Path, names: Iterable[str], revision: str = "HEAD") -> list[str]:
+def uncommitted_domains(root: Path, names: Iterable[str], revision: str = "HEAD") -> list[str]:
     """Return those of the domains whose files in ``data/`` differ from a revision's.
 
-    A file of another size has changed; one of the same size that is older than its object in the cache has not; a
-    newer one is hashed while the budget lasts, and then taken as unchanged. Nothing is known of domains that are not in
-    ``data/``, nor of any where the list of the revision's files is not in the cache or cannot be read: they are left out.
+    A file of another size has changed; one of the same size that is older than its object in the cache has not; newer
+    ones are hashed while the budget lasts, and then taken for unchanged. Nothing is known, and so nothing returned, of
+    domains that are not in ``data/``, and of all where the revision's list of files is not in the cache or unreadable.
     """
     try:
         at = data_revision(root, revision)
         place = usual_path(root, at.data_hash)
-        if not sound(place, at.data_hash):
+        if not is_sound(place, at.data_hash):
             return []
         committed = domain_files(parse_listing(place.read_bytes()))
     except UserError:
@@ -38,7 +38,7 @@ def uncommitted(root: Path, names: Iterable[str], revision: str = "HEAD") -> lis
             continue
         newer = [(path, md5) for path, md5 in pairs if _newer(root, path, md5)]
         budget -= sum(path.stat().st_size for path, _ in newer)
-        if budget >= 0 and not all(sound(path, md5) for path, md5 in newer):
+        if budget >= 0 and not all(is_sound(path, md5) for path, md5 in newer):
             found.append(name)
     return found
 

@@ -1,4 +1,4 @@
-"""The ledger: a row for each version of a domain that has to be adapted to, kept until that is done.
+"""The ledger: a row for each version of a domain that has to be adapted to, kept open until that is done.
 
 Events can be lost or doubled and workers can die; a row cannot. A row stays open until the flow ``adapt`` came to its
 end for the row's key, however often that has to be started.
@@ -59,7 +59,7 @@ class Row:
         parameters: of the flow ``adapt``.
         why: what made it necessary, for people.
         status: ``open`` until the adaptation has been judged, has failed for good, or another version is wanted.
-        attempts: flow runs that were asked for.
+        attempts: flow runs that were created for it.
         flow_run: the last of them; empty before the first.
         version, decision, reason: what came of it, or why it failed.
         opened, changed: UTC times in ISO format.
@@ -89,7 +89,7 @@ def row_name(*parts: str) -> str:
 def kinds(
     settings: Settings, hashes: Mapping[str, str], find: Callable[[str], tuple[str, str] | None]
 ) -> dict[str, tuple[str, str]]:
-    """Return family and role of domains, each of which is looked for until found, once in the life of its bytes."""
+    """Return family and role of domains; ``find`` is asked about each until it knows, once for the same bytes."""
     with _transaction(settings) as connection:
         known = {(d, h): (family, role) for d, h, family, role in connection.execute(sa.select(_kinds))}
     looked_for = {name: find(name) for name, digest in hashes.items() if (name, digest) not in known}
@@ -105,7 +105,7 @@ def kinds(
 
 
 def add(settings: Settings, rows: Iterable[Row]) -> list[Row]:
-    """Add rows, each once, and return those that were not there; one that was overtaken is wanted again, and open."""
+    """Add rows, each once, and return those that are new; one that was overtaken is wanted again, and opened again."""
     added = []
     with _transaction(settings) as connection:
         for row in rows:
@@ -124,8 +124,8 @@ def add(settings: Settings, rows: Iterable[Row]) -> list[Row]:
     return added
 
 
-def known(settings: Settings, names: Sequence[str]) -> set[str]:
-    """Return those of the names that have a row, which was not overtaken."""
+def known_names(settings: Settings, names: Sequence[str]) -> set[str]:
+    """Return those of the names that have a row and were not overtaken."""
     with _transaction(settings) as connection:
         query = sa.select(_rows.c.name).where(_rows.c.status != "overtaken")
         every = set(connection.execute(query).scalars())
@@ -141,8 +141,8 @@ def rows(settings: Settings, status: Status | None = None) -> list[Row]:
         return [Row(**found) for found in connection.execute(query).mappings()]
 
 
-def asked(settings: Settings, attempts: Mapping[str, int], flow_run: str) -> None:
-    """Record the flow run that was asked for to do these rows, and how many were asked for each by now."""
+def record_run(settings: Settings, attempts: Mapping[str, int], flow_run: str) -> None:
+    """Record the flow run that is to do these rows, and how many were created for each by now."""
     with _transaction(settings) as connection:
         for name, count in attempts.items():
             values = {"flow_run": flow_run, "attempts": count, "changed": _now()}
@@ -150,7 +150,7 @@ def asked(settings: Settings, attempts: Mapping[str, int], flow_run: str) -> Non
 
 
 def settle(settings: Settings, key: str, version: str, decision: str, reason: str) -> int:
-    """Close the rows that an adaptation was asked for by; return how many. Rows closed already stay as they are."""
+    """Close the rows that asked for an adaptation, and return how many; rows that are done stay as they are."""
     values = {"status": "done", "version": version, "decision": decision, "reason": reason, "changed": _now()}
     with _transaction(settings) as connection:
         found = connection.execute(_rows.update().where(_rows.c.key == key, _rows.c.status != "done").values(values))
@@ -158,13 +158,13 @@ def settle(settings: Settings, key: str, version: str, decision: str, reason: st
 
 
 def give_up(settings: Settings, name: str, reason: str, status: Status = "failed") -> None:
-    """Close an open row that cannot be done as it is, or that another took the place of (``overtaken``)."""
+    """Close an open row that cannot be done, or whose place another took (``overtaken``)."""
     with _transaction(settings) as connection:
         values = {"status": status, "reason": reason, "changed": _now()}
         connection.execute(_rows.update().where(_rows.c.name == name, _rows.c.status == "open").values(values))
 
 
-def shown(row: Row) -> dict[str, str]:
+def display_row(row: Row) -> dict[str, str]:
     """Return a row as people read it."""
     return {
         "domain": row.domain,
@@ -188,14 +188,16 @@ def _transaction(settings: Settings) -> Iterator[sa.Connection]:
     """Yield a connection inside a transaction.
 
     Raises:
-        UserError: the database cannot be reached, read or written, or its address is none.
+        UserError: the database cannot be reached, read or written, or its address is not one of a database.
     """
     try:
         with _engine(settings).begin() as connection:
             yield connection
     except (sa.exc.OperationalError, sa.exc.ArgumentError, ImportError, OSError) as error:
-        said = " ".join(str(getattr(error, "orig", error)).split())
-        raise UserError(f"the ledger at {settings.ledger_shown} cannot be used: {said}; then run again") from error
+        reason = " ".join(str(getattr(error, "orig", error)).split())
+        raise UserError(
+            f"the ledger at {settings.ledger_without_password} cannot be used: {reason}; mend that, then run again"
+        ) from error
 
 
 def _engine(settings: Settings) -> sa.Engine:

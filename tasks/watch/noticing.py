@@ -1,7 +1,7 @@
-"""From a revision of the data to rows of the ledger, and flow runs asked for: what ``watch`` does at each tick.
+"""From a revision of the data to rows of the ledger and flow runs: what ``watch`` does at each tick.
 
-A tick is safe to repeat, to kill and to run beside another: rows are opened once, and Prefect creates one run for
-one idempotency key. So whatever was lost, the next tick asks for.
+A tick may be repeated, killed, or run beside another: rows are opened once, and Prefect creates one run for one
+idempotency key. So the next tick creates whatever was lost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,25 +10,21 @@ from importlib.metadata import version
 
 from domains.errors import UserError
 from tasks.adapt.adaptation import AUTO, Adaptation, adaptation_key, work_key
-from tasks.base.progress import say
-from tasks.base.settings import Settings, settings
-from tasks.ingest.domain_list import target
+from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.versions.git import git
-from tasks.versions.revisions import data_revision
-from tasks.versions.snapshots import domains_at
+from tasks.versions.snapshots import domains_at, snapshot, target_snapshot
+from tasks.versions.watched_commit import commit_to_watch
 from tasks.watch import ledger
 from tasks.watch.ledger import Row
 from tasks.watch.submitting import TOGETHER, submit_due
 
-FETCH = 120.0  # seconds that a git remote has to answer
-FEW_DRAWS = 3  # behind each interval where many domains changed at once
+FEW_DRAWS = 3  # support draws behind each interval, where many domains changed at once
 CHANGED = "data.revision.changed"  # event of one domain, emitted when its row is in the ledger
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A target domain at a revision and the meta-model in service; the name of its row."""
+class Target:
+    """A target domain at a revision, the meta-model in service for it, and the name of its row."""
 
     domain: str
     content_hash: str
@@ -38,21 +34,28 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Tick:
-    """What a tick did: rows it opened, flow runs it asked for by row's domain, and what could not be done yet."""
+    """What a tick did.
+
+    Attributes:
+        commit: whose data was looked at.
+        opened: rows that it opened.
+        submitted: ids of the flow runs that it created, by domain.
+        notes: what could not be done yet.
+    """
 
     commit: str
     opened: list[Row]
-    asked: dict[str, str]
+    submitted: dict[str, str]
     notes: list[str]
 
 
-def wanted(settings: Settings, commit: str, only: Sequence[str] = ()) -> tuple[list[Wanted], list[str]]:
+def targets_at(settings: Settings, commit: str, only: Sequence[str] = ()) -> tuple[list[Target], list[str]]:
     """Return the target domains at a commit whose family has a meta-model in service, and notes on the others."""
     hashes = domains_at(settings.root_path, commit)
     if unknown := sorted(set(only) - hashes.keys()):
         raise UserError(f"no domain {unknown[0]!r} at revision {commit[:12]}; there are: {', '.join(hashes)}")
     notes: list[str] = []
-    kinds = ledger.kinds(settings, hashes, lambda name: kind_of(settings, name, commit, notes))
+    kinds = ledger.kinds(settings, hashes, lambda name: family_and_role(settings, name, commit, notes))
     found, waiting = [], set()
     metas = {
         family: registry.champion(settings, registry.meta_name(family)) for family in {k[0] for k in kinds.values()}
@@ -65,15 +68,13 @@ def wanted(settings: Settings, commit: str, only: Sequence[str] = ()) -> tuple[l
             waiting.add(family)
         else:
             row = ledger.row_name(name, digest, family, meta.version, version("acclimate"))
-            found.append(Wanted(name, digest, meta.version, row))
+            found.append(Target(name, digest, meta.version, row))
     absent = [f"no meta-model of family {f} yet: acclimate meta-train --family {f}" for f in sorted(waiting)]
     return found, notes + absent
 
 
-def kind_of(settings: Settings, name: str, commit: str, notes: list[str]) -> tuple[str, str] | None:
-    """Return family and role of a domain; None, and a note why, where its bytes cannot be had: the others go on."""
-    from tasks.versions.snapshots import snapshot
-
+def family_and_role(settings: Settings, name: str, commit: str, notes: list[str]) -> tuple[str, str] | None:
+    """Return family and role of a domain; None, and a note why, where its bytes are not at hand: the others go on."""
     try:
         found = snapshot(settings.root_path, settings.home_path, name, commit)
     except UserError as error:
@@ -84,8 +85,8 @@ def kind_of(settings: Settings, name: str, commit: str, notes: list[str]) -> tup
 
 def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str = "") -> tuple[list[Row], list[str]]:
     """Open a row for every domain that has to be adapted to and has none; rows that no longer apply are closed."""
-    every, notes = wanted(settings, commit, only)
-    known = ledger.known(settings, [w.row for w in every])
+    every, notes = targets_at(settings, commit, only)
+    known = ledger.known_names(settings, [w.row for w in every])
     new, begun = [], []
     for w in every:
         if w.row in known:
@@ -108,31 +109,32 @@ def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str =
     return added, notes
 
 
-def row_of(settings: Settings, w: Wanted, commit: str, why: str = "") -> tuple[Row, bool]:
-    """Return the row of a domain, and whether it was adapted to by hand before: then it is done, or left half-way."""
-    domain = target(settings, w.domain, commit)
+def row_of(settings: Settings, w: Target, commit: str, why: str = "") -> tuple[Row, bool]:
+    """Return the row of a domain, and whether a person had it adapted to before: then it is done, or left half-way."""
+    domain = target_snapshot(settings, w.domain, commit)
     before = registry.champion(settings, w.domain)
-    how = way_of(settings, before)
+    how = adaptation_like(settings, before)
     made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))
     parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
     key = work_key(domain, w.meta_version, how)
-    row = Row(w.row, w.domain, w.content_hash, key, parameters, why or reason_of(w, before))
-    if made is None or left_unpromoted(made, before):
+    row = Row(w.row, w.domain, w.content_hash, key, parameters, why or reason_to_adapt(w, before))
+    if made is None or was_left_unpromoted(made, before):
         return row, made is not None
     decision = made.tags.get("decision", "")
-    told = "adapted to before it was noticed"
-    return replace(row, status="done", version=made.version, decision=decision, reason=told), True
+    reason = "adapted to before it was noticed"
+    return replace(row, status="done", version=made.version, decision=decision, reason=reason), True
 
 
-def way_of(settings: Settings, champion: registry.Registered | None) -> Adaptation:
-    """Return how a domain is adapted to: with the K and method that its champion was."""
+def adaptation_like(settings: Settings, champion: registry.Registered | None) -> Adaptation:
+    """Return how to adapt to a domain: with the K and method of its champion."""
     if champion is None:
         return Adaptation(seed=settings.seed)
     k, method = int(champion.params.get("k", 10)), champion.tags.get("method", AUTO)
     return Adaptation(k=k, method=method, seed=settings.seed)
 
 
-def reason_of(w: Wanted, champion: registry.Registered | None) -> str:
+def reason_to_adapt(w: Target, champion: registry.Registered | None) -> str:
+    """Return in words what made an adaptation necessary."""
     if champion is None:
         return "no champion yet"
     if champion.tags.get("content_hash") != w.content_hash:
@@ -142,34 +144,14 @@ def reason_of(w: Wanted, champion: registry.Registered | None) -> str:
     return "acclimate or its settings changed"
 
 
-def left_unpromoted(made: registry.Registered, champion: registry.Registered | None) -> bool:
+def was_left_unpromoted(made: registry.Registered, champion: registry.Registered | None) -> bool:
     """Whether a version that passed the gate never came into service, as where its process was killed in between."""
     passed = made.tags.get("decision") == "promoted" and not made.aliases and "withdrawn" not in made.tags
     return passed and (champion is None or int(champion.version) < int(made.version))
 
 
-def commit_to_watch(settings: Settings, notes: list[str]) -> str:
-    """Return the commit whose data is adapted to; where it is a remote's branch, the remote is asked first."""
-    root, revision = settings.root_path, settings.watch
-    remotes = git(root, "remote").stdout.split()
-    if (remote := revision.split("/")[0]) in remotes:
-        fetched = git(root, "fetch", "--quiet", remote, seconds=FETCH)
-        if fetched.returncode:
-            notes.append(f"git remote {remote} cannot be reached: {' '.join(fetched.stderr.split())[:200]}")
-    return data_revision(root, revision).commit
-
-
-def revision_to_read(revision: str) -> str:
-    """Return a revision as it is; of an empty one, as schedules give, the commit that ``ACCLIMATE_WATCH`` names."""
-    notes: list[str] = []
-    commit = revision or commit_to_watch(settings(), notes)
-    for note in notes:
-        say(note)
-    return commit
-
-
 def announce(rows: Iterable[Row]) -> None:
-    """Emit an event a domain, for automations of the user's; nothing of ours depends on its arrival."""
+    """Emit an event for each domain, for automations of the user's; nothing of ours depends on it."""
     from prefect.events import emit_event
 
     for row in rows:
@@ -181,7 +163,9 @@ def announce(rows: Iterable[Row]) -> None:
 
 
 def tick(settings: Settings, only: Sequence[str] = (), why: str = "") -> Tick:
-    """Notice what changed, and ask for what is due. Needs a Prefect server; rows are kept where it goes away.
+    """Notice what changed, and create the flow runs that are due.
+
+    Needs a Prefect server; where that goes away the rows stay.
 
     Raises:
         UserError: the revision to watch is unknown, or its data are not at hand.
@@ -193,5 +177,5 @@ def tick(settings: Settings, only: Sequence[str] = (), why: str = "") -> Tick:
     opened, more = notice(settings, commit, only, why)
     announce(row for row in opened if row.status == "open")
     with get_client(sync_client=True) as client:
-        asked, late = submit_due(settings, client)
-    return Tick(commit, opened, asked, [*notes, *more, *late])
+        submitted, late = submit_due(settings, client)
+    return Tick(commit, opened, submitted, [*notes, *more, *late])

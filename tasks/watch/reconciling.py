@@ -1,4 +1,4 @@
-"""Clear what a dead process left behind: flow runs that the server still believes in, and files of runs that ended."""
+"""Clear what a dead process left behind: flow runs that the server takes for running, and files of runs that ended."""
 
 import shutil
 import time
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tasks.base.settings import Settings
-from tasks.watch import run_locks as alive
+from tasks.watch import run_locks
 
 PENDING_FOR = timedelta(seconds=150)  # a process that has not begun by then never will
 DAY = 86400
@@ -20,8 +20,7 @@ def clear_dead_runs(settings: Settings, client: Any, worker_since: float | None 
 
     Args:
         client: a synchronous Prefect client.
-        worker_since: when this machine's worker started, as a Unix time: what another one before it had begun to start
-            is lost.
+        worker_since: when this machine's worker started, as a Unix time: what the one before was starting is lost.
     """
     from prefect.client.schemas.filters import (
         FlowFilter,
@@ -52,7 +51,7 @@ def clear_dead_runs(settings: Settings, client: Any, worker_since: float | None 
 
 def is_dead(settings: Settings, run: Any, worker_since: float | None) -> bool:
     """Whether a run that should have a process has none."""
-    lives = alive.lives(settings, run.id)
+    lives = run_locks.lives(settings, run.id)
     if lives is not None:
         return not lives
     if not run.state.is_pending():
@@ -64,7 +63,7 @@ def is_dead(settings: Settings, run: Any, worker_since: float | None) -> bool:
 
 def clear_files(settings: Settings, ended: Sequence[str]) -> None:
     """Delete the lock files of runs that ended, and work folders nobody touched for a day."""
-    alive.forget(settings, ended)
+    run_locks.forget(settings, ended)
     for folder in (settings.home_path / "work").glob("*"):
         with suppress(FileNotFoundError):  # its run has just ended
             if time.time() - folder.stat().st_mtime > DAY:

@@ -1,18 +1,26 @@
-"""Which flow runs still have their process: each holds a file locked while it lives, and the kernel frees it."""
+"""File locks of flow runs, which the kernel frees however a process ends.
+
+Each run holds one while it lives, so that others know whether it does; and one for the work that it does, so that equal
+work is done once.
+"""
 
 import fcntl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
 
+from filelock import FileLock, Timeout
+
+from tasks.base.progress import say
 from tasks.base.settings import Settings, settings
 
 _held: dict[str, IO[str]] = {}
 
 
 def mark(flow: Any, flow_run: Any, state: Any) -> None:
-    """Hook ``on_running`` of every flow: hold the run's file locked for as long as this process lives."""
+    """Hold the run's file locked while this process lives; the hook ``on_running`` of every flow."""
     name = str(flow_run.id)
     if name not in _held:
         folder = _folder(settings())
@@ -36,15 +44,30 @@ def lives(settings: Settings, run: UUID | str) -> bool | None:
         return True
 
 
-def ended(settings: Settings) -> list[str]:
-    """Return the runs of this machine whose process is gone."""
+def ended_runs(settings: Settings) -> list[str]:
+    """Return the flow runs of this machine whose process is gone."""
     return [path.name for path in _folder(settings).glob("[!.]*") if not lives(settings, path.name)]
 
 
 def forget(settings: Settings, runs: Iterable[str]) -> None:
-    """Delete the files of runs that ended; call it when they have been seen to."""
+    """Delete the files of runs that ended, once others know that they did."""
     for run in runs:
         (_folder(settings) / run).unlink(missing_ok=True)
+
+
+@contextmanager
+def one_at_a_time(key: str) -> Iterator[None]:
+    """Hold the lock of a piece of work on this machine, so that a run that waited for it finds the work done."""
+    folder = settings().home_path / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{key}.lock")
+    try:
+        held = lock.acquire(timeout=1)
+    except Timeout:
+        say("another run does the same work; waiting for it")
+        held = lock.acquire()
+    with held:
+        yield
 
 
 def _folder(settings: Settings) -> Path:

@@ -8,14 +8,14 @@ from rich.table import Table
 
 from domains.domain import FAMILIES
 from domains.errors import UserError
-from tasks.base.artifacts import table_of, with_interval
+from tasks.base.artifacts import ago, table_of, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.verdicts import last_decisions
-from tasks.service.server import prefect_server, running
-from tasks.versions.snapshots import data_revision, domains_at
+from tasks.service.server import prefect_server, running_ui
+from tasks.versions.revisions import data_revision
+from tasks.versions.snapshots import domains_at
 from tasks.watch import ledger
-from tasks.watch.ledger import shown
 
 SHOWN = 8  # last runs, last decisions
 OFTEN = ("watch", "reconcile")  # flows
@@ -23,19 +23,21 @@ OFTEN = ("watch", "reconcile")  # flows
 
 def status(settings: Settings) -> dict[str, Any]:
     """Return what is in service and where; nothing is started or changed."""
-    found: dict[str, Any] = {"server": running(settings), "revision": None, "domains": {}}
+    found: dict[str, Any] = {"server": running_ui(settings), "revision": None, "domains": {}}
     try:
         found["revision"] = data_revision(settings.root_path).commit
         found["domains"] = domains_at(settings.root_path)
     except UserError as error:
         found["data"] = str(error)
     meta = {family: registry.champion(settings, registry.meta_name(family)) for family in FAMILIES}
-    found["meta_models"] = {family: describe(model) for family, model in meta.items() if model is not None}
+    found["meta_models"] = {family: describe_version(model) for family, model in meta.items() if model is not None}
     champions = {name: registry.champion(settings, name) for name in found["domains"]}
-    found["champions"] = {name: describe(model) for name, model in champions.items() if model is not None}
-    found["ledger"] = [shown(row) for row in ledger.rows(settings)[::-1] if row.status in ("open", "failed")]
-    said = last_decisions(settings, found["domains"])
-    found["decided"] = [{"domain": name, **said[name]} for name in sorted(said, key=lambda n: said[n]["when"])[::-1]]
+    found["champions"] = {name: describe_version(model) for name, model in champions.items() if model is not None}
+    found["ledger"] = [
+        ledger.display_row(row) for row in ledger.rows(settings)[::-1] if row.status in ("open", "failed")
+    ]
+    decisions = [{"domain": name, **on} for name, on in last_decisions(settings, found["domains"]).items()]
+    found["decided"] = sorted(decisions, key=lambda decision: decision["when"], reverse=True)
     found["next"], found["runs"] = schedule(settings, found["server"])
     return found
 
@@ -43,7 +45,7 @@ def status(settings: Settings) -> dict[str, Any]:
 def schedule(settings: Settings, server: str | None) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Return when each deployment runs next, and the last flow runs, newest first; nothing where no server runs.
 
-    Of ``watch`` and ``reconcile``, which run every few minutes, only what went wrong.
+    Of ``watch`` and ``reconcile``, which run every few minutes, only those that went wrong.
     """
     if server is None:
         return {}, []
@@ -71,9 +73,9 @@ def schedule(settings: Settings, server: str | None) -> tuple[dict[str, str], li
         flows = {flow.id: flow.name for flow in client.read_flows()}
         for names, states in ((set(flows.values()) - set(OFTEN), ran), (OFTEN, wrong)):
             which = FlowFilter(name=FlowFilterName(any_=sorted(names)))
-            asked = {"flow_filter": which, "flow_run_filter": of(*states), "sort": FlowRunSort.START_TIME_DESC}
-            last += client.read_flow_runs(**asked, limit=SHOWN)
-        last = sorted(last, key=started, reverse=True)[:SHOWN]
+            newest = FlowRunSort.START_TIME_DESC
+            last += client.read_flow_runs(flow_filter=which, flow_run_filter=of(*states), sort=newest, limit=SHOWN)
+        last = sorted(last, key=start_time, reverse=True)[:SHOWN]
         flows |= {flow: client.read_flow(flow).name for flow in {run.flow_id for run in due} - flows.keys()}
     soonest: dict[str, str] = {}
     for run in due:
@@ -81,14 +83,15 @@ def schedule(settings: Settings, server: str | None) -> tuple[dict[str, str], li
         soonest.setdefault(
             " ".join(filter(None, (flows[run.flow_id], family))), f"{run.expected_start_time:%F %H:%M} UTC"
         )
-    return soonest, [{"run": run.name, "state": run.state_name or "", "started": started(run)} for run in last]
+    return soonest, [{"run": run.name, "state": run.state_name or "", "started": start_time(run)} for run in last]
 
 
-def started(run: Any) -> str:
+def start_time(run: Any) -> str:
+    """Return when a flow run started, for people; nothing where it did not."""
     return f"{run.start_time:%F %H:%M:%S}" if run.start_time else ""
 
 
-def describe(model: registry.Registered) -> dict[str, Any]:
+def describe_version(model: registry.Registered) -> dict[str, Any]:
     """Return a version as JSON-able words and numbers; its age in seconds."""
     age = (datetime.now(UTC) - model.created).total_seconds()
     kept = {key: model.tags[key] for key in ("revision", "content_hash", "decision", "reason") if key in model.tags}
@@ -117,39 +120,32 @@ def tables(found: dict[str, Any]) -> list[Any]:
         metas.add_row(family, model["version"], ago(model["age"]))
     more = []
     for title, rows in (
-        ("Waiting or failed", [waiting(row) for row in found["ledger"]]),
-        ("Decided last", [decided(row) for row in found["decided"][:SHOWN]]),
+        ("Waiting or failed", [waiting_row(row) for row in found["ledger"]]),
+        ("Decided last", [decision_row(row) for row in found["decided"][:SHOWN]]),
         ("Runs", found["runs"]),
     ):
         if rows:
-            more.append(titled(title, rows))
+            more.append(titled_table(title, rows))
     if found["next"]:
-        more.append(titled("Next", [{"flow": flow, "at": at} for flow, at in found["next"].items()]))
+        more.append(titled_table("Next", [{"flow": flow, "at": at} for flow, at in found["next"].items()]))
     nothing = "No champions yet: run `acclimate demo`, or `acclimate adapt DOMAIN`."
     return ["\n".join(lines) + "\n", *((metas, champions) if found["champions"] else (nothing,)), *more]
 
 
-def waiting(row: Mapping[str, str]) -> dict[str, str]:
-    """Return a row of the ledger as a narrow terminal has room for it: what is longest comes last."""
+def waiting_row(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a row of the ledger for a narrow terminal: what is longest comes last."""
     short = {key: row[key] for key in ("domain", "status", "runs", "opened")}
     return short | {"why": row["reason"] or row["why"]}
 
 
-def decided(row: Mapping[str, str]) -> dict[str, str]:
-    """Return a decision in the same way."""
+def decision_row(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a decision for a narrow terminal."""
     when = {"when": row["when"][:16].replace("T", " ")}
     return {key: row[key] for key in ("domain", "version", "when", "decision", "reason")} | when
 
 
-def titled(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+def titled_table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """Return rows of equal keys as a table below its title."""
     table = table_of(rows)
     table.title, table.title_justify = title, "left"
     return table
-
-
-def ago(seconds: float) -> str:
-    """Return an age in its largest sensible unit."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

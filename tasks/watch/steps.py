@@ -8,13 +8,13 @@ from prefect.logging import get_run_logger
 
 from tasks.base.artifacts import table_artifact
 from tasks.base.settings import settings
-from tasks.service.server import worker_since
-from tasks.watch import reconciling
-from tasks.watch import run_locks as alive
-from tasks.watch.ledger import rows, shown
+from tasks.service.up import worker_since
+from tasks.watch import ledger, reconciling, run_locks
 from tasks.watch.submitting import submit_due
 
 if TYPE_CHECKING:
+    from tasks.adapt.plan import Plan
+    from tasks.models.adapt_result import AdaptResult
     from tasks.watch.noticing import Tick
 
 SHOWN = 50  # rows of the ledger in its artifact
@@ -23,14 +23,22 @@ SHOWN = 50  # rows of the ledger in its artifact
 @task(cache_policy=NO_CACHE)
 def notice_and_submit(only: list[str], why: str = "") -> str:
     """Do one tick and say in a line what came of it."""
-    from tasks.watch import noticing as watching  # two seconds, which reconcile need not spend
+    from tasks.watch.noticing import tick  # two seconds, which reconcile need not spend
 
-    done = watching.tick(settings(), only, why)
+    done = tick(settings(), only, why)
     for note in done.notes:
         get_run_logger().warning(note)
-    if done.opened or done.asked:
+    if done.opened or done.submitted:
         show_ledger()
-    return line(done)
+    return tick_line(done)
+
+
+def settle(plan: "Plan", result: "AdaptResult") -> None:
+    """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
+    from tasks.adapt.adaptation import work_key  # slow to import too
+
+    key = work_key(plan.domain, plan.meta_version, plan.how)
+    ledger.settle(settings(), key, result.model_version, result.decision, result.reason)
 
 
 @task(cache_policy=NO_CACHE)
@@ -39,28 +47,28 @@ def clear_and_submit() -> str:
     from prefect.client.orchestration import get_client
 
     s = settings()
-    ended = alive.ended(s)  # first: of one that dies meanwhile the file is what the next run goes by
+    ended = run_locks.ended_runs(s)  # first: the file of one that dies meanwhile is kept for the next time
     with get_client(sync_client=True) as client:
         cleared = reconciling.clear_dead_runs(s, client, worker_since(s))
         reconciling.clear_files(s, ended)
-        asked, notes = submit_due(s, client)
-    for said in (*cleared, *notes):
-        get_run_logger().warning(said)
-    if asked:
+        submitted, notes = submit_due(s, client)
+    for note in (*cleared, *notes):
+        get_run_logger().warning(note)
+    if submitted:
         show_ledger()
-    return f"{len(cleared)} dead runs cleared, {len(asked)} adaptations asked for"
+    return f"{len(cleared)} dead runs cleared, {len(submitted)} adaptations asked for"
 
 
-def line(done: "Tick") -> str:
+def tick_line(done: "Tick") -> str:
     """Return a tick in a line."""
     new = ", ".join(row.domain for row in done.opened if row.status == "open") or "nothing"
-    return f"{done.commit[:12]}: new {new}; {len(done.asked)} adaptations asked for" + "".join(
+    return f"{done.commit[:12]}: new {new}; {len(done.submitted)} adaptations asked for" + "".join(
         f"; {note}" for note in done.notes
     )
 
 
 def show_ledger() -> None:
     """Leave the newest rows of the ledger as an artifact."""
-    newest = rows(settings())[::-1][:SHOWN]
-    said = f"The {len(newest)} newest rows of the ledger: versions of domains and what came of them."
-    table_artifact("ledger", [shown(row) for row in newest], said)
+    newest = ledger.rows(settings())[::-1][:SHOWN]
+    about = f"The {len(newest)} newest rows of the ledger: versions of domains and what came of them."
+    table_artifact("ledger", [ledger.display_row(row) for row in newest], about)

@@ -1,4 +1,4 @@
-"""From rows of the ledger to flow runs: asked for once each, and again where a run ended without doing its rows."""
+"""From rows of the ledger to flow runs: one for each row, and another where a run ended without doing its rows."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,11 +12,11 @@ from tasks.watch.ledger import Row
 ADAPT, ADAPT_MANY = "adapt/acclimate", "adapt-many/acclimate"
 TOGETHER = 4  # from so many rows on, one flow run does several: a process takes seconds to start
 ATTEMPTS = 5
-FIRST_DELAY = timedelta(minutes=2)  # after a failure; doubled each time. Nothing waits for a process that died
+FIRST_DELAY = timedelta(minutes=2)  # after a failure, doubled each time; after the death of a process there is none
 
 
 def submit_due(settings: Settings, client: Any) -> tuple[dict[str, str], list[str]]:
-    """Ask for a flow run for every open row that has none, or whose run ended without an end to its adaptation.
+    """Create a flow run for every open row that has none, or whose run ended before its adaptation did.
 
     Args:
         client: a synchronous Prefect client.
@@ -27,15 +27,15 @@ def submit_due(settings: Settings, client: Any) -> tuple[dict[str, str], list[st
     due = [row for row in ledger.rows(settings, "open") if is_due(settings, client, row)]
     if not due:
         return {}, []
-    asked: dict[str, str] = {}
+    created: dict[str, str] = {}
     try:
         for batch in batches(due, settings.processes):
-            asked |= ask(settings, client, batch)
+            created |= create_run(settings, client, batch)
     except LookupError as error:
-        return asked, [
-            f"no deployment {error}: `acclimate up` registers it; {len(due) - len(asked)} wait in the ledger"
+        return created, [
+            f"no deployment {error}: `acclimate up` registers it; {len(due) - len(created)} wait in the ledger"
         ]
-    return asked, []
+    return created, []
 
 
 def batches(due: Sequence[Row], processes: int) -> list[list[Row]]:
@@ -45,8 +45,8 @@ def batches(due: Sequence[Row], processes: int) -> list[list[Row]]:
     return [list(due[i::processes]) for i in range(processes)]
 
 
-def ask(settings: Settings, client: Any, batch: Sequence[Row]) -> dict[str, str]:
-    """Create the flow run of these rows, unless that was done, and write it down."""
+def create_run(settings: Settings, client: Any, batch: Sequence[Row]) -> dict[str, str]:
+    """Create the flow run of these rows, unless there is one, and record it in the ledger."""
     from prefect.exceptions import ObjectNotFound
 
     name = ADAPT if len(batch) == 1 else ADAPT_MANY
@@ -62,7 +62,7 @@ def ask(settings: Settings, client: Any, batch: Sequence[Row]) -> dict[str, str]
         tags=["acclimate", "watch"],
         idempotency_key=ledger.row_name(*(f"{row} {attempts[row]}" for row in sorted(attempts))),
     )
-    ledger.asked(settings, attempts, str(run.id))
+    ledger.record_run(settings, attempts, str(run.id))
     return {row.domain: str(run.id) for row in batch}
 
 
@@ -81,9 +81,9 @@ def is_due(settings: Settings, client: Any, row: Row) -> bool:
     if state.is_cancelled():
         ledger.give_up(settings, row.name, "a person cancelled its run; acclimate adapt starts it again")
         return False
-    said = " ".join((state.message or "").split())
+    reason = " ".join((state.message or "").split())
     if row.attempts >= ATTEMPTS:
-        ledger.give_up(settings, row.name, f"{row.attempts} runs of it failed: {said}"[:500])
+        ledger.give_up(settings, row.name, f"{row.attempts} runs of it failed: {reason}"[:500])
         return False
     if state.is_crashed() or state.is_completed():
         return True

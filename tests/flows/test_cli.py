@@ -24,7 +24,7 @@ from learners.classifier import Affine, Classifier
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings
 from tasks.features.encoding import encoder_identity
-from tasks.ingest import domain_list as listing
+from tasks.ingest import domain_list
 from tasks.models import registry
 from tasks.versions.snapshots import snapshot
 
@@ -282,7 +282,7 @@ def test_an_interrupt_says_that_the_work_goes_on_later(
     def interrupt(_: Settings) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(listing, "listing", interrupt)
+    monkeypatch.setattr(domain_list, "list_domains", interrupt)
     assert run("domains", "list") == (130, "", "error: interrupted; the same command goes on where it stopped\n")
 
 
@@ -290,7 +290,7 @@ def test_a_full_disk_is_one_line_wherever_it_happens(run: Callable[..., Said], m
     def fail(_: Settings) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.safetensors")
 
-    monkeypatch.setattr(listing, "listing", fail)
+    monkeypatch.setattr(domain_list, "list_domains", fail)
     code, out, error = run("domains", "list")
     assert (code, out, error.count("\n")) == (2, "", 1)
     assert "'x.safetensors': free some space; the same command goes on" in error
@@ -304,7 +304,7 @@ def test_a_server_that_was_killed_is_one_line_and_no_bug(
     def gone(_: Settings) -> None:
         raise httpx.ConnectError("[Errno 111] Connection refused")
 
-    monkeypatch.setattr(listing, "listing", gone)
+    monkeypatch.setattr(domain_list, "list_domains", gone)
     code, out, error = run("domains", "list")
     assert (code, out, error.count("\n")) == (2, "", 1)
     assert "the Prefect server is gone ([Errno 111] Connection refused); the same command goes on" in error
@@ -316,7 +316,7 @@ def test_a_bug_is_one_line_too_and_its_details_are_kept(
     def fail(_: Settings) -> None:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(listing, "listing", fail)
+    monkeypatch.setattr(domain_list, "list_domains", fail)
     log = checkout / ".acclimate" / "error.log"
     assert run("domains", "list") == (1, "", f"error: RuntimeError: first line (a bug; details: {log})\n")
     assert "second line" in log.read_text()

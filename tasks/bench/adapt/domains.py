@@ -7,8 +7,8 @@ from domains.domain import Family
 from domains.errors import UserError, check_known
 from domains.labelled import Labelled, labelled
 from domains.mirror import Stored, read_mirror
+from tasks.base.downloads import fetcher
 from tasks.base.settings import Settings
-from tasks.features.encoding import fetcher
 
 NON_MEDICAL, ALL = "non-medical", "all"
 

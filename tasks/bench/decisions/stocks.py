@@ -20,11 +20,11 @@ from learners.decisions.playing import Recurrent, play
 from learners.decisions.rl2 import RL2
 from learners.decisions.rl2_train import PPO, train
 from learners.market.time_metrics import block_interval
+from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.options import BenchOptions, Row
 from tasks.decisions.problems import untrained_policy
-from tasks.features.encoding import fetcher
 
 PROBLEM = "stocks"
 HELD = 504  # days before a window on which the best parameters are chosen

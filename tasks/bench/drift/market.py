@@ -8,11 +8,11 @@ import pandas as pd
 from domains.market import stocks
 from domains.market.features import WARM_UP, features
 from domains.market.regime import WEEK, Weeks, regime
+from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.drift.rows import rate_row
 from tasks.bench.options import Row
-from tasks.features.encoding import fetcher
 
 BLOCK = 20  # trading days that stay together
 LENGTH = 52  # weeks of a trial

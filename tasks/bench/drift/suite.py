@@ -21,7 +21,8 @@ from tasks.bench.drift.market import bench_market
 from tasks.bench.drift.rows import rate_row
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.side_by_side import run_side_by_side
-from tasks.features.encoding import ENCODERS, FeatureStore, encode, key_of, last_layer
+from tasks.features.encoding import ENCODERS, encode, last_layer
+from tasks.features.store import FeatureStore, key_of
 
 ALPHA, TRIALS = 0.01, 200
 NEW, OLD, SHOTS = 500, 1000, 10  # of a small domain a third is new

@@ -13,6 +13,7 @@ from domains.market.panel import Panel
 from domains.market.walk import QUERY, REGIMES, STEP, Cut, first_cut, walk
 from domains.market.windows import Window
 from tasks.base.artifacts import image_artifact
+from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.market.experts import FIRST, STATE, YEAR, Rule, experts, past_opinions
@@ -20,7 +21,6 @@ from tasks.bench.market.methods import OURS, POOLED, UNMOVED, Case, learn_pool, 
 from tasks.bench.market.plots import plot_saved
 from tasks.bench.market.scores import MEAN, Forecast, rows_of
 from tasks.bench.options import BenchOptions, Row
-from tasks.features.encoding import fetcher
 
 ONCE, WALK = f"first {QUERY} days", f"walk by {STEP} days"
 RULES = (STATE, "direction", "cross_section")

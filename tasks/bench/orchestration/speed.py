@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 from domains.errors import UserError
 from domains.market import stocks
+from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.orchestration.rig import FROM, Rig, rig, up
-from tasks.features.encoding import fetcher
 from tasks.versions.commit import commit
+from tasks.versions.watched_commit import commit_to_watch
 from tasks.watch import ledger, noticing
 
 MANY = 200
@@ -108,7 +109,6 @@ def many(made: Rig) -> float:
 def tick(made: Rig) -> float:
     """Return the seconds of a look at the data that finds no change."""
     started = time.perf_counter()
-    watched = noticing.commit_to_watch(made.settings, [])
-    opened, _ = noticing.notice(made.settings, watched)
+    opened, _ = noticing.notice(made.settings, commit_to_watch(made.settings, []))
     assert not opened
     return time.perf_counter() - started

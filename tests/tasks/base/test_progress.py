@@ -7,7 +7,7 @@ import prefect.artifacts
 import pytest
 from rich.console import Console
 
-from tasks.base import progress as module
+import tasks.base.progress
 from tasks.base.progress import EVERY, in_run, progress, slug, terminal
 
 
@@ -44,8 +44,8 @@ class Pause:
 def pauses(monkeypatch):
     """The pauses between updates of each work, in the order in which they began; a test says when one is over."""
     made = []
-    monkeypatch.setattr(module, "Event", lambda: made.append(Pause()) or made[-1])
-    monkeypatch.setattr(module, "PATIENCE", None)
+    monkeypatch.setattr(tasks.base.progress, "Event", lambda: made.append(Pause()) or made[-1])
+    monkeypatch.setattr(tasks.base.progress, "PATIENCE", None)
     return made
 
 
@@ -61,7 +61,7 @@ def sent(monkeypatch, pauses):
     def update(artifact, percent, description, _sync):
         sent.append(("update", artifact, percent))
 
-    monkeypatch.setattr(module, "in_run", lambda: True)
+    monkeypatch.setattr(tasks.base.progress, "in_run", lambda: True)
     monkeypatch.setattr(prefect.artifacts, "create_progress_artifact", create)
     monkeypatch.setattr(prefect.artifacts, "update_progress_artifact", update)
     return sent
@@ -107,7 +107,7 @@ def test_work_that_stands_still_sends_nothing(sent, pauses):
 
 def test_short_work_and_work_outside_a_run_get_no_artifact(sent, monkeypatch):
     work()
-    monkeypatch.setattr(module, "in_run", in_run)
+    monkeypatch.setattr(tasks.base.progress, "in_run", in_run)
     work()
     assert sent == []
 
@@ -152,7 +152,7 @@ def test_a_terminal_shows_a_bar_while_working_and_one_line_after_long_work(monke
             self.seconds += 1
 
     clock = Clock()
-    monkeypatch.setattr(module, "monotonic", lambda: clock.seconds)
+    monkeypatch.setattr(tasks.base.progress, "monotonic", lambda: clock.seconds)
     out = io.StringIO()
     with terminal(Console(file=out, force_terminal=True, width=100)):
         work(title="Encoding [hpo]", after=clock.tick)

@@ -21,8 +21,8 @@ from domains.market.regime import VOLATILITY
 from learners.classifier import Affine, Classifier
 from tasks.base.settings import Settings
 from tasks.drift import steps as drift_steps
-from tasks.drift.examples import changes, examples, in_words
-from tasks.drift.page import small
+from tasks.drift.examples import label_changes, new_and_old, outcome_in_words
+from tasks.drift.page import small_png
 from tasks.drift.steps import answer, compare, plan_drift, report
 from tasks.features import encoding
 from tasks.features.encoding import ENCODERS, EncoderSpec
@@ -153,7 +153,7 @@ def test_where_nothing_is_new_that_is_said_and_nothing_is_compared(world):
 
 def test_only_what_the_champion_has_not_seen_is_new_and_the_pool_is_old(world):
     (case,) = plan_drift.fn("news", world.at["same"], None, 0.01)
-    found = examples(world.settings, case)
+    found = new_and_old(world.settings, case)
     assert (set(found.new), set(found.old)) == (set(SAME) - set(OLD), set(OLD))
 
 
@@ -232,7 +232,7 @@ def test_what_cannot_be_asked_is_told_at_once(world):
 def test_the_data_of_the_champion_is_found_by_its_hash_where_its_commit_is_gone(world, monkeypatch):
     (case,) = plan_drift.fn("news", world.at["same"], None, 0.01)
     case.champion.tags["revision"] = "0" * 40
-    assert len(examples(world.settings, case).new) == 60
+    assert len(new_and_old(world.settings, case).new) == 60
 
 
 # Markets
@@ -279,18 +279,20 @@ def test_an_adaptation_is_opened_where_there_is_drift_and_it_is_wanted(world, mo
 
 
 def test_an_outcome_in_words():
-    assert in_words(False, 0.43, 512, []) == "no drift (p = 0.43, 512 new examples)"
-    assert in_words(True, 0.0005, 1512, ["heart 10 to 30 %"]).startswith("drift (p < 0.001, 1,512 new examples): other")
-    assert in_words(True, 0.002, 50, []).endswith("the examples are of another kind")
+    assert outcome_in_words(False, 0.43, 512, []) == "no drift (p = 0.43, 512 new examples)"
+    assert outcome_in_words(True, 0.0005, 1512, ["heart 10 to 30 %"]).startswith(
+        "drift (p < 0.001, 1,512 new examples): other"
+    )
+    assert outcome_in_words(True, 0.002, 50, []).endswith("the examples are of another kind")
 
 
 def test_labels_are_named_whose_interval_leaves_out_no_change():
     before, after = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.4, 0.4])
     shift = SimpleNamespace(before=before, after=after, low=after - before - 0.15, high=after - before + 0.15)
-    assert changes(("a", "b", "c"), shift) == ["a 50 to 20 %", "c 20 to 40 %"]
+    assert label_changes(("a", "b", "c"), shift) == ["a 50 to 20 %", "c 20 to 40 %"]
 
 
 def test_an_image_on_the_page_is_small_and_made_anew():
     out = io.BytesIO()
     Image.new("RGB", (900, 300), "red").save(out, "BMP")
-    assert Image.open(io.BytesIO(small(out.getvalue()))).size == (160, 53)
+    assert Image.open(io.BytesIO(small_png(out.getvalue()))).size == (160, 53)

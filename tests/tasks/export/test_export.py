@@ -12,9 +12,9 @@ from domains.errors import UserError
 from learners.classifier import Affine, Classifier, Columns
 from tasks.base.settings import Settings
 from tasks.base.settings import settings as own_settings
+from tasks.export import onnx_graph as export_onnx
 from tasks.export.model_card import ONNX, SENTENCE_TRANSFORMERS, TRANSFORMERS
 from tasks.export.sentence_transformers import export
-from tasks.export.sentence_transformers import onnx_graph as export_onnx
 from tasks.features.encoding import ENCODERS, encode, weights
 from tasks.models import registry
 

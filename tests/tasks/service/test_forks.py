@@ -12,17 +12,17 @@ import pytest
 
 KEEP = """
 from pathlib import Path
-from tasks.service import forks as warm
-warm.LOADED, warm.PATIENCE = ("prefect",), 240
-warm.fingerprint = lambda: Path("sources").read_text()
-warm.keep()
+from tasks.service import forks
+forks.LOADED, forks.PATIENCE = ("prefect",), 240
+forks.fingerprint = lambda: Path("sources").read_text()
+forks.keep()
 """
 ASK = """
 import sys
 from pathlib import Path
-from tasks.service import forks as warm
-warm.PATIENCE = 240
-sys.exit({None: 99}.get(code := warm.ask(Path(sys.argv[1]), "job", sys.argv[1:]), code))
+from tasks.service import forks
+forks.PATIENCE = 240
+sys.exit({None: 99}.get(code := forks.run_in_fork(Path(sys.argv[1]), "job", sys.argv[1:]), code))
 """
 JOB = """
 import os, signal, sys, time

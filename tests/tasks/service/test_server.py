@@ -1,4 +1,7 @@
-"""The local Prefect server: shared, stopped by its last user. One real server serves all tests that need one."""
+"""The local Prefect server: shared, stopped by its last user. One real server serves all tests that need one.
+
+So what ``acclimate up`` does with a real server is tested here too.
+"""
 
 import json
 import os
@@ -18,7 +21,7 @@ import pytest
 from domains.errors import UserError
 from tasks.base import own_first
 from tasks.base.settings import Settings
-from tasks.service import server
+from tasks.service import environment, processes, server, up
 from tasks.service.server import Server, prefect_server
 
 FLOWS = {
@@ -55,11 +58,13 @@ def listens(port: int) -> bool:
 
 def start_stand_in(settings: Settings, say: server.Say) -> subprocess.Popen[bytes]:
     """Start a web server that answers the health check, in a tenth of a second."""
-    folder = server._folder(settings)
+    folder = processes.state_folder(settings)
     (folder / "api").mkdir(exist_ok=True)
     (folder / "api/health").write_text("true")
     command = [sys.executable, "-m", "http.server", str(settings.port), "--bind", "127.0.0.1"]
-    return server._spawn(folder / "server.json", command, os.environ, folder / "server.log", server._url(settings))
+    return processes.spawn(
+        folder / "server.json", command, os.environ, folder / "server.log", environment.api_url(settings)
+    )
 
 
 @pytest.fixture
@@ -72,21 +77,21 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def stand_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(server, "_start_server", start_stand_in)
+    monkeypatch.setattr(server, "start_server", start_stand_in)
     return settings
 
 
 def test_the_last_user_stops_the_server_and_no_other(stand_in: Settings) -> None:
     first, second = ExitStack(), ExitStack()
-    assert server.running(stand_in) is None
+    assert server.running_ui(stand_in) is None
     url = first.enter_context(server._shared_server(stand_in, print))
-    assert server.running(stand_in) == f"http://127.0.0.1:{stand_in.port}"
+    assert server.running_ui(stand_in) == f"http://127.0.0.1:{stand_in.port}"
     assert second.enter_context(server._shared_server(stand_in, print)) == url
     first.close()
     assert listens(stand_in.port)
     second.close()
     assert not listens(stand_in.port)
-    assert server.running(stand_in) is None
+    assert server.running_ui(stand_in) is None
 
 
 def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Settings) -> None:
@@ -98,7 +103,7 @@ def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Set
         from tasks.service import server
         from tasks.base.settings import Settings
         from test_server import start_stand_in
-        server._start_server = start_stand_in
+        server.start_server = start_stand_in
         with server._shared_server(Settings(root=Path({str(stand_in.root)!r}), port={stand_in.port}), print):
             print("in", flush=True)
             time.sleep(600)
@@ -114,37 +119,24 @@ def test_the_server_of_a_killed_command_is_joined_and_then_stopped(stand_in: Set
 
 
 def test_a_recycled_process_id_in_a_stale_record_is_neither_trusted_nor_stopped(stand_in: Settings) -> None:
-    record = server._folder(stand_in) / "server.json"
+    record = processes.state_folder(stand_in) / "server.json"
     with subprocess.Popen(["sleep", "600"]) as stranger:
-        record.write_text(json.dumps({"pid": stranger.pid, "url": server._url(stand_in)}))
+        record.write_text(json.dumps({"pid": stranger.pid, "url": environment.api_url(stand_in)}))
         with server._shared_server(stand_in, print):
             assert json.loads(record.read_text())["pid"] != stranger.pid
         assert stranger.poll() is None
         stranger.kill()
 
 
-def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "STOP_SECONDS", 0.2)
-    record, log = tmp_path / "server.json", tmp_path / "server.log"
-    deaf = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-    )
-    process = server._spawn(record, [sys.executable, "-c", deaf], os.environ, log)
-    wait_for(log.read_text)
-    server._stop(record)
-    assert process.wait() == -signal.SIGKILL
-    assert server._alive(record) is None
-
-
 def test_a_server_that_ends_while_it_starts_says_its_last_word(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(settings: Settings, say: server.Say) -> subprocess.Popen[bytes]:
-        folder = server._folder(settings)
+        folder = processes.state_folder(settings)
         command = [sys.executable, "-c", "print('no such table')"]
-        return server._spawn(folder / "server.json", command, os.environ, folder / "server.log", "http://x/api")
+        return processes.spawn(folder / "server.json", command, os.environ, folder / "server.log", "http://x/api")
 
-    monkeypatch.setattr(server, "_start_server", start)
+    monkeypatch.setattr(server, "start_server", start)
     with pytest.raises(UserError, match="no such table"), prefect_server(settings):
         pass
 
@@ -173,33 +165,10 @@ def test_a_given_server_that_does_not_answer_is_named(settings: Settings, monkey
         pass
 
 
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:4200/api"),
-        ("0.0.0.0", "http://127.0.0.1:4200/api"),
-        ("::", "http://[::1]:4200/api"),
-    ],
-)
-def test_a_server_that_listens_everywhere_is_reached_by_loopback(host: str, url: str) -> None:
-    assert server._url(Settings(host=host, port=4200)) == url
-    assert Server(url).ui == url.removesuffix("/api")
-
-
-def test_clients_get_the_password_of_the_server_and_keep_what_the_user_set(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "admin:secret")
-    assert server._client_environment("u")["PREFECT_API_AUTH_STRING"] == "admin:secret"
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "me:mine")
-    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "DEBUG")
-    assert server._client_environment("u") == server.PRIVATE | {"PREFECT_API_URL": "u"}
-
-
 def test_a_second_up_in_the_same_home_is_refused(settings: Settings) -> None:
-    lock = server._folder(settings) / "up.lock"
-    with server._only_one(lock), pytest.raises(UserError, match="already runs"):
-        server.up(settings, print)
+    lock = processes.state_folder(settings) / "up.lock"
+    with up._only_one_up(lock), pytest.raises(UserError, match="already runs"):
+        up.run_service(settings, print)
 
 
 @pytest.fixture(scope="module")
@@ -249,8 +218,8 @@ def test_a_command_beside_joins_and_its_flows_log_to_the_server_but_not_the_term
 
         with prefect_server(Settings(root=Path({str(settings.root)!r}), port={settings.port})) as server:
             quiet()
-            from tasks.service.server import _send_what_is_left
-            _send_what_is_left()
+            from tasks.service.server import _send_pending
+            _send_pending()
             with get_client(sync_client=True) as client:
                 lines = client.read_logs(limit=100, offset=0)
             print(server.api, sorted(line.message for line in lines if line.message.startswith("for ")))
@@ -292,9 +261,10 @@ def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Sett
     settings, started = real
     code = f"""if True:
         from pathlib import Path
-        from tasks.service.server import up
+        from tasks.service.up import run_service
         from tasks.base.settings import Settings
-        up(Settings(root=Path({str(settings.root)!r}), port={settings.port}), lambda line: print(line, flush=True))
+        settings = Settings(root=Path({str(settings.root)!r}), port={settings.port})
+        run_service(settings, lambda line: print(line, flush=True))
     """
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, env=outside(), stdout=subprocess.PIPE, text=True) as running:
@@ -310,5 +280,5 @@ def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Sett
             assert running.wait(240) == 128 + signal.SIGTERM
             assert client.read_flow_run(run.id).state_name == "Crashed"
     assert (settings.root / "started").read_text() == f"hpo 10 {settings.root_path}"
-    assert server._alive(settings.home_path / "prefect/worker.json") is None
+    assert processes.live_record(settings.home_path / "prefect/worker.json") is None
     assert listens(settings.port)

@@ -9,11 +9,11 @@ import pytest
 from filelock import FileLock
 
 from domains.errors import UserError
-from tasks.versions import data_dvc as pointer
-from tasks.versions import dvc_repo as dvc_access
+from tasks.versions import data_dvc, dvc_repo
 from tasks.versions.commit import commit
 from tasks.versions.revisions import parse_pointer
-from tasks.versions.snapshots import domains_at, snapshot, verify
+from tasks.versions.snapshots import domains_at, snapshot
+from tasks.versions.verify import verify
 
 
 def named(checkout) -> str:
@@ -210,15 +210,15 @@ def test_a_commit_killed_before_git_had_it_is_done_by_the_next_or_undone_with_th
     code = """if True:
         import os, signal, sys
         from pathlib import Path
-        from tasks.versions import commit as committing
-        from tasks.versions import data_dvc as pointer
-        real = pointer.git
+        from tasks.versions import data_dvc
+        from tasks.versions.commit import commit
+        real = data_dvc.git
         def git(root, *arguments, **more):
             if arguments[0] == "commit":
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(root, *arguments, **more)
-        pointer.git = git
-        committing.commit(Path(sys.argv[1]), Path(sys.argv[1]) / ".acclimate", "killed")
+        data_dvc.git = git
+        commit(Path(sys.argv[1]), Path(sys.argv[1]) / ".acclimate", "killed")
     """
     killed = subprocess.run([sys.executable, "-c", code, str(checkout.root)], capture_output=True)
     assert killed.returncode == -9
@@ -237,7 +237,7 @@ def test_a_commit_killed_before_git_had_it_is_done_by_the_next_or_undone_with_th
 
 
 def test_an_interrupt_that_comes_when_git_has_the_commit_leaves_it(checkout, monkeypatch):
-    real = pointer.git
+    real = data_dvc.git
 
     def git(root, *arguments, **more):
         done = real(root, *arguments, **more)
@@ -247,7 +247,7 @@ def test_an_interrupt_that_comes_when_git_has_the_commit_leaves_it(checkout, mon
 
     checkout.write("zoo", train=3)
     with monkeypatch.context() as patch:
-        patch.setattr(pointer, "git", git)
+        patch.setattr(data_dvc, "git", git)
         with pytest.raises(KeyboardInterrupt):
             commit(checkout.root, checkout.home, "x")
     assert checkout.status() == ""
@@ -259,11 +259,11 @@ def test_a_lock_of_git_is_waited_for_and_then_reported(checkout, monkeypatch):
     checkout.write("zoo", train=3)
     lock.touch()
     with monkeypatch.context() as patch:
-        patch.setattr(dvc_access, "LOCK_SECONDS", 0)
+        patch.setattr(dvc_repo, "LOCK_SECONDS", 0)
         with pytest.raises(UserError, match=r"index\.lock"):
             commit(checkout.root, checkout.home, "x")
     assert verify(checkout.root).ok is False
-    monkeypatch.setattr(pointer, "pause", lock.unlink)  # while it is waited for
+    monkeypatch.setattr(data_dvc, "pause", lock.unlink)  # while it is waited for
     assert commit(checkout.root, checkout.home, "x").commit
     assert not lock.exists()
 
@@ -297,16 +297,15 @@ def test_two_writers_at_once_both_end_up_committed(checkout):
 
 
 def test_a_file_that_changes_while_it_is_read_is_noticed_and_spoils_nothing(checkout, monkeypatch):
-    from tasks.versions import commit as committing
+    from tasks.versions.data_folder import keep_in_cache
 
     def change_first(repo, folder, *more):
         (checkout.root / "data/zoo/train.parquet").write_text("changed meanwhile")
-        keep(repo, folder, *more)
+        keep_in_cache(repo, folder, *more)
 
-    keep = committing.keep
     checkout.write("zoo", train=3)
     with monkeypatch.context() as patch:
-        patch.setattr(committing, "keep", change_first)
+        patch.setattr("tasks.versions.commit.keep_in_cache", change_first)
         with pytest.raises(UserError, match=r"data/zoo/train\.parquet was changed while it was read"):
             commit(checkout.root, checkout.home, "x")
     checkout.write("zoo", train=3)

@@ -10,7 +10,7 @@ from tasks.versions.diff_text import diff_json, diff_lines
 from tasks.versions.push import push
 from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import snapshot
-from tasks.versions.uncommitted import uncommitted
+from tasks.versions.uncommitted import uncommitted_domains
 
 
 def test_added_removed_and_changed_domains_are_told_from_the_cache_and_not_from_the_folder(checkout):
@@ -75,13 +75,13 @@ def test_a_revision_that_is_none_is_named(checkout, revision):
 
 def test_domains_that_head_does_not_name_as_they_are_are_found_without_dvc(checkout):
     commit(checkout.root, checkout.home, "x")
-    assert uncommitted(checkout.root, ["news", "trec"]) == []
+    assert uncommitted_domains(checkout.root, ["news", "trec"]) == []
     checkout.write("trec", train=6)  # written again, the same bytes
-    assert uncommitted(checkout.root, ["news", "trec", "nowhere"]) == []
+    assert uncommitted_domains(checkout.root, ["news", "trec", "nowhere"]) == []
     shard = checkout.root / "data/news/train.parquet"
     shard.write_bytes(shard.read_bytes()[:-9] + b"x" + shard.read_bytes()[-8:])  # as long as before
     (checkout.root / "data/trec/pool.parquet").write_text("new")
-    assert uncommitted(checkout.root, ["news", "trec"]) == ["news", "trec"]
+    assert uncommitted_domains(checkout.root, ["news", "trec"]) == ["news", "trec"]
 
 
 def test_a_domain_that_is_not_committed_cannot_be_read_and_the_user_is_told_how(checkout):

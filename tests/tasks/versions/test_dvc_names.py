@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from domains.errors import UserError
-from tasks.versions.cache import objects, sound, usual_path
+from tasks.versions.cache import is_sound, object_paths, usual_path
 from tasks.versions.commit import commit
 from tasks.versions.diff import data_diff
 from tasks.versions.revisions import DataRevision, data_revision, parse_listing, parse_pointer
 from tasks.versions.snapshots import domains_at, snapshot, verify
-from tasks.versions.uncommitted import uncommitted
+from tasks.versions.uncommitted import uncommitted_domains
 
 MD5 = hashlib.md5(b"x").hexdigest()
 
@@ -177,7 +177,7 @@ def test_a_hostile_revision_deletes_no_file_and_reads_no_device(checkout, md5):
         with pytest.raises(UserError):
             attempt()
     assert not verify(checkout.root).ok
-    assert uncommitted(checkout.root, ["news"]) == []
+    assert uncommitted_domains(checkout.root, ["news"]) == []
     assert victim.read_text() == "mine"
 
 
@@ -185,7 +185,7 @@ def test_a_hash_that_is_none_is_refused_where_it_becomes_a_path(checkout):
     at = data_revision(checkout.root)
     for name in (name for name in NO_HASHES if name != MD5 + ".dir"):
         with pytest.raises(UserError, match="no md5"):
-            objects(checkout.root, at, [str(name)])
+            object_paths(checkout.root, at, [str(name)])
 
 
 def test_an_object_that_is_a_pipe_a_device_or_a_folder_is_not_sound(tmp_path):
@@ -194,9 +194,9 @@ def test_an_object_that_is_a_pipe_a_device_or_a_folder_is_not_sound(tmp_path):
     (tmp_path / "zero").symlink_to("/dev/zero")
     empty = hashlib.md5(b"").hexdigest()
     for name in ("pipe", "folder", "zero", "absent"):
-        assert not sound(tmp_path / name, empty)
+        assert not is_sound(tmp_path / name, empty)
     (tmp_path / "file").touch()
-    assert sound(tmp_path / "file", empty)
+    assert is_sound(tmp_path / "file", empty)
 
 
 def test_a_snapshot_has_copies_where_the_cache_has_symbolic_links(checkout):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from domains.errors import UserError
-from tasks.versions import new_project as project
+from tasks.versions import new_project
 from tasks.versions.revisions import data_revision
 
 ROOT = Path(__file__).parents[3]
@@ -39,7 +39,7 @@ def files(folder: Path) -> set[str]:
 
 def test_an_absent_folder_becomes_a_repository_with_one_commit(tmp_path: Path) -> None:
     folder = tmp_path / "over" / "there"
-    assert set(project.init(folder)) == files(folder) == WRITTEN
+    assert set(new_project.init(folder)) == files(folder) == WRITTEN
     assert set(git(folder, "ls-tree", "-r", "--name-only", "HEAD").splitlines()) == WRITTEN
     assert git(folder, "rev-list", "--count", "HEAD") == "1"
     assert git(folder, "status", "--porcelain") == ""
@@ -60,12 +60,12 @@ def test_a_folder_in_a_repository_leaves_what_is_there_as_it_is(tmp_path: Path) 
     git(top, "commit", "--quiet", "--message", "mine")
     (top / "staged.txt").write_text("staged")
     git(top, "add", "staged.txt")
-    written = project.init(folder)
+    written = new_project.init(folder)
     assert set(written) == WRITTEN - {".dvcignore"}
     assert not (folder / ".git").exists()
     assert set(git(top, "show", "--name-only", "--format=", "HEAD").splitlines()) == {f"sub/{name}" for name in written}
     assert git(top, "status", "--porcelain") == "A  staged.txt"
-    assert (folder / ".gitignore").read_text().splitlines() == ["/mine/", *project.IGNORED]
+    assert (folder / ".gitignore").read_text().splitlines() == ["/mine/", *new_project.IGNORED]
     assert (folder / ".dvcignore").read_text() == "mine\n"
     data_revision(folder)
 
@@ -75,7 +75,7 @@ def test_a_project_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "data.dvc").write_text("mine")
     with pytest.raises(UserError, match=r"has a data\.dvc: it is a project already"):
-        project.init(folder)
+        new_project.init(folder)
     assert files(folder) == {"data.dvc"}
     assert not (folder / ".git").exists()
 
@@ -94,20 +94,20 @@ def test_a_file_in_the_way_is_never_overwritten(tmp_path: Path, name: str, said:
     (folder / name).write_text("mine")
     git(folder, "init", "--quiet")
     with pytest.raises(UserError, match=said):
-        project.init(folder)
+        new_project.init(folder)
     assert files(folder) == {name}
     assert (folder / name).read_text() == "mine"
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, user: Path) -> None:
     with pytest.raises(UserError, match="is not a folder"):
-        project.init(user)
+        new_project.init(user)
 
 
 def test_without_a_git_user_nothing_is_written(tmp_path: Path, user: Path) -> None:
     user.write_text("[user]\n\tuseConfigOnly = true\n")
     with pytest.raises(UserError, match=r"git config --global user\.name NAME"):
-        project.init(tmp_path / "project")
+        new_project.init(tmp_path / "project")
     assert not (tmp_path / "project").exists()
 
 
@@ -123,20 +123,20 @@ def test_what_was_written_is_taken_away_when_git_refuses_the_commit(tmp_path: Pa
     hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
     hook.chmod(0o755)
     with pytest.raises(UserError, match="not today"):
-        project.init(folder)
+        new_project.init(folder)
     assert files(folder) == {".gitignore"}
     assert (folder / ".gitignore").read_text() == "/mine/\n"
     assert git(folder, "status", "--porcelain") == ""
 
 
 def test_an_installation_has_the_files_beside_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(project, "CODE", tmp_path)
-    monkeypatch.setattr(project, "files", lambda name: None)
+    monkeypatch.setattr(new_project, "CODE", tmp_path)
+    monkeypatch.setattr(new_project, "files", lambda name: None)
     with pytest.raises(UserError, match=r"lacks share/acclimate/data\.dvc"):
-        project.shipped("data.dvc")
-    (tmp_path / project.SHARE).mkdir(parents=True)
-    (tmp_path / project.SHARE / "data.dvc").write_text("outs")
-    assert project.shipped("data.dvc") == "outs"
+        new_project.shipped_text("data.dvc")
+    (tmp_path / new_project.SHARE).mkdir(parents=True)
+    (tmp_path / new_project.SHARE / "data.dvc").write_text("outs")
+    assert new_project.shipped_text("data.dvc") == "outs"
 
 
 @pytest.mark.parametrize("commits", [0, 1])

@@ -1,4 +1,4 @@
-"""Data versions, in temporary git and DVC repositories with tiny domains."""
+"""Domains at git revisions, in temporary git and DVC repositories with tiny domains."""
 
 import os
 import subprocess
@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from domains.errors import UserError
-from tasks.versions import dvc_repo as dvc_access
-from tasks.versions import snapshots as data
-from tasks.versions.cache import listing
-from tasks.versions.revisions import content_hash, domain_files, parse_pointer
-from tasks.versions.snapshots import data_revision, domains_at, snapshot, verify
+from tasks.versions import snapshots
+from tasks.versions.cache import listing_at
+from tasks.versions.revisions import data_revision, domain_files
+from tasks.versions.snapshots import domains_at, snapshot
 
 
 def run(root: Path, *command: str) -> str:
@@ -51,7 +50,7 @@ def empty_cache(root: Path) -> None:
 
 def object_path(root: Path, domain: str) -> Path:
     """Where the cache keeps the domain's train shard."""
-    files = dict(domain_files(listing(root, data_revision(root)))[domain])
+    files = dict(domain_files(listing_at(root, data_revision(root)))[domain])
     md5 = files["train.parquet"]
     return root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
 
@@ -135,7 +134,7 @@ def test_a_full_disk_leaves_no_half_snapshot(root: Path, monkeypatch: pytest.Mon
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", full)
-        patch.setattr(data.shutil, "copyfileobj", full)
+        patch.setattr(snapshots.shutil, "copyfileobj", full)
         with pytest.raises(UserError, match="No space left on device"):
             snapshot(root, root / ".acclimate", "news")
     assert list((root / ".acclimate/domains").iterdir()) == []
@@ -148,51 +147,6 @@ def test_a_file_system_without_hard_links_gets_copies(root: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "link", no_links)
     assert (snapshot(root, root / ".acclimate", "news").path / "train.parquet").read_text() == "new"
-
-
-def test_data_built_in_a_fresh_clone_is_proved_and_then_readable(made: Path, tmp_path: Path) -> None:
-    root = tmp_path / "fresh"
-    run(tmp_path, "git", "clone", "--quiet", str(made), str(root))
-    for name, text in (("glyphs", "g"), ("news", "new"), ("trec", "t")):
-        write_domain(root, name, text)
-    assert verify(root) == data.Verification(True, data_revision(root).data_hash, data_revision(root).data_hash, ())
-    assert (snapshot(root, root / ".acclimate", "trec").path / "train.parquet").read_text() == "t"
-    assert run(root, "git", "status", "--porcelain") == ""
-
-
-def test_changed_new_and_missing_domains_are_named(root: Path) -> None:
-    write_domain(root, "news", "tampered")
-    write_domain(root, "zoo", "z")
-    run(root, "rm", "-r", "data/trec")
-    result = verify(root)
-    assert not result.ok
-    assert result.changed == ("news", "trec", "zoo")
-    assert result.expected == data_revision(root).data_hash != result.actual
-
-
-def test_what_changed_is_unknown_where_the_expected_listing_is_not_at_hand(root: Path) -> None:
-    write_domain(root, "news", "tampered")
-    empty_cache(root)
-    result = verify(root)
-    assert (result.ok, result.changed) == (False, None)
-
-
-def test_a_domain_that_is_being_built_does_not_count(root: Path) -> None:
-    (root / ".dvcignore").write_text((Path(__file__).parents[3] / ".dvcignore").read_text())
-    write_domain(root, ".building-x1/zoo", "half")
-    assert verify(root).ok
-
-
-def test_a_data_dvc_that_is_not_committed_is_refused(root: Path) -> None:
-    (root / "data.dvc").write_text((root / "data.dvc").read_text().replace("md5: ", f"md5: {'0' * 32}.dir #", 1))
-    with pytest.raises(UserError, match="not as committed"):
-        verify(root)
-
-
-def test_an_absent_data_folder_says_to_build(root: Path) -> None:
-    run(root, "rm", "-r", "data")
-    with pytest.raises(UserError, match="acclimate data build"):
-        verify(root)
 
 
 def test_files_missing_from_the_cache_are_pulled_from_the_remote(root: Path, tmp_path: Path) -> None:
@@ -221,73 +175,11 @@ def test_without_cache_and_remote_the_user_is_told_to_build(root: Path) -> None:
         snapshot(root, root / ".acclimate", "news")
 
 
-def test_a_damaged_cache_object_is_found_and_mended_by_the_next_verification(root: Path) -> None:
-    path = object_path(root, "news")
-    path.chmod(0o644)
-    path.write_text("damaged")
-    path.chmod(0o444)  # as DVC leaves objects, and then trusts them
-    with pytest.raises(UserError, match="neither in DVC's cache"):
-        snapshot(root, root / ".acclimate", "news")
-    assert verify(root).ok
-    assert (snapshot(root, root / ".acclimate", "news").path / "train.parquet").read_text() == "new"
-
-
 def test_an_unknown_domain_is_answered_with_those_of_the_revision(made: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no domain 'trec' at revision HEAD~1; there are: glyphs, news"):
         snapshot(made, tmp_path, "trec", "HEAD~1")
     with pytest.raises(UserError, match=r"no domain '\.\./news'"):
         snapshot(made, tmp_path, "../news")
-
-
-@pytest.mark.parametrize("revision", ["nope", "", "-h", "--output=x", "HEAD:data.dvc", "a b", "HEAD\0"])
-def test_a_revision_that_is_none_is_named_and_never_an_option_of_git(made: Path, revision: str) -> None:
-    with pytest.raises(UserError) as raised:
-        data_revision(made, revision)
-    assert repr(revision) in str(raised.value)
-
-
-def test_a_revision_without_data_dvc_and_a_folder_without_git_say_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a git checkout"):
-        data_revision(tmp_path)
-    run(tmp_path, "git", "init", "--quiet")
-    run(
-        tmp_path,
-        "git",
-        "-c",
-        "user.name=t",
-        "-c",
-        "user.email=t@e.org",
-        "commit",
-        "-qm",
-        "-",
-        "--allow-empty",
-    )
-    with pytest.raises(UserError, match=r"has no data\.dvc"):
-        data_revision(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["", "outs: []", "outs: [{path: data, md5: abc, hash: md5}]", "[", "outs: 3"])
-def test_a_data_dvc_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"here does not name the folder data/"):
-        parse_pointer(text, "here")
-
-
-def test_a_content_hash_depends_on_names_and_contents_only() -> None:
-    assert content_hash((("a", "1"), ("b", "2"))) == content_hash((("b", "2"), ("a", "1")))
-    assert content_hash((("a", "1"),)) != content_hash((("b", "1"),))
-
-
-def test_a_dvc_lock_held_by_another_is_waited_for_and_then_reported(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import zc.lockfile
-
-    monkeypatch.setattr(dvc_access, "LOCK_SECONDS", 0)
-    held = zc.lockfile.LockFile(str(root / ".dvc/tmp/lock"))
-    with pytest.raises(UserError, match="another DVC command"):
-        verify(root)
-    held.close()
-    assert verify(root).ok
 
 
 def test_reading_data_leaves_the_standard_streams_alone() -> None:

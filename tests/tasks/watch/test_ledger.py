@@ -31,12 +31,12 @@ def test_a_row_is_opened_once_and_keeps_what_it_said_first(settings):
         ("a", "new", {"k": 5}),
         ("b", "new", {"k": 5}),
     ]
-    assert ledger.known(settings, ["a", "c"]) == {"a"}
+    assert ledger.known_names(settings, ["a", "c"]) == {"a"}
 
 
 def test_an_adaptation_closes_the_rows_with_its_key_once(settings):
     ledger.add(settings, [row(), row("b", key="key a"), row("c")])
-    ledger.asked(settings, {"a": 2}, "run")
+    ledger.record_run(settings, {"a": 2}, "run")
     assert ledger.settle(settings, "key a", "3", "promoted", "better") == 2
     assert ledger.settle(settings, "key a", "4", "refused", "worse") == 0
     closed = next(r for r in ledger.rows(settings, "done") if r.name == "a")
@@ -95,9 +95,13 @@ def test_processes_that_open_the_same_rows_at_once_open_each_once(tmp_path):
 
 def test_a_ledger_that_cannot_be_written_is_one_line_without_its_password(tmp_path):
     there = Settings(root=tmp_path, ledger="sqlite:////dev/null/ledger.db")
-    for use in (lambda: ledger.add(there, [row()]), lambda: ledger.rows(there), lambda: ledger.known(there, ["a"])):
+    for use in (
+        lambda: ledger.add(there, [row()]),
+        lambda: ledger.rows(there),
+        lambda: ledger.known_names(there, ["a"]),
+    ):
         with pytest.raises(UserError, match=r"ledger at sqlite:////dev/null/ledger\.db"):
             use()
     with pytest.raises(UserError, match="ledger at what ACCLIMATE_LEDGER names cannot be used"):
         ledger.rows(Settings(root=tmp_path, ledger="no address"))
-    assert "secret" not in Settings(ledger="postgresql://me:secret@host/db").ledger_shown
+    assert "secret" not in Settings(ledger="postgresql://me:secret@host/db").ledger_without_password

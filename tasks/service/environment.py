@@ -1,0 +1,70 @@
+"""The environment variables by which Prefect, here and in the processes that we start, finds our server and folder."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from tasks.base.settings import Settings
+from tasks.service.processes import state_folder
+
+#: Prefect sends usage figures to nobody.
+PRIVATE = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+
+#: Flows that a command runs leave the terminal to its progress display; the server still gets every line.
+QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+
+
+def api_url(settings: Settings) -> str:
+    """Return the address of the API of our own server; one that listens everywhere is reached by loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://[{host}]:{settings.port}/api" if ":" in host else f"http://{host}:{settings.port}/api"
+
+
+def home_environment(settings: Settings) -> dict[str, str]:
+    """Return what our own server and its clients need: our folder, silence, and no proxy in between."""
+    host = urlsplit(api_url(settings)).hostname or ""
+    direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), host)))
+    return PRIVATE | {"PREFECT_HOME": str(state_folder(settings)), "NO_PROXY": direct, "no_proxy": direct}
+
+
+def client_environment(url: str) -> dict[str, str]:
+    """Return what a client of the server at ``url`` needs and the user did not set, with its password if known."""
+    environment = PRIVATE | QUIET | {"PREFECT_API_URL": url}
+    if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        environment["PREFECT_API_AUTH_STRING"] = password
+    given = {name for name in (*QUIET, "PREFECT_API_AUTH_STRING") if name in os.environ}
+    return {name: value for name, value in environment.items() if name not in given}
+
+
+@contextmanager
+def environment_set(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the block, and have Prefect notice where it is imported already."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    _refresh_prefect()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _refresh_prefect()
+
+
+def _refresh_prefect() -> None:
+    if "prefect" in sys.modules:  # it reads its settings once, when it is imported
+        from prefect.context import refresh_global_settings_context
+        from prefect.logging.configuration import setup_logging
+
+        refresh_global_settings_context()
+        setup_logging()
+
+
+def subprocess_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of our subprocesses, whose output goes to a file and should be complete."""
+    ours = {"ACCLIMATE_ROOT": str(settings.root_path), "ACCLIMATE_HOME": str(settings.home_path)}
+    return {name: value for name, value in os.environ.items() if name not in QUIET} | ours

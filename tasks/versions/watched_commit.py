@@ -1,0 +1,28 @@
+"""The commit whose data is adapted to: the one that ``ACCLIMATE_WATCH`` names."""
+
+from tasks.base.progress import say
+from tasks.base.settings import Settings, settings
+from tasks.versions.git import git
+from tasks.versions.revisions import data_revision
+
+FETCH = 120.0  # seconds that a git remote has to answer
+
+
+def commit_to_watch(settings: Settings, notes: list[str]) -> str:
+    """Return the commit whose data is adapted to; where it is a remote's branch, the remote is asked first."""
+    root, revision = settings.root_path, settings.watch
+    remotes = git(root, "remote").stdout.split()
+    if (remote := revision.split("/")[0]) in remotes:
+        fetched = git(root, "fetch", "--quiet", remote, seconds=FETCH)
+        if fetched.returncode:
+            notes.append(f"git remote {remote} cannot be reached: {' '.join(fetched.stderr.split())[:200]}")
+    return data_revision(root, revision).commit
+
+
+def revision_to_read(revision: str) -> str:
+    """Return a revision as it is; of an empty one, as schedules give, the commit that ``ACCLIMATE_WATCH`` names."""
+    notes: list[str] = []
+    commit = revision or commit_to_watch(settings(), notes)
+    for note in notes:
+        say(note)
+    return commit

@@ -1,0 +1,38 @@
+"""Which commit is adapted to, and what becomes of a git remote that does not answer."""
+
+import pytest
+
+from domains.errors import UserError
+from tasks.base.settings import Settings
+from tasks.versions.commit import commit
+from tasks.versions.git import git
+from tasks.versions.watched_commit import commit_to_watch, revision_to_read
+
+
+def test_an_unknown_revision_is_refused(checkout):
+    with pytest.raises(UserError, match="unknown git revision"):
+        commit_to_watch(Settings(root=checkout.root, watch="gone"), [])
+
+
+def test_a_remote_that_cannot_be_reached_is_a_note_and_what_is_known_of_it_is_used(checkout):
+    checkout.git("remote", "add", "origin", str(checkout.root / "nowhere"))
+    checkout.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    notes = []
+    watched = Settings(root=checkout.root, watch="origin/main")
+    assert commit_to_watch(watched, notes) == checkout.git("rev-parse", "HEAD")
+    assert "git remote origin cannot be reached" in notes[0]
+
+
+def test_a_remote_that_does_not_answer_does_not_keep_the_tick(checkout):
+    checkout.git("config", "alias.wait", "!sleep 5")
+    done = git(checkout.root, "wait", seconds=0.2)
+    assert (done.returncode, done.stderr) == (1, "no answer within 0.2 s")
+
+
+def test_what_a_schedule_reads_is_the_revision_that_is_watched(checkout, monkeypatch):
+    checkout.git("branch", "older")
+    checkout.write("news", train=8, test=4)
+    commit(checkout.root, checkout.home, "more", checked=False)
+    monkeypatch.setenv("ACCLIMATE_WATCH", "older")
+    assert revision_to_read("HEAD") == "HEAD"
+    assert revision_to_read("") == checkout.git("rev-parse", "older") != checkout.git("rev-parse", "HEAD")

@@ -1,0 +1,81 @@
+"""Flow runs: one for each row of the ledger, and another until the row is done, whatever dies in between."""
+
+from uuid import UUID
+
+import pytest
+from prefect.states import Cancelled, Completed, Crashed, Failed
+
+from tasks.base.settings import Settings
+from tasks.watch import ledger, submitting
+
+
+def add_rows(settings, *domains):
+    rows = [ledger.Row(f"row {d}", d, "h", f"key {d}", {"domain": d}, "new") for d in domains]
+    return ledger.add(settings, rows)
+
+
+def test_a_run_is_asked_for_once_even_if_the_ledger_never_heard_of_it(settings, monkeypatch, server):
+    add_rows(settings, "news")
+    with monkeypatch.context() as patch:  # killed between the server's answer and the ledger
+        patch.setattr(ledger, "record_run", lambda *arguments: None)
+        submitting.submit_due(settings, server)
+    submitted, _ = submitting.submit_due(settings, server)
+    assert list(map(str, server.runs)) == list(submitted.values())
+    assert submitting.submit_due(settings, server) == ({}, [])
+
+
+@pytest.mark.parametrize("end", [Crashed(), Completed()], ids=["crashed", "ended-without-a-result"])
+def test_what_ended_without_a_result_is_asked_for_again_at_once(settings, end, server):
+    add_rows(settings, "news")
+    submitting.submit_due(settings, server)
+    server.end(end)
+    submitting.submit_due(settings, server)
+    assert len(server.runs) == 2
+    assert [row.attempts for row in ledger.rows(settings)] == [2]
+
+
+def test_a_run_that_failed_is_tried_again_later_and_not_for_ever(settings, server, aged):
+    add_rows(settings, "news")
+    submitting.submit_due(settings, server)
+    server.end(Failed(message="UserError: no labels"))
+    assert submitting.submit_due(settings, server) == ({}, [])
+    server.end(aged(Failed(message="UserError: no labels"), hours=2))
+    for _ in range(submitting.ATTEMPTS):
+        submitting.submit_due(settings, server)
+        server.end(aged(Failed(message="UserError: no labels"), hours=2))
+    (row,) = ledger.rows(settings, "failed")
+    assert (row.attempts, row.reason) == (submitting.ATTEMPTS, "5 runs of it failed: UserError: no labels")
+
+
+def test_a_clock_that_was_put_back_makes_no_run_wait_for_it(settings, server, aged):
+    add_rows(settings, "news")
+    submitting.submit_due(settings, server)
+    server.end(aged(Failed(message="UserError: no labels"), hours=-24))
+    assert submitting.submit_due(settings, server)[0].keys() == {"news"}
+
+
+def test_a_run_that_a_person_cancelled_is_left_alone_and_one_that_the_server_lost_is_not(settings, server):
+    add_rows(settings, "news", "trec")
+    submitting.submit_due(settings, server)
+    ids = {row.domain: UUID(row.flow_run) for row in ledger.rows(settings)}
+    server.states[ids["news"]] = Cancelled()
+    del server.states[ids["trec"]]
+    submitted, _ = submitting.submit_due(settings, server)
+    assert list(submitted) == ["trec"]
+    assert [row.domain for row in ledger.rows(settings, "failed")] == ["news"]
+
+
+def test_many_rows_share_as_many_runs_as_there_are_processes(tmp_path, server):
+    there = Settings(root=tmp_path, processes=2)
+    add_rows(there, *(f"d{i}" for i in range(7)))
+    submitted, _ = submitting.submit_due(there, server)
+    assert len(submitted) == 7
+    assert sorted(len(parameters["requests"]) for _, parameters in server.runs.values()) == [3, 4]
+
+
+def test_where_nothing_is_deployed_the_rows_wait(settings, server):
+    add_rows(settings, "news")
+    server.deployments = ("other",)
+    submitted, notes = submitting.submit_due(settings, server)
+    assert submitted == {}
+    assert notes == ["no deployment adapt/acclimate: `acclimate up` registers it; 1 wait in the ledger"]
