@@ -11,9 +11,9 @@ from PIL import Image
 from domains.domain import Family, check_name
 from domains.errors import UserError
 from domains.fetch import Fetch, Pinned
-from domains.files import read_table
 from domains.labelled import Labelled, clean, labelled
 from domains.reading.archives import MOST_PIXELS, UNDECODABLE, ImageArchive
+from domains.reading.whole_tables import read_table
 
 #: The endings of the files that a family is read from, the first one there.
 FORMS: dict[str, tuple[str, ...]] = {"text": (".parquet", ".csv"), "vision": (".zip",)}

@@ -113,7 +113,7 @@ def domains_map(
 
     (chosen,) = families([family])
     check_folder(output)
-    from domains.files import write_whole
+    from domains.whole_file import write_whole
     from tasks.base.artifacts import table_of
     from tasks.base.progress import progress, terminal
     from tasks.meta_train.domain_map import examples_read, family_domains, make_map

@@ -1,5 +1,6 @@
 """What domain.yaml says, and which files there are."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -111,8 +112,6 @@ def rows(domain: Domain, split: Split) -> int:
 
 def label_names(schema: pa.Schema) -> tuple[str, ...] | None:
     """Return the names of labels in the metadata that ``datasets`` reads, or None."""
-    import json
-
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return tuple(map(str, features["label"]["names"]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pandera.errors
 import pandera.pandas as pa
 
 from domains.checks.finding import Finding, Kind, shorten
@@ -48,8 +49,6 @@ def validate(frame: pd.DataFrame, domain: Domain, split: Split, file: str) -> tu
 
     A frame without a column, or with one of another type, has no row that fits.
     """
-    import pandera.errors
-
     try:
         return schema(domain.family, len(domain.labels), split != "pool").validate(frame, lazy=True), []
     except pandera.errors.SchemaErrors as errors:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from domains.domain import Domain, Split
 from domains.errors import UserError
@@ -63,8 +64,6 @@ class Weeks:
     @classmethod
     def read(cls, domain: Domain) -> "Weeks":
         """Read all days of a market domain, without its labels."""
-        import pyarrow.parquet as pq
-
         splits: tuple[Split, ...] = ("train", "pool", "test")
         paths = [domain.path / f"{split}.parquet" for split in splits if domain.has(split)]
         tables = [pq.read_table(path, columns=["date", "x"]) for path in paths]

@@ -6,9 +6,9 @@ import pandas as pd
 
 from domains.errors import UserError
 from domains.fetch import Fetch, Pinned
-from domains.files import read_table
 from domains.market.features import WARM_UP
 from domains.market.windows import Market, Window, as_source, examples
+from domains.reading.whole_tables import read_table
 from domains.source import Source
 
 #: An asset takes part if it has a price on this share of the days of a window and of what features look back on.

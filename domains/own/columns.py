@@ -7,19 +7,10 @@ from itertools import islice
 from domains.errors import UserError
 from domains.own.options import Asked
 from domains.reading.cells import as_text, image_bytes
+from domains.reading.column_names import LABELS, TEXTS
 from domains.reading.tables import Table
 
 ROWS = 2000  # that are looked at
-
-#: Names, best first, in lower case.
-TEXTS = (
-    *("text", "texts", "report", "review", "sentence", "message", "note", "notes", "abstract", "document", "body"),
-    *("content", "description", "comment", "utterance", "question", "query", "narrative", "article"),
-)
-LABELS = (
-    *("label", "labels", "class", "category", "target", "intent", "diagnosis", "topic", "sentiment", "condition"),
-    *("label_text", "label_name", "classification", "outcome", "y", "tag"),
-)
 
 WORDS = 3  # a column of fewer on average is no text
 HEADER = 8  # a header cell of so many words is a text

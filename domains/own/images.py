@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from domains.errors import UserError
-from domains.files import IMAGES
 from domains.own.options import Asked
 from domains.own.survey import Item, Items
 from domains.reading.archives import ImageArchive
-from domains.reading.pictures import MOST_BYTES, picture
+from domains.reading.pictures import IMAGE_ENDINGS, MOST_BYTES, picture
 from domains.words import many
 
 UNLABELLED = {"unlabelled", "unlabeled", "pool"}
@@ -49,7 +48,7 @@ def from_zip(path: Path, asked: Asked) -> Items:
     Raises:
         UserError: as ``from_folder``; it is no zip archive, unpacks to too much, or a name in it leads out of it.
     """
-    archive = ImageArchive(path, IMAGES)
+    archive = ImageArchive(path, IMAGE_ENDINGS)
     return from_names(path, archive.names, archive.read, asked, "zip archive of images", [])
 
 
@@ -60,14 +59,16 @@ def from_names(
     asked.refuse("images", "text_column", "label_column", "group_column", "time_column", "encoding", "start", "end")
     if asked.family not in (None, "vision"):
         raise UserError(f"{path}: is a {kind}, and not of family {asked.family}; leave out --family")
-    found = sorted(name for name in names if Path(name).suffix.lower() in IMAGES)
+    found = sorted(name for name in names if Path(name).suffix.lower() in IMAGE_ENDINGS)
     others = Counter(Path(name).suffix.lower() or "without ending" for name in set(names) - set(found))
     if others:
         warnings.append(
             f"{many(others.total(), 'file')} that are no images ({', '.join(sorted(others)[:5])}): left out"
         )
     if not found:
-        raise UserError(f"{path}: no examples in it; put images ({', '.join(sorted(IMAGES))}) into a folder a class")
+        raise UserError(
+            f"{path}: no examples in it; put images ({', '.join(sorted(IMAGE_ENDINGS))}) into a folder a class"
+        )
     labels = labels_of(path, found)
     whole = hashlib.sha256()
     done = [False]

@@ -5,10 +5,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
+from domains.reading.cells import MISSING
 from domains.words import many, some
-
-#: Labels that say that there is none, in lower case.
-MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null"})
 
 INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
 

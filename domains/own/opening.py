@@ -6,14 +6,15 @@ from functools import partial
 from pathlib import Path
 
 from domains.errors import UserError
-from domains.files import IMAGES
 from domains.own.hub import NAME, is_dataset, open_dataset
 from domains.own.images import from_folder, from_zip
 from domains.own.options import Asked, Found
-from domains.own.prices import looks_like_prices, understand_prices
+from domains.own.prices import understand_prices
 from domains.own.survey import Items
 from domains.own.texts import from_table
 from domains.own.understand import understand
+from domains.reading.pictures import IMAGE_ENDINGS
+from domains.reading.price_tables import looks_like_prices
 from domains.reading.tables import ENDINGS, Table, open_table
 
 
@@ -36,7 +37,7 @@ def open_input(name: str, asked: Asked) -> Opened:
         return opened(from_table(open_dataset(name), asked), asked) if is_dataset(path) else images(path, asked)
     if path.is_file():
         return images(path, asked) if path.suffix.lower() == ".zip" else table(path, asked)
-    if not path.exists() and path.suffix.lower() not in {*ENDINGS, *IMAGES, ".zip"} and NAME.fullmatch(name):
+    if not path.exists() and path.suffix.lower() not in {*ENDINGS, *IMAGE_ENDINGS, ".zip"} and NAME.fullmatch(name):
         return opened(from_table(open_dataset(name), asked), asked)
     raise UserError(f"{name}: no such file or folder")
 
@@ -46,7 +47,7 @@ def images(path: Path, asked: Asked) -> Opened:
 
 
 def table(path: Path, asked: Asked) -> Opened:
-    if path.suffix.lower() in IMAGES:
+    if path.suffix.lower() in IMAGE_ENDINGS:
         raise UserError(f"{path}: is one image; give a folder with a folder of images a class")
     found = open_table(path, asked.encoding)
     if asked.family == "market" or (asked.family is None and not said(asked) and looks_like_prices(found)):

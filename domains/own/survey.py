@@ -1,9 +1,11 @@
 """The first reading of a domain's examples: a few bytes of each are kept, never the examples."""
 
 import hashlib
+import os
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -135,10 +137,6 @@ def prepared(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[Ite
         for item in items.read():
             yield item, attempt(items.prepare, item.example) if only is None else (item.example, ())
         return
-    import os
-    from collections import deque
-    from concurrent.futures import Future, ThreadPoolExecutor
-
     cores = os.cpu_count() or 1
     running: deque[tuple[Item, Future[tuple[Any, tuple[str, ...]]]]] = deque()
     with ThreadPoolExecutor(cores) as pool:

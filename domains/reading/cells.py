@@ -5,6 +5,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+#: Texts by which tables say that a cell holds nothing, in lower case.
+MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null"})
+
 
 def as_text(value: Any) -> str | None:
     """Return a cell as text: a number as people write it (``1``, not ``1.0``), nothing or NaN as the empty text.

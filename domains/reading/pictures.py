@@ -7,11 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
+from domains.errors import UserError
 from domains.reading.archives import UNDECODABLE
 from domains.reading.png import to_png
 
 #: What is opened; Pillow's others are rare, or start programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+
+#: How the names of such files end, in lower case.
+IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 MOST_BYTES = 2**26  # of a file
 MOST_PIXELS = 2**26  # of an image
@@ -53,6 +57,18 @@ def picture(raw: bytes) -> Picture:
         raise ValueError(f"more than {MOST_PIXELS:,} pixels") from None
     except UNDECODABLE:
         raise ValueError("not a whole image") from None
+
+
+def read_image(content: bytes, name: str) -> bytes:
+    """Return an encoded image as it is stored, which is how encoders read it.
+
+    Raises:
+        UserError: it cannot be read; ``name`` says which image.
+    """
+    try:
+        return picture(content).content
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name}: not a readable image ({error}); remove it or save it again as PNG") from error
 
 
 class TooLarge(ValueError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domains.files import write_whole
+from domains.whole_file import write_whole
 from tasks.adapt.pages import table_of
 from tasks.base.artifacts import table_line, with_interval
 from tasks.base.figure import Bar, plot_methods

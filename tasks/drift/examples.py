@@ -11,7 +11,7 @@ from torch import Tensor
 
 from domains.domain import Domain, Split, check_name
 from domains.errors import UserError
-from domains.files import read_examples
+from domains.new_examples import read_examples
 from learners.classifier import Classifier
 from learners.shift.drift import FEWEST, LEAST_RATE, MOST_RATE, distances, drift_test, part
 from learners.shift.label_shift import LabelShift, label_shift

@@ -6,7 +6,7 @@ import pandas as pd
 
 from domains.domain import Family, check_name
 from domains.errors import UserError
-from domains.files import read_examples
+from domains.new_examples import read_examples
 from learners.classifier import Classifier
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encoder_identity

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from domains.errors import UserError
-from domains.files import write_whole
+from domains.whole_file import write_whole
 from tasks.versions import dvc_repo as dvc_access
 from tasks.versions.data_folder import Folder
 from tasks.versions.dvc_repo import pause

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from domains.errors import check_known
-from domains.files import write_whole
 from domains.market import stocks
 from domains.market.panel import Panel
 from domains.market.walk import QUERY, REGIMES, STEP, Cut, first_cut, walk
 from domains.market.windows import Window
+from domains.whole_file import write_whole
 from tasks.base.artifacts import image_artifact
 from tasks.base.progress import progress
 from tasks.base.settings import Settings

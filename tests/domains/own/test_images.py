@@ -12,7 +12,7 @@ from PIL import Image
 
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.files import read_examples
+from domains.new_examples import read_examples
 from domains.own import images
 from domains.own.opening import open_input
 from domains.own.options import Asked, Found

@@ -9,8 +9,8 @@ import pytest
 
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.files import read_examples
 from domains.market.labels import LABELS
+from domains.new_examples import read_examples
 from domains.own.opening import open_input
 from domains.own.options import Asked, Found
 from domains.own.writing import write
