@@ -18,6 +18,7 @@ from domains.domain import EXAMPLE_COLUMN
 from domains.errors import UserError
 from domains.fetch import Fetch
 from domains.groups import held_out
+from domains.same_example import drop_copies
 from domains.source import Source, SplitRule
 
 
@@ -27,7 +28,7 @@ def build(source: Source, fetch: Fetch, data: Path) -> Path:
     Raises:
         UserError: a download failed, the disk is full, or the source gave no usable examples.
     """
-    frame = drop_duplicates(source.read(fetch), EXAMPLE_COLUMN[source.family])
+    frame = drop_copies(source.read(fetch), source.family)
     if "split" not in frame:
         frame = divide(frame, source)
     labels = source.labels or tuple(sorted(frame["label"].dropna().unique()))
@@ -76,14 +77,6 @@ def swap(made: Path, target: Path, aside: Path) -> None:
         if aside.exists() and not target.exists():
             os.replace(aside, target)
         raise
-
-
-def drop_duplicates(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Keep one of every group of equal examples, and none where equal examples carry different labels."""
-    if column == "x":
-        return frame
-    conflicting = frame.groupby(column)["label"].transform("nunique") > 1
-    return frame[~conflicting].drop_duplicates(column).reset_index(drop=True)
 
 
 def divide(frame: pd.DataFrame, source: Source) -> pd.DataFrame:

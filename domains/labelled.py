@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from domains.build import drop_duplicates
 from domains.domain import EXAMPLE_COLUMN, Family
 from domains.errors import UserError
+from domains.same_example import drop_copies, single_spaced
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def clean(
 ) -> pd.DataFrame:
     """Return the rows of a frame that are examples.
 
-    Runs of white space in a text become one space; empty texts and missing labels go, and so do examples that carry two
-    labels (nobody can say which is right, as in ``domains/build.py``) and copies of an example.
+    Each run of white space in a text becomes one space. Empty texts and examples without a label are left out, and so
+    are copies and contradictions, as ``domains/same_example.py`` has them.
 
     Args:
         without: labels that are left out; only: labels that are kept, all if none is named.
@@ -95,8 +95,8 @@ def clean(
     frame = frame[frame[column].notna() & frame["label"].notna()]
     frame = frame.assign(label=frame["label"].astype(str))
     if column == "text":
-        frame = frame.assign(text=[" ".join(str(text).split()) for text in frame["text"]])
-    frame = drop_duplicates(frame[frame[column].map(len) > 0], column)
+        frame = frame.assign(text=[single_spaced(str(text)) for text in frame["text"]])
+    frame = drop_copies(frame[frame[column].map(len) > 0], family)
     for label in (*without, *only):
         if label not in set(frame["label"]):
             what = "left out" if label in without else "kept"

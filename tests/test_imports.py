@@ -27,7 +27,7 @@ ORCHESTRATION = ("prefect", "mlflow", "dvc", "dvc_data")
 
 #: The rooms of domains, lowest first: a module imports its own room and those below. A file without a folder is a room.
 ROOMS = (
-    ("errors", "words", "names", "whole_file", "domain", "episode"),
+    ("errors", "words", "names", "whole_file", "domain", "same_example", "episode"),
     ("fetch",),
     ("reading",),
     ("source", "groups", "build", "labelled", "mirror", "class_split"),

@@ -7,6 +7,7 @@ import numpy as np
 from domains.checks.finding import Finding, Kind
 from domains.checks.scan import Scan
 from domains.domain import Domain
+from domains.same_example import contradict, may_contradict
 
 CONFLICT = Kind(
     "conflicting-labels",
@@ -32,16 +33,13 @@ KINDS = (CONFLICT, LEAK, POOL, ACROSS, WITHIN)
 
 
 def duplicates(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
-    """Compare every example with every other one, by its hash. Shards in the order train, pool, test.
-
-    Of market vectors the same may have different labels, for what comes after a day is not decided by it.
-    """
+    """Compare every example with every other one, as ``domains/same_example.py`` has it; shards in their order."""
     found = []
     place_of = {scan.file: place for place, scan in enumerate(scans)}
     for group in groups(scans):
         for place, (scan, i) in enumerate(group[1:], 1):
             before = group[:place]
-            other = None if domain.family == "market" else differs(scan, i, before)
+            other = contradicted(scan, i, before) if may_contradict(domain.family) else None
             kind = CONFLICT
             if other is None:
                 kind, other = copy_of(scan, before)
@@ -69,10 +67,9 @@ def groups(scans: Sequence[Scan]) -> Iterator[list[Member]]:
             yield [members[i] for i in group]
 
 
-def differs(scan: Scan, i: int, before: Sequence[Member]) -> Member | None:
-    """Return the first equal example that carries another label, or None."""
-    label = scan.labels[i]
-    return next(((s, j) for s, j in before if -1 != s.labels[j] != label != -1), None)
+def contradicted(scan: Scan, i: int, before: Sequence[Member]) -> Member | None:
+    """Return the first copy whose label contradicts that of an example, or None."""
+    return next(((s, j) for s, j in before if contradict(s.labels[j], scan.labels[i])), None)
 
 
 def copy_of(scan: Scan, before: Sequence[Member]) -> tuple[Kind, Member]:

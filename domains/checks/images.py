@@ -8,8 +8,8 @@ from PIL import Image
 
 from domains.checks.finding import Finding, Kind
 from domains.checks.scan import Parts
-from domains.checks.texts import key
 from domains.reading.archives import MOST_PIXELS, UNDECODABLE
+from domains.same_example import content_key
 
 CORRUPT = Kind(
     "corrupt-image",
@@ -66,7 +66,7 @@ class Images:
                 about = " ".join(str(error).split())[:80].replace(str(raw[:40]), "")
                 found.append(Finding(CORRUPT, file, f"{len(raw):,} bytes", row, about))
                 continue
-            good[i], keys[i] = True, key(raw)
+            good[i], keys[i] = True, content_key(raw)
             small[i] = np.asarray(colour.resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
             steps[i] = np.asarray(colour.convert("L").resize((9, 8), Image.Resampling.BILINEAR))
             if np.ptp(np.asarray(colour), axis=(0, 1)).max() == 0:

@@ -1,6 +1,5 @@
 """Texts: encoding damage, and the sketches that near duplicates and telling words are found by."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 
@@ -9,6 +8,7 @@ import pandas as pd
 
 from domains.checks.finding import Finding, Kind, shorten
 from domains.checks.scan import Parts
+from domains.same_example import content_keys
 
 DAMAGED = Kind(
     "damaged-text",
@@ -66,17 +66,12 @@ class Texts:
         words = np.empty(len(texts), object)
         words[:] = [np.unique(np.array(row, np.int32)) for row in numbers]
         parts = {
-            "key": np.array([key(" ".join(text.split()).encode()) for text in texts], np.uint64),
+            "key": content_keys(texts),
             "shown": np.array([shorten(text) for text in texts], object),
             "sketch": sketches(numbers),
             "words": words,
         }
         return parts, found
-
-
-def key(raw: bytes) -> int:
-    """Return 64 bits of a cryptographic hash."""
-    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "big")
 
 
 def around(text: str, match: re.Match[str]) -> str:

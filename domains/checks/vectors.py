@@ -6,7 +6,7 @@ import pandas as pd
 from domains.checks.finding import Finding
 from domains.checks.scan import Parts
 from domains.checks.schema import NUMBER, parse
-from domains.checks.texts import key
+from domains.same_example import content_keys
 
 
 class Vectors:
@@ -28,7 +28,7 @@ class Vectors:
         x = np.stack([np.asarray(v, np.float32) if ok else empty for v, ok in zip(vectors, good, strict=True)])
         shown = [f"{asset} on {date}" for asset, date in zip(frame["asset"], frame["date"], strict=True)]
         parts = {
-            "key": np.array([key(row.tobytes()) for row in x], np.uint64),
+            "key": content_keys(x),
             "shown": np.array(shown, object),
             "x": x,
             "day": parse(frame["date"]).to_numpy().astype("datetime64[D]"),

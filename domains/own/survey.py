@@ -14,6 +14,7 @@ import numpy as np
 
 from domains.domain import Family
 from domains.errors import UserError
+from domains.same_example import content_key
 
 MOST_LABELS = 10_000  # different ones; a column of more holds something else
 EMPTY, UNREADABLE = -2, -3
@@ -57,7 +58,7 @@ class Survey:
     """What the first reading found, by example [n].
 
     Attributes:
-        digest: [n, 2] 128 bits of a hash of the content, white space apart.
+        key: [n] of what is written, see ``domains/same_example.py``; 0 where nothing is.
         code: [n] index into ``labels``, or EMPTY, or UNREADABLE.
         labels: every label as it stands in the input.
         group: [n] a number a group; examples without group have one each.
@@ -67,7 +68,7 @@ class Survey:
         faults: why examples cannot be read, by place.
     """
 
-    digest: np.ndarray
+    key: np.ndarray
     code: np.ndarray
     labels: tuple[str, ...]
     group: np.ndarray
@@ -83,22 +84,22 @@ def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callabl
     Raises:
         UserError: as the reading; too many different labels; a time that is none.
     """
-    digest, altered, code, group, time = bytearray(), bytearray(), array("q"), array("Q"), array("d")
+    key, altered, code, group, time = array("Q"), bytearray(), array("q"), array("Q"), array("d")
     codes: dict[str, int] = {}
     changes: Counter[str] = Counter()
     first: dict[str, int] = {}
     faults: dict[int, str] = {}
     read_time = Times(f"{name}: column {items.columns.get('time')}")
     for i, (item, (found, changed)) in enumerate(prepared(items)):
-        digest += fingerprint(item.example)
         altered.append(bool(changed))
         if isinstance(found, Exception):
             faults[i] = str(found)
             code.append(UNREADABLE)
-        elif found == "" or found is None or (isinstance(found, str) and not found.strip()):
+        elif found is None or (isinstance(found, str) and not found.strip()):
             code.append(EMPTY)
         else:
             code.append(codes.setdefault(item.label, len(codes)))
+        key.append(content_key(found) if code[-1] >= 0 else 0)
         for word in changed:
             changes[word] += 1
             first.setdefault(word, i)
@@ -114,7 +115,7 @@ def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callabl
             )
         advance(1)
     return Survey(
-        np.frombuffer(bytes(digest), np.uint64).reshape(-1, 2),
+        np.array(key, np.uint64),
         np.array(code, np.int64),
         tuple(codes),
         np.array(group, np.uint64),
@@ -162,13 +163,6 @@ def attempt(prepare: Callable[[Any], tuple[Any, tuple[str, ...]]], example: Any)
         return prepare(example)
     except ValueError as error:
         return error, ()
-
-
-def fingerprint(example: Any) -> bytes:
-    """Return 16 bytes that name a content; texts that differ only by white space have the same."""
-    if isinstance(example, str):
-        example = " ".join(example.split()).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(example or b"", digest_size=16).digest()
 
 
 class Times:

@@ -8,11 +8,11 @@ import numpy as np
 
 from domains.domain import EXAMPLE_COLUMN
 from domains.errors import UserError
-from domains.own.copies import find_copies
 from domains.own.division import POOL, SPLITS, TEST, TRAIN, Division, by_class, by_group, by_time
 from domains.own.labels import in_order, name_classes
 from domains.own.options import SEED, Asked, Found, Row
-from domains.own.survey import EMPTY, Items, Survey, fingerprint, prepared, survey
+from domains.own.survey import EMPTY, Items, Survey, prepared, survey
+from domains.same_example import content_key, find_copies
 from domains.words import SHOWN, and_more, many, some
 
 EXAMPLES = 4  # shown before anything is written
@@ -36,9 +36,9 @@ def understand(items: Items, asked: Asked, advance: Callable[[int], None]) -> Fo
     index = {label: i for i, label in enumerate(labels)}
     number = np.array([-1 if names[raw] is None else index[names[raw]] for raw in seen.labels] or [-1])  # type: ignore[index]
     y = np.where(seen.code >= 0, number[np.maximum(seen.code, 0)], -1)
-    copies = find_copies(seen.digest, y, seen.code >= 0)
-    warnings += copies_found(items, copies.dropped, copies.conflicts)
-    y, division, labels, more = divided(items, asked, seen, copies.keep, copies.y, labels)
+    keep, more = without_copies(items, seen, y)
+    warnings += more
+    y, division, labels, more = divided(items, asked, seen, keep, y, labels)
     warnings += [*more, *division.warnings]
     counts = {split: int((division.split == i).sum()) for i, split in enumerate(SPLITS)}
     classes = {
@@ -101,18 +101,20 @@ def readable(items: Items, seen: Survey, asked: Asked) -> list[str]:
     return warnings
 
 
-def copies_found(items: Items, dropped: int, conflicts: tuple[tuple[int, ...], ...]) -> list[str]:
-    """Return warnings of copies."""
-    warnings = []
-    if dropped:
-        warnings.append(f"{many(dropped, 'copy', 'copies')} of other examples left out")
-    if conflicts:
-        named = "; ".join(places(items, list(each)) for each in conflicts[:CONFLICTS])
+def without_copies(items: Items, seen: Survey, y: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return which examples are kept [n], as ``domains/same_example.py`` has it, and warnings of the others."""
+    rows, keep = np.flatnonzero(seen.code >= 0), np.zeros(len(y), bool)
+    copies, warnings = find_copies(seen.key[rows], y[rows]), []
+    keep[rows[copies.keep]] = True
+    if copies.dropped:
+        warnings.append(f"{many(copies.dropped, 'copy', 'copies')} of other examples left out")
+    if groups := sorted(rows[list(group)].tolist() for group in copies.contradictions):
+        named = "; ".join(places(items, group) for group in groups[:CONFLICTS])
         warnings.append(
-            f"{many(len(conflicts), 'example')} with copies of another label, so no label of it counts: {named}"
-            f"{and_more(len(conflicts), CONFLICTS)}"
+            f"{many(len(groups), 'example')} with copies of another label, so all of them are left out: {named}"
+            f"{and_more(len(groups), CONFLICTS)}"
         )
-    return warnings
+    return keep, warnings
 
 
 def divided(
@@ -181,10 +183,10 @@ def reader(items: Items, seen: Survey, y: np.ndarray, split: np.ndarray) -> Call
 
     def rows() -> Iterator[Row]:
         i = -1
-        for i, (item, (example, _)) in enumerate(prepared(items, seen.altered & (split < len(SPLITS)))):
+        for i, (_, (example, _)) in enumerate(prepared(items, seen.altered & (split < len(SPLITS)))):
             if i >= len(split) or split[i] >= len(SPLITS):
                 continue
-            if fingerprint(item.example) != seen.digest[i].tobytes():
+            if isinstance(example, ValueError) or content_key(example) != seen.key[i]:
                 raise changed(items)
             label = {} if split[i] == POOL else {"label": int(y[i])}
             yield SPLITS[split[i]], {column: wrap(example)} | label
