@@ -170,14 +170,14 @@ def domains_add(
 
     Example: acclimate domains add reports reports.csv --label-column diagnosis
     """
-    from domains.own.options import Asked
+    from domains.own.options import AddOptions
     from tasks.base.progress import terminal
     from tasks.base.settings import families
     from tasks.ingest.adding import add, check_free, understand
 
     s = settings()
     check_free(s, name, replace)
-    asked = Asked(
+    options = AddOptions(
         families([family])[0] if family is not None else None,
         *(text_column, label_column, group_column, time_column, encoding, test_share, test_most),
         keep_case=keep_case,
@@ -186,7 +186,7 @@ def domains_add(
         end=end,
     )
     with terminal(err):
-        found = understand(path, asked)
+        found = understand(path, options)
         if not as_json:
             from tasks.ingest.understood import understood
 

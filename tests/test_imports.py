@@ -27,10 +27,10 @@ ORCHESTRATION = ("prefect", "mlflow", "dvc", "dvc_data")
 
 #: The rooms of domains, lowest first: a module imports its own room and those below. A file without a folder is a room.
 ROOMS = (
-    ("errors", "words", "names", "whole_file", "domain", "same_example", "episode"),
+    ("errors", "words", "names", "whole_file", "whole_folder", "domain", "same_example", "episode"),
     ("fetch",),
     ("reading",),
-    ("source", "groups", "build", "labelled", "mirror", "class_split"),
+    ("source", "groups", "build", "labelled_examples", "mirror", "class_split"),
     ("market", "vision", "text"),
     ("catalogue", "new_examples", "decisions"),
     ("own",),

@@ -14,20 +14,20 @@ from domains.build import build
 from domains.checks import check
 from domains.domain import Domain
 from domains.fetch import Fetch
-from domains.labelled import clean
+from domains.labelled_examples import clean
 from domains.own.opening import open_input
-from domains.own.options import Asked
+from domains.own.options import AddOptions
 from domains.own.writing import write
 from domains.same_example import content_key, content_keys, contradict, drop_copies, find_copies
 from domains.source import Source
 from domains.text.examples import FEWEST, examples
 from tasks.adapt.usable_examples import contradictions
 
-Labelled = Sequence[tuple[str, str]]
+Given = Sequence[tuple[str, str]]
 CAFE = "a caf\u00e9 in the rain", "a cafe\u0301 in the rain"  # in one code point, and in two
 
 #: Texts with their labels, and the places of those that are kept; both a rash and a fever are in other examples too.
-TEXTS: dict[str, tuple[Labelled, list[int]]] = {
+TEXTS: dict[str, tuple[Given, list[int]]] = {
     "one label": ([("an itch at night", "rash"), ("an itch at night", "rash")], [0]),
     "runs of white space": ([("an itch  at\tnight ", "rash"), ("an itch at night", "rash")], [0]),
     "case": ([("An itch at night", "rash"), ("an itch at night", "rash")], [0, 1]),
@@ -40,21 +40,21 @@ TEXTS: dict[str, tuple[Labelled, list[int]]] = {
 }
 FILLING = [(f"{label} number {i} of many", label) for label in ("rash", "fever") for i in range(FEWEST)]
 
-Read = Callable[[Labelled, Path], list[str]]
+Read = Callable[[Given, Path], list[str]]
 
 
-def frame(given: Labelled) -> pd.DataFrame:
+def frame(given: Given) -> pd.DataFrame:
     return pd.DataFrame(list(given), columns=["text", "label"])
 
 
-def built(given: Labelled, folder: Path) -> list[str]:
+def built(given: Given, folder: Path) -> list[str]:
     made = Source("made", "text", "source", "t", lambda fetch: frame(given), "l", "c", "w")
     return Domain.read(build(made, Fetch(folder), folder)).column("train")
 
 
-def added(given: Labelled, folder: Path) -> list[str]:
+def added(given: Given, folder: Path) -> list[str]:
     frame(given).to_csv(folder / "given.csv", index=False)
-    found = open_input(str(folder / "given.csv"), Asked()).understand(lambda n: None)
+    found = open_input(str(folder / "given.csv"), AddOptions()).understand(lambda n: None)
     domain = Domain.read(write(found, "mine", folder / "data", lambda n: None))
     return [text for split in ("train", "test") for text in domain.column(split)]  # type: ignore[arg-type]
 
@@ -155,7 +155,7 @@ def test_images_are_the_same_by_the_bytes_that_are_stored(tmp_path: Path) -> Non
         "c.png": encoded(more, "PNG", compress_level=9),
     }.items():
         (tmp_path / "parts" / "whole" / name).write_bytes(content)
-    found = open_input(str(tmp_path / "parts"), Asked()).understand(lambda n: None)
+    found = open_input(str(tmp_path / "parts"), AddOptions()).understand(lambda n: None)
     assert "1 copy of other examples left out" in found.warnings
     domain = Domain.read(write(found, "mine", tmp_path / "data", lambda n: None))
     assert sum(domain.counts.values()) == 14

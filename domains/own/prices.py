@@ -10,7 +10,8 @@ from domains.fetch import sha256_of
 from domains.market.labels import HORIZON, LABELS
 from domains.market.returns import YEAR
 from domains.market.windows import SPLITS, Market, Window, examples
-from domains.own.options import Asked, Found, Row
+from domains.own.new_domain import NewDomain, Row
+from domains.own.options import AddOptions
 from domains.reading.price_tables import parse_dates, read_prices
 
 RULE = (
@@ -19,18 +20,18 @@ RULE = (
 )
 
 
-def understand_prices(path: Path, asked: Asked) -> Found:
-    """Return a market domain of the latest year, or of the window asked for.
+def understand_prices(path: Path, options: AddOptions) -> NewDomain:
+    """Return a market domain of the latest year, or of the window that the options name.
 
     Raises:
-        UserError: the file is no price table, or the prices are not usable or too few.
+        UserError: the file is no price table, or its prices are not usable or too few.
     """
-    options = ("text_column", "label_column", "group_column", "time_column", "encoding", "keep_case", "skip_unreadable")
-    asked.refuse("prices", *options, "test_share", "test_most")
+    options.refuse("prices", "text_column", "label_column", "group_column", "time_column", "encoding", "keep_case")
+    options.refuse("prices", "skip_unreadable", "test_share", "test_most")
     found = read_prices(path)
     try:
         market = Market.of(found.prices)
-        window = chosen(market, asked)
+        window = choose_window(market, options)
         frame = examples(market, window)
     except UserError as error:
         raise UserError(f"{path}: {str(error).removeprefix('prices: ')}") from error
@@ -47,8 +48,8 @@ def understand_prices(path: Path, asked: Asked) -> Found:
     classes = {label: {split: int(sizes.get((label, split), 0)) for split in ("train", "test")} for label in LABELS}
     if sum(of["train"] > 0 for of in classes.values()) < 2:
         raise UserError(f"{path}: its first labelled days have one state only; choose other dates by --start and --end")
-    shown = labelled.drop_duplicates("label")
-    return Found(
+    first = labelled.drop_duplicates("label")
+    return NewDomain(
         family="market",
         kind=f"prices, {found.layout}",
         file=path.name,
@@ -57,7 +58,7 @@ def understand_prices(path: Path, asked: Asked) -> Found:
         labels=LABELS,
         counts=counts,
         classes=classes,
-        examples=tuple({"label": str(row.label), "example": f"{row.asset} {row.date}"} for row in shown.itertuples()),
+        examples=tuple({"label": str(row.label), "example": f"{row.asset} {row.date}"} for row in first.itertuples()),
         warnings=found.warnings,
         rule=SPLITS["target"],
         division={"by": "time", "seed": 0, "window": [window.start, window.end]},
@@ -66,15 +67,15 @@ def understand_prices(path: Path, asked: Asked) -> Found:
     )
 
 
-def chosen(market: Market, asked: Asked) -> Window:
-    """Return the window asked for, by default the latest year of dates that have features."""
-    for option, value in (("start", asked.start), ("end", asked.end)):
+def choose_window(market: Market, options: AddOptions) -> Window:
+    """Return the window that the options name, by default the latest year of dates that have features."""
+    for option, value in (("start", options.start), ("end", options.end)):
         if value is not None and parse_dates(pd.Series([value])).isna().any():
             raise UserError(f"--{option} {value!r} is not a date; write YYYY-MM-DD")
     days = market.dates
-    if asked.end is not None:
-        days = days[days <= pd.Timestamp(asked.end)]
-    days = days[-YEAR:] if asked.start is None else days[days >= pd.Timestamp(asked.start)]
+    if options.end is not None:
+        days = days[days <= pd.Timestamp(options.end)]
+    days = days[-YEAR:] if options.start is None else days[days >= pd.Timestamp(options.start)]
     if not len(days):
         raise UserError(
             f"no date between --start and --end has features; choose between {market.dates[0]:%Y-%m-%d} and "

@@ -16,12 +16,12 @@ from domains.domain import Family
 from domains.errors import UserError
 from domains.same_example import content_key
 
-MOST_LABELS = 10_000  # different ones; a column of more holds something else
+MOST_LABELS = 10_000  # different labels; a column with more holds something else
 EMPTY, UNREADABLE = -2, -3
 
 
 class Item(NamedTuple):
-    """One example as it stands in the input; the label, group and time are as text, empty where there is none."""
+    """One example as it stands in the input. Label, group and time are texts, empty where there is none."""
 
     example: Any
     label: str
@@ -34,11 +34,12 @@ class Items:
     """Examples that can be read again and again.
 
     Attributes:
-        read: all of them, in the same order each time.
-        where: the name of an example by its place, for messages: ``row 3``, ``cat/1.png``.
-        prepare: what is written for a raw example, and what was changed for it, in words. ValueError: cannot be used.
-        sha256: of the input, called after the first reading.
-        columns: what the columns were taken for, by ``text``, ``label``, ``group``, ``time``.
+        read: yields all of them, in the same order each time.
+        where: returns the name of an example by its place, for messages: ``row 3``, ``cat/1.png``.
+        prepare: returns what is written for a raw example, and in words what was changed for that; raises ValueError if
+            the example cannot be used.
+        sha256: returns the hash of the input; it is called after the first reading.
+        columns: the columns of the input, by ``text`` or ``image``, ``label``, ``group``, ``time``.
     """
 
     family: Family
@@ -58,14 +59,14 @@ class Survey:
     """What the first reading found, by example [n].
 
     Attributes:
-        key: [n] of what is written, see ``domains/same_example.py``; 0 where nothing is.
-        code: [n] index into ``labels``, or EMPTY, or UNREADABLE.
+        key: [n] the key of what is written (``domains/same_example.py``), 0 where nothing is.
+        code: [n] an index into ``labels``, or EMPTY, or UNREADABLE.
         labels: every label as it stands in the input.
-        group: [n] a number a group; examples without group have one each.
+        group: [n] the number of each example's group; an example without a group has one of its own.
         time: [n] seconds, or numbers as they stand.
-        altered: [n] whether another content than the raw one is written.
-        changes: how many examples were changed, by what, and the first of them.
-        faults: why examples cannot be read, by place.
+        altered: [n] whether what is written differs from the raw example.
+        changes: how many examples were changed, and the place of the first of them, by the change in words.
+        faults: why an example cannot be read, by its place.
     """
 
     key: np.ndarray
@@ -78,19 +79,19 @@ class Survey:
     faults: dict[int, str]
 
 
-def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callable[[int], None]) -> Survey:
+def survey_items(items: Items, name: str, grouped: bool, timed: bool, advance: Callable[[int], None]) -> Survey:
     """Read all examples once.
 
     Raises:
-        UserError: as the reading; too many different labels; a time that is none.
+        UserError: as ``items.read``; or there are too many different labels, or a time cannot be read.
     """
     key, altered, code, group, time = array("Q"), bytearray(), array("q"), array("Q"), array("d")
     codes: dict[str, int] = {}
     changes: Counter[str] = Counter()
     first: dict[str, int] = {}
     faults: dict[int, str] = {}
-    read_time = Times(f"{name}: column {items.columns.get('time')}")
-    for i, (item, (found, changed)) in enumerate(prepared(items)):
+    read_time = TimeReader(f"{name}: column {items.columns.get('time')}")
+    for i, (item, (found, changed)) in enumerate(prepare_all(items)):
         altered.append(bool(changed))
         if isinstance(found, Exception):
             faults[i] = str(found)
@@ -126,13 +127,13 @@ def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callabl
     )
 
 
-def prepared(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[Item, tuple[Any, tuple[str, ...]]]]:
-    """Yield every example with what is written for it, or the ValueError that says why not.
+def prepare_all(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[Item, tuple[Any, tuple[str, ...]]]]:
+    """Yield every example with what is written for it, or with the ValueError that says why nothing can be.
 
     Images are decoded on all cores, a few ahead of the one that is yielded.
 
     Args:
-        only: [n] which examples are not written as they stand; None: nobody knows yet.
+        only: [n] which examples have to be changed; None if that is not known yet.
     """
     if items.family != "vision" or (only is not None and not only.any()):
         for item in items.read():
@@ -143,7 +144,7 @@ def prepared(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[Ite
     with ThreadPoolExecutor(cores) as pool:
         for i, item in enumerate(items.read()):
             keep = only is not None and not (i < len(only) and only[i])
-            running.append((item, pool.submit(attempt, as_it_stands if keep else items.prepare, item.example)))
+            running.append((item, pool.submit(attempt, keep_as_is if keep else items.prepare, item.example)))
             if len(running) > 2 * cores:
                 done, future = running.popleft()
                 yield done, future.result()
@@ -152,8 +153,8 @@ def prepared(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[Ite
             yield done, future.result()
 
 
-def as_it_stands(example: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return an example of which nothing has to be changed."""
+def keep_as_is(example: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return an example with no changes."""
     return example, ()
 
 
@@ -165,8 +166,8 @@ def attempt(prepare: Callable[[Any], tuple[Any, tuple[str, ...]]], example: Any)
         return error, ()
 
 
-class Times:
-    """Read times: ISO dates, or numbers (years, days) where the first is one."""
+class TimeReader:
+    """Reads times: ISO dates, or numbers (years, days) if the first one is a number."""
 
     def __init__(self, where: str) -> None:
         self.where, self.numbers = where, None
@@ -177,19 +178,20 @@ class Times:
         """Return a number that grows with time.
 
         Raises:
-            UserError: it is empty, or not of the kind of the first.
+            UserError: the text is empty, or is not of the kind of the first.
         """
         text = text.strip()
         if self.numbers is None:
-            self.numbers = number(text) is not None
-        value = number(text) if self.numbers else seconds(text)
+            self.numbers = parse_number(text) is not None
+        value = parse_number(text) if self.numbers else parse_moment(text)
         if value is None:
             kind = "number" if self.numbers else "date"
             raise UserError(f"{self.where}: {row}: {text!r} is not a {kind}; write YYYY-MM-DD in all rows")
         return value
 
 
-def number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
+    """Return a finite number, or None."""
     try:
         value = float(text)
     except ValueError:
@@ -197,7 +199,8 @@ def number(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def seconds(text: str) -> float | None:
+def parse_moment(text: str) -> float | None:
+    """Return the seconds since 1970 of an ISO date, in UTC where it has no time zone, or None."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

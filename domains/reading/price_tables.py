@@ -49,7 +49,7 @@ def read_prices(path: Path) -> PriceTable:
 
 
 def looks_like_prices(table: Table) -> bool:
-    """Whether a table has dates in one column and numbers in those that prices would be in."""
+    """Return whether a table has dates in one column, and numbers in those where prices would be."""
     lower = {name.strip().lower(): name for name in table.columns}
     if len(lower) < 2 or {*TEXTS, *LABELS} & set(lower):
         return False
@@ -70,13 +70,13 @@ def find_column(lower: dict[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def parse_dates(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return days; NaT where it is no ISO date (or one with slashes, year first)."""
+    """Return days; NaT where a cell is no ISO date (or one with slashes, year first)."""
     texts = column.astype(str).str.strip().str.replace("/", "-")
     return pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None).dt.normalize()
 
 
 def decimal_points(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return prices with points where all of them are written with commas (``1,25``)."""
+    """Return prices with points if all of them are written with commas (``1,25``)."""
     texts = column.dropna().astype(str)
     texts = texts[texts.str.strip() != ""]
     if len(texts) and texts.str.fullmatch(r"\s*\d+(,\d+)?\s*").all() and texts.str.contains(",").any():
@@ -85,11 +85,11 @@ def decimal_points(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def prices_by_asset(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
-    """Return the closing prices [dates, assets] of a table of any layout, as its cells are, and the layout in words.
+    """Return the closing prices [dates, assets] of a table of any layout, with its cells as they are, and the layout.
 
     Raises:
-        UserError: there is no price column, a date is none, in the future or another day in UTC, or two rows are of one
-            date and asset.
+        UserError: there is no price column, a date cannot be read, is in the future or is another day in UTC, or two
+            rows have the same date and asset.
     """
     if isinstance(table.index, pd.DatetimeIndex):
         table = table.reset_index()
@@ -138,7 +138,7 @@ def check_days(texts: "pd.Series[Any]", days: "pd.Series[Any]", path: Path) -> N
 
 
 def complete_dates(prices: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return prices in order of date without dates on which some asset has none, and warnings.
+    """Return prices in order of date, without the dates on which an asset has none, and warnings.
 
     Raises:
         UserError: an asset lacks too many prices.

@@ -5,8 +5,9 @@ from pathlib import Path
 from domains import catalogue
 from domains.domain import check_name
 from domains.errors import UserError
+from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
-from domains.own.options import Asked, Found
+from domains.own.options import AddOptions
 from domains.own.writing import write
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
@@ -24,21 +25,21 @@ def check_free(settings: Settings, name: str, replace: bool) -> None:
     data_revision(settings.root_path)  # outside of a checkout nobody would find it again
 
 
-def understand(path: str, asked: Asked) -> Found:
+def understand(path: str, options: AddOptions) -> NewDomain:
     """Read a file, a folder or a dataset, and return what it is; nothing is written.
 
     Raises:
         UserError: nothing can be made of it.
     """
     try:
-        opened = open_input(path, asked)
+        opened = open_input(path, options)
         with progress(f"read {Path(path).name}", opened.size) as advance:
             return opened.understand(advance)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error
 
 
-def add(settings: Settings, name: str, found: Found, replace: bool = False) -> Path:
+def add(settings: Settings, name: str, found: NewDomain, replace: bool = False) -> Path:
     """Write what was understood to ``data/<name>/``; builds at the same time take turns.
 
     Raises:

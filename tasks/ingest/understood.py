@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from domains.own.options import Found
+from domains.own.new_domain import NewDomain
 from tasks.base.artifacts import table_of
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 CLASSES = 20  # that are listed
 
 
-def understood(name: str, found: Found) -> "list[RenderableType]":
+def understood(name: str, found: NewDomain) -> "list[RenderableType]":
     """Return what a domain will be: family, columns, split, classes, examples, and every warning."""
     from rich.table import Table
     from rich.text import Text

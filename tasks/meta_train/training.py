@@ -15,7 +15,7 @@ import torch
 from domains.domain import Domain, Family
 from domains.episode import Pile, Shape, draw
 from domains.errors import UserError, check_known
-from domains.labelled import sample_rows
+from domains.labelled_examples import sample_rows
 from learners import make, strategies, trainable
 from learners.base import Learner
 from learners.choice.portfolio import learn_prior

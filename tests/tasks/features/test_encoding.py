@@ -25,7 +25,7 @@ from tasks.features.encoding import (
 
 
 def features(*rows):
-    """Stored features by key."""
+    """FileReader features by key."""
     return {key_of(f"example {row}"): torch.full((4,), float(row)) for row in rows}
 
 
