@@ -1,10 +1,6 @@
 """Write a source to ``data/<name>/``: ``domain.yaml`` and parquet shards, the same bytes every time."""
 
 import io
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +13,25 @@ import yaml
 from domains.domain import EXAMPLE_COLUMN
 from domains.errors import UserError
 from domains.fetch import Fetch
-from domains.groups import held_out
+from domains.groups import hold_out_groups
+from domains.same_example import drop_copies
 from domains.source import Source, SplitRule
+from domains.whole_folder import whole_folder
 
 
 def build(source: Source, fetch: Fetch, data: Path) -> Path:
     """Build one domain folder whole or not at all, and return its path.
 
     Raises:
-        UserError: a download failed, the disk is full, or the source gave no usable examples.
+        UserError: a download failed, the disk is full, or the source has fewer than two labels.
     """
-    frame = drop_duplicates(source.read(fetch), EXAMPLE_COLUMN[source.family])
+    frame = drop_copies(source.read(fetch), source.family)
     if "split" not in frame:
         frame = divide(frame, source)
     labels = source.labels or tuple(sorted(frame["label"].dropna().unique()))
     if len(labels) < 2:
         raise UserError(f"{source.name}: has {len(labels)} labels; there must be two or more to tell apart")
-    with building(data / source.name) as made:
+    with whole_folder(data / source.name) as made:
         for split, part in frame.groupby("split", sort=True):
             table = to_table(part.drop(columns="split"), source, labels, labelled=split != "pool")
             pq.write_table(table, made / f"{split}.parquet", compression="zstd")
@@ -41,53 +39,8 @@ def build(source: Source, fetch: Fetch, data: Path) -> Path:
     return data / source.name
 
 
-@contextmanager
-def building(target: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes the place of ``target`` whole at the end, or not at all.
-
-    Raises:
-        UserError: the disk is full or may not be written to. The folder around ``target`` then is as it was.
-    """
-    data, new = target.parent, not target.parent.exists()
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=data, prefix=".building-") as folder:
-            made = Path(folder) / target.name
-            made.mkdir()
-            yield made
-            swap(made, target, Path(folder) / "old")
-    except OSError as error:
-        raise UserError(
-            f"cannot write {target}: {error.strerror or error}; free some space or change the rights"
-        ) from error
-    finally:
-        if new:
-            with suppress(OSError):  # it holds something
-                data.rmdir()
-
-
-def swap(made: Path, target: Path, aside: Path) -> None:
-    """Put a finished folder in the place of the old one, which comes back whatever goes wrong."""
-    try:
-        if target.exists():
-            os.replace(target, aside)
-        os.replace(made, target)
-    except BaseException:  # an interrupt too: the caller deletes what was put aside
-        if aside.exists() and not target.exists():
-            os.replace(aside, target)
-        raise
-
-
-def drop_duplicates(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Keep one of every group of equal examples, and none where equal examples carry different labels."""
-    if column == "x":
-        return frame
-    conflicting = frame.groupby(column)["label"].transform("nunique") > 1
-    return frame[~conflicting].drop_duplicates(column).reset_index(drop=True)
-
-
 def divide(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Add the column ``split``: sources are all train; targets follow their rule, class by class.
+    """Add the column ``split``: a source is all train; a target follows its rule, class by class.
 
     Where there is a column ``group``, no group has examples in the test and outside of it.
     """
@@ -112,10 +65,10 @@ def divide(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
 
 
 def hold_out(frame: pd.DataFrame, most: pd.Series, rng: np.random.Generator) -> pd.Series:
-    """Return which rows are in whole groups for the test, given how many of the row's class may be."""
+    """Return which rows lie in groups that become test whole, given the most test examples of each row's class."""
     y, _ = frame["label"].factorize()
     wanted = most.groupby(y).first().to_numpy()
-    return pd.Series(held_out(y, frame["group"].tolist(), wanted, rng), frame.index)
+    return pd.Series(hold_out_groups(y, frame["group"].tolist(), wanted, rng), frame.index)
 
 
 def to_table(part: pd.DataFrame, source: Source, labels: tuple[str, ...], labelled: bool) -> pa.Table:

@@ -39,9 +39,9 @@ def source(name: str) -> Source:
 
 
 def overlaps(name: str) -> tuple[str, ...]:
-    """Return the domains that share examples with one, whichever of the two says so, in order."""
-    said = {other for other, entry in catalogue().items() if name in entry.overlaps}
-    return tuple(other for other in catalogue() if other in said or other in source(name).overlaps)
+    """Return the domains that share examples with one, whichever of the two names the other, in order."""
+    naming = {other for other, entry in catalogue().items() if name in entry.overlaps}
+    return tuple(other for other in catalogue() if other in naming or other in source(name).overlaps)
 
 
 def table() -> str:

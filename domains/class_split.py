@@ -1,9 +1,9 @@
-"""One domain as three with no class in common, as few-shot benchmarks divide it: to train, to validate, to test."""
+"""Divide one domain into three with no class in common, as few-shot benchmarks do: train, validation and test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from domains.mirror import Stored
+from domains.mirror import FileReader
 from domains.source import Source
 
 #: How many examples a build of each part has.
@@ -13,13 +13,14 @@ Sizes = tuple[int, int, int]
 def class_split(whole: Source, parts: Mapping[str, Sequence[str]], examples: Sizes, by: str) -> tuple[Source, ...]:
     """Return ``<name>-train`` and ``<name>-validation``, both sources, and ``<name>-test``, a target.
 
-    Every class of a part is there, the medical ones too; a part that has one is medical.
+    All classes are there, the medical ones too; a domain that has one of those is medical.
 
     Args:
         parts: labels of ``train``, ``validation`` and ``test``.
-        by: whose split it is.
+        examples: the number of examples of each.
+        by: the authors of the split.
     """
-    assert isinstance(whole.read, Stored)
+    assert isinstance(whole.read, FileReader)
     return tuple(
         replace(
             whole,

@@ -38,14 +38,15 @@ def sha256_of(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Pinned:
-    """A file that is read from a mirror, or from an address where it has one.
+class PinnedFile:
+    """A file that is read from a mirror or, where it has an address, from there.
 
     Args:
-        path: below the mirror, ``<family>/<file>``.
-        sha256: what ``digest`` gives; size: of the file, in bytes.
-        url: where it is downloaded from, if nobody has to bring it.
-        digest: sha256 of what counts in the file, by default of all its bytes.
+        path: its path below the mirror, ``<family>/<file>``.
+        sha256: what ``digest`` must give.
+        size: of the file, in bytes.
+        url: where it is downloaded from; empty if the user has to bring it.
+        digest: returns the sha256 of what counts in the file, by default of all its bytes.
     """
 
     path: str
@@ -73,7 +74,7 @@ class Fetch:
         Raises:
             UserError: the download failed, its bytes are not the pinned ones, or the disk is full.
         """
-        with self._keeping(wheel.file):
+        with self._one_line_disk_errors(wheel.file):
             for folder in filter(None, (self.mirror, self.cache)):
                 path = folder / wheel.file
                 if path.exists():
@@ -106,7 +107,7 @@ class Fetch:
             UserError: the download failed, what counts is not the pinned, or the disk is full.
         """
         digest = digest or sha256_of
-        with self._keeping(name):
+        with self._one_line_disk_errors(name):
             path = self.local(name, family)
             if path and path != self.cache / name:
                 if (got := digest(path)) != sha256:
@@ -133,31 +134,31 @@ class Fetch:
                 os.replace(new, self.cache / name)
                 return self.cache / name
 
-    def has(self, pinned: Pinned) -> bool:
+    def has(self, file: PinnedFile) -> bool:
         """Whether a file is here, unchecked, or has an address to download it from."""
-        family, _, name = pinned.path.partition("/")
-        return bool(pinned.url) or self.local(name, family) is not None
+        family, _, name = file.path.partition("/")
+        return bool(file.url) or self.local(name, family) is not None
 
-    def pinned(self, pinned: Pinned) -> Path:
+    def pinned_file(self, file: PinnedFile) -> Path:
         """Return the local path of a file whose digest was just checked.
 
         Raises:
             UserError: it is not here and has no address, or as ``file``.
         """
-        family, _, name = pinned.path.partition("/")
-        if not self.has(pinned):
+        family, _, name = file.path.partition("/")
+        if not self.has(file):
             if self.mirror is None:
                 raise UserError(
-                    f"{name} is read from a mirror: put {pinned.path} into a folder and set ACCLIMATE_MIRROR to it"
+                    f"{name} is read from a mirror: put {file.path} into a folder and set ACCLIMATE_MIRROR to it"
                 )
             raise UserError(
-                f"no {pinned.path} in {self.mirror}; put it there, or set ACCLIMATE_MIRROR to a folder that has it"
+                f"no {file.path} in {self.mirror}; put it there, or set ACCLIMATE_MIRROR to a folder that has it"
             )
-        return self.file(name, family, pinned.url, pinned.sha256, pinned.digest)
+        return self.file(name, family, file.url, file.sha256, file.digest)
 
     @contextmanager
-    def _keeping(self, name: str) -> Iterator[None]:
-        """Say in one line that a file cannot be kept, whatever the disk refuses."""
+    def _one_line_disk_errors(self, name: str) -> Iterator[None]:
+        """Turn whatever the disk refuses into one line that says that a file cannot be kept."""
         try:
             yield
         except OSError as error:
@@ -205,8 +206,8 @@ def _body(name: str, url: str) -> bytes:
     return body
 
 
-def installed(package: str, name: str, sha256: str) -> Path:
-    """Return the path of a file that an installed package carries; the package is not imported.
+def package_file(package: str, name: str, sha256: str) -> Path:
+    """Return the path of a file of an installed package, without importing the package.
 
     Raises:
         UserError: the package or the file is missing, or the file is not the pinned one.

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def held_out(y: np.ndarray, groups: Sequence[str], wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def hold_out_groups(y: np.ndarray, groups: Sequence[str], wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return which examples are held out, bool [n].
 
-    In a random order, each group goes that leaves no class above what is wanted of it.
+    Groups are taken in a random order, each if no class then has more examples than are wanted of it.
 
     Args:
         y: [n] classes 0..C-1; groups: [n] names.
-        wanted: [C] examples of each class, at most.
+        wanted: [C] the most examples of each class.
     """
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     held, taken = np.zeros(len(y), bool), np.zeros(len(wanted), int)

@@ -1,4 +1,4 @@
-"""Files of a mirror as labelled examples: a zip of class folders, or a table of texts and labels."""
+"""Read files of a mirror as labelled examples: a zip of class folders, or a table of texts and labels."""
 
 import io
 from collections.abc import Sequence
@@ -10,28 +10,28 @@ from PIL import Image
 
 from domains.domain import Family, check_name
 from domains.errors import UserError
-from domains.fetch import Fetch, Pinned
-from domains.files import read_table
-from domains.labelled import Labelled, clean, labelled
+from domains.fetch import Fetch, PinnedFile
+from domains.labelled_examples import LabelledExamples, clean, to_examples
 from domains.reading.archives import MOST_PIXELS, UNDECODABLE, ImageArchive
+from domains.reading.whole_tables import read_table
 
 #: The endings of the files that a family is read from, the first one there.
 FORMS: dict[str, tuple[str, ...]] = {"text": (".parquet", ".csv"), "vision": (".zip",)}
 
 
 @dataclass(frozen=True)
-class Stored:
-    """How a domain of the catalogue is read from pinned files: ``Stored(...)(fetch)`` returns its frame.
+class FileReader:
+    """Reads a domain of the catalogue from pinned files: ``FileReader(...)(fetch)`` returns its frame.
 
     Args:
         files: tables of texts, or zips of class folders.
-        label: the column of the labels, of a table.
-        group: of zips: which field of a file's name says its group, see ``read_images``.
-        depth: of zips: how many folders name a class, from the innermost outwards; None: all.
+        label: tables: the column of the labels.
+        group: zips: which field of a file's name says its group, see ``read_images``.
+        depth: zips: how many folders name a class, from the innermost outwards; None: all.
         without: labels that are left out; only: labels that are kept, all if none is named.
     """
 
-    files: tuple[Pinned, ...]
+    files: tuple[PinnedFile, ...]
     label: str = "label"
     group: int | None = None
     depth: int | None = None
@@ -48,12 +48,12 @@ class Stored:
         return PurePosixPath(self.files[0].path).stem
 
     def __call__(self, fetch: Fetch) -> pd.DataFrame:
-        """Return the examples; see ``clean`` for what is dropped.
+        """Return the examples; see ``clean`` for what is left out.
 
         Raises:
-            UserError: a file is not to be had, is not the pinned one, or lacks what is read.
+            UserError: a file cannot be had, is not the pinned one, or lacks what is read.
         """
-        paths = [fetch.pinned(file) for file in self.files]
+        paths = [fetch.pinned_file(file) for file in self.files]
         if self.family == "text":
             frames = [read_texts(path, self.label) for path in paths]
         else:
@@ -71,11 +71,11 @@ def read_mirror(
     label: str = "label",
     group: int | None = None,
     without: Sequence[str] = (),
-) -> Labelled:
-    """Return the examples of ``<mirror>/<family>/<name>`` with one of the endings of the family.
+) -> LabelledExamples:
+    """Return the examples of ``<mirror>/<family>/<name>``, a file with one of the endings of the family.
 
     A table has a column ``text`` and a column of labels. A zip has a folder, at any depth, for each class; nothing is
-    extracted to disk. See ``labelled`` for what is dropped.
+    extracted to disk. See ``to_examples`` for what is left out.
 
     Args:
         mirror: the setting ``ACCLIMATE_MIRROR``.
@@ -86,15 +86,15 @@ def read_mirror(
     Raises:
         UserError: the file is absent, unreadable, or lacks what is read.
     """
-    path = find(mirror, family, name)
+    path = find_file(mirror, family, name)
     frame = read_images(path, group) if path.suffix == ".zip" else read_texts(path, label)
     try:
-        return labelled(name, family, frame, without)
+        return to_examples(name, family, frame, without)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def find(mirror: Path | None, family: Family, name: str) -> Path:
+def find_file(mirror: Path | None, family: Family, name: str) -> Path:
     """Return the path of a domain's file, or raise UserError that says where to put it."""
     forms = FORMS.get(family)
     if forms is None:

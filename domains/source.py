@@ -7,18 +7,18 @@ from typing import Literal
 import pandas as pd
 
 from domains.domain import Family
-from domains.fetch import Fetch, Pinned, Wheel
+from domains.fetch import Fetch, PinnedFile, Wheel
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How many examples a class go where; the rest of a target becomes its unlabelled pool.
+    """How many examples of each class go where; the rest of a target becomes its unlabelled pool.
 
     Args:
-        test: test examples a class (targets only); never used for a choice.
-        train: labelled examples a class that supports are drawn from.
-        shots: of a small class, so many stay labelled before any goes to the pool.
-        pool: unlabelled examples in all, drawn from what is left with the classes as frequent as they are.
+        test: test examples of a class (targets only); never used for a choice.
+        train: labelled examples of a class, from which support sets are drawn.
+        shots: so many examples of a small class stay labelled before any goes to the pool.
+        pool: unlabelled examples in all, drawn from what is left, with the classes as frequent as they are there.
         seed: of the one shuffle that makes the split.
     """
 
@@ -47,9 +47,9 @@ class Source:
     Args:
         where: where the data is published, and in which form it is read.
         classes, examples: how many a build of it has; examples of all splits.
-        medical_labels: labels that are medical, left out of a source that is not medical itself.
-        overlaps: other domains with some of the same examples, never one a source for the other as target.
-        quick: of the quick start: what ``acclimate data build`` builds and the project's ``data.dvc`` names.
+        medical_labels: labels that are medical; they are left out of a source that is not medical itself.
+        overlaps: other domains with some of the same examples; neither may be a source where the other is the target.
+        quick: whether it belongs to the quick start, which ``acclimate data build`` builds and ``data.dvc`` names.
     """
 
     name: str
@@ -72,6 +72,6 @@ class Source:
     quick: bool = True
 
     @property
-    def files(self) -> tuple[Pinned, ...]:
+    def files(self) -> tuple[PinnedFile, ...]:
         """The files of a mirror, or of addresses, that it is read from."""
         return tuple(getattr(self.read, "files", ()))

@@ -64,7 +64,7 @@ def bench(
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """
-    from domains.files import write_whole
+    from domains.whole_file import write_whole
     from tasks.bench.options import BenchOptions, parse_shots, split_words
     from tasks.bench.suites import SUITES, run
 

@@ -198,7 +198,7 @@ def adapt(
         Console().print(result_table([result]), score_table(result), result.reason)
     print_warnings([result])
     if suggest is not None:
-        from domains.files import write_whole
+        from domains.whole_file import write_whole
         from tasks.adapt.suggestion import advise
 
         advice = advise(settings(), plan, result, suggest)
@@ -229,7 +229,7 @@ def predict(
     """
     if not file.exists():
         raise UserError(f"{file}: no such file")
-    from domains.files import write_whole
+    from domains.whole_file import write_whole
     from tasks.models.prediction import predict as predict_file
 
     found = predict_file(settings(), domain, file, column)

@@ -1,5 +1,6 @@
 """Commands about the data and its versions."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -47,8 +48,6 @@ def data_verify(as_json: AsJson = False) -> None:
 
     Example: acclimate data verify
     """
-    from dataclasses import asdict
-
     from tasks.versions.verify import describe_difference, verify
 
     found = verify(settings().root_path)
@@ -117,8 +116,6 @@ def data_push(
 
     Example: acclimate data push
     """
-    from dataclasses import asdict
-
     from tasks.base.progress import terminal
     from tasks.versions.diff_text import pushed_line
     from tasks.versions.push import push

@@ -121,7 +121,7 @@ def domains_map(
 
     (chosen,) = families([family])
     check_folder(output)
-    from domains.files import write_whole
+    from domains.whole_file import write_whole
     from tasks.base.artifacts import table_of
     from tasks.base.progress import progress, terminal
     from tasks.meta_train.domain_map import examples_read, family_domains, make_map
@@ -178,14 +178,14 @@ def domains_add(
 
     Example: acclimate domains add reports reports.csv --label-column diagnosis
     """
-    from domains.own.options import Asked
+    from domains.own.options import AddOptions
     from tasks.base.progress import terminal
     from tasks.base.settings import families
     from tasks.ingest.adding import add, check_name_free, describe, understand
 
     s = settings()
     check_name_free(s, name, replace)
-    asked = Asked(
+    options = AddOptions(
         families([family])[0] if family is not None else None,
         *(text_column, label_column, group_column, time_column, encoding, test_share, test_most),
         keep_case=keep_case,
@@ -194,7 +194,7 @@ def domains_add(
         end=end,
     )
     with terminal(err):
-        found = understand(path, asked)
+        found = understand(path, options)
         if not as_json:
             for part in describe(name, found):
                 Console().print(part)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from domains.domain import EXAMPLE_COLUMN, Family
 from domains.errors import UserError
-from domains.files import read_image
+from domains.reading.pictures import read_image
 from learners.classifier import Classifier
 from tasks.base.settings import settings
 from tasks.features.encoding import encode_here, encoder_identity, weights_here

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from domains.checks import classes, duplicates, folder, near, telling, times
+from domains.checks import classes, duplicates, folder, leakage, near, times
 from domains.checks.finding import Finding
 from domains.checks.images import Images
 from domains.checks.scan import Advance, Reader, scan
@@ -19,9 +19,9 @@ def check(domain: Domain, advance: Advance = lambda rows: None) -> list[Finding]
     Nothing is written, and nothing in the folder makes it fail: what cannot be read is a finding.
 
     Args:
-        advance: is called with the number of rows that were read; there are ``size(domain)``.
+        advance: is called with the number of rows that were just read, of ``size(domain)`` in all.
     """
-    found = folder.folder(domain)
+    found = folder.check_folder(domain)
     reader = READERS[domain.family]()
     scans = []
     for split in folder.SPLITS:
@@ -30,15 +30,15 @@ def check(domain: Domain, advance: Advance = lambda rows: None) -> list[Finding]
             found += wrong
             scans += [read] if read is not None else []
     by_split = {read.split: read for read in scans}
-    found += classes.classes(domain, scans)
-    found += duplicates.duplicates(domain, scans)
+    found += classes.check_classes(domain, scans)
+    found += duplicates.find_duplicates(domain, scans)
     if "train" in by_split and "test" in by_split:
-        found += near.near(by_split["train"], by_split["test"])
-    found += telling.telling(domain, scans, reader.vocabulary if isinstance(reader, Texts) else Vocabulary())
-    found += times.times(domain, scans)
+        found += near.find_near(by_split["train"], by_split["test"])
+    found += leakage.find_leakage(domain, scans, reader.vocabulary if isinstance(reader, Texts) else Vocabulary())
+    found += times.check_times(domain, scans)
     return sorted(found, key=lambda finding: not finding.is_error)
 
 
 def size(domain: Domain) -> int:
     """Return how many rows a check reads."""
-    return sum(folder.rows(domain, split) for split in folder.SPLITS)
+    return sum(folder.count_rows(domain, split) for split in folder.SPLITS)

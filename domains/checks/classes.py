@@ -1,4 +1,4 @@
-"""How many examples each label has, and where."""
+"""Check how many examples each label has, and where."""
 
 from collections.abc import Iterator, Sequence
 
@@ -55,8 +55,8 @@ BESIDE = 2
 SHIFTED, ERRORS = 0.2, 4.0
 
 
-def classes(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
-    """Count labels. In markets labels mean the same in every domain, so one may be missing in a shard."""
+def check_classes(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
+    """Return what is wrong with the numbers of labels. On markets a label may be missing in a shard."""
     counts = {
         scan.split: np.bincount(scan.labels, minlength=len(domain.labels)) for scan in scans if scan.split != "pool"
     }
@@ -65,9 +65,9 @@ def classes(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
         return []
     train = counts["train"]
     if np.count_nonzero(train) < 2:
-        seen = ", ".join(repr(domain.labels[i]) for i in np.flatnonzero(train))
-        return [Finding(ONE, files["train"], seen or "no label")]
-    found = list(small(domain, train, files["train"]))
+        names = ", ".join(repr(domain.labels[i]) for i in np.flatnonzero(train))
+        return [Finding(ONE, files["train"], names or "no label")]
+    found = list(find_small(domain, train, files["train"]))
     if domain.family == "market":
         return found
     test = counts.get("test")
@@ -80,11 +80,11 @@ def classes(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
         elif test is not None and not of_test:
             found.append(Finding(UNTESTED, files["train"], shorten(label), about=f"{train[i]} training examples"))
     if test is not None and test.sum():
-        found += shift(domain, train, test, files["test"])
+        found += find_shift(domain, train, test, files["test"])
     return found
 
 
-def small(domain: Domain, train: np.ndarray, file: str) -> Iterator[Finding]:
+def find_small(domain: Domain, train: np.ndarray, file: str) -> Iterator[Finding]:
     """Yield the labels that have some training examples, but too few."""
     beside = BESIDE if domain.role == "source" else 0
     for i in np.flatnonzero((train > 0) & (train < SHOTS[-1] + beside)):
@@ -93,8 +93,8 @@ def small(domain: Domain, train: np.ndarray, file: str) -> Iterator[Finding]:
         yield Finding(SMALL, file, shorten(domain.labels[i]), about=about)
 
 
-def shift(domain: Domain, train: np.ndarray, test: np.ndarray, file: str) -> list[Finding]:
-    """Compare the frequencies of labels: half of the sum of their differences, and its size by chance."""
+def find_shift(domain: Domain, train: np.ndarray, test: np.ndarray, file: str) -> list[Finding]:
+    """Compare half of the sum of differences of label frequencies with its size by chance."""
     p, q = train / train.sum(), test / test.sum()
     distance = np.abs(p - q).sum() / 2
     by_chance = np.sqrt(p * (1 - p) * (1 / train.sum() + 1 / test.sum())).sum() / 2

@@ -7,6 +7,7 @@ import numpy as np
 from domains.checks.finding import Finding, Kind
 from domains.checks.scan import Scan
 from domains.domain import Domain
+from domains.same_example import contradict, may_contradict
 
 CONFLICT = Kind(
     "conflicting-labels",
@@ -31,33 +32,30 @@ WITHIN = Kind("repeated", "warning", "an example twice in a shard", "keep one of
 KINDS = (CONFLICT, LEAK, POOL, ACROSS, WITHIN)
 
 
-def duplicates(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
-    """Compare every example with every other one, by its hash. Shards in the order train, pool, test.
-
-    Of market vectors the same may have different labels, for what comes after a day is not decided by it.
-    """
+def find_duplicates(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
+    """Compare every example with every other one, as ``domains/same_example.py`` has it; shards in their order."""
     found = []
     place_of = {scan.file: place for place, scan in enumerate(scans)}
-    for group in groups(scans):
+    for group in group_copies(scans):
         for place, (scan, i) in enumerate(group[1:], 1):
             before = group[:place]
-            other = None if domain.family == "market" else differs(scan, i, before)
+            other = first_contradiction(scan, i, before) if may_contradict(domain.family) else None
             kind = CONFLICT
             if other is None:
-                kind, other = copy_of(scan, before)
+                kind, other = kind_of_copy(scan, before)
             first, j = other
             about = f"also {first.where(j)}"
             if kind is CONFLICT:
                 mine, theirs = (domain.labels[s.labels[k]] for s, k in ((scan, i), other))
                 about = f"labelled {mine!r} here and {theirs!r} in {first.where(j)}"
-            found.append(Finding(kind, scan.file, scan.shown(i), int(scan.rows[i]), about))
+            found.append(Finding(kind, scan.file, scan.excerpt(i), int(scan.rows[i]), about))
     return sorted(found, key=lambda finding: (place_of[finding.file], finding.row or 0))
 
 
 Member = tuple[Scan, int]
 
 
-def groups(scans: Sequence[Scan]) -> Iterator[list[Member]]:
+def group_copies(scans: Sequence[Scan]) -> Iterator[list[Member]]:
     """Yield examples that are equal, in the order of shards and rows."""
     if not scans:
         return
@@ -69,13 +67,12 @@ def groups(scans: Sequence[Scan]) -> Iterator[list[Member]]:
             yield [members[i] for i in group]
 
 
-def differs(scan: Scan, i: int, before: Sequence[Member]) -> Member | None:
-    """Return the first equal example that carries another label, or None."""
-    label = scan.labels[i]
-    return next(((s, j) for s, j in before if -1 != s.labels[j] != label != -1), None)
+def first_contradiction(scan: Scan, i: int, before: Sequence[Member]) -> Member | None:
+    """Return the first copy whose label contradicts that of an example, or None."""
+    return next(((s, j) for s, j in before if contradict(s.labels[j], scan.labels[i])), None)
 
 
-def copy_of(scan: Scan, before: Sequence[Member]) -> tuple[Kind, Member]:
+def kind_of_copy(scan: Scan, before: Sequence[Member]) -> tuple[Kind, Member]:
     """Return what kind of copy an example is, and of which one before it."""
     first = before[0]
     across = {("train", "test"): LEAK, ("pool", "test"): POOL, ("train", "pool"): ACROSS}

@@ -1,5 +1,6 @@
-"""What domain.yaml says, and which files there are."""
+"""Check what domain.yaml says, and which files there are."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -48,13 +49,13 @@ KINDS = (ROLE, TWICE, ALIKE, MISSING, EMPTY, STRAY, COUNTS, NAMES)
 SPLITS: tuple[Split, ...] = ("train", "pool", "test")
 
 
-def folder(domain: Domain) -> list[Finding]:
-    """Check everything but examples. A shard that cannot be read is left to ``scan``."""
+def check_folder(domain: Domain) -> list[Finding]:
+    """Return what is wrong apart from the examples. A shard that cannot be read is left to ``scan``."""
     about = f"{domain.name}/domain.yaml"
     found = []
     if domain.role not in ("source", "target"):
         found.append(Finding(ROLE, about, shorten(domain.role)))
-    found += labels(domain, about)
+    found += label_findings(domain, about)
     wanted: tuple[Split, ...] = ("train", "test") if domain.role == "target" else ("train",)
     found += [
         Finding(MISSING, f"{domain.name}/{split}.parquet", "no such file") for split in wanted if not domain.has(split)
@@ -64,11 +65,11 @@ def folder(domain: Domain) -> list[Finding]:
         if path.name not in known or path.is_symlink():
             value = "a link" if path.is_symlink() else "a folder" if path.is_dir() else f"{path.stat().st_size:,} bytes"
             found.append(Finding(STRAY, f"{domain.name}/{path.name}", value))
-    return found + shards(domain)
+    return found + shard_findings(domain)
 
 
-def labels(domain: Domain, file: str) -> Iterator[Finding]:
-    """Yield label names that are there twice, or nearly."""
+def label_findings(domain: Domain, file: str) -> Iterator[Finding]:
+    """Yield label names that are there twice, or that hardly differ."""
     exact = Counter(domain.labels)
     yield from (Finding(TWICE, file, shorten(name)) for name, n in exact.items() if n > 1)
     seen: dict[str, str] = {}
@@ -78,8 +79,8 @@ def labels(domain: Domain, file: str) -> Iterator[Finding]:
             yield Finding(ALIKE, file, shorten(name), about=f"and {shorten(other)}")
 
 
-def shards(domain: Domain) -> list[Finding]:
-    """Compare counts and label names with the shards."""
+def shard_findings(domain: Domain) -> list[Finding]:
+    """Return where counts and label names differ from those of the shards."""
     found, counts = [], {}
     for split in SPLITS:
         file = f"{domain.name}/{split}.parquet"
@@ -93,16 +94,16 @@ def shards(domain: Domain) -> list[Finding]:
         if names is not None and names != domain.labels:
             odd = next((f"{a!r} for {b!r}" for a, b in zip(names, domain.labels, strict=False) if a != b), "")
             found.append(Finding(NAMES, file, odd or f"{len(names)} names for {len(domain.labels)}"))
-    said = domain.meta.get("counts")
-    for split, rows in counts.items() if said is not None else ():
-        written = said.get(split) if isinstance(said, dict) else said
-        if written != rows:
-            found.append(Finding(COUNTS, f"{domain.name}/domain.yaml", f"{split}: {written}", about=f"{rows} rows"))
+    stated = domain.meta.get("counts")
+    for split, rows in counts.items() if stated is not None else ():
+        expected = stated.get(split) if isinstance(stated, dict) else stated
+        if expected != rows:
+            found.append(Finding(COUNTS, f"{domain.name}/domain.yaml", f"{split}: {expected}", about=f"{rows} rows"))
     return found
 
 
-def rows(domain: Domain, split: Split) -> int:
-    """Return how many rows a shard says that it has; 0 if it cannot be read or is not there."""
+def count_rows(domain: Domain, split: Split) -> int:
+    """Return how many rows a shard says that it has; 0 if it is absent or cannot be read."""
     try:
         return _footer(domain, split)[1]
     except (pa.ArrowException, OSError):
@@ -111,8 +112,6 @@ def rows(domain: Domain, split: Split) -> int:
 
 def label_names(schema: pa.Schema) -> tuple[str, ...] | None:
     """Return the names of labels in the metadata that ``datasets`` reads, or None."""
-    import json
-
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return tuple(map(str, features["label"]["names"]))

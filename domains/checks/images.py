@@ -1,4 +1,4 @@
-"""Images: what cannot be read or says little, and the small pictures that near duplicates are found by."""
+"""Read images: which cannot be read or say little, and the small pictures by which near duplicates are found."""
 
 import io
 
@@ -8,8 +8,8 @@ from PIL import Image
 
 from domains.checks.finding import Finding, Kind
 from domains.checks.scan import Parts
-from domains.checks.texts import key
 from domains.reading.archives import MOST_PIXELS, UNDECODABLE
+from domains.same_example import content_key
 
 CORRUPT = Kind(
     "corrupt-image",
@@ -44,20 +44,20 @@ SIDE = 16
 class Images:
     """Reads images.
 
-    Parts: ``key``, ``shown``, ``hash`` uint64 (difference hash) and ``small`` uint8 [n, SIDE * SIDE * 3].
+    Parts: ``key``, ``excerpt``, ``hash`` uint64 (difference hash) and ``small`` uint8 [n, SIDE * SIDE * 3].
     """
 
     def look(self, frame: pd.DataFrame, file: str) -> tuple[Parts, list[Finding]]:
         """Return the parts of a batch, and which images are not good."""
         n, found = len(frame), []
-        good, shown = np.zeros(n, bool), np.full(n, "", object)
+        good, excerpts = np.zeros(n, bool), np.full(n, "", object)
         keys, steps = np.zeros(n, np.uint64), np.zeros((n, 8, 9), np.uint8)
         small = np.zeros((n, SIDE * SIDE * 3), np.uint8)
         for i, (row, raw) in enumerate(zip(frame.index.tolist(), frame["image"], strict=True)):
             try:
                 with Image.open(io.BytesIO(raw)) as image:
-                    shown[i] = f"{image.format} of {image.width} x {image.height}, {len(raw):,} bytes"
-                    found += [Finding(kind, file, shown[i], row, about) for kind, about in faults(image)]
+                    excerpts[i] = f"{image.format} of {image.width} x {image.height}, {len(raw):,} bytes"
+                    found += [Finding(kind, file, excerpts[i], row, about) for kind, about in faults(image)]
                     if image.width * image.height > MOST_PIXELS:
                         continue
                     image.draft("RGB", (4 * SIDE, 4 * SIDE))
@@ -66,13 +66,13 @@ class Images:
                 about = " ".join(str(error).split())[:80].replace(str(raw[:40]), "")
                 found.append(Finding(CORRUPT, file, f"{len(raw):,} bytes", row, about))
                 continue
-            good[i], keys[i] = True, key(raw)
+            good[i], keys[i] = True, content_key(raw)
             small[i] = np.asarray(colour.resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
             steps[i] = np.asarray(colour.convert("L").resize((9, 8), Image.Resampling.BILINEAR))
             if np.ptp(np.asarray(colour), axis=(0, 1)).max() == 0:
-                found.append(Finding(BLANK, file, shown[i], row, f"colour {tuple(small[i][:3].tolist())}"))
+                found.append(Finding(BLANK, file, excerpts[i], row, f"colour {tuple(small[i][:3].tolist())}"))
         bits = np.packbits((steps[:, :, 1:] > steps[:, :, :-1]).reshape(n, 64), axis=1)
-        parts = {"key": keys, "shown": shown, "hash": bits.view(np.uint64)[:, 0], "small": small, "good": good}
+        parts = {"key": keys, "excerpt": excerpts, "hash": bits.view(np.uint64)[:, 0], "small": small, "good": good}
         return parts, found
 
 

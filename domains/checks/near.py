@@ -1,4 +1,4 @@
-"""Nearly equal examples in train and test: a text with a word changed, an image saved again."""
+"""Find nearly equal examples in train and test: a text with another word in it, an image that was saved again."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ BITS, MEAN, LARGEST = 4, 2.0, 24
 BLOCK = 2**22
 
 
-def near(train: Scan, test: Scan) -> list[Finding]:
+def find_near(train: Scan, test: Scan) -> list[Finding]:
     """Return the test examples that are nearly, but not quite, equal to one in train."""
     if "sketch" not in train.parts and "hash" not in train.parts:
         return []
@@ -37,7 +37,7 @@ def near(train: Scan, test: Scan) -> list[Finding]:
     for i, j, alike in pairs:
         if train.parts["key"][j] != test.parts["key"][i] and i not in found:
             about = f"{alike} {train.where(j)}"
-            found[i] = Finding(NEAR, test.file, test.shown(i), int(test.rows[i]), about)
+            found[i] = Finding(NEAR, test.file, test.excerpt(i), int(test.rows[i]), about)
     return [found[i] for i in sorted(found)]
 
 

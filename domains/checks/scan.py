@@ -1,4 +1,4 @@
-"""One pass over a shard: what is wrong with single rows, and little numbers that later checks compare."""
+"""Read a shard once: what is wrong with single rows, and the few numbers that later checks compare."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,14 +48,14 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Scan:
-    """What is remembered of a shard of n usable rows; a row that is damaged is left out.
+    """What is remembered of a shard with n rows that can be used; a damaged row is left out.
 
     Attributes:
         file: relative to ``data/``.
-        rows: [n] their place in the shard.
+        rows: [n] places in the shard.
         labels: [n] label indices, -1 where there is none.
         parts: arrays [n, ...] by the names that the family's reader gives: always ``key`` (uint64, equal for equal
-            examples) and ``shown`` (the example in a few words).
+            examples) and ``excerpt`` (the example in a few words).
     """
 
     split: Split
@@ -67,17 +67,17 @@ class Scan:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def shown(self, i: int) -> str:
-        """The example in a few words."""
-        return str(self.parts["shown"][i])
+    def excerpt(self, i: int) -> str:
+        """Return the example in a few words."""
+        return str(self.parts["excerpt"][i])
 
     def where(self, i: int) -> str:
-        """The place of an example in words."""
+        """Return the place of an example in words."""
         return f"{self.file} row {self.rows[i]}"
 
 
 def scan(domain: Domain, split: Split, reader: Reader, advance: Advance) -> tuple[Scan | None, list[Finding]]:
-    """Read a shard in batches; None if there is nothing usable in it."""
+    """Read a shard in batches; None if there is nothing fit in it."""
     file = f"{domain.name}/{split}.parquet"
     found: list[Finding] = []
     rows: list[np.ndarray] = []
@@ -87,16 +87,16 @@ def scan(domain: Domain, split: Split, reader: Reader, advance: Advance) -> tupl
         for first, batch in batches(domain, split):
             frame, damaged = to_frame(batch, domain.family, first)
             found += [Finding(NOT_UTF8, file, value, row) for row, value in damaged]
-            usable, wrong = validate(frame, domain, split, file)
+            fit, wrong = validate(frame, domain, split, file)
             found += wrong
-            if len(usable):
-                seen, wrong = reader.look(usable, file)
+            if len(fit):
+                parts_of_batch, wrong = reader.look(fit, file)
                 found += wrong
-                good = seen.pop("good", np.ones(len(usable), bool))
-                label = usable["label"].to_numpy(np.int64) if "label" in usable else np.full(len(usable), -1)
-                rows.append(usable.index.to_numpy()[good])
+                good = parts_of_batch.pop("good", np.ones(len(fit), bool))
+                label = fit["label"].to_numpy(np.int64) if "label" in fit else np.full(len(fit), -1)
+                rows.append(fit.index.to_numpy()[good])
                 labels.append(label[good])
-                parts.append({name: values[good] for name, values in seen.items()})
+                parts.append({name: values[good] for name, values in parts_of_batch.items()})
             advance(len(batch))
     except (pa.ArrowException, OSError) as error:
         return None, [*found, Finding(UNREADABLE, file, " ".join(str(error).split())[:100])]

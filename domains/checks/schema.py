@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pandera.errors
 import pandera.pandas as pa
 
 from domains.checks.finding import Finding, Kind, shorten
@@ -48,8 +49,6 @@ def validate(frame: pd.DataFrame, domain: Domain, split: Split, file: str) -> tu
 
     A frame without a column, or with one of another type, has no row that fits.
     """
-    import pandera.errors
-
     try:
         return schema(domain.family, len(domain.labels), split != "pool").validate(frame, lazy=True), []
     except pandera.errors.SchemaErrors as errors:
@@ -57,7 +56,7 @@ def validate(frame: pd.DataFrame, domain: Domain, split: Split, file: str) -> tu
         for case in errors.failure_cases.to_dict("records"):
             if case["check"] in BY_NAME and pd.isna(case["index"]):
                 continue  # the check itself failed, on a column of another type, which is a case of its own
-            finding = read(case, file)
+            finding = to_finding(case, file)
             found.setdefault((finding.row, finding.kind.name, finding.value), finding)
     findings = [found[key] for key in sorted(found, key=lambda key: (key[0] is not None, key[0] or 0, *key[1:]))]
     bad = [finding.row for finding in findings if finding.row is not None]
@@ -66,7 +65,7 @@ def validate(frame: pd.DataFrame, domain: Domain, split: Split, file: str) -> tu
     return frame.drop(index=bad), findings
 
 
-def read(case: dict[str, Any], file: str) -> Finding:
+def to_finding(case: dict[str, Any], file: str) -> Finding:
     """Return one of Pandera's failure cases as a finding."""
     if case["check"] == "column_in_dataframe":
         return Finding(COLUMN, file, f"no column '{case['failure_case']}'")
@@ -88,21 +87,21 @@ def schema(family: Family, labels: int, labelled: bool) -> pa.DataFrameSchema:
     """
     kinds: dict[str, pa.Column] = {
         "text": pa.Column("str", pa.Check(lambda texts: texts.str.strip() != "", name=EMPTY_TEXT.name)),
-        "image": pa.Column("object", [whole(is_image, EMPTY_IMAGE)]),
-        "x": pa.Column("object", whole(is_vector, NUMBER)),
+        "image": pa.Column("object", [cell_check(is_image, EMPTY_IMAGE)]),
+        "x": pa.Column("object", cell_check(is_vector, NUMBER)),
     }
     column = EXAMPLE_COLUMN[family]
     columns = {column: kinds[column]}
     if labelled:
         columns["label"] = pa.Column("Int64", pa.Check(lambda y: (y >= 0) & (y < labels), name=LABEL.name))
     if family == "market":
-        columns["date"] = pa.Column("str", pa.Check(lambda dates: parse(dates).notna(), name=DATE.name))
+        columns["date"] = pa.Column("str", pa.Check(lambda dates: parse_days(dates).notna(), name=DATE.name))
         columns["asset"] = pa.Column("str", pa.Check(lambda assets: assets.str.strip() != "", name=DATE.name))
     return pa.DataFrameSchema(columns)
 
 
-def whole(fits: Callable[[object], bool], kind: Kind) -> pa.Check:
-    """A check of every cell by itself, named after the finding it makes."""
+def cell_check(fits: Callable[[object], bool], kind: Kind) -> pa.Check:
+    """Return a check of every cell by itself, with the name of the finding that it makes."""
     return pa.Check(fits, element_wise=True, name=kind.name)
 
 
@@ -116,6 +115,6 @@ def is_vector(value: object) -> bool:
     return isinstance(value, np.ndarray) and len(value) > 0 and bool(np.isfinite(value.astype(float)).all())
 
 
-def parse(dates: pd.Series) -> pd.Series:
+def parse_days(dates: pd.Series) -> pd.Series:
     """Return ISO dates as timestamps; NaT where one cannot be read."""
     return pd.to_datetime(dates, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)

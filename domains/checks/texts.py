@@ -1,6 +1,5 @@
-"""Texts: encoding damage, and the sketches that near duplicates and telling words are found by."""
+"""Read texts: damage to their encoding, and the sketches and words by which near duplicates and leakage are found."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 
@@ -9,6 +8,7 @@ import pandas as pd
 
 from domains.checks.finding import Finding, Kind, shorten
 from domains.checks.scan import Parts
+from domains.same_example import content_keys
 
 DAMAGED = Kind(
     "damaged-text",
@@ -47,7 +47,7 @@ class Vocabulary(dict[str, int]):
 class Texts:
     """Reads texts.
 
-    Parts: ``key``, ``shown``, ``sketch`` uint32 [n, HASHES] (0 where there is no word), and ``words``, the sorted
+    Parts: ``key``, ``excerpt``, ``sketch`` uint32 [n, HASHES] (0 where there is no word), and ``words``, the sorted
     numbers of the distinct words of each text.
     """
 
@@ -58,7 +58,7 @@ class Texts:
         """Return the parts of a batch, and where texts are damaged."""
         texts: list[str] = frame["text"].tolist()
         found = [
-            Finding(DAMAGED, file, around(text, match), row)
+            Finding(DAMAGED, file, excerpt(text, match), row)
             for row, text in zip(frame.index.tolist(), texts, strict=True)
             if not text.isascii() and (match := MOJIBAKE.search(text))
         ]
@@ -66,21 +66,16 @@ class Texts:
         words = np.empty(len(texts), object)
         words[:] = [np.unique(np.array(row, np.int32)) for row in numbers]
         parts = {
-            "key": np.array([key(" ".join(text.split()).encode()) for text in texts], np.uint64),
-            "shown": np.array([shorten(text) for text in texts], object),
+            "key": content_keys(texts),
+            "excerpt": np.array([shorten(text) for text in texts], object),
             "sketch": sketches(numbers),
             "words": words,
         }
         return parts, found
 
 
-def key(raw: bytes) -> int:
-    """Return 64 bits of a cryptographic hash."""
-    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "big")
-
-
-def around(text: str, match: re.Match[str]) -> str:
-    """Return the damage and what stands around it."""
+def excerpt(text: str, match: re.Match[str]) -> str:
+    """Return the damage with the text around it."""
     return shorten(text[max(0, match.start() - 20) : match.end() + 20])
 
 

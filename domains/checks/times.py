@@ -1,4 +1,4 @@
-"""Dates of market examples: their order, gaps, and whether anything looks ahead."""
+"""Check the dates of market examples: their order, gaps, and whether the temporal split lets anything look ahead."""
 
 from collections.abc import Iterator, Sequence
 
@@ -59,35 +59,35 @@ KINDS = (ORDER, TWICE, GAP, ASSET_GAP, PAST, EMBARGO, AHEAD, FUTURE)
 DAY = np.timedelta64(1, "D")
 
 
-def times(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
-    """Check the dates of a market's shards."""
+def check_times(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
+    """Return what is wrong with the dates of a market's shards."""
     if domain.family != "market":
         return []
     horizon, found = days_ahead(domain)
     if not scans:
         return found
-    found += [finding for scan in scans for finding in order(scan)]
-    found += twice(scans)
+    found += [finding for scan in scans for finding in find_disorder(scan)]
+    found += find_repeated_days(scans)
     by_split = {scan.split: scan for scan in scans}
-    for part in ([s for s in scans if s.split != "test"], [s for s in scans if s.split == "test"]):
-        found += gaps(part)
-    found += asset_gaps(by_split["test"]) if "test" in by_split else asset_gaps(*scans[:1])
+    for some in ([s for s in scans if s.split != "test"], [s for s in scans if s.split == "test"]):
+        found += find_gaps(some)
+    found += find_asset_gaps(by_split["test"]) if "test" in by_split else find_asset_gaps(*scans[:1])
     if "train" in by_split and "test" in by_split:
-        found += ahead(horizon, by_split["train"], by_split["test"], scans)
+        found += find_overlaps(horizon, by_split["train"], by_split["test"], scans)
     if "pool" in by_split and "test" in by_split:
-        found += later(by_split["pool"], by_split["test"])
+        found += find_late_pool(by_split["pool"], by_split["test"])
     return found
 
 
 def days_ahead(domain: Domain) -> tuple[int, list[Finding]]:
     """Return the trading days that labels look ahead, ``horizon`` of domain.yaml, and what is wrong with it."""
-    said = domain.meta.get("horizon", HORIZON)
-    if type(said) is int and said > 0:
-        return said, []
-    return HORIZON, [Finding(AHEAD, f"{domain.name}/domain.yaml", shorten(said), about=f"taken for {HORIZON}")]
+    horizon = domain.meta.get("horizon", HORIZON)
+    if type(horizon) is int and horizon > 0:
+        return horizon, []
+    return HORIZON, [Finding(AHEAD, f"{domain.name}/domain.yaml", shorten(horizon), about=f"taken for {HORIZON}")]
 
 
-def table(*scans: Scan) -> pd.DataFrame:
+def days_of(*scans: Scan) -> pd.DataFrame:
     """Return day, asset, shard (its place among the scans) and place in the scan of every example."""
     parts = [
         pd.DataFrame({"day": scan.parts["day"], "asset": scan.parts["asset"], "scan": s, "i": range(len(scan))})
@@ -96,32 +96,32 @@ def table(*scans: Scan) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def at(kind: Kind, scan: Scan, i: int | np.integer, about: str) -> Finding:
-    """A finding at one example."""
-    return Finding(kind, scan.file, scan.shown(int(i)), int(scan.rows[i]), about)
+def finding_at(kind: Kind, scan: Scan, i: int | np.integer, about: str) -> Finding:
+    """Return a finding at one example."""
+    return Finding(kind, scan.file, scan.excerpt(int(i)), int(scan.rows[i]), about)
 
 
-def order(scan: Scan) -> Iterator[Finding]:
+def find_disorder(scan: Scan) -> Iterator[Finding]:
     """Yield the rows whose asset has a later date further up."""
-    rows = table(scan)
+    rows = days_of(scan)
     before = rows.groupby("asset")["day"].shift()
     for i in np.flatnonzero(rows["day"] < before):
-        yield at(ORDER, scan, i, f"after {before[i]:%Y-%m-%d}")
+        yield finding_at(ORDER, scan, i, f"after {before[i]:%Y-%m-%d}")
 
 
-def twice(scans: Sequence[Scan]) -> Iterator[Finding]:
-    """Yield the rows whose asset and date stand further up already, in whichever shard."""
-    rows = table(*scans)
+def find_repeated_days(scans: Sequence[Scan]) -> Iterator[Finding]:
+    """Yield the rows whose asset and date stand further up already, in any shard."""
+    rows = days_of(*scans)
     seen: dict[tuple[object, object], tuple[int, int]] = {}
     for day, asset, s, i in rows[rows.duplicated(["asset", "day"], keep=False)].itertuples(index=False, name=None):
         if (asset, day) in seen:
             other, j = seen[asset, day]
-            yield at(TWICE, scans[s], i, f"also {scans[other].where(j)}")
+            yield finding_at(TWICE, scans[s], i, f"also {scans[other].where(j)}")
         else:
             seen[asset, day] = (s, i)
 
 
-def gaps(scans: Sequence[Scan]) -> Iterator[Finding]:
+def find_gaps(scans: Sequence[Scan]) -> Iterator[Finding]:
     """Yield gaps in the days of all assets together.
 
     A gap has more than ``MAX_GAP_DAYS`` days and three usual steps (a source keeps every fifth day).
@@ -132,23 +132,23 @@ def gaps(scans: Sequence[Scan]) -> Iterator[Finding]:
     steps = np.diff(days) / DAY
     for i in np.flatnonzero(steps > max(MAX_GAP_DAYS, 3 * np.median(steps))) if len(steps) else ():
         scan, row = next((s, r) for s in scans for r in np.flatnonzero(s.parts["day"] == days[i + 1])[:1])
-        yield at(GAP, scan, row, f"{steps[i]:.0f} days after {days[i]}")
+        yield finding_at(GAP, scan, row, f"{steps[i]:.0f} days after {days[i]}")
 
 
-def asset_gaps(scan: Scan) -> Iterator[Finding]:
+def find_asset_gaps(scan: Scan) -> Iterator[Finding]:
     """Yield the days from which an asset is back. Test shards, and sources, hold every asset on each of their days."""
-    rows = table(scan)
+    rows = days_of(scan)
     rows["step"] = np.unique(rows["day"], return_inverse=True)[1]
     missing = rows.groupby("asset")["step"].diff() - 1
     for i in np.flatnonzero(missing > MAX_GAP_DAYS):
-        yield at(ASSET_GAP, scan, i, f"{missing[i]:.0f} days that others have are missing before it")
+        yield finding_at(ASSET_GAP, scan, i, f"{missing[i]:.0f} days that others have are missing before it")
 
 
-def ahead(horizon: int, train: Scan, test: Scan, scans: Sequence[Scan]) -> Iterator[Finding]:
-    """Yield test examples that do not lie after train, and the label horizon of its last day.
+def find_overlaps(horizon: int, train: Scan, test: Scan, scans: Sequence[Scan]) -> Iterator[Finding]:
+    """Yield test examples that do not lie after the last day of train and the horizon of its label.
 
-    The label of day t looks at prices until t + H; the first label of test may look at no day before that. H is the
-    horizon in trading days. They are counted as week days, or as days where there are week-ends.
+    The label of day t looks at prices until t + H, with the horizon H in trading days; no day of test may come before
+    that. Trading days are counted as week days, or as all days where a shard has a week-end.
     """
     days = np.concatenate([scan.parts["day"] for scan in scans])
     last = train.parts["day"].max()
@@ -156,13 +156,15 @@ def ahead(horizon: int, train: Scan, test: Scan, scans: Sequence[Scan]) -> Itera
     trading = np.busday_count(last, test.parts["day"], weekmask=mask)
     for i in np.flatnonzero(trading < horizon):
         if test.parts["day"][i] <= last:
-            yield at(PAST, test, i, f"train ends on {last}")
+            yield finding_at(PAST, test, i, f"train ends on {last}")
         else:
-            yield at(EMBARGO, test, i, f"{trading[i]} trading days after train ends, labels look {horizon} ahead")
+            yield finding_at(
+                EMBARGO, test, i, f"{trading[i]} trading days after train ends, labels look {horizon} ahead"
+            )
 
 
-def later(pool: Scan, test: Scan) -> Iterator[Finding]:
+def find_late_pool(pool: Scan, test: Scan) -> Iterator[Finding]:
     """Yield pool examples that are not earlier than test."""
     first = test.parts["day"].min()
     for i in np.flatnonzero(pool.parts["day"] >= first):
-        yield at(FUTURE, pool, i, f"test begins on {first}")
+        yield finding_at(FUTURE, pool, i, f"test begins on {first}")

@@ -5,12 +5,12 @@ import pandas as pd
 
 from domains.checks.finding import Finding
 from domains.checks.scan import Parts
-from domains.checks.schema import NUMBER, parse
-from domains.checks.texts import key
+from domains.checks.schema import NUMBER, parse_days
+from domains.same_example import content_keys
 
 
 class Vectors:
-    """Reads vectors. Parts: ``key``, ``shown``, ``x`` float32 [n, D], ``day`` datetime64[D] and ``asset``."""
+    """Reads vectors. Parts: ``key``, ``excerpt``, ``x`` float32 [n, D], ``day`` datetime64[D] and ``asset``."""
 
     def __init__(self) -> None:
         self.width = 0  # of the first vector that is met; the others must be as long
@@ -26,12 +26,12 @@ class Vectors:
         ]
         empty = np.zeros(self.width, np.float32)
         x = np.stack([np.asarray(v, np.float32) if ok else empty for v, ok in zip(vectors, good, strict=True)])
-        shown = [f"{asset} on {date}" for asset, date in zip(frame["asset"], frame["date"], strict=True)]
+        excerpts = [f"{asset} on {date}" for asset, date in zip(frame["asset"], frame["date"], strict=True)]
         parts = {
-            "key": np.array([key(row.tobytes()) for row in x], np.uint64),
-            "shown": np.array(shown, object),
+            "key": content_keys(x),
+            "excerpt": np.array(excerpts, object),
             "x": x,
-            "day": parse(frame["date"]).to_numpy().astype("datetime64[D]"),
+            "day": parse_days(frame["date"]).to_numpy().astype("datetime64[D]"),
             "asset": frame["asset"].to_numpy(object),
             "good": good,
         }

@@ -10,8 +10,8 @@ from domains.errors import UserError
 CREDIT = "credit"
 
 
-def checked(actions: np.ndarray, trials: int, choices: int) -> np.ndarray:
-    """Return actions [E] as they are.
+def check_actions(actions: np.ndarray, trials: int, choices: int) -> np.ndarray:
+    """Return actions [E] as an array.
 
     Raises:
         UserError: there is not one for every trial, or one is not within 0..choices-1.

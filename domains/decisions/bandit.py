@@ -7,7 +7,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from domains.decisions.actions import CREDIT, checked
+from domains.decisions.actions import CREDIT, check_actions
 from domains.errors import UserError
 
 
@@ -44,7 +44,7 @@ class Bandits(VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Pull an arm [E] of every bandit; rewards [E] are 0 or 1, the credit p_a - max_b p_b."""
-        chance = self.p[np.arange(self.num_envs), checked(actions, self.num_envs, self.arms)]
+        chance = self.p[np.arange(self.num_envs), check_actions(actions, self.num_envs, self.arms)]
         rewards = (self.np_random.random(self.num_envs) < chance).astype(np.float32)
         info = {CREDIT: (chance - self.p.max(1)).astype(np.float32)}
         return self._nothing, rewards, np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool), info

@@ -7,7 +7,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from domains.decisions.actions import CREDIT, checked
+from domains.decisions.actions import CREDIT, check_actions
 from domains.errors import UserError
 
 
@@ -57,7 +57,7 @@ class TabularMDPs(VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Act [E] in every process; rewards [E] are real numbers, the credit Q*(s, a) - V*(s)."""
-        at = self._every, self._state, checked(actions, self.num_envs, self.actions)
+        at = self._every, self._state, check_actions(actions, self.num_envs, self.actions)
         rewards = self.np_random.normal(self.means[at], 1).astype(np.float32)
         credit = self._short[self._t][at]
         u = self.np_random.random((self.num_envs, 1))

@@ -32,19 +32,19 @@ def sizes(envs: VectorEnv) -> Sizes:
         UserError: one of them is otherwise; says which environment, and what it has.
     """
     name = getattr(envs.spec, "id", None) or type(getattr(envs, "envs", [envs])[0]).__name__
-    seen, chosen = envs.single_observation_space, envs.single_action_space
-    if not isinstance(chosen, spaces.Discrete) or chosen.start != 0:
-        raise UserError(f"environment {name}: actions are {chosen}; RL2 chooses among Discrete(n) from 0 on")
-    if isinstance(seen, spaces.Discrete) and seen.start == 0:
-        size = int(seen.n)
-    elif isinstance(seen, spaces.Box) and len(seen.shape) == 1 and np.issubdtype(seen.dtype, np.floating):
-        size = seen.shape[0]
+    observed, actions = envs.single_observation_space, envs.single_action_space
+    if not isinstance(actions, spaces.Discrete) or actions.start != 0:
+        raise UserError(f"environment {name}: actions are {actions}; RL2 chooses among Discrete(n) from 0 on")
+    if isinstance(observed, spaces.Discrete) and observed.start == 0:
+        size = int(observed.n)
+    elif isinstance(observed, spaces.Box) and len(observed.shape) == 1 and np.issubdtype(observed.dtype, np.floating):
+        size = observed.shape[0]
     else:
         raise UserError(
-            f"environment {name}: observations are {seen}; RL2 reads Discrete(n) from 0 on or a Box of one row of "
+            f"environment {name}: observations are {observed}; RL2 reads Discrete(n) from 0 on or a Box of one row of "
             "floats; gymnasium.wrappers.FlattenObservation makes one of most others"
         )
     mode = envs.metadata.get("autoreset_mode")
     if mode != AutoresetMode.SAME_STEP:
         raise UserError(f"environment {name}: autoreset mode is {mode}; make it with AutoresetMode.SAME_STEP")
-    return Sizes(size, int(chosen.n))
+    return Sizes(size, int(actions.n))

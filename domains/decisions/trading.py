@@ -9,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from domains.decisions.actions import checked
+from domains.decisions.actions import check_actions
 from domains.errors import UserError
 from domains.market.features import LIMIT, WARM_UP, cube
 
@@ -111,7 +111,7 @@ class Regimes(VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Take positions [E]; rewards [E] in percent. After the trial's last day its features are seen again."""
-        position = checked(actions, self.num_envs, 3) - 1.0
+        position = check_actions(actions, self.num_envs, 3) - 1.0
         gained = position * self.history.returns[self.day, self.asset] - self.cost * np.abs(position - self.position)
         self.position, self.t = position, self.t + 1
         self.day = np.minimum(self.day + 1, len(self.history.dates) - 1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from domains.domain import Domain, Split
 from domains.errors import UserError
@@ -56,15 +57,13 @@ class Weeks:
             )
         days, first = np.unique(np.asarray(dates, dtype="datetime64[D]"), return_index=True)
         step = WEEK if len(days) > 1 and np.median(np.diff(days).astype(int)) < WEEK else 1
-        chosen = first[::-1][::step][::-1]
-        index = pd.DatetimeIndex(np.asarray(dates, dtype="datetime64[D]")[chosen].astype("datetime64[ns]"))
-        return cls(index, x[chosen, VOLATILITY].astype(float), x[chosen, RETURN].astype(float))
+        ends = first[::-1][::step][::-1]
+        index = pd.DatetimeIndex(np.asarray(dates, dtype="datetime64[D]")[ends].astype("datetime64[ns]"))
+        return cls(index, x[ends, VOLATILITY].astype(float), x[ends, RETURN].astype(float))
 
     @classmethod
     def read(cls, domain: Domain) -> "Weeks":
         """Read all days of a market domain, without its labels."""
-        import pyarrow.parquet as pq
-
         splits: tuple[Split, ...] = ("train", "pool", "test")
         paths = [domain.path / f"{split}.parquet" for split in splits if domain.has(split)]
         tables = [pq.read_table(path, columns=["date", "x"]) for path in paths]
@@ -104,8 +103,8 @@ class Regime:
 def regime(weeks: Weeks, penalty: float = PENALTY) -> Regime:
     """Find the changes of the levels of a market's return and volatility.
 
-    Changes are where the squared distances from the levels between them, in units of :func:`scaled`, fall by more than
-    ``penalty`` each; no regime is shorter than SHORTEST weeks.
+    A change is where the squared distances from the levels, in units of :func:`scale_levels`, fall by more than
+    ``penalty``; no regime is shorter than SHORTEST weeks.
 
     Raises:
         UserError: there are fewer than 2 SHORTEST weeks.
@@ -114,12 +113,12 @@ def regime(weeks: Weeks, penalty: float = PENALTY) -> Regime:
 
     if len(weeks.dates) < 2 * SHORTEST:
         raise UserError(f"{len(weeks.dates)} weeks of a market; a change of regime takes {2 * SHORTEST} to tell")
-    signal = scaled(weeks)
+    signal = scale_levels(weeks)
     ends = ruptures.Pelt(model="l2", min_size=SHORTEST, jump=1).fit(signal).predict(pen=penalty)
     return Regime(weeks, tuple(ends[:-1]))
 
 
-def scaled(weeks: Weeks) -> np.ndarray:
+def scale_levels(weeks: Weeks) -> np.ndarray:
     """Return volatility and return [n, 2] in units of what their mean over many weeks varies by, times root of weeks.
 
     Of volatility that is taken from the median absolute change from week to week, which a few changes of level leave

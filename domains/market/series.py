@@ -5,28 +5,28 @@ from dataclasses import dataclass
 import pandas as pd
 
 from domains.errors import UserError
-from domains.fetch import Fetch, Pinned
-from domains.files import read_table
+from domains.fetch import Fetch, PinnedFile
 from domains.market.features import WARM_UP
 from domains.market.windows import Market, Window, as_source, examples
+from domains.reading.whole_tables import read_table
 from domains.source import Source
 
-#: An asset takes part if it has a price on this share of the days of a window and of what features look back on.
+#: An asset takes part if it has a price on this share of the days of a window and of those that features look back on.
 LISTED = 0.98
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of prices.
+class PriceFile:
+    """A pinned file of prices.
 
     Args:
         date: the column of dates; None: the index.
         price: the column of prices; None: every column is an asset (a wide table).
         asset: the column of the assets' names (a long table); None: there is one asset.
-        like: how the names of the assets that are read begin.
+        like: how the names begin of the assets that are read.
     """
 
-    file: Pinned
+    file: PinnedFile
     date: str | None = None
     price: str | None = None
     asset: str | None = None
@@ -38,7 +38,7 @@ class Table:
         Raises:
             UserError: the file is not to be had, or lacks a column.
         """
-        path = fetch.pinned(self.file)
+        path = fetch.pinned_file(self.file)
         table, _ = read_table(path)
         for column in filter(None, (self.date, self.price, self.asset)):
             if column not in table:
@@ -52,18 +52,18 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Series:
-    """How a window of a table is read: ``Series(...)(fetch)`` returns its examples."""
+class PriceWindow:
+    """Reads a window of a file of prices: ``PriceWindow(...)(fetch)`` returns its examples."""
 
-    table: Table
+    table: PriceFile
     window: Window
 
     @property
-    def files(self) -> tuple[Pinned, ...]:
+    def files(self) -> tuple[PinnedFile, ...]:
         return (self.table.file,)
 
     def __call__(self, fetch: Fetch) -> pd.DataFrame:
-        """Return the window's examples: of assets that were listed all through it, on days when all have a price.
+        """Return the window's examples, of assets that were listed all through it, on days when all have a price.
 
         Raises:
             UserError: the file is not to be had, or its prices are not usable.
@@ -76,33 +76,35 @@ class Series:
         return examples(Market.of(prices), self.window)
 
 
-SP500 = Table(
-    Pinned(
+SP500 = PriceFile(
+    PinnedFile(
         "market/sp500_adjclose_wide.parquet",
         "1a2d002af72d0a4500d8e19e96f8b8be4f1d1aa9a7367d2226d900f67cf963ba",
         size=11595290,
     )
 )
-US60 = Table(
-    Pinned(
+US60 = PriceFile(
+    PinnedFile(
         "market/sp500_top60_ohlcv_1999_2021.parquet",
         "09c038938fc8a1fcf5213227d362cfb94be2bd520b5d3ba1029efaf43d1e55c0",
         size=6536414,
     ),
     *("timestamp", "adjusted_close", "ticker"),
 )
-FOREX = Table(
-    Pinned(
+FOREX = PriceFile(
+    PinnedFile(
         "market/lean_daily.parquet", "ea7f6147a41d5c6bdcfbc517b82503dde95b5efd7dcaf435d8df1f0390478f6a", size=2595365
     ),
     *("date", "close", "asset", "forex:oanda:"),
 )
-VIX = Table(
-    Pinned("market/vix_daily.parquet", "8071e725739dae3f2d87cc4735f454e57f60b9bdf5b49c96cd60100bc0fa60d0", size=154551),
+VIX = PriceFile(
+    PinnedFile(
+        "market/vix_daily.parquet", "8071e725739dae3f2d87cc4735f454e57f60b9bdf5b49c96cd60100bc0fa60d0", size=154551
+    ),
     *("DATE", "CLOSE"),
 )
-BRENT = Table(
-    Pinned(
+BRENT = PriceFile(
+    PinnedFile(
         "market/brent_daily.parquet", "d4b626d6430dc1d83f6cb0b9d40a2fd15dd979dd3186cd9ed853e18e21d9211f", size=98944
     ),
     *("Date", "Price"),
@@ -116,9 +118,9 @@ LEAN = "Apache-2.0", "QuantConnect. LEAN Algorithmic Trading Engine, sample data
 
 
 def _source(
-    table: Table, window: Window, what: str, terms: tuple[str, str], where: str, overlaps: tuple[str, ...] = ()
+    table: PriceFile, window: Window, what: str, terms: tuple[str, str], where: str, overlaps: tuple[str, ...] = ()
 ) -> Source:
-    return as_source(window, what, Series(table, window), *terms, where, overlaps=overlaps, quick=False)
+    return as_source(window, what, PriceWindow(table, window), *terms, where, overlaps=overlaps, quick=False)
 
 
 #: Sources end before every target of the family begins.

@@ -1,4 +1,4 @@
-"""Regimes of the stock market, and how each is walked through: what is known, what adapts, what is judged."""
+"""Regimes of the stock market, and the temporal splits that walk through each: what is known, adapts and is judged."""
 
 from dataclasses import dataclass
 
@@ -25,11 +25,11 @@ REGIMES = (
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Positions of days: ``source`` [n], ``support`` [SUPPORT] and ``query`` [m], rising, with an embargo between.
+class TemporalSplit:
+    """A temporal split, as rising positions of days: ``source`` [n], ``support`` [SUPPORT] and ``query`` [m].
 
-    The outcome of a day is known HORIZON days later: of the source before the regime begins, of the support before the
-    first day of the query.
+    The outcome of a day is known HORIZON days later. An embargo keeps the parts apart: the outcomes of the source are
+    known before the regime begins, those of the support before the first day of the query.
     """
 
     source: np.ndarray
@@ -42,8 +42,8 @@ class Cut:
         return len(self.source) + HORIZON
 
     @classmethod
-    def at(cls, first: int, query: int, length: int, last: int) -> "Cut":
-        """Cut days at the regime's ``first`` day and the first of at most ``length`` query days up to ``last``."""
+    def at(cls, first: int, query: int, length: int, last: int) -> "TemporalSplit":
+        """Split days at the regime's ``first`` day and at the first of at most ``length`` query days up to ``last``."""
         known = query - HORIZON
         return cls(
             np.arange(max(first - HORIZON, 0)),
@@ -52,8 +52,8 @@ class Cut:
         )
 
 
-def first_cut(dates: pd.DatetimeIndex, regime: Window) -> Cut:
-    """Return the protocol of one adaptation: the regime's first SUPPORT days, HORIZON left out, the next QUERY days.
+def first_split(dates: pd.DatetimeIndex, regime: Window) -> TemporalSplit:
+    """Return the split of one adaptation: the regime's first SUPPORT days, HORIZON left out, the next QUERY days.
 
     A short regime is over before the query is: the days that follow it are judged too.
 
@@ -64,24 +64,24 @@ def first_cut(dates: pd.DatetimeIndex, regime: Window) -> Cut:
         UserError: the dates do not reach from a year of sources to the end of the support.
     """
     first, _ = _inside(dates, regime)
-    cut = Cut.at(first, first + SUPPORT + HORIZON, QUERY, len(dates) - 1 - HORIZON)
+    cut = TemporalSplit.at(first, first + SUPPORT + HORIZON, QUERY, len(dates) - 1 - HORIZON)
     if not len(cut.query):
         raise UserError(f"{regime.name}: no day after the first {SUPPORT + HORIZON}; give prices up to a later date")
     return cut
 
 
-def walk(dates: pd.DatetimeIndex, regime: Window) -> list[Cut]:
-    """Return the cuts of a walk through the regime: adapted again every STEP days to the last SUPPORT labelled days.
+def walk(dates: pd.DatetimeIndex, regime: Window) -> list[TemporalSplit]:
+    """Return the splits of a walk through the regime, which adapts every STEP days to the last SUPPORT labelled days.
 
-    Queries follow each other without a gap, from the first that ``first_cut`` judges to the regime's last day whose
+    Queries follow each other without a gap, from the first that ``first_split`` judges to the regime's last day whose
     outcome is in the table. Sources stay those before the regime.
 
     Raises:
-        UserError: as ``first_cut``.
+        UserError: as ``first_split``.
     """
     first, last = _inside(dates, regime)
     last = min(last, len(dates) - 1 - HORIZON)
-    return [Cut.at(first, query, STEP, last) for query in range(first + SUPPORT + HORIZON, last + 1, STEP)]
+    return [TemporalSplit.at(first, query, STEP, last) for query in range(first + SUPPORT + HORIZON, last + 1, STEP)]
 
 
 def _inside(dates: pd.DatetimeIndex, regime: Window) -> tuple[int, int]:

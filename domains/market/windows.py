@@ -1,4 +1,4 @@
-"""Cut a market into domains by time: a window of dates becomes a source or a target."""
+"""Divide a market into domains by time: a window of dates becomes a source or a target, with a temporal split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,11 +115,11 @@ def examples(market: Market, window: Window, seed: int = 0) -> pd.DataFrame:
     if window.role == "source":
         splits = {"train": _asset_days(inside[:-HORIZON:SOURCE_STEP], assets)}
     else:
-        splits = _cut_target(inside, assets, np.random.default_rng(seed))
+        splits = _split_target(inside, assets, np.random.default_rng(seed))
     return pd.concat([_frame(market, split, cells) for split, cells in splits.items()], ignore_index=True)
 
 
-def _cut_target(days: np.ndarray, assets: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _split_target(days: np.ndarray, assets: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Return the asset-days [n, 2] of a target's splits, each in order of time."""
     length = min(LABELLED_DAYS, 2 * len(days) // 3)
     span, later = days[:length], days[length + HORIZON : -HORIZON]

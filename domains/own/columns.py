@@ -5,29 +5,20 @@ from dataclasses import dataclass
 from itertools import islice
 
 from domains.errors import UserError
-from domains.own.options import Asked
+from domains.own.options import AddOptions
 from domains.reading.cells import as_text, image_bytes
+from domains.reading.column_names import LABELS, TEXTS
 from domains.reading.tables import Table
 
-ROWS = 2000  # that are looked at
+ROWS = 2000  # rows that are looked at
 
-#: Names, best first, in lower case.
-TEXTS = (
-    *("text", "texts", "report", "review", "sentence", "message", "note", "notes", "abstract", "document", "body"),
-    *("content", "description", "comment", "utterance", "question", "query", "narrative", "article"),
-)
-LABELS = (
-    *("label", "labels", "class", "category", "target", "intent", "diagnosis", "topic", "sentiment", "condition"),
-    *("label_text", "label_name", "classification", "outcome", "y", "tag"),
-)
-
-WORDS = 3  # a column of fewer on average is no text
-HEADER = 8  # a header cell of so many words is a text
+WORDS = 3  # a column with fewer words on average is no column of texts
+HEADER = 8  # a header cell with so many words is a text
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns that are used; ``image`` says that the examples are images."""
+    """The names of the columns that are used; ``image`` says whether the examples are images."""
 
     example: str
     label: str
@@ -56,15 +47,19 @@ class Profile:
         return cls(words, len(texts), len(set(texts)), any(image_bytes(cell) is not None for cell in cells))
 
 
-def find_columns(table: Table, asked: Asked) -> Columns:
-    """Find the columns: as said, else by their names, else by what is in them.
+def find_columns(table: Table, options: AddOptions) -> Columns:
+    """Find the columns: those that the options name, else by their names, else by what is in them.
 
     Raises:
-        UserError: a column that was named is not there, or there is no telling; the message lists the columns.
+        UserError: a named column is not there, or nothing tells which column is meant; the message lists the columns.
     """
-    said = (asked.text_column, asked.label_column, asked.group_column, asked.time_column)
-    options = ("--text-column", "--label-column", "--group-column", "--time-column")
-    for name, option in zip(said, options, strict=True):
+    named = {
+        "--text-column": options.text_column,
+        "--label-column": options.label_column,
+        "--group-column": options.group_column,
+        "--time-column": options.time_column,
+    }
+    for option, name in named.items():
         if name is not None and name not in table.columns:
             raise UserError(f"{table.path}: no column {name!r} ({option}); it has {', '.join(table.columns)}")
     if any(len(name.split()) >= HEADER for name in table.columns):
@@ -73,16 +68,16 @@ def find_columns(table: Table, asked: Asked) -> Columns:
     if not head:
         raise UserError(f"{table.path}: no examples in it")
     profiles = {name: Profile.of(cells) for name, cells in zip(table.columns, zip(*head, strict=True), strict=True)}
-    taken = {name for name in said if name is not None}
-    example = asked.text_column or example_column(table, profiles, taken)
-    label = asked.label_column or label_column(table, profiles, taken | {example})
+    taken = {name for name in named.values() if name is not None}
+    example = options.text_column or example_column(table, profiles, taken)
+    label = options.label_column or label_column(table, profiles, taken | {example})
     if example == label:
         raise UserError(f"{table.path}: {example} cannot be both text and label; say --text-column and --label-column")
-    return Columns(example, label, asked.group_column, asked.time_column, profiles[example].image)
+    return Columns(example, label, options.group_column, options.time_column, profiles[example].image)
 
 
 def example_column(table: Table, profiles: dict[str, Profile], taken: set[str]) -> str:
-    """Return the column of images, else the text column."""
+    """Return the column of images, or else the text column, or raise UserError."""
     free = [name for name in table.columns if name not in taken]
     images = [name for name in free if profiles[name].image]
     named = [name for word in TEXTS for name in free if name.lower() == word]
@@ -97,7 +92,7 @@ def example_column(table: Table, profiles: dict[str, Profile], taken: set[str]) 
 
 
 def label_column(table: Table, profiles: dict[str, Profile], taken: set[str]) -> str:
-    """Return the column that is called like a label, else the only one whose values come again and again."""
+    """Return the column that has the name of a label, or else the only one whose values recur, or raise UserError."""
     free = [name for name in table.columns if name not in taken]
     named = [name for word in LABELS for name in free if name.lower() == word]
     if named:

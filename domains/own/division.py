@@ -1,4 +1,4 @@
-"""Divide labelled examples into train and test once: class by class, by time, or by group."""
+"""Divide labelled examples into train and test once: class by class, by time (a temporal split), or by group."""
 
 from dataclasses import dataclass
 
@@ -19,25 +19,28 @@ class Division:
     warnings: tuple[str, ...] = ()
 
 
-def test_sizes(sizes: np.ndarray, share: float, most: int) -> np.ndarray:
-    """Return how many of n examples of a class become test: a share, of a small class a third up to five.
+def choose_test_sizes(sizes: np.ndarray, share: float, most: int) -> np.ndarray:
+    """Return how many of the examples of each class become test: a share of them, of a small class a third up to five.
 
-    One at least where there are two, ``most`` at most; always one is left for train.
+    At least one where there are two, and at most ``most``; one is always left for train.
+
+    Args:
+        sizes: [C] number of examples of each class.
     """
     wanted = np.maximum(np.rint(share * sizes), np.minimum(sizes // 3, 5)) if share < 1 / 3 else np.rint(share * sizes)
     return np.clip(wanted, np.minimum(1, sizes - 1), np.maximum(np.minimum(most, sizes - 1), 0)).astype(np.int64)
 
 
-def by_class(y: np.ndarray, classes: int, share: float, most: int, seed: int) -> Division:
+def divide_by_class(y: np.ndarray, classes: int, share: float, most: int, seed: int) -> Division:
     """Divide every class alike by one shuffle.
 
     Args:
-        y: [n] classes; under 0 is unlabelled and becomes pool.
+        y: [n] classes; an example with a number under 0 is unlabelled and becomes pool.
     """
     shuffled = np.random.default_rng(seed).permutation(len(y))
     order = shuffled[np.argsort(y[shuffled], kind="stable")]
     sizes = np.bincount(y[y >= 0], minlength=classes)
-    test = test_sizes(sizes, share, most)
+    test = choose_test_sizes(sizes, share, most)
     order = order[int((y < 0).sum()) :]
     starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
     split = np.where(y < 0, POOL, TRAIN).astype(np.int8)
@@ -49,14 +52,16 @@ def by_class(y: np.ndarray, classes: int, share: float, most: int, seed: int) ->
     return Division(split, rule)
 
 
-def by_time(y: np.ndarray, time: np.ndarray, classes: int, share: float, most: int, column: str) -> Division:
-    """Make the newest labelled examples test; those of one time stay together. Unlabelled ones of all times are pool.
+def divide_by_time(y: np.ndarray, time: np.ndarray, classes: int, share: float, most: int, column: str) -> Division:
+    """Make a temporal split: the newest labelled examples are test, the older ones train.
+
+    Examples of one time stay together. Unlabelled examples of all times are pool.
 
     Args:
         time: [n] numbers that grow with time.
 
     Raises:
-        UserError: all are of one time.
+        UserError: all examples are of one time.
     """
     labelled = y >= 0
     times, counts = np.unique(time[labelled], return_counts=True)
@@ -74,15 +79,15 @@ def by_time(y: np.ndarray, time: np.ndarray, classes: int, share: float, most: i
     return Division(split, rule, (f"{late:,} of the pool are as new as the test",) if late else ())
 
 
-def by_group(
+def divide_by_group(
     y: np.ndarray, group: np.ndarray, classes: int, share: float, most: int, seed: int, column: str
 ) -> Division:
-    """Make whole groups test, in shuffled order, where they bring more examples that are wanted than others.
+    """Make whole groups test, in shuffled order, if at least half of a group's examples are wanted in the test.
 
-    No class loses its last group of train. Unlabelled examples of a test group are left out.
+    No class loses its last group in train. Unlabelled examples of a test group are left out.
 
     Args:
-        group: [n] a number a group.
+        group: [n] the number of each example's group.
 
     Raises:
         UserError: no group can be spared.
@@ -92,7 +97,7 @@ def by_group(
     order = np.argsort(member, kind="stable")
     groups = np.split(rows[order], np.flatnonzero(np.diff(member[order])) + 1)
     left = np.bincount(y[rows], minlength=classes)
-    wanted = test_sizes(left, share, most)
+    wanted = choose_test_sizes(left, share, most)
     split = np.where(y >= 0, TRAIN, POOL).astype(np.int8)
     taken = []
     for i in np.random.default_rng(seed).permutation(len(groups)):

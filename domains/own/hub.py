@@ -1,8 +1,9 @@
-"""A Hugging Face dataset as a table: by name, or a folder that ``datasets`` wrote. No code of it is ever run."""
+"""A Hugging Face dataset as a table, by its name or from a folder that ``datasets`` wrote. Its code is never run."""
 
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,25 @@ def is_dataset(path: Path) -> bool:
     """Whether a folder was written by ``save_to_disk``, or holds the Parquet files of a dataset."""
     if any((path / name).is_file() for name in SAVED):
         return True
-    return any(folder.glob("*.parquet") for folder in (path, path / "data")) and next(parquets(path), None) is not None
+    return next(parquet_files(path), None) is not None
 
 
-def parquets(path: Path) -> Iterator[Path]:
+def parquet_files(path: Path) -> Iterator[Path]:
     for folder in (path, path / "data"):
         yield from folder.glob("*.parquet")
 
 
 def open_dataset(name: str) -> Table:
-    """Open the split ``train`` of a dataset, or its only one.
+    """Open the split ``train`` of a dataset, or its first split where there is no ``train``.
 
     Raises:
-        UserError: there is none of that name, the network is away, or it cannot be read.
+        UserError: there is no dataset of that name, the network is away, or it cannot be read.
     """
     import datasets
 
     path = Path(name)
     try:
-        with datasets_quiet():
+        with without_progress_bars():
             if path.is_dir() and any((path / saved).is_file() for saved in SAVED):
                 found: Any = datasets.load_from_disk(name)
             else:
@@ -53,11 +54,11 @@ def open_dataset(name: str) -> Table:
         if others := sorted(set(found) - {split}):
             warnings = (f"split {split} is read, {', '.join(others)} left out; the test is divided off here",)
         found = found[split]
-    return of_dataset(found, path, warnings)
+    return table_of_dataset(found, path, warnings)
 
 
-def of_dataset(dataset: Any, path: Path, warnings: tuple[str, ...] = ()) -> Table:
-    """Return a dataset as a table: labels by name, images as their bytes."""
+def table_of_dataset(dataset: Any, path: Path, warnings: tuple[str, ...] = ()) -> Table:
+    """Return a dataset as a table, with labels as their names and images as their bytes."""
     from datasets import ClassLabel, Image
 
     features = dataset.features
@@ -66,14 +67,14 @@ def of_dataset(dataset: Any, path: Path, warnings: tuple[str, ...] = ()) -> Tabl
             dataset = dataset.cast_column(name, Image(decode=False))
     names = {name: feature.names for name, feature in features.items() if isinstance(feature, ClassLabel)}
 
-    def named(column: str, values: list[Any]) -> list[Any]:
+    def with_names(column: str, values: list[Any]) -> list[Any]:
         if column not in names:
             return values
         return [None if i is None or i < 0 else names[column][i] for i in values]
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
         for batch in dataset.select_columns(list(wanted)).iter(BATCH):
-            yield from zip(*(named(name, batch[name]) for name in wanted), strict=True)
+            yield from zip(*(with_names(name, batch[name]) for name in wanted), strict=True)
 
     whole = hashlib.sha256()
     for file in dataset.cache_files:
@@ -82,17 +83,15 @@ def of_dataset(dataset: Any, path: Path, warnings: tuple[str, ...] = ()) -> Tabl
     return Table(path, "dataset", tuple(dataset.column_names), len(dataset), whole.hexdigest(), read, warnings)
 
 
-class datasets_quiet:
-    """No progress bars of another library inside."""
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Let ``datasets`` draw no progress bars inside."""
+    from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
-    def __enter__(self) -> None:
-        from datasets.utils.logging import disable_progress_bar, is_progress_bar_enabled
-
-        self.before = is_progress_bar_enabled()
-        disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        from datasets.utils.logging import enable_progress_bar
-
-        if self.before:
+    before = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
             enable_progress_bar()

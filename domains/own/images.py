@@ -1,4 +1,4 @@
-"""The images of a folder, or of a zip archive of one: a class a folder."""
+"""The images of a folder, or of a zip archive of one, with a folder for each class."""
 
 import hashlib
 import os
@@ -7,22 +7,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from domains.errors import UserError
-from domains.files import IMAGES
-from domains.own.options import Asked
+from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
 from domains.reading.archives import ImageArchive
-from domains.reading.pictures import MOST_BYTES, picture
+from domains.reading.pictures import IMAGE_ENDINGS, MOST_BYTES, to_picture
 from domains.words import many
 
 UNLABELLED = {"unlabelled", "unlabeled", "pool"}
 HALVES = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
-def from_folder(path: Path, asked: Asked) -> Items:
-    """Return the images of a folder of class folders; those in ``unlabelled/``, or in no folder, have no label.
+def items_of_folder(path: Path, options: AddOptions) -> Items:
+    """Return the images of a folder of class folders. Those in ``unlabelled/``, or in no folder, have no label.
 
     Raises:
-        UserError: a link leads out of the folder, there are no images, or the folders are no classes.
+        UserError: a link leads out of the folder, there are no images, or the folders are not classes.
     """
     root, names, warnings = path.resolve(), [], []
     for folder, folders, files in os.walk(root, onerror=refuse):
@@ -30,7 +29,7 @@ def from_folder(path: Path, asked: Asked) -> Items:
         for name in [*folders, *files]:
             link = Path(folder, name)
             if link.is_symlink():
-                inside(root, link, path)
+                check_inside(root, link, path)
                 if link.is_dir():
                     warnings.append(f"{link.relative_to(root)} is a link to a folder: left out")
         names += [Path(folder, name).relative_to(root).as_posix() for name in files if not name.startswith(".")]
@@ -40,35 +39,37 @@ def from_folder(path: Path, asked: Asked) -> Items:
             return bytes(MOST_BYTES + 1)  # refused for its size, without being read
         return (root / name).read_bytes()
 
-    return from_names(path, names, read, asked, "folder of images", warnings)
+    return items_of_names(path, names, read, options, "folder of images", warnings)
 
 
-def from_zip(path: Path, asked: Asked) -> Items:
+def items_of_zip(path: Path, options: AddOptions) -> Items:
     """Return the images of a zip archive of class folders. Nothing is unpacked to disk.
 
     Raises:
-        UserError: as ``from_folder``; it is no zip archive, unpacks to too much, or a name in it leads out of it.
+        UserError: as ``items_of_folder``; or it is no zip archive, unpacks to too much, or has a name that leads out.
     """
-    archive = ImageArchive(path, IMAGES)
-    return from_names(path, archive.names, archive.read, asked, "zip archive of images", [])
+    archive = ImageArchive(path, IMAGE_ENDINGS)
+    return items_of_names(path, archive.names, archive.read, options, "zip archive of images", [])
 
 
-def from_names(
-    path: Path, names: list[str], read: Callable[[str], bytes], asked: Asked, kind: str, warnings: list[str]
+def items_of_names(
+    path: Path, names: list[str], read: Callable[[str], bytes], options: AddOptions, kind: str, warnings: list[str]
 ) -> Items:
-    """Return images by name, with the folder each is in as its label."""
-    asked.refuse("images", "text_column", "label_column", "group_column", "time_column", "encoding", "start", "end")
-    if asked.family not in (None, "vision"):
-        raise UserError(f"{path}: is a {kind}, and not of family {asked.family}; leave out --family")
-    found = sorted(name for name in names if Path(name).suffix.lower() in IMAGES)
+    """Return images by name, each with its folder as its label."""
+    options.refuse("images", "text_column", "label_column", "group_column", "time_column", "encoding", "start", "end")
+    if options.family not in (None, "vision"):
+        raise UserError(f"{path}: is a {kind}, and not of family {options.family}; leave out --family")
+    found = sorted(name for name in names if Path(name).suffix.lower() in IMAGE_ENDINGS)
     others = Counter(Path(name).suffix.lower() or "without ending" for name in set(names) - set(found))
     if others:
         warnings.append(
             f"{many(others.total(), 'file')} that are no images ({', '.join(sorted(others)[:5])}): left out"
         )
     if not found:
-        raise UserError(f"{path}: no examples in it; put images ({', '.join(sorted(IMAGES))}) into a folder a class")
-    labels = labels_of(path, found)
+        raise UserError(
+            f"{path}: no examples in it; put images ({', '.join(sorted(IMAGE_ENDINGS))}) into a folder a class"
+        )
+    labels = labels_by_folder(path, found)
     whole = hashlib.sha256()
     done = [False]
 
@@ -84,7 +85,7 @@ def from_names(
         done[0] = True
 
     def prepare(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
-        made = picture(raw)
+        made = to_picture(raw)
         return made.content, made.changes
 
     return Items(
@@ -100,8 +101,8 @@ def from_names(
     )
 
 
-def labels_of(path: Path, names: list[str]) -> list[str]:
-    """Return the label of every image: the first folder of its name, after one that all share; or none.
+def labels_by_folder(path: Path, names: list[str]) -> list[str]:
+    """Return the label of every image: the first folder of its name after those that all share, or no label.
 
     Raises:
         UserError: the first folders are halves of a split, or a name is no text.
@@ -123,7 +124,7 @@ def labels_of(path: Path, names: list[str]) -> list[str]:
     return ["" if len(part) == 1 or part[0].lower() in UNLABELLED else part[0] for part in parts]
 
 
-def inside(root: Path, link: Path, path: Path) -> None:
+def check_inside(root: Path, link: Path, path: Path) -> None:
     """Raise UserError if a link leads out of the folder, or nowhere."""
     try:
         target = link.resolve(strict=True)

@@ -5,10 +5,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
+from domains.reading.cells import MISSING
 from domains.words import many, some
-
-#: Labels that say that there is none, in lower case.
-MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null"})
 
 INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
 
@@ -16,8 +14,8 @@ INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
 def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[str, str | None], list[str]]:
     """Return the class of every label as it stands in the data (None: not labelled), and warnings.
 
-    Runs of white space are one space. ``1.0`` is ``1`` where all labels are whole numbers. Labels that differ only by
-    case are one class, called as most of them are, unless ``keep_case``.
+    Each run of white space counts as one space. ``1.0`` is ``1`` if all labels are whole numbers. Labels that differ
+    only by case are one class, which gets the commonest of their names, unless ``keep_case``.
 
     Args:
         raw: how often every label stands in the data.
@@ -25,10 +23,10 @@ def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[
     tidy = {label: unicodedata.normalize("NFC", " ".join(label.split())) for label in raw}
     missing = {label for label, name in tidy.items() if name.lower() in MISSING}
     warnings = []
-    if said := [label for label in missing if label.strip()]:
-        count = sum(raw[label] for label in said)
+    if written := [label for label in missing if label.strip()]:
+        count = sum(raw[label] for label in written)
         warnings.append(
-            f"{many(count, 'label')} read {some([repr(label) for label in sorted(said)])}: taken as not labelled"
+            f"{many(count, 'label')} read {some([repr(label) for label in sorted(written)])}: taken as not labelled"
         )
     names = {label: name for label, name in tidy.items() if label not in missing}
     if all(INTEGER.fullmatch(name) for name in names.values()):
@@ -51,8 +49,8 @@ def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[
     return {label: names.get(label) for label in raw}, warnings
 
 
-def in_order(labels: set[str]) -> tuple[str, ...]:
-    """Return class names in order: numbers by size, else by letters."""
+def sort_labels(labels: set[str]) -> tuple[str, ...]:
+    """Return class names in order: by size if all are numbers, else by their letters."""
     if all(INTEGER.fullmatch(label) for label in labels):
         return tuple(sorted(labels, key=lambda label: (float(label), label)))
     return tuple(sorted(labels))

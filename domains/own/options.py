@@ -1,8 +1,6 @@
-"""What a user says about a domain to add, and what was understood of it."""
+"""The options of ``acclimate domains add``."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from domains.domain import Family
 from domains.errors import UserError
@@ -13,25 +11,22 @@ TEST_SHARE, TEST_MOST = 0.2, 200
 #: Seed of the one shuffle that divides a domain.
 SEED = 0
 
-#: One example of the second reading: its split, and the cells of its row in the shard.
-Row = tuple[str, dict[str, Any]]
-
 
 @dataclass(frozen=True)
-class Asked:
-    """What the user said; None: inferred, or a default.
+class AddOptions:
+    """What the user says about a domain to add; None where it is inferred, or a default holds.
 
     Args:
         family: ``text``, ``vision`` or ``market``.
-        text_column, label_column: of a table; the first also names a column of images.
+        text_column, label_column: columns of a table; the first also names a column of images.
         group_column: no value of it lies on both sides of the split (a patient, a slide).
-        time_column: the newest examples are the test.
-        encoding: of a text file; UTF-8, else detected.
-        test_share: of the labelled examples, above 0 and under 1.
-        test_most: test examples of a class at most.
-        keep_case: labels that differ only by case stay apart.
-        skip_unreadable: images that cannot be read are left out instead of refused.
-        start, end: ISO dates between which prices are used; the latest year.
+        time_column: makes a temporal split, with the newest examples as the test.
+        encoding: of a text file; by default UTF-8, else it is detected.
+        test_share: the share of the labelled examples that becomes test, above 0 and under 1.
+        test_most: the most test examples of a class.
+        keep_case: whether labels that differ only by case stay apart.
+        skip_unreadable: whether images that cannot be read are left out instead of refused.
+        start, end: ISO dates between which prices are used; by default the latest year.
     """
 
     family: Family | None = None
@@ -68,41 +63,3 @@ class Asked:
         for option in options:
             if getattr(self, option):
                 raise UserError(f"--{option.replace('_', '-')} means nothing for {what}; leave it out")
-
-
-@dataclass(frozen=True)
-class Found:
-    """What was understood, and how to read it once more to write it.
-
-    Attributes:
-        family, kind: what an example is, and what it was read from, in words.
-        file, sha256: the name of the input, without its folder, and a hash of its bytes.
-        columns: what the columns of the input were taken for.
-        labels: names, in the order of their indices.
-        counts: examples by split.
-        classes: labelled examples by label and split.
-        examples: a few, with their labels.
-        warnings: what was left out or is doubtful, a line each.
-        rule, division: how it is divided, in words and as numbers.
-        notes: more that belongs in ``domain.yaml``.
-        rows: read the input once more; every example that is kept, in order.
-    """
-
-    family: Family
-    kind: str
-    file: str
-    sha256: str
-    columns: Mapping[str, str]
-    labels: tuple[str, ...]
-    counts: Mapping[str, int]
-    classes: Mapping[str, Mapping[str, int]]
-    examples: tuple[Mapping[str, str], ...]
-    warnings: tuple[str, ...]
-    rule: str
-    division: Mapping[str, Any]
-    rows: Callable[[], Iterator[Row]] = field(repr=False)
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    def summary(self) -> dict[str, Any]:
-        """Return all of it that can be printed."""
-        return {key: value for key, value in vars(self).items() if key not in ("rows", "notes")} | dict(self.notes)

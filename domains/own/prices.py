@@ -1,49 +1,18 @@
-"""Price files as traders have them: one asset or many, wide or long, close alone or open to volume."""
+"""A market domain of a user's prices: the latest year, or the window that the user names."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from domains.errors import UserError
 from domains.fetch import sha256_of
-from domains.files import read_table
 from domains.market.labels import HORIZON, LABELS
 from domains.market.returns import YEAR
 from domains.market.windows import SPLITS, Market, Window, examples
-from domains.own.columns import LABELS as LABEL_NAMES
-from domains.own.columns import TEXTS
-from domains.own.labels import MISSING
-from domains.own.options import Asked, Found, Row
-from domains.reading.cells import as_text
-from domains.reading.tables import Table
-from domains.words import many
-
-#: Names of columns in lower case, best first.
-DATES = ("date", "datetime", "timestamp", "time", "day", "trading day", "trade_date")
-CLOSES = (
-    *(
-        "adj close",
-        "adj_close",
-        "adjclose",
-        "adjusted close",
-        "adjusted_close",
-        "close",
-        "closing price",
-        "close_price",
-    ),
-    *("price", "last", "settle", "rate"),
-)
-ASSETS = ("asset", "ticker", "symbol", "name", "isin", "currency", "instrument", "stock", "security")
-BESIDE = {"open", "high", "low", "volume", "dividends", "stock splits", "vwap", "turnover", "capital gains", "trades"}
-
-#: How a text with a time zone ends.
-OFFSET = r"\d{2}:\d{2}.*[+-]\d{2}:?\d{2}$"
-
-HEAD = 200  # rows that show whether a table is one of prices
-MOST_GAPS = 0.05  # of the dates, left out because an asset has no price
+from domains.own.new_domain import NewDomain, Row
+from domains.own.options import AddOptions
+from domains.reading.price_tables import parse_dates, read_prices
 
 RULE = (
     f"volatility_state: the realised volatility of the next {HORIZON} days, in thirds of the asset's own trailing "
@@ -51,136 +20,18 @@ RULE = (
 )
 
 
-def looks_like_prices(table: Table) -> bool:
-    """Whether a table has dates in one column and numbers in those that prices would be in."""
-    lower = {name.strip().lower(): name for name in table.columns}
-    if len(lower) < 2 or {*TEXTS, *LABEL_NAMES} & set(lower):
-        return False
-    head = list(islice(table.read(table.columns), HEAD))
-    cells = {name: [as_text(row[i]) or "" for row in head] for i, name in enumerate(table.columns)}
-    date, close, asset = (first(lower, names) for names in (DATES, CLOSES, ASSETS))
-    date = date or table.columns[0]
-    prices = [close] if close else [name for name in table.columns if name not in (date, asset)]
-    filled = [pd.Series([cell for cell in cells[name] if cell.strip()], dtype=object) for name in prices]
-    numbers = [pd.to_numeric(decimal_points(column), errors="coerce").notna().mean() for column in filled]
-    dated = bool(head) and bool(parse_dates(pd.Series(cells[date])).notna().all())
-    return dated and bool(min(numbers, default=0) > 0.5)
-
-
-def first(lower: dict[str, str], names: tuple[str, ...]) -> str | None:
-    """Return the column that is called by the best of the names."""
-    return next((lower[name] for name in names if name in lower), None)
-
-
-def parse_dates(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return days; NaT where it is no ISO date (or one with slashes, year first)."""
-    texts = column.astype(str).str.strip().str.replace("/", "-")
-    return pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None).dt.normalize()
-
-
-def decimal_points(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return prices with points where all of them are written with commas (``1,25``)."""
-    texts = column.dropna().astype(str)
-    texts = texts[texts.str.strip() != ""]
-    if len(texts) and texts.str.fullmatch(r"\s*\d+(,\d+)?\s*").all() and texts.str.contains(",").any():
-        return column.astype(str).str.replace(",", ".")
-    return column
-
-
-def asset_table(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, str]:
-    """Return the closing prices [dates, assets] of a table of any layout, as its cells are, and the layout in words.
+def understand_prices(path: Path, options: AddOptions) -> NewDomain:
+    """Return a market domain of the latest year, or of the window that the options name.
 
     Raises:
-        UserError: there is no price column, a date is none, in the future or another day in UTC, or two rows are of one
-            date and asset.
+        UserError: the file is no price table, or its prices are not usable or too few.
     """
-    if isinstance(table.index, pd.DatetimeIndex):
-        table = table.reset_index()
-    if table.shape[1] < 2:
-        raise UserError(f"{path}: expected dates in the first column and the prices of an asset in each other one")
-    lower = {str(name).strip().lower(): name for name in table.columns}
-    found, close, asset = (first(lower, names) for names in (DATES, CLOSES, ASSETS))
-    date = table.columns[0] if found is None else found
-    dates = parse_dates(table[date])
-    if dates.isna().any():
-        row = int(dates.isna().argmax())
-        raise UserError(f"{path}: row {row + 1}: {table[date].iloc[row]!r} is not a date; write YYYY-MM-DD")
-    check_days(table[date].astype(str).str.strip(), dates, path)
-    index = pd.DatetimeIndex(dates, name="date")
-    if close is not None and asset is not None:
-        names = table[asset].astype(str).str.strip()
-        long = pd.DataFrame({"date": dates, "asset": names, "price": table[close]})
-        if (twice := long.duplicated(["date", "asset"])).any():
-            row = int(twice.argmax())
-            raise UserError(
-                f"{path}: row {row + 1}: a second price of {names.iloc[row]} on {dates.iloc[row]:%Y-%m-%d}; "
-                "keep one a day"
-            )
-        wide = long.pivot(index="date", columns="asset", values="price")
-        return wide.set_axis(pd.DatetimeIndex(wide.index), axis=0), f"long: {asset} by {date}, prices from {close}"
-    rest = set(lower) - {str(date).strip().lower()}
-    if close is not None and rest <= BESIDE | set(CLOSES):
-        one = pd.DataFrame({path.stem: table[close].to_numpy()}, index)
-        return one, f"one asset by {date}, prices from {close}"
-    return table.drop(columns=date).set_axis(index, axis=0), f"wide: an asset a column by {date}"
-
-
-def check_days(texts: "pd.Series[Any]", days: "pd.Series[Any]", path: Path) -> None:
-    """Raise UserError at the first row whose time zone makes it another day, or whose day is yet to come."""
-    zoned = texts.str.contains(OFFSET) & (texts.str.slice(0, 10).str.replace("/", "-") != days.dt.strftime("%Y-%m-%d"))
-    if zoned.any():
-        row = int(zoned.argmax())
-        raise UserError(
-            f"{path}: row {row + 1}: {texts.iloc[row]!r} has a time zone in which it is another day than in UTC; write "
-            "the day at the exchange, YYYY-MM-DD"
-        )
-    future = days > pd.Timestamp.now() + pd.Timedelta(days=1)
-    if future.any():
-        row = int(future.argmax())
-        raise UserError(f"{path}: row {row + 1}: {texts.iloc[row]!r} is in the future; leave that row out or mend it")
-
-
-def usable(prices: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return prices in order of date without dates on which some asset has none, and warnings.
-
-    Raises:
-        UserError: an asset lacks too many prices.
-    """
-    warnings = []
-    if not prices.index.is_monotonic_increasing:
-        prices = prices.sort_index(kind="stable")
-        warnings.append("dates were not in order: sorted")
-    prices = prices.apply(decimal_points)
-    gap = prices.apply(lambda column: column.isna() | column.astype(str).str.strip().str.lower().isin(MISSING))
-    share = gap.mean()
-    if gap.any(axis=1).mean() > MOST_GAPS:
-        worst = share.idxmax()
-        raise UserError(
-            f"{path}: asset {worst} has no price on {int(gap[worst].sum()):,} of {len(prices):,} dates; leave that "
-            "asset out, or give only dates on which all have one"
-        )
-    lost = gap.any(axis=1)
-    if lost.any():
-        day = prices.index[lost][0]
-        dates = many(int(lost.sum()), "date")
-        warnings.append(f"{dates} left out on which an asset has no price, the first is {day:%Y-%m-%d}")
-    return prices[~lost], warnings
-
-
-def understand_prices(path: Path, asked: Asked) -> Found:
-    """Return a market domain of the latest year, or of the window asked for.
-
-    Raises:
-        UserError: the file is no price table, or the prices are not usable or too few.
-    """
-    options = ("text_column", "label_column", "group_column", "time_column", "encoding", "keep_case", "skip_unreadable")
-    asked.refuse("prices", *options, "test_share", "test_most")
-    table, doubts = read_table(path)
-    prices, layout = asset_table(table, path)
-    prices, warnings = usable(prices, path)
+    options.refuse("prices", "text_column", "label_column", "group_column", "time_column", "encoding", "keep_case")
+    options.refuse("prices", "skip_unreadable", "test_share", "test_most")
+    found = read_prices(path)
     try:
-        market = Market.of(prices)
-        window = chosen(market, asked)
+        market = Market.of(found.prices)
+        window = choose_window(market, options)
         frame = examples(market, window)
     except UserError as error:
         raise UserError(f"{path}: {str(error).removeprefix('prices: ')}") from error
@@ -197,18 +48,18 @@ def understand_prices(path: Path, asked: Asked) -> Found:
     classes = {label: {split: int(sizes.get((label, split), 0)) for split in ("train", "test")} for label in LABELS}
     if sum(of["train"] > 0 for of in classes.values()) < 2:
         raise UserError(f"{path}: its first labelled days have one state only; choose other dates by --start and --end")
-    shown = labelled.drop_duplicates("label")
-    return Found(
+    first = labelled.drop_duplicates("label")
+    return NewDomain(
         family="market",
-        kind=f"prices, {layout}",
+        kind=f"prices, {found.layout}",
         file=path.name,
         sha256=sha256_of(path),
         columns={},
         labels=LABELS,
         counts=counts,
         classes=classes,
-        examples=tuple({"label": str(row.label), "example": f"{row.asset} {row.date}"} for row in shown.itertuples()),
-        warnings=(*doubts, *warnings),
+        examples=tuple({"label": str(row.label), "example": f"{row.asset} {row.date}"} for row in first.itertuples()),
+        warnings=found.warnings,
         rule=SPLITS["target"],
         division={"by": "time", "seed": 0, "window": [window.start, window.end]},
         rows=rows,
@@ -216,15 +67,15 @@ def understand_prices(path: Path, asked: Asked) -> Found:
     )
 
 
-def chosen(market: Market, asked: Asked) -> Window:
-    """Return the window asked for, by default the latest year of dates that have features."""
-    for option, value in (("start", asked.start), ("end", asked.end)):
+def choose_window(market: Market, options: AddOptions) -> Window:
+    """Return the window that the options name, by default the latest year of dates that have features."""
+    for option, value in (("start", options.start), ("end", options.end)):
         if value is not None and parse_dates(pd.Series([value])).isna().any():
             raise UserError(f"--{option} {value!r} is not a date; write YYYY-MM-DD")
     days = market.dates
-    if asked.end is not None:
-        days = days[days <= pd.Timestamp(asked.end)]
-    days = days[-YEAR:] if asked.start is None else days[days >= pd.Timestamp(asked.start)]
+    if options.end is not None:
+        days = days[days <= pd.Timestamp(options.end)]
+    days = days[-YEAR:] if options.start is None else days[days >= pd.Timestamp(options.start)]
     if not len(days):
         raise UserError(
             f"no date between --start and --end has features; choose between {market.dates[0]:%Y-%m-%d} and "

@@ -1,9 +1,11 @@
 """The first reading of a domain's examples: a few bytes of each are kept, never the examples."""
 
 import hashlib
+import os
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -12,13 +14,14 @@ import numpy as np
 
 from domains.domain import Family
 from domains.errors import UserError
+from domains.same_example import content_key
 
-MOST_LABELS = 10_000  # different ones; a column of more holds something else
+MOST_LABELS = 10_000  # different labels; a column with more holds something else
 EMPTY, UNREADABLE = -2, -3
 
 
 class Item(NamedTuple):
-    """One example as it stands in the input; the label, group and time are as text, empty where there is none."""
+    """One example as it stands in the input. Label, group and time are texts, empty where there is none."""
 
     example: Any
     label: str
@@ -31,11 +34,12 @@ class Items:
     """Examples that can be read again and again.
 
     Attributes:
-        read: all of them, in the same order each time.
-        where: the name of an example by its place, for messages: ``row 3``, ``cat/1.png``.
-        prepare: what is written for a raw example, and what was changed for it, in words. ValueError: cannot be used.
-        sha256: of the input, called after the first reading.
-        columns: what the columns were taken for, by ``text``, ``label``, ``group``, ``time``.
+        read: yields all of them, in the same order each time.
+        where: returns the name of an example by its place, for messages: ``row 3``, ``cat/1.png``.
+        prepare: returns what is written for a raw example, and in words what was changed for that; raises ValueError if
+            the example cannot be used.
+        sha256: returns the hash of the input; it is called after the first reading.
+        columns: the columns of the input, by ``text`` or ``image``, ``label``, ``group``, ``time``.
     """
 
     family: Family
@@ -55,17 +59,17 @@ class Survey:
     """What the first reading found, by example [n].
 
     Attributes:
-        digest: [n, 2] 128 bits of a hash of the content, white space apart.
-        code: [n] index into ``labels``, or EMPTY, or UNREADABLE.
+        key: [n] the key of what is written (``domains/same_example.py``), 0 where nothing is.
+        code: [n] an index into ``labels``, or EMPTY, or UNREADABLE.
         labels: every label as it stands in the input.
-        group: [n] a number a group; examples without group have one each.
+        group: [n] the number of each example's group; an example without a group has one of its own.
         time: [n] seconds, or numbers as they stand.
-        altered: [n] whether another content than the raw one is written.
-        changes: how many examples were changed, by what, and the first of them.
-        faults: why examples cannot be read, by place.
+        altered: [n] whether what is written differs from the raw example.
+        changes: how many examples were changed, and the place of the first of them, by the change in words.
+        faults: why an example cannot be read, by its place.
     """
 
-    digest: np.ndarray
+    key: np.ndarray
     code: np.ndarray
     labels: tuple[str, ...]
     group: np.ndarray
@@ -75,28 +79,28 @@ class Survey:
     faults: dict[int, str]
 
 
-def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callable[[int], None]) -> Survey:
+def survey_items(items: Items, name: str, grouped: bool, timed: bool, advance: Callable[[int], None]) -> Survey:
     """Read all examples once.
 
     Raises:
-        UserError: as the reading; too many different labels; a time that is none.
+        UserError: as ``items.read``; or there are too many different labels, or a time cannot be read.
     """
-    digest, altered, code, group, time = bytearray(), bytearray(), array("q"), array("Q"), array("d")
+    key, altered, code, group, time = array("Q"), bytearray(), array("q"), array("Q"), array("d")
     codes: dict[str, int] = {}
     changes: Counter[str] = Counter()
     first: dict[str, int] = {}
     faults: dict[int, str] = {}
-    read_time = Times(f"{name}: column {items.columns.get('time')}")
-    for i, (item, (found, changed)) in enumerate(prepared(items)):
-        digest += fingerprint(item.example)
+    read_time = TimeReader(f"{name}: column {items.columns.get('time')}")
+    for i, (item, (found, changed)) in enumerate(prepare_all(items)):
         altered.append(bool(changed))
         if isinstance(found, Exception):
             faults[i] = str(found)
             code.append(UNREADABLE)
-        elif found == "" or found is None or (isinstance(found, str) and not found.strip()):
+        elif found is None or (isinstance(found, str) and not found.strip()):
             code.append(EMPTY)
         else:
             code.append(codes.setdefault(item.label, len(codes)))
+        key.append(content_key(found) if code[-1] >= 0 else 0)
         for word in changed:
             changes[word] += 1
             first.setdefault(word, i)
@@ -112,7 +116,7 @@ def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callabl
             )
         advance(1)
     return Survey(
-        np.frombuffer(bytes(digest), np.uint64).reshape(-1, 2),
+        np.array(key, np.uint64),
         np.array(code, np.int64),
         tuple(codes),
         np.array(group, np.uint64),
@@ -123,28 +127,24 @@ def survey(items: Items, name: str, grouped: bool, timed: bool, advance: Callabl
     )
 
 
-def prepared(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[Item, tuple[Any, tuple[str, ...]]]]:
-    """Yield every example with what is written for it, or the ValueError that says why not.
+def prepare_all(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[Item, tuple[Any, tuple[str, ...]]]]:
+    """Yield every example with what is written for it, or with the ValueError that says why nothing can be.
 
     Images are decoded on all cores, a few ahead of the one that is yielded.
 
     Args:
-        only: [n] which examples are not written as they stand; None: nobody knows yet.
+        only: [n] which examples have to be changed; None if that is not known yet.
     """
     if items.family != "vision" or (only is not None and not only.any()):
         for item in items.read():
             yield item, attempt(items.prepare, item.example) if only is None else (item.example, ())
         return
-    import os
-    from collections import deque
-    from concurrent.futures import Future, ThreadPoolExecutor
-
     cores = os.cpu_count() or 1
     running: deque[tuple[Item, Future[tuple[Any, tuple[str, ...]]]]] = deque()
     with ThreadPoolExecutor(cores) as pool:
         for i, item in enumerate(items.read()):
             keep = only is not None and not (i < len(only) and only[i])
-            running.append((item, pool.submit(attempt, as_it_stands if keep else items.prepare, item.example)))
+            running.append((item, pool.submit(attempt, keep_as_is if keep else items.prepare, item.example)))
             if len(running) > 2 * cores:
                 done, future = running.popleft()
                 yield done, future.result()
@@ -153,8 +153,8 @@ def prepared(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[Ite
             yield done, future.result()
 
 
-def as_it_stands(example: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return an example of which nothing has to be changed."""
+def keep_as_is(example: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return an example with no changes."""
     return example, ()
 
 
@@ -166,15 +166,8 @@ def attempt(prepare: Callable[[Any], tuple[Any, tuple[str, ...]]], example: Any)
         return error, ()
 
 
-def fingerprint(example: Any) -> bytes:
-    """Return 16 bytes that name a content; texts that differ only by white space have the same."""
-    if isinstance(example, str):
-        example = " ".join(example.split()).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(example or b"", digest_size=16).digest()
-
-
-class Times:
-    """Read times: ISO dates, or numbers (years, days) where the first is one."""
+class TimeReader:
+    """Reads times: ISO dates, or numbers (years, days) if the first one is a number."""
 
     def __init__(self, where: str) -> None:
         self.where, self.numbers = where, None
@@ -185,19 +178,20 @@ class Times:
         """Return a number that grows with time.
 
         Raises:
-            UserError: it is empty, or not of the kind of the first.
+            UserError: the text is empty, or is not of the kind of the first.
         """
         text = text.strip()
         if self.numbers is None:
-            self.numbers = number(text) is not None
-        value = number(text) if self.numbers else seconds(text)
+            self.numbers = parse_number(text) is not None
+        value = parse_number(text) if self.numbers else parse_moment(text)
         if value is None:
             kind = "number" if self.numbers else "date"
             raise UserError(f"{self.where}: {row}: {text!r} is not a {kind}; write YYYY-MM-DD in all rows")
         return value
 
 
-def number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
+    """Return a finite number, or None."""
     try:
         value = float(text)
     except ValueError:
@@ -205,7 +199,8 @@ def number(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def seconds(text: str) -> float | None:
+def parse_moment(text: str) -> float | None:
+    """Return the seconds since 1970 of an ISO date, in UTC where it has no time zone, or None."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

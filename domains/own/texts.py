@@ -1,4 +1,4 @@
-"""The examples of a table: texts, or images that it holds."""
+"""The examples of a table: texts, or images in its cells."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,23 +6,23 @@ from typing import Any
 from domains.domain import Family
 from domains.errors import UserError
 from domains.own.columns import find_columns
-from domains.own.options import Asked
+from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
 from domains.reading.cells import as_text, image_bytes
-from domains.reading.pictures import picture
+from domains.reading.pictures import to_picture
 from domains.reading.tables import Table
 
 
-def from_table(table: Table, asked: Asked) -> Items:
+def items_of_table(table: Table, options: AddOptions) -> Items:
     """Return the examples of a table.
 
     Raises:
-        UserError: there is no telling which column is what.
+        UserError: nothing tells which column is which, or a cell holds no example.
     """
-    columns = find_columns(table, asked)
+    columns = find_columns(table, options)
     family: Family = "vision" if columns.image else "text"
-    if asked.family not in (None, family):
-        raise UserError(f"{table.path}: column {columns.example} holds {family} and not {asked.family} examples")
+    if options.family not in (None, family):
+        raise UserError(f"{table.path}: column {columns.example} holds {family} and not {options.family} examples")
     optional = {"group": columns.group, "time": columns.time}
     used = {"text" if family == "text" else "image": columns.example, "label": columns.label}
     used |= {key: name for key, name in optional.items() if name is not None}
@@ -39,7 +39,7 @@ def from_table(table: Table, asked: Asked) -> Items:
             by_name = dict(zip((key for key, name in optional.items() if name), texts[1:], strict=True))
             yield Item(example, texts[0] or "", by_name.get("group") or "", by_name.get("time") or "")
 
-    prepare = (lambda raw: (p := picture(raw), (p.content, p.changes))[1]) if columns.image else whole_text
+    prepare = (lambda raw: (p := to_picture(raw), (p.content, p.changes))[1]) if columns.image else check_text
     return Items(
         family=family,
         kind=table.kind,
@@ -54,7 +54,7 @@ def from_table(table: Table, asked: Asked) -> Items:
     )
 
 
-def whole_text(text: Any) -> tuple[str, tuple[str, ...]]:
+def check_text(text: Any) -> tuple[str, tuple[str, ...]]:
     """Return a text that can be written, or raise ValueError."""
     try:
         text.encode()

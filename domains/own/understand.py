@@ -1,4 +1,4 @@
-"""From examples as they stand in the input to what is written: labels, copies, split, and every warning."""
+"""Understand the examples of an input: their labels, copies and split, and every warning about them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,37 +8,48 @@ import numpy as np
 
 from domains.domain import EXAMPLE_COLUMN
 from domains.errors import UserError
-from domains.own.copies import find_copies
-from domains.own.division import POOL, SPLITS, TEST, TRAIN, Division, by_class, by_group, by_time
-from domains.own.labels import in_order, name_classes
-from domains.own.options import SEED, Asked, Found, Row
-from domains.own.survey import EMPTY, Items, Survey, fingerprint, prepared, survey
+from domains.own.division import (
+    POOL,
+    SPLITS,
+    TEST,
+    TRAIN,
+    Division,
+    divide_by_class,
+    divide_by_group,
+    divide_by_time,
+)
+from domains.own.labels import name_classes, sort_labels
+from domains.own.new_domain import NewDomain, Row
+from domains.own.options import SEED, AddOptions
+from domains.own.survey import EMPTY, Items, Survey, prepare_all, survey_items
+from domains.same_example import content_key, find_copies
 from domains.words import SHOWN, and_more, many, some
 
-EXAMPLES = 4  # shown before anything is written
-FEW = 10  # labelled examples of a class, under which there is a warning
-SMALL_TEST = 30  # test examples in all, under which there is one
+EXAMPLES = 4  # that are shown before anything is written
+FEW = 10  # labelled examples of a class; fewer give a warning
+SMALL_TEST = 30  # test examples in all; fewer give a warning
 CONFLICTS = 3  # that are named
 
 
-def understand(items: Items, asked: Asked, advance: Callable[[int], None]) -> Found:
-    """Read everything once, and say what it is.
+def understand(items: Items, options: AddOptions, advance: Callable[[int], None]) -> NewDomain:
+    """Read all examples once, and return the domain that they make.
 
     Raises:
-        UserError: there are no examples, not two classes with labels, an image cannot be read, or no test can be made.
+        UserError: there are no examples, fewer than two classes have labels, an image cannot be read, or no test can be
+            made.
     """
-    grouped, timed = asked.group_column is not None, asked.time_column is not None
-    seen = survey(items, items.file, grouped, timed, advance)
-    warnings = [*items.warnings, *readable(items, seen, asked)]
-    names, more = name_classes(labels_by_count(seen), asked.keep_case)
+    grouped, timed = options.group_column is not None, options.time_column is not None
+    survey = survey_items(items, items.file, grouped, timed, advance)
+    warnings = [*items.warnings, *warnings_of_reading(items, survey, options)]
+    names, more = name_classes(labels_by_count(survey), options.keep_case)
     warnings += more
-    labels = in_order({name for name in names.values() if name is not None})
+    labels = sort_labels({name for name in names.values() if name is not None})
     index = {label: i for i, label in enumerate(labels)}
-    number = np.array([-1 if names[raw] is None else index[names[raw]] for raw in seen.labels] or [-1])  # type: ignore[index]
-    y = np.where(seen.code >= 0, number[np.maximum(seen.code, 0)], -1)
-    copies = find_copies(seen.digest, y, seen.code >= 0)
-    warnings += copies_found(items, copies.dropped, copies.conflicts)
-    y, division, labels, more = divided(items, asked, seen, copies.keep, copies.y, labels)
+    number = np.array([-1 if names[raw] is None else index[names[raw]] for raw in survey.labels] or [-1])  # type: ignore[index]
+    y = np.where(survey.code >= 0, number[np.maximum(survey.code, 0)], -1)
+    keep, more = mark_kept(items, survey, y)
+    warnings += more
+    y, division, labels, more = divide(items, options, survey, keep, y, labels)
     warnings += [*more, *division.warnings]
     counts = {split: int((division.split == i).sum()) for i, split in enumerate(SPLITS)}
     classes = {
@@ -47,12 +58,12 @@ def understand(items: Items, asked: Asked, advance: Callable[[int], None]) -> Fo
         }
         for c, label in enumerate(labels)
     }
-    warnings += small(classes, counts)
-    rows = reader(items, seen, y, division.split)
-    how: dict[str, Any] = {"by": "time" if timed else "group" if grouped else "class", "share": asked.share}
-    how |= {"most_a_class": asked.most} | ({} if timed else {"seed": SEED})
-    how |= {"column": asked.time_column or asked.group_column} if timed or grouped else {}
-    return Found(
+    warnings += warnings_of_size(classes, counts)
+    rows = second_reading(items, survey, y, division.split)
+    how: dict[str, Any] = {"by": "time" if timed else "group" if grouped else "class", "share": options.share}
+    how |= {"most_a_class": options.most} | ({} if timed else {"seed": SEED})
+    how |= {"column": options.time_column or options.group_column} if timed or grouped else {}
+    return NewDomain(
         items.family,
         items.kind,
         items.file,
@@ -61,7 +72,7 @@ def understand(items: Items, asked: Asked, advance: Callable[[int], None]) -> Fo
         labels,
         {split: count for split, count in sorted(counts.items()) if count},
         classes,
-        tuple(shown(rows, labels)),
+        tuple(some_examples(rows, labels)),
         tuple(warnings),
         division.rule,
         how,
@@ -69,56 +80,58 @@ def understand(items: Items, asked: Asked, advance: Callable[[int], None]) -> Fo
     )
 
 
-def labels_by_count(seen: Survey) -> dict[str, int]:
-    """Return how often every label stands at a usable example."""
-    counts = np.bincount(seen.code[seen.code >= 0], minlength=len(seen.labels))
-    return dict(zip(seen.labels, counts.tolist(), strict=True))
+def labels_by_count(survey: Survey) -> dict[str, int]:
+    """Return how often every label stands at an example that can be used."""
+    counts = np.bincount(survey.code[survey.code >= 0], minlength=len(survey.labels))
+    return dict(zip(survey.labels, counts.tolist(), strict=True))
 
 
-def readable(items: Items, seen: Survey, asked: Asked) -> list[str]:
-    """Return warnings of examples that are empty, unreadable or changed.
+def warnings_of_reading(items: Items, survey: Survey, options: AddOptions) -> list[str]:
+    """Return warnings of examples that are empty, cannot be read, or are changed.
 
     Raises:
-        UserError: there are no examples, or one is unreadable and none may be left out.
+        UserError: there are no examples, or one cannot be read and none may be left out.
     """
-    if not len(seen.code):
+    if not len(survey.code):
         raise UserError(f"{items.file}: no examples in it")
     warnings = []
-    if seen.faults:
-        first = ", ".join(f"{items.where(i)} ({why})" for i, why in list(seen.faults.items())[:CONFLICTS])
-        count = len(seen.faults)
+    if survey.faults:
+        first = ", ".join(f"{items.where(i)} ({why})" for i, why in list(survey.faults.items())[:CONFLICTS])
+        count = len(survey.faults)
         what = many(count, "unreadable image" if items.family == "vision" else "unreadable text")
-        if not asked.skip_unreadable:
+        if not options.skip_unreadable:
             raise UserError(f"{items.file}: {what}: {first}; mend or remove, or say --skip-unreadable")
         warnings.append(f"{what} left out: {first}")
-    empty = np.flatnonzero(seen.code == EMPTY)
+    empty = np.flatnonzero(survey.code == EMPTY)
     if len(empty):
-        warnings.append(f"{many(len(empty), 'empty text')} left out: {places(items, empty.tolist())}")
-    for word, (count, first_at) in sorted(seen.changes.items()):
+        warnings.append(f"{many(len(empty), 'empty text')} left out: {name_places(items, empty.tolist())}")
+    for word, (count, first_at) in sorted(survey.changes.items()):
         warnings.append(f"{many(count, 'image')} {word}, the first is {items.where(first_at)}")
-    if not (seen.code >= 0).any():
+    if not (survey.code >= 0).any():
         raise UserError(f"{items.file}: no examples in it that can be used ({'; '.join(warnings)})")
     return warnings
 
 
-def copies_found(items: Items, dropped: int, conflicts: tuple[tuple[int, ...], ...]) -> list[str]:
-    """Return warnings of copies."""
-    warnings = []
-    if dropped:
-        warnings.append(f"{many(dropped, 'copy', 'copies')} of other examples left out")
-    if conflicts:
-        named = "; ".join(places(items, list(each)) for each in conflicts[:CONFLICTS])
+def mark_kept(items: Items, survey: Survey, y: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return which examples are kept [n], as ``domains/same_example.py`` has it, and warnings of the others."""
+    rows, keep = np.flatnonzero(survey.code >= 0), np.zeros(len(y), bool)
+    copies, warnings = find_copies(survey.key[rows], y[rows]), []
+    keep[rows[copies.keep]] = True
+    if copies.dropped:
+        warnings.append(f"{many(copies.dropped, 'copy', 'copies')} of other examples left out")
+    if groups := sorted(rows[list(group)].tolist() for group in copies.contradictions):
+        named = "; ".join(name_places(items, group) for group in groups[:CONFLICTS])
         warnings.append(
-            f"{many(len(conflicts), 'example')} with copies of another label, so no label of it counts: {named}"
-            f"{and_more(len(conflicts), CONFLICTS)}"
+            f"{many(len(groups), 'example')} with copies of another label, so all of them are left out: {named}"
+            f"{and_more(len(groups), CONFLICTS)}"
         )
-    return warnings
+    return keep, warnings
 
 
-def divided(
-    items: Items, asked: Asked, seen: Survey, keep: np.ndarray, y: np.ndarray, labels: tuple[str, ...]
+def divide(
+    items: Items, options: AddOptions, survey: Survey, keep: np.ndarray, y: np.ndarray, labels: tuple[str, ...]
 ) -> tuple[np.ndarray, Division, tuple[str, ...], list[str]]:
-    """Divide what is kept; classes that no example of train has go, with their test examples.
+    """Divide the examples that are kept. A class without an example in train is left out, with its test examples.
 
     Returns:
         y [n] (classes of kept labelled examples, else -1), the division of all n, the labels, and warnings.
@@ -133,12 +146,12 @@ def divided(
             "more to tell apart"
         )
     at = y[rows]
-    if asked.time_column is not None:
-        part = by_time(at, seen.time[rows], n, asked.share, asked.most, asked.time_column)
-    elif asked.group_column is not None:
-        part = by_group(at, seen.group[rows], n, asked.share, asked.most, SEED, asked.group_column)
+    if options.time_column is not None:
+        part = divide_by_time(at, survey.time[rows], n, options.share, options.most, options.time_column)
+    elif options.group_column is not None:
+        part = divide_by_group(at, survey.group[rows], n, options.share, options.most, SEED, options.group_column)
     else:
-        part = by_class(at, n, asked.share, asked.most, SEED)
+        part = divide_by_class(at, n, options.share, options.most, SEED)
     split = np.full(len(y), len(SPLITS), np.int8)
     split[rows] = part.split
     y = np.where(keep, y, -1)
@@ -159,8 +172,8 @@ def divided(
     return new[y], Division(split, part.rule, part.warnings), tuple(labels[c] for c in learned), warnings
 
 
-def small(classes: dict[str, dict[str, int]], counts: dict[str, int]) -> list[str]:
-    """Return warnings of classes and tests that are small."""
+def warnings_of_size(classes: dict[str, dict[str, int]], counts: dict[str, int]) -> list[str]:
+    """Return warnings of small classes and small tests."""
     few = {label: sum(of.values()) for label, of in classes.items() if sum(of.values()) < FEW}
     warnings = []
     if few:
@@ -174,32 +187,32 @@ def small(classes: dict[str, dict[str, int]], counts: dict[str, int]) -> list[st
     return warnings
 
 
-def reader(items: Items, seen: Survey, y: np.ndarray, split: np.ndarray) -> Callable[[], Iterator[Row]]:
-    """Return how the examples are read once more, each checked against what was seen."""
+def second_reading(items: Items, survey: Survey, y: np.ndarray, split: np.ndarray) -> Callable[[], Iterator[Row]]:
+    """Return what reads the examples once more, and checks each against the survey."""
     column = EXAMPLE_COLUMN[items.family]
     wrap = (lambda image: {"bytes": image, "path": None}) if items.family == "vision" else (lambda text: text)
 
     def rows() -> Iterator[Row]:
         i = -1
-        for i, (item, (example, _)) in enumerate(prepared(items, seen.altered & (split < len(SPLITS)))):
+        for i, (_, (example, _)) in enumerate(prepare_all(items, survey.altered & (split < len(SPLITS)))):
             if i >= len(split) or split[i] >= len(SPLITS):
                 continue
-            if fingerprint(item.example) != seen.digest[i].tobytes():
-                raise changed(items)
+            if isinstance(example, ValueError) or content_key(example) != survey.key[i]:
+                raise error_of_change(items)
             label = {} if split[i] == POOL else {"label": int(y[i])}
             yield SPLITS[split[i]], {column: wrap(example)} | label
         if i + 1 != len(split):
-            raise changed(items)
+            raise error_of_change(items)
 
     return rows
 
 
-def changed(items: Items) -> UserError:
+def error_of_change(items: Items) -> UserError:
     return UserError(f"{items.file}: changed while it was read; try again when nobody writes it")
 
 
-def shown(rows: Callable[[], Iterator[Row]], labels: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Yield an example of the first classes and of the pool."""
+def some_examples(rows: Callable[[], Iterator[Row]], labels: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Yield an example of each of the first classes, and one of the pool."""
     wanted = Counter({*labels[: EXAMPLES - 1], ""})
     for _, (_, cells) in zip(range(5000), rows(), strict=False):
         label = labels[cells["label"]] if "label" in cells else ""
@@ -212,7 +225,7 @@ def shown(rows: Callable[[], Iterator[Row]], labels: tuple[str, ...]) -> Iterato
             return
 
 
-def places(items: Items, at: list[int]) -> str:
+def name_places(items: Items, at: list[int]) -> str:
     """Return the names of some examples."""
     names = [items.where(i) for i in at[:SHOWN]]
     if all(name.startswith("row ") for name in names):

@@ -1,4 +1,4 @@
-"""Write a domain of the user's own: shards row group by row group, ``domain.yaml``, the same bytes every time."""
+"""Write a domain of the user's own, with the same bytes every time: shards by row groups, and ``domain.yaml``."""
 
 import io
 from collections.abc import Callable
@@ -10,49 +10,52 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from domains.build import building, shard_schema
+from domains.build import shard_schema
 from domains.domain import EXAMPLE_COLUMN
-from domains.own.options import Found
+from domains.own.new_domain import NewDomain
+from domains.whole_folder import whole_folder
 
 ROWS = 4096  # of a row group at most
 BYTES = 2**24  # of examples in a row group, about
 
 
-def write(found: Found, name: str, data: Path, advance: Callable[[int], None]) -> Path:
+def write(domain: NewDomain, name: str, data: Path, advance: Callable[[int], None]) -> Path:
     """Write ``data/<name>/`` whole or not at all, and return its path.
 
     Raises:
-        UserError: the disk is full or may not be written to; the input changed. ``data`` then is as it was.
+        UserError: the disk is full or may not be written to, or the input has changed. ``data`` is then as it was.
     """
-    with building(data / name) as made:
-        write_shards(found, made, advance)
-        (made / "domain.yaml").write_text(describe(found, name), "utf-8")
+    with whole_folder(data / name) as made:
+        write_shards(domain, made, advance)
+        (made / "domain.yaml").write_text(describe(domain, name), "utf-8")
     return data / name
 
 
-def write_shards(found: Found, folder: Path, advance: Callable[[int], None]) -> None:
-    """Write the shards; of each at most one row group is in memory."""
+def write_shards(domain: NewDomain, folder: Path, advance: Callable[[int], None]) -> None:
+    """Write the shards; at most one row group of each is in memory."""
     with ExitStack() as stack:
-        shards: dict[str, Shard] = {}
-        for split, cells in found.rows():
+        shards: dict[str, ShardWriter] = {}
+        for split, cells in domain.rows():
             if split not in shards:
-                shards[split] = stack.enter_context(Shard(folder / f"{split}.parquet", found, labelled=split != "pool"))
+                shards[split] = stack.enter_context(
+                    ShardWriter(folder / f"{split}.parquet", domain, labelled=split != "pool")
+                )
             shards[split].add(cells)
             advance(1)
 
 
-class Shard:
-    """A parquet file that is written while its rows come."""
+class ShardWriter:
+    """Writes a parquet file while its rows come."""
 
-    def __init__(self, path: Path, found: Found, labelled: bool) -> None:
-        extra = ("date", "asset") if found.family == "market" else ()
-        self.column = EXAMPLE_COLUMN[found.family]
-        self.schema = shard_schema(self.column, found.labels, labelled, extra)
+    def __init__(self, path: Path, domain: NewDomain, labelled: bool) -> None:
+        extra = ("date", "asset") if domain.family == "market" else ()
+        self.column = EXAMPLE_COLUMN[domain.family]
+        self.schema = shard_schema(self.column, domain.labels, labelled, extra)
         self.writer = pq.ParquetWriter(path, self.schema, compression="zstd")
         self.rows: list[dict[str, Any]] = []
         self.bytes = 0
 
-    def __enter__(self) -> "Shard":
+    def __enter__(self) -> "ShardWriter":
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -73,23 +76,23 @@ class Shard:
         self.rows, self.bytes = [], 0
 
 
-def describe(found: Found, name: str) -> str:
-    """Return the text of ``domain.yaml``; no path and no date of the user's machine is in it."""
+def describe(domain: NewDomain, name: str) -> str:
+    """Return the text of ``domain.yaml``, which holds no path and no date of the user's machine."""
     about = {
         "name": name,
-        "family": found.family,
+        "family": domain.family,
         "role": "target",
-        "title": f"{found.file}, added by its user",
-        "labels": list(found.labels),
-        "counts": dict(found.counts),
-        "split_rule": found.rule,
-        "split": dict(found.division),
-        **dict(found.notes),
-        "where": found.file,
-        "read_as": found.kind,
-        "columns": dict(found.columns),
-        "sha256": found.sha256,
-        "warnings": list(found.warnings),
+        "title": f"{domain.file}, added by its user",
+        "labels": list(domain.labels),
+        "counts": dict(domain.counts),
+        "split_rule": domain.rule,
+        "split": dict(domain.division),
+        **dict(domain.notes),
+        "where": domain.file,
+        "read_as": domain.kind,
+        "columns": dict(domain.columns),
+        "sha256": domain.sha256,
+        "warnings": list(domain.warnings),
         "licence": "not stated",
         "citation": "not stated",
     }

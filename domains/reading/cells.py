@@ -1,15 +1,18 @@
-"""What stands in a cell, as text."""
+"""What a cell holds, as a text or as an image."""
 
 import math
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+#: Texts by which tables say that a cell holds nothing, in lower case.
+MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null"})
+
 
 def as_text(value: Any) -> str | None:
     """Return a cell as text: a number as people write it (``1``, not ``1.0``), nothing or NaN as the empty text.
 
-    None where it holds no single value (a list, bytes, an object).
+    Return None if the cell holds no single value (but a list, bytes or an object).
     """
     if value is None:
         return ""

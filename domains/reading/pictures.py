@@ -1,4 +1,4 @@
-"""One image file to what is stored: as it is where every reader takes it alike, else as a plain PNG."""
+"""Turn an image file into what is stored: the file itself if every reader takes it alike, else a plain PNG."""
 
 import io
 import warnings
@@ -7,35 +7,39 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
+from domains.errors import UserError
 from domains.reading.archives import UNDECODABLE
 from domains.reading.png import to_png
 
 #: What is opened; Pillow's others are rare, or start programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 
+#: How the names of such files end, in lower case.
+IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+
 MOST_BYTES = 2**26  # of a file
 MOST_PIXELS = 2**26  # of an image
-MOST_SIDE = 256  # a longer side is scaled down to this; encoders read 128
+MOST_SIDE = 256  # pixels; a longer side is scaled down to this, as encoders read 128
 
 ORIENTATION = 0x0112  # of EXIF
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The bytes that are stored, and what was changed for them, in words."""
+    """The bytes that are stored, and the changes that were made for them, in words."""
 
     content: bytes
     changes: tuple[str, ...]
 
 
-def picture(raw: bytes) -> Picture:
+def to_picture(raw: bytes) -> Picture:
     """Return an image as it is stored: a grey or RGB PNG or JPEG of at most MOST_SIDE as it is, others as RGB PNG.
 
-    Of an animation the first frame is taken; EXIF's orientation is applied; more than 8 bits are stretched between the
-    darkest and the brightest value of the image; what is transparent is laid on white.
+    The first frame of an animation is taken, EXIF's orientation is applied, more than 8 bits are stretched between the
+    darkest and the brightest value of the image, and transparent pixels are laid on white.
 
     Raises:
-        ValueError: it is empty, cut off, no image, or too large to decode.
+        ValueError: the file is empty, cut off, no image, or too large to decode.
     """
     if not raw:
         raise ValueError("0 bytes")
@@ -45,9 +49,9 @@ def picture(raw: bytes) -> Picture:
         with warnings.catch_warnings(), Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             warnings.simplefilter("ignore")
             if image.width * image.height > MOST_PIXELS:
-                raise TooLarge(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} in all")
-            return converted(image, raw)
-    except TooLarge:
+                raise PictureTooLarge(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} in all")
+            return convert(image, raw)
+    except PictureTooLarge:
         raise
     except Image.DecompressionBombError:
         raise ValueError(f"more than {MOST_PIXELS:,} pixels") from None
@@ -55,11 +59,23 @@ def picture(raw: bytes) -> Picture:
         raise ValueError("not a whole image") from None
 
 
-class TooLarge(ValueError):
+def read_image(content: bytes, name: str) -> bytes:
+    """Return an encoded image as it is stored, which is how encoders read it.
+
+    Raises:
+        UserError: it cannot be read; ``name`` says which image.
+    """
+    try:
+        return to_picture(content).content
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name}: not a readable image ({error}); remove it or save it again as PNG") from error
+
+
+class PictureTooLarge(ValueError):
     """An image of more pixels than are decoded."""
 
 
-def converted(image: Image.Image, raw: bytes) -> Picture:
+def convert(image: Image.Image, raw: bytes) -> Picture:
     """Decode an open image, and return what is stored."""
     changes = []
     kind, mode = image.format or "", image.mode
@@ -76,7 +92,7 @@ def converted(image: Image.Image, raw: bytes) -> Picture:
         image = ImageOps.exif_transpose(image)
         changes.append("turned as EXIF says")
     if mode.startswith(("I", "F")):
-        image = stretched(image)
+        image = stretch(image)
         changes.append("of more than 8 bits: stretched between darkest and brightest")
     elif mode == "CMYK":
         changes.append("CMYK: converted to RGB")
@@ -94,7 +110,7 @@ def converted(image: Image.Image, raw: bytes) -> Picture:
     return Picture(to_png(np.asarray(image)), tuple(changes))
 
 
-def stretched(image: Image.Image) -> Image.Image:
+def stretch(image: Image.Image) -> Image.Image:
     """Return a grey image of many bits as one of 8."""
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():

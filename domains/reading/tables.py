@@ -1,4 +1,4 @@
-"""Read tables row by row: CSV, TSV, JSONL, Parquet and TXT, none of them whole in memory."""
+"""Read tables row by row, never whole in memory: CSV, TSV, JSONL, Parquet and TXT."""
 
 import csv
 import json
@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from domains.errors import UserError, line
 from domains.fetch import sha256_of
-from domains.reading.text_encodings import Scan, scan
+from domains.reading.text_encodings import TextFile, inspect
 
-MOST_CELL = 2**24  # characters; a cell that is longer began with a quote that nobody closed
+MOST_CELL = 2**24  # characters; a longer cell began with a quote that nobody closed
 BATCH = 256  # rows of a Parquet file at a time: each may hold an image
 KEYS = 1000  # objects of a JSONL file whose keys are its columns
 
@@ -28,12 +28,12 @@ class Table:
     """A table that can be read again and again.
 
     Attributes:
-        kind: what it was read as, in words.
-        columns: names, no two the same.
+        kind: what the file is read as, in words.
+        columns: the names of the columns, no two the same.
         size: about how many rows it has.
-        sha256: of the file.
-        read: rows as tuples of the columns asked for. A row number is its place here, from 1. A cell is what the
-            format holds: str in CSV, None where there is nothing.
+        sha256: the hash of the file.
+        read: yields rows as tuples of the columns that it is given. A row's number is its place here, from 1. A cell
+            is what the format holds: str in CSV, None where there is nothing.
     """
 
     path: Path
@@ -52,33 +52,33 @@ def open_table(path: Path, encoding: str | None = None) -> Table:
     """Open a table by its ending.
 
     Raises:
-        UserError: the ending is unknown, the encoding too, the file is empty or damaged, or two columns share a name.
+        UserError: the ending or the encoding is unknown, the file is empty or damaged, or two columns share a name.
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise UserError(f"{path}: a file of this ending is not known; save it as one of {', '.join(ENDINGS)}")
     if ending == ".parquet":
-        return checked(open_parquet(path))
-    found = scan(path, encoding)
+        return check_columns(open_parquet(path))
+    found = inspect(path, encoding)
     opener = {".csv": open_csv, ".tsv": open_csv, ".txt": open_lines}.get(ending, open_jsonl)
-    return checked(opener(path, found))
+    return check_columns(opener(path, found))
 
 
-def checked(table: Table) -> Table:
-    """Return the table, or raise UserError for columns of one name."""
+def check_columns(table: Table) -> Table:
+    """Return the table, or raise UserError if two columns have the same name."""
     for name in table.columns:
         if table.columns.count(name) > 1:
             raise UserError(f"{table.path}: two columns are called {name}; rename one of them")
     return table
 
 
-def open_csv(path: Path, found: Scan) -> Table:
+def open_csv(path: Path, found: TextFile) -> Table:
     """Read a table with a header; the separator is the commonest of comma, semicolon and tab in the header."""
     with path.open(encoding=found.encoding, newline="") as stream:
         first = stream.readline(MOST_CELL)
     separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
 
-    def every() -> Iterator[list[str]]:
+    def all_rows() -> Iterator[list[str]]:
         csv.field_size_limit(MOST_CELL)
         with path.open(encoding=found.encoding, newline="") as stream:
             reader = csv.reader(stream, delimiter=separator, strict=True)
@@ -87,13 +87,13 @@ def open_csv(path: Path, found: Scan) -> Table:
             except csv.Error as error:
                 raise UserError(f"{path}: line {reader.line_num}: {error}; mend its quotes") from error
 
-    header = [name.strip() or f"column {i}" for i, name in enumerate(next(every(), []), 1)]
+    header = [name.strip() or f"column {i}" for i, name in enumerate(next(all_rows(), []), 1)]
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
         at, nothing = [header.index(name) for name in wanted], tuple("" for _ in wanted)
-        rows = every()
+        rows = all_rows()
         next(rows, None)
-        for number, row in enumerate(without_end(rows, []), 1):
+        for number, row in enumerate(drop_blank_end(rows, []), 1):
             if len(row) not in (len(header), 0):
                 raise UserError(
                     f"{path}: row {number} has {len(row)} cells and the header {len(header)}; "
@@ -102,14 +102,14 @@ def open_csv(path: Path, found: Scan) -> Table:
             yield tuple(row[i] for i in at) if row else nothing
 
     name = {",": "comma", ";": "semicolon", "\t": "tab"}[separator]
-    kind = f"CSV, {name} between cells, {shown(found.encoding)}"
+    kind = f"CSV, {name} between cells, {encoding_name(found.encoding)}"
     return Table(path, kind, tuple(header), found.lines, found.sha256, read, found.warnings)
 
 
-def open_jsonl(path: Path, found: Scan) -> Table:
+def open_jsonl(path: Path, found: TextFile) -> Table:
     """Read one JSON object a line; the columns are the keys of the first thousand."""
 
-    def every() -> Iterator[dict[str, Any] | None]:
+    def all_rows() -> Iterator[dict[str, Any] | None]:
         with path.open(encoding=found.encoding) as stream:
             for number, text in enumerate(stream, 1):
                 if not text.strip():
@@ -124,32 +124,32 @@ def open_jsonl(path: Path, found: Scan) -> Table:
                 yield row
 
     columns: dict[str, None] = {}
-    for _, row in zip(range(KEYS), every(), strict=False):
+    for _, row in zip(range(KEYS), all_rows(), strict=False):
         columns |= dict.fromkeys(row or ())
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
-        for row in without_end(every(), None):
+        for row in drop_blank_end(all_rows(), None):
             yield tuple((row or {}).get(name) for name in wanted)
 
     return Table(
-        path, f"JSONL, {shown(found.encoding)}", tuple(columns), found.lines, found.sha256, read, found.warnings
+        path, f"JSONL, {encoding_name(found.encoding)}", tuple(columns), found.lines, found.sha256, read, found.warnings
     )
 
 
-def open_lines(path: Path, found: Scan) -> Table:
+def open_lines(path: Path, found: TextFile) -> Table:
     """Read one text a line."""
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
         with path.open(encoding=found.encoding) as stream:
-            for text in without_end((row.rstrip("\n") if row.strip() else "" for row in stream), ""):
+            for text in drop_blank_end((row.rstrip("\n") if row.strip() else "" for row in stream), ""):
                 yield tuple(text for _ in wanted)
 
-    kind = f"text, {shown(found.encoding)}"
+    kind = f"text, {encoding_name(found.encoding)}"
     return Table(path, kind, ("text",), found.lines, found.sha256, read, found.warnings)
 
 
-def without_end(rows: Iterable[T], nothing: T) -> Iterator[T]:
-    """Yield rows but those at the end that are ``nothing``: a blank line is an example only if another follows."""
+def drop_blank_end(rows: Iterable[T], nothing: T) -> Iterator[T]:
+    """Yield rows, except those at the end that are ``nothing``: a blank line is an example only if a row follows."""
     held = 0
     for row in rows:
         if row == nothing:
@@ -180,6 +180,6 @@ def open_parquet(path: Path) -> Table:
     return Table(path, "Parquet", columns, size, sha256, read)
 
 
-def shown(encoding: str) -> str:
+def encoding_name(encoding: str) -> str:
     """Return an encoding as people write it."""
     return "UTF-8" if encoding == "utf-8-sig" else encoding

@@ -1,4 +1,4 @@
-"""In which encoding a text file is, found by reading it once; its sha256 is taken on the way."""
+"""Find the encoding of a text file by reading it once; its sha256 is taken on the way."""
 
 import codecs
 import hashlib
@@ -19,8 +19,8 @@ UNDEFINED = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))  # in Windows-1252
 
 
 @dataclass(frozen=True)
-class Scan:
-    """What one reading of a text file tells: sha256, encoding for ``open``, number of line ends, and warnings."""
+class TextFile:
+    """What one reading of a text file tells: its sha256, encoding for ``open``, number of line ends, and warnings."""
 
     sha256: str
     encoding: str
@@ -28,21 +28,22 @@ class Scan:
     warnings: tuple[str, ...] = ()
 
 
-def scan(path: Path, encoding: str | None = None) -> Scan:
-    """Find out the encoding of a text file: as said, else UTF-8 with or without mark, UTF-16 by its mark, else
-    Windows-1252 where the file can be that, which is a guess and comes with a warning.
+def inspect(path: Path, encoding: str | None = None) -> TextFile:
+    """Find the encoding of a text file: the one that is named, else UTF-16 by its mark, else UTF-8 with or without one.
+
+    A file that is in none of these and can be Windows-1252 is read as that, with a warning, for it is a guess.
 
     Raises:
-        UserError: it is in none of them, or not in the one said.
+        UserError: the file is in none of them, or not in the one that is named.
     """
     with path.open("rb") as stream:
         marked = stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    said = encoding or ("utf-16" if marked else "utf-8-sig")
+    read_as = encoding or ("utf-16" if marked else "utf-8-sig")
     try:
-        decoder = codecs.getincrementaldecoder(said)()
-        open(path, encoding=said).close()  # refuses codecs that are not of texts
+        decoder = codecs.getincrementaldecoder(read_as)()
+        open(path, encoding=read_as).close()  # refuses codecs that are not of texts
     except LookupError:
-        raise UserError(f"--encoding {said}: no such encoding; try utf-8, cp1252, latin-1 or utf-16") from None
+        raise UserError(f"--encoding {read_as}: no such encoding; try utf-8, cp1252, latin-1 or utf-16") from None
     whole, lines, letters, foreign, impossible, at, wrong = hashlib.sha256(), 0, 0, 0, False, 0, -1
     zero = -1
     with path.open("rb") as stream:
@@ -66,20 +67,20 @@ def scan(path: Path, encoding: str | None = None) -> Scan:
             decoder.decode(b"", final=True)
     except UnicodeError:
         wrong = at
-    if zero >= 0 and not said.lower().startswith(("utf-16", "utf_16", "utf-32", "utf_32")):
+    if zero >= 0 and not read_as.lower().startswith(("utf-16", "utf_16", "utf-32", "utf_32")):
         raise UserError(f"{path}: has a zero byte at {zero}, so it is no text file; save it as UTF-8 text")
     if wrong < 0:
-        return Scan(whole.hexdigest(), said, lines)
+        return TextFile(whole.hexdigest(), read_as, lines)
     if encoding or marked:
-        raise UserError(f"{path}: not {said} at byte {wrong}; save it as UTF-8{OR_SAY}")
+        raise UserError(f"{path}: not {read_as} at byte {wrong}; save it as UTF-8{OR_SAY}")
     if impossible or foreign > MOST_FOREIGN * (letters + foreign):
         raise UserError(f"{path}: not UTF-8 at byte {wrong}; save it as UTF-8{OR_SAY}")
-    guessed = f"not UTF-8 ({sample(path, wrong)}); read as cp1252: if that is wrong save it as UTF-8{OR_SAY}"
-    return Scan(whole.hexdigest(), "cp1252", lines, (guessed,))
+    guessed = f"not UTF-8 ({excerpt(path, wrong)}); read as cp1252: if that is wrong save it as UTF-8{OR_SAY}"
+    return TextFile(whole.hexdigest(), "cp1252", lines, (guessed,))
 
 
-def sample(path: Path, at: int) -> str:
-    """Return what stands around a byte, read as Windows-1252, with its place."""
+def excerpt(path: Path, at: int) -> str:
+    """Return the text around a byte, read as Windows-1252, with its place."""
     with path.open("rb") as stream:
         stream.seek(max(0, at - 12))
         around = stream.read(24).decode("cp1252", "replace")

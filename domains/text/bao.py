@@ -5,18 +5,18 @@ six sets, Amazon (24 categories), RCV1 and FewRel are not here; ``amazon_product
 """
 
 from domains.class_split import class_split
-from domains.fetch import Pinned
-from domains.mirror import Stored
+from domains.fetch import PinnedFile
+from domains.mirror import FileReader
 from domains.source import Source
 
 BY = "Bao et al. 2020"
-HUFFPOST_FILE = Pinned(
+HUFFPOST_FILE = PinnedFile(
     "text/huffpost.parquet", "e322a04577f4722ab1bd07cc152d15c44f28109bd7265ea724200d0add612781", size=1198787
 )
-NEWSGROUPS_FILE = Pinned(
+NEWSGROUPS_FILE = PinnedFile(
     "text/20news.parquet", "16b40b74e2e7e5b14cff11b85e825855faab839065e1adbb85afe4fecfd03c9c", size=6589840
 )
-REUTERS_FILE = Pinned(
+REUTERS_FILE = PinnedFile(
     "text/reuters31.parquet", "1af10bce6ba69a968bfc66b3a503e0262a5a1a8daff0952f056ff7f3ca10514e", size=239095
 )
 
@@ -72,7 +72,7 @@ HUFFPOST_WHOLE = Source(
     family="text",
     role="source",
     title="HuffPost: which section a headline was printed in",
-    read=Stored((HUFFPOST_FILE,), without=("01_WELLNESS", "06_HEALTHY LIVING")),
+    read=FileReader((HUFFPOST_FILE,), without=("01_WELLNESS", "06_HEALTHY LIVING")),
     licence="headlines: copyright HuffPost; the collection: CC BY 4.0",
     citation="R. Misra. News Category Dataset. arXiv 2209.11429, 2022; sections and split: " + BY,
     where="https://www.kaggle.com/datasets/rmisra/news-category-dataset, 900 headlines of each of 41 sections",
@@ -86,7 +86,7 @@ NEWSGROUPS_WHOLE = Source(
     family="text",
     role="source",
     title="20 Newsgroups as written: which newsgroup a post was sent to",
-    read=Stored((NEWSGROUPS_FILE,), without=("sci.med",)),
+    read=FileReader((NEWSGROUPS_FILE,), without=("sci.med",)),
     licence="posts of 1993: none stated",
     citation="K. Lang. NewsWeeder: Learning to Filter Netnews. ICML 1995, 331-339; split: " + BY,
     where="http://qwone.com/~jason/20Newsgroups, both splits as one table",
@@ -101,7 +101,7 @@ REUTERS_WHOLE = Source(
     family="text",
     role="source",
     title="Reuters-21578: the one topic of a newswire story, 20 stories a topic",
-    read=Stored((REUTERS_FILE,)),
+    read=FileReader((REUTERS_FILE,)),
     licence="copyright Reuters Ltd., free distribution for research purposes only",
     citation="D. D. Lewis. Reuters-21578, Distribution 1.0, 1997; topics and split: " + BY,
     where="https://kdd.ics.uci.edu/databases/reuters21578, the 31 topics that Bao et al. kept",

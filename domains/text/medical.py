@@ -1,23 +1,23 @@
 """Medical text: what abstracts, titles, sentences and questions are about, read from a mirror."""
 
-from domains.fetch import Pinned
-from domains.mirror import Stored
+from domains.fetch import PinnedFile
+from domains.mirror import FileReader
 from domains.source import Source
 from domains.text.topics import XU
 
-OHSUMED = Pinned(
+OHSUMED = PinnedFile(
     "text/ohsumed23.parquet", "3ebc6d105dd8fca9c4cc54275620fdad1aebf25e45d0c91e16371c20ad6f7ddd", size=3392676
 )
-BIOMEDICAL = Pinned(
+BIOMEDICAL = PinnedFile(
     "text/stc2_biomedical.parquet", "00a7444f6eaf3512315e0e8a7f8ffa1db1322670ad785631752452b1a1502ab7", size=637239
 )
-ABSTRACTS = Pinned(
+ABSTRACTS = PinnedFile(
     "text/medical_abstracts.parquet", "cbfc4f5b5f5b41a0439680ab9183f73b477b6afff7e7ebaa0f2c2654a889e4ac", size=1299547
 )
-CHEMPROT = Pinned(
+CHEMPROT = PinnedFile(
     "text/chemprot.parquet", "281e2789b85c17fdb3b4311bd32f056612db52fb977e842f606b6bdc2133fad2", size=430044
 )
-MEDQUAD = Pinned(
+MEDQUAD = PinnedFile(
     "text/medquad_question_type.parquet",
     "b4005ac62dc5662315f20fb217d5dc482203e6f9e6322425348cf69866b4908e",
     size=382585,
@@ -29,7 +29,7 @@ SOURCES = (
         family="text",
         role="target",
         title="Ohsumed: which of 23 groups of diseases an abstract is about",
-        read=Stored((OHSUMED,)),
+        read=FileReader((OHSUMED,)),
         licence="abstracts of MEDLINE: none stated, for research",
         citation=(
             "W. Hersh, C. Buckley, T. J. Leone and D. Hickam. OHSUMED: An Interactive Retrieval Evaluation and New "
@@ -47,7 +47,7 @@ SOURCES = (
         family="text",
         role="target",
         title="Biomedical titles: which of 20 topics, by number",
-        read=Stored((BIOMEDICAL,)),
+        read=FileReader((BIOMEDICAL,)),
         licence="titles of PubMed, from BioASQ: none stated, for research",
         citation=XU,
         where="https://github.com/jacoxu/STC2, all 20,000 titles",
@@ -61,7 +61,7 @@ SOURCES = (
         family="text",
         role="target",
         title="Medical Abstracts: which of five conditions a patient has",
-        read=Stored((ABSTRACTS,)),
+        read=FileReader((ABSTRACTS,)),
         licence="CC BY-SA 3.0",
         citation=(
             "T. Schopf, D. Braun and F. Matthes. Evaluating Unsupervised Text Classification: Zero-shot and "
@@ -78,7 +78,7 @@ SOURCES = (
         family="text",
         role="target",
         title="ChemProt: what a chemical does to a protein, from a sentence",
-        read=Stored((CHEMPROT,)),
+        read=FileReader((CHEMPROT,)),
         licence="none stated, for research",
         citation=(
             "J. Kringelum et al. ChemProt-3.0: a global chemical biology diseases mapping. Database 2016, bav123; "
@@ -95,7 +95,7 @@ SOURCES = (
         family="text",
         role="source",
         title="MedQuAD: what a question about an illness or a drug asks for (by template: easy)",
-        read=Stored((MEDQUAD,)),
+        read=FileReader((MEDQUAD,)),
         licence="CC BY 4.0",
         citation=(
             "A. Ben Abacha and D. Demner-Fushman. A Question-Entailment Approach to Question Answering. BMC "

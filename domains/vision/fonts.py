@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-from domains.fetch import installed
+from domains.fetch import package_file
 
 #: sha256 of the font files, by name.
 FONTS = {
@@ -38,7 +38,7 @@ ASCII_ONLY = ("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10")
 @cache
 def font_file(name: str) -> Path:
     """Return the path of a font file whose sha256 is the pinned one."""
-    return installed("matplotlib", f"mpl-data/fonts/ttf/{name}.ttf", FONTS[name])
+    return package_file("matplotlib", f"mpl-data/fonts/ttf/{name}.ttf", FONTS[name])
 
 
 @cache

@@ -1,10 +1,10 @@
 """German traffic signs, read from a mirror."""
 
-from domains.fetch import Pinned
-from domains.mirror import Stored
+from domains.fetch import PinnedFile
+from domains.mirror import FileReader
 from domains.source import Source
 
-GTSRB = Pinned("vision/gtsrb.zip", "0f5ff26ff526b38a3adb21a129784a65d954fd776f32f73af00fee38f83d2e2b", size=5609791)
+GTSRB = PinnedFile("vision/gtsrb.zip", "0f5ff26ff526b38a3adb21a129784a65d954fd776f32f73af00fee38f83d2e2b", size=5609791)
 
 SOURCES = (
     Source(
@@ -12,7 +12,7 @@ SOURCES = (
         family="vision",
         role="source",
         title="German Traffic Sign Recognition Benchmark: 43 signs, by number, 32 x 32 pixels",
-        read=Stored((GTSRB,)),
+        read=FileReader((GTSRB,)),
         licence="none stated by its authors, who ask to be cited",
         citation=(
             "J. Stallkamp, M. Schlipsing, J. Salmen and C. Igel. Man vs. computer: Benchmarking machine learning "

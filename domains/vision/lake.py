@@ -58,7 +58,7 @@ def draw_runs(images: ClassImages, runs: int = RUNS, seed: int = 0) -> list[Run]
             raise UserError(
                 f"alphabet {alphabet} has {len(characters)} characters of {drawers} drawings; {WAYS} of 2 are needed"
             )
-        chosen = start[rng.choice(characters, WAYS, replace=False)]
+        drawings = start[rng.choice(characters, WAYS, replace=False)]
         one, other = rng.choice(drawers, 2, replace=False)
-        found.append(Run(alphabet, chosen + one, chosen + other))
+        found.append(Run(alphabet, drawings + one, drawings + other))
     return found

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 
 from domains.class_split import class_split
 from domains.errors import UserError
-from domains.fetch import Fetch, Pinned
-from domains.mirror import Stored
+from domains.fetch import Fetch, PinnedFile
+from domains.mirror import FileReader
 from domains.reading.archives import ClassImages, ImageArchive, read_classes
 from domains.source import Source
 
@@ -68,8 +68,12 @@ WHOLE = Source(
     family="vision",
     role="source",
     title="miniImageNet: things and animals, 84 x 84 pixels",
-    read=Stored(
-        (Pinned(f"vision/{FILE}", "eefb7f59f56437639c253bc9b093f515b13563b92f333748be820d79d7ac2063", size=34051460),)
+    read=FileReader(
+        (
+            PinnedFile(
+                f"vision/{FILE}", "eefb7f59f56437639c253bc9b093f515b13563b92f333748be820d79d7ac2063", size=34051460
+            ),
+        )
     ),
     licence="ImageNet's terms: non-commercial research, no passing on",
     citation=(

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from domains.fetch import Fetch, Pinned
-from domains.mirror import Stored
+from domains.fetch import Fetch, PinnedFile
+from domains.mirror import FileReader
 from domains.reading.archives import ClassImages, ImageArchive, content_sha256, read_classes
 from domains.source import Source
 
@@ -65,7 +65,7 @@ def omniglot_split(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.sort(train), np.sort(validation), np.sort(test)
 
 
-def rotated(images: ClassImages) -> ClassImages:
+def add_rotations(images: ClassImages) -> ClassImages:
     """Return four times as many classes: every class as it is, and turned by 90, 180 and 270 degrees as new ones.
 
     A class that is turned, counter-clockwise, is called as before with ``@90``, ``@180`` or ``@270`` at the end.
@@ -88,7 +88,7 @@ def rotated(images: ClassImages) -> ClassImages:
 
 
 _FILES = {
-    file: Pinned(f"vision/{file}", CONTENT_SHA256[file], size, f"{URL}/{file}", content_sha256)
+    file: PinnedFile(f"vision/{file}", CONTENT_SHA256[file], size, f"{URL}/{file}", content_sha256)
     for file, size in ((BACKGROUND, 8426706), (EVALUATION, 5757818))
 }
 
@@ -101,7 +101,7 @@ def _source(
         family="vision",
         role=role,
         title=f"Omniglot: handwritten characters of {about}",
-        read=Stored(tuple(_FILES[file] for file in files), depth=2),
+        read=FileReader(tuple(_FILES[file] for file in files), depth=2),
         licence="MIT",
         citation=(
             "B. M. Lake, R. Salakhutdinov and J. B. Tenenbaum. Human-level concept learning through probabilistic "

@@ -14,7 +14,7 @@ from torch import Tensor
 from domains.domain import Domain
 from domains.episode import draw_support
 from domains.errors import UserError
-from domains.labelled import sample_rows
+from domains.labelled_examples import sample_rows
 from learners import BASELINES, baselines
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels

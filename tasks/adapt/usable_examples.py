@@ -3,21 +3,21 @@
 Rows are counted from 0 in the shard, as ``to_label.csv`` counts them.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
 from domains.domain import EXAMPLE_COLUMN, Domain, Family, Split
 from domains.errors import UserError
+from domains.same_example import content_keys, find_copies, may_contradict
 from domains.words import some
 from learners.shift.likeness import FAR, likeness
 from tasks.features.encoding import last_layer
-from tasks.features.store import key_of
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -48,7 +48,7 @@ def find_usable(domain: Domain) -> UsableExamples:
         if empty:
             rows_of = f"row{'s' if len(empty) > 1 else ''} {some(empty)}"
             warnings.append(f"{split} has empty examples in {rows_of}: {_fate(split)}; fill them in")
-    for split in ("train", "test") if domain.family != "market" else ():
+    for split in ("train", "test") if may_contradict(domain.family) else ():
         y = domain.targets(split)
         groups = contradictions(domain, split, rows[split], y)
         if groups:
@@ -78,11 +78,9 @@ def check_labels(domain: Domain, y: Sequence[int]) -> None:
 
 
 def contradictions(domain: Domain, split: Split, rows: Sequence[int], y: Sequence[int]) -> list[list[int]]:
-    """Return groups of rows, of those given, that hold equal examples with different labels y [n]."""
-    groups = defaultdict(list)
-    for row, example in zip(rows, domain.column(split, rows), strict=True):
-        groups[key_of(example)].append(row)
-    return [group for group in groups.values() if len({y[row] for row in group}) > 1]
+    """Return groups of rows, of those given, that hold the same example with different labels y [n], in their order."""
+    copies = find_copies(content_keys(domain.column(split, rows)), np.array([y[row] for row in rows]))
+    return [[rows[place] for place in places] for places in sorted(copies.contradictions)]
 
 
 def sample_warning(what: str, size: int, used: int, seed: int) -> list[str]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from domains.errors import UserError, check_known
-from domains.files import write_whole
+from domains.whole_file import write_whole
 from tasks.base.settings import Settings
 from tasks.bench.options import Row
 from tasks.models.lineage import code_and_packages

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domains.files import write_whole
+from domains.whole_file import write_whole
 from tasks.adapt.plots import Bar, plot_methods
 from tasks.base.artifacts import table_line, table_of, with_interval
 from tasks.bench.parts import PARTS, Part, Result

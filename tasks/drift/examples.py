@@ -9,7 +9,7 @@ from torch import Tensor
 
 from domains.domain import Domain, Split
 from domains.errors import UserError
-from domains.files import read_examples
+from domains.new_examples import read_examples
 from learners.classifier import Classifier
 from learners.shift.drift import FEWEST, distances, drift_test, part
 from learners.shift.label_shift import LabelShift, label_shift

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.files import price_features
 from domains.market.regime import Regime, Weeks, regime
+from domains.new_examples import price_features
 from tasks.base.progress import say
 from tasks.base.settings import Settings
 from tasks.drift.cases import ALL, Case, DriftResult, domain_adapted_on, has_same_data, outcome

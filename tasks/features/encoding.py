@@ -24,7 +24,7 @@ from torch import Tensor
 from domains.domain import Family
 from domains.errors import UserError
 from domains.fetch import Wheel
-from domains.names import readable
+from domains.names import label_phrases
 from tasks.base.downloads import fetcher
 from tasks.base.settings import Settings
 from tasks.features.store import FeatureStore, key_of
@@ -164,7 +164,7 @@ def encode_names(settings: Settings, family: Family, domains: Sequence[Sequence[
 
     None for a domain whose names say nothing, and where the encoder reads no text.
     """
-    phrases = [readable(labels) if family == "text" else None for labels in domains]
+    phrases = [label_phrases(labels) if family == "text" else None for labels in domains]
     every = [phrase for some in phrases if some is not None for phrase in some]
     rest = encode(settings, family, every) if every else torch.empty(0)
     found: list[Tensor | None] = []

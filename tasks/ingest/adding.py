@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from domains import catalogue
 from domains.domain import check_name
 from domains.errors import UserError
+from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
-from domains.own.options import Asked, Found
+from domains.own.options import AddOptions
 from domains.own.writing import write
 from tasks.base.artifacts import table_of
 from tasks.base.progress import progress
@@ -32,21 +33,21 @@ def check_name_free(settings: Settings, name: str, replace: bool) -> None:
     data_revision(settings.root_path)  # outside of a checkout nobody would find it again
 
 
-def understand(path: str, asked: Asked) -> Found:
+def understand(path: str, options: AddOptions) -> NewDomain:
     """Read a file, a folder or a dataset, and return what it is; nothing is written.
 
     Raises:
         UserError: nothing can be made of it.
     """
     try:
-        opened = open_input(path, asked)
+        opened = open_input(path, options)
         with progress(f"read {Path(path).name}", opened.size) as advance:
             return opened.understand(advance)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error
 
 
-def describe(name: str, found: Found) -> "list[RenderableType]":
+def describe(name: str, found: NewDomain) -> "list[RenderableType]":
     """Return what a domain will be, for the terminal: family, columns, split, classes, examples, and every warning."""
     from rich.table import Table
     from rich.text import Text
@@ -73,8 +74,8 @@ def describe(name: str, found: Found) -> "list[RenderableType]":
     return shown + [Text(f"warning: {line}", "yellow") for line in found.warnings]
 
 
-def add(settings: Settings, name: str, found: Found, replace: bool = False) -> Path:
-    """Write what was understood to ``data/<name>/``; two that write at once take turns.
+def add(settings: Settings, name: str, found: NewDomain, replace: bool = False) -> Path:
+    """Write what was understood to ``data/<name>/``; builds at the same time take turns.
 
     Raises:
         UserError: the name is taken, or the folder cannot be written.

@@ -40,7 +40,7 @@ def build_named(s: Settings, names: Sequence[str], force: bool = False) -> list[
     for source in todo:
         for file in source.files:
             if not fetcher(s).has(file):
-                fetcher(s).pinned(file)  # says what to do
+                fetcher(s).pinned_file(file)  # says what to do
     with writers_lock(s.home_path):
         todo = [source for source in todo if force or not (s.data_path / source.name).exists()]  # others may have built
         with progress("build domains", len(todo)) as advance:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from domains.domain import Domain, Family
 from domains.errors import UserError
-from domains.files import write_whole
+from domains.whole_file import write_whole
 from learners.shift import similarity
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encoder_identity, last_layer

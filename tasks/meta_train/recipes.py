@@ -12,7 +12,7 @@ import numpy as np
 from domains.domain import Domain, Family
 from domains.episode import Shape
 from domains.errors import check_known
-from domains.labelled import sample_rows
+from domains.labelled_examples import sample_rows
 from learners import trainable
 from learners.meta_train import Training
 from tasks.features.encoding import encoder_identity

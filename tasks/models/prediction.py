@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from domains.files import read_examples
+from domains.new_examples import read_examples
 from learners.classifier import Classifier
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode

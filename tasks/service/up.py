@@ -11,7 +11,13 @@ from pathlib import Path
 from domains.errors import UserError
 from tasks.base import own_first
 from tasks.base.settings import Settings
-from tasks.service.deployments import POOL
+from tasks.service.deployments import (
+    POOL,
+    ask_to_reconcile,
+    crash_silent_runs,
+    create_work_pool,
+    forget_missed_runs,
+)
 from tasks.service.environment import subprocess_environment
 from tasks.service.listening import is_loopback
 from tasks.service.processes import (
@@ -25,6 +31,7 @@ from tasks.service.processes import (
     try_exclusive,
 )
 from tasks.service.server import Say, prefect_server, start_server, wait_until_healthy
+from tasks.service.webhook import check_url, ensure_webhook
 
 RESTARTS, SHORT_LIFE = 5, 20  # so many ends in a row, each within so many seconds, are a fault that no restart mends
 BUSY = "503 Service Unavailable"  # said by a server whose database is locked, as by runs that waited for it to start
@@ -39,9 +46,6 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
         UserError: as ``prefect_server``; another ``acclimate up`` runs in this home folder; a deployment of
             ``prefect.yaml`` cannot be registered; the worker or the server ends again and again.
     """
-    from tasks.service.deployments import ask_to_reconcile, crash_silent_runs, create_work_pool, forget_missed_runs
-    from tasks.service.webhook import check_url, ensure_webhook
-
     webhook = settings.webhook.get_secret_value()
     if webhook:
         check_url(webhook)

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from domains.errors import UserError
-from domains.files import write_whole
+from domains.whole_file import write_whole
 from tasks.versions import dvc_repo
 from tasks.versions.data_folder import Folder
 from tasks.versions.git import git

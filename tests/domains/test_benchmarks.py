@@ -21,7 +21,7 @@ from domains.reading import archives
 from domains.reading.archives import ClassImages, ImageArchive, content_sha256
 from domains.vision import miniimagenet, omniglot
 from domains.vision.miniimagenet import SPLIT, load_miniimagenet
-from domains.vision.omniglot import load_omniglot, omniglot_split, rotated
+from domains.vision.omniglot import add_rotations, load_omniglot, omniglot_split
 from tasks.base.settings import settings
 
 BODY = b"what the address gives"
@@ -294,7 +294,7 @@ def test_the_split_of_omniglot_holds_every_character_once_and_depends_on_the_see
 
 def test_every_class_and_its_rotations_are_classes_of_their_own() -> None:
     x = np.random.default_rng(0).integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)
-    turned = rotated(ClassImages(("a", "a1"), x, np.array([0, 0, 1, 1, 1])))
+    turned = add_rotations(ClassImages(("a", "a1"), x, np.array([0, 0, 1, 1, 1])))
     assert turned.names == ("a", "a1", "a1@180", "a1@270", "a1@90", "a@180", "a@270", "a@90")
     assert turned.names == tuple(sorted(turned.names))
     assert (turned.x.dtype, turned.y.dtype, turned.x.shape) == (np.uint8, np.int64, (20, 1, 4, 4))
@@ -386,7 +386,7 @@ def test_the_real_omniglot_is_whole() -> None:
     assert (images.x.max((1, 2, 3)) > 100).all()
     assert 10 < images.x.mean() < 40  # strokes are few and bright
     train, _, _ = omniglot_split()
-    assert len(rotated(images.take(train)).names) == 4400
+    assert len(add_rotations(images.take(train)).names) == 4400
 
 
 def test_the_real_miniimagenet_is_whole() -> None:

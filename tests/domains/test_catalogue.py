@@ -16,10 +16,10 @@ from domains.catalogue import overlaps, quick_start, source
 from domains.class_split import class_split
 from domains.domain import FAMILIES, Domain, check_name
 from domains.errors import UserError
-from domains.fetch import Fetch, Pinned, sha256_of
-from domains.market.series import Series, Table
+from domains.fetch import Fetch, PinnedFile, sha256_of
+from domains.market.series import PriceFile, PriceWindow
 from domains.market.windows import Window
-from domains.mirror import Stored
+from domains.mirror import FileReader
 from domains.reading.png import to_png
 from domains.source import Source, SplitRule
 from domains.text import bao
@@ -29,11 +29,11 @@ ROOT = Path(__file__).parents[2]
 EVERY = catalogue.catalogue()
 
 
-def pinned(path: Path, family: str = "text") -> Pinned:
-    return Pinned(f"{family}/{path.name}", sha256_of(path), path.stat().st_size)
+def pinned(path: Path, family: str = "text") -> PinnedFile:
+    return PinnedFile(f"{family}/{path.name}", sha256_of(path), path.stat().st_size)
 
 
-def entry(read: Stored, **more: object) -> Source:
+def entry(read: FileReader, **more: object) -> Source:
     base = {"name": "made", "family": read.family, "role": "target", "title": "t", "licence": "l", "citation": "c"}
     return Source(**{**base, "read": read, "where": "w", "quick": False, **more})  # type: ignore[arg-type]
 
@@ -51,7 +51,7 @@ def here(mirror: Path, tmp_path: Path) -> Fetch:
 
 
 @pytest.fixture
-def notes(mirror: Path) -> Pinned:
+def notes(mirror: Path) -> PinnedFile:
     """Thirty texts of each of three labels, a fourth of two labels, and a copy."""
     rows = [(f"{label} {i}", label) for label in ("flu", "skin", "sport") for i in range(30)]
     rows += [("skin 1", "skin"), ("both", "flu"), ("both", "skin")]
@@ -145,45 +145,45 @@ def test_the_page_of_the_catalogue_shows_the_table_as_it_is() -> None:
 
 
 def test_a_table_of_the_mirror_becomes_a_domain_with_the_file_it_came_from(
-    notes: Pinned, here: Fetch, tmp_path: Path
+    notes: PinnedFile, here: Fetch, tmp_path: Path
 ) -> None:
-    domain = Domain.read(build(entry(Stored((notes,))), here, tmp_path / "data"))
+    domain = Domain.read(build(entry(FileReader((notes,))), here, tmp_path / "data"))
     assert domain.labels == ("flu", "skin", "sport")
     assert sum(domain.counts.values()) == 90
     assert domain.meta["files"] == [{"path": "text/notes.parquet", "sha256": notes.sha256}]
-    again = build(entry(Stored((notes,))), here, tmp_path / "again")
+    again = build(entry(FileReader((notes,))), here, tmp_path / "again")
     for path in domain.path.iterdir():
         assert path.read_bytes() == (again / path.name).read_bytes()
 
 
 def test_another_version_of_a_file_is_refused_in_a_line_and_nothing_is_built(
-    notes: Pinned, here: Fetch, mirror: Path, tmp_path: Path
+    notes: PinnedFile, here: Fetch, mirror: Path, tmp_path: Path
 ) -> None:
     pd.DataFrame({"text": ["a", "b"], "label": ["x", "y"]}).to_parquet(mirror / notes.path)
     with pytest.raises(UserError, match=rf"notes\.parquet: content has sha256 \w+, pinned is {notes.sha256}") as caught:
-        build(entry(Stored((notes,))), here, tmp_path / "data")
+        build(entry(FileReader((notes,))), here, tmp_path / "data")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "data").exists()
 
 
-def test_another_version_in_the_cache_is_refused_too(notes: Pinned, mirror: Path) -> None:
+def test_another_version_in_the_cache_is_refused_too(notes: PinnedFile, mirror: Path) -> None:
     (mirror / notes.path).rename(mirror / "notes.parquet")
     fetch = Fetch(mirror)
-    assert fetch.pinned(notes) == mirror / "notes.parquet"
+    assert fetch.pinned_file(notes) == mirror / "notes.parquet"
     (mirror / "notes.parquet").write_bytes(b"cut off")
     with pytest.raises(UserError, match="does not have the pinned sha256"):
-        fetch.pinned(notes)
+        fetch.pinned_file(notes)
 
 
-def test_a_missing_file_is_told_with_what_to_set(notes: Pinned, here: Fetch, mirror: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_told_with_what_to_set(notes: PinnedFile, here: Fetch, mirror: Path, tmp_path: Path) -> None:
     (mirror / notes.path).unlink()
     with pytest.raises(UserError) as without:
-        Fetch(tmp_path / "cache").pinned(notes)
+        Fetch(tmp_path / "cache").pinned_file(notes)
     assert str(without.value) == (
         "notes.parquet is read from a mirror: put text/notes.parquet into a folder and set ACCLIMATE_MIRROR to it"
     )
     with pytest.raises(UserError, match=r"no text/notes\.parquet in .*put it there, or set ACCLIMATE_MIRROR"):
-        here.pinned(notes)
+        here.pinned_file(notes)
 
 
 def test_an_entry_with_an_address_can_be_had_without_a_mirror(tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_an_entry_with_an_address_can_be_had_without_a_mirror(tmp_path: Path) ->
     assert not any(fetch.has(file) for file in EVERY["clinc150"].files)
 
 
-def test_a_class_split_gives_three_domains_without_a_class_in_common(notes: Pinned, here: Fetch) -> None:
-    whole = entry(Stored((notes,), without=("flu",)), medical_labels=("flu",), overlaps=("other",))
+def test_a_class_split_gives_three_domains_without_a_class_in_common(notes: PinnedFile, here: Fetch) -> None:
+    whole = entry(FileReader((notes,), without=("flu",)), medical_labels=("flu",), overlaps=("other",))
     parts = class_split(
         whole,
         {"train": ("flu", "skin"), "validation": ("skin", "sport"), "test": ("skin", "sport")},
@@ -208,10 +208,10 @@ def test_a_class_split_gives_three_domains_without_a_class_in_common(notes: Pinn
     assert set(parts[0].read(here)["label"]) == {"flu", "skin"}
     assert parts[0].overlaps == ("made", "other")
     with pytest.raises(UserError, match="notes: no label 'cold' that could be kept"):
-        Stored((notes,), only=("flu", "cold"))(here)
+        FileReader((notes,), only=("flu", "cold"))(here)
 
 
-def images(path: Path, smears: int = 12) -> Pinned:
+def images(path: Path, smears: int = 12) -> PinnedFile:
     """Pack 36 small images of each of two classes, three of a smear."""
     rng = np.random.default_rng(0)
     with ZipFile(path, "w") as archive:
@@ -223,7 +223,7 @@ def images(path: Path, smears: int = 12) -> Pinned:
 
 
 def test_no_group_has_examples_in_the_test_and_outside_of_it(here: Fetch, mirror: Path, tmp_path: Path) -> None:
-    read = Stored((images(mirror / "vision" / "cells.zip"),), group=0, depth=1)
+    read = FileReader((images(mirror / "vision" / "cells.zip"),), group=0, depth=1)
     of = read(here).set_index("image")["group"].to_dict()
     domain = Domain.read(build(entry(read, split=SplitRule(train=10, test=9)), here, tmp_path / "data"))
     assert domain.labels == ("oval", "round")
@@ -254,12 +254,12 @@ def test_a_window_of_a_price_table_is_read_wide_long_or_of_one_asset(form: str, 
         wide["a0"].rename_axis("day").rename("paid").reset_index().to_parquet(path)
         columns = ("day", "paid")
     window = Window("w", "about", str(wide.index[300].date()), str(wide.index[650].date()))
-    found = Series(Table(pinned(path, "market"), *columns), window)(here)
+    found = PriceWindow(PriceFile(pinned(path, "market"), *columns), window)(here)
     assert set(found["asset"]) == ({"closes"} if form == "single" else {"a0", "a1"})
     assert set(found["split"]) == {"train"}
     assert len(found) == 70 * found["asset"].nunique()
     with pytest.raises(UserError, match="no column 'when'"):
-        Table(pinned(path, "market"), "when").prices(here)
+        PriceFile(pinned(path, "market"), "when").prices(here)
 
 
 # The user's mirror
@@ -287,5 +287,7 @@ def test_a_domain_of_the_quick_start_has_as_many_too(name: str, fetch: Fetch, tm
 
 def test_a_content_digest_is_what_is_compared(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("body")
-    known = Pinned("text/a.txt", hashlib.sha256(b"4").hexdigest(), 4, digest=lambda p: hashlib.sha256(b"4").hexdigest())
-    assert Fetch(tmp_path).pinned(known) == tmp_path / "a.txt"
+    known = PinnedFile(
+        "text/a.txt", hashlib.sha256(b"4").hexdigest(), 4, digest=lambda p: hashlib.sha256(b"4").hexdigest()
+    )
+    assert Fetch(tmp_path).pinned_file(known) == tmp_path / "a.txt"

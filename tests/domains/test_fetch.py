@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from domains.errors import UserError
-from domains.fetch import Fetch, Wheel, installed, sha256_of
+from domains.fetch import Fetch, Wheel, package_file, sha256_of
 
 FILE = "made_up-1.0-py3-none-any.whl"
 METADATA = "Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n"
@@ -113,6 +113,6 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(
 def test_a_file_of_an_installed_package_is_checked_too() -> None:
     name = "mpl-data/fonts/ttf/DejaVuSans.ttf"
     with pytest.raises(UserError, match=f"{name}: not the file with sha256 0+; install the versions"):
-        installed("matplotlib", name, "0" * 64)
+        package_file("matplotlib", name, "0" * 64)
     with pytest.raises(UserError, match=r"no_such_package/data\.csv"):
-        installed("no_such_package", "data.csv", "0" * 64)
+        package_file("no_such_package", "data.csv", "0" * 64)

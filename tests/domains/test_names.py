@@ -2,7 +2,7 @@
 
 import pytest
 
-from domains.names import readable
+from domains.names import label_phrases
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,11 @@ from domains.names import readable
     ],
 )
 def test_names_of_any_spelling_become_phrases(labels, phrases):
-    assert readable(labels) == phrases
+    assert label_phrases(labels) == phrases
 
 
 @pytest.mark.parametrize(
     "labels", [["1", "2"], ["c01", "c02"], ["a", "b"], ["sports", "7"], ["Good", "good"], ["", "x y"]]
 )
 def test_names_that_say_nothing_are_none(labels):
-    assert readable(labels) is None
+    assert label_phrases(labels) is None

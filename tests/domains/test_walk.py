@@ -9,7 +9,7 @@ import pytest
 from domains.errors import UserError
 from domains.market.labels import HORIZON, NAMES, RULES, UNKNOWN
 from domains.market.panel import Panel
-from domains.market.walk import QUERY, REGIMES, STEP, SUPPORT, Cut, first_cut, walk
+from domains.market.walk import QUERY, REGIMES, STEP, SUPPORT, TemporalSplit, first_split, walk
 from domains.market.windows import Window
 
 DATES = pd.bdate_range("1990-01-01", "2022-12-30")
@@ -21,7 +21,7 @@ def walks(days: int = 330, assets: int = 6, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(100 * np.exp(logs), pd.bdate_range("2001-01-01", periods=days), list("ABCDEF")[:assets])
 
 
-def known_in_time(cut: Cut, first: int) -> None:
+def known_in_time(cut: TemporalSplit, first: int) -> None:
     assert cut.source[-1] + HORIZON < first
     assert len(cut.support) == SUPPORT
     assert cut.support[-1] + HORIZON == cut.query[0] - 1
@@ -31,7 +31,7 @@ def known_in_time(cut: Cut, first: int) -> None:
 @pytest.mark.parametrize("regime", REGIMES, ids=lambda regime: regime.name)
 def test_outcomes_of_sources_and_support_are_known_before_they_are_used(regime: Window) -> None:
     first = int(DATES.searchsorted(pd.Timestamp(regime.start)))
-    cut = first_cut(DATES, regime)
+    cut = first_split(DATES, regime)
     known_in_time(cut, first)
     assert cut.support[0] == first
     assert len(cut.query) == QUERY
@@ -51,11 +51,11 @@ def test_regimes_follow_each_other() -> None:
 
 def test_a_regime_that_the_prices_do_not_reach_is_named() -> None:
     with pytest.raises(UserError, match="dot-com: a year of days with features is needed before 2000-03-10"):
-        first_cut(DATES[DATES > "1999-09-01"], REGIMES[0])
+        first_split(DATES[DATES > "1999-09-01"], REGIMES[0])
     with pytest.raises(UserError, match="rates: a year of days"):
         walk(DATES[DATES < "2020-01-01"], REGIMES[-1])
     with pytest.raises(UserError, match="rates: no day after the first 65; give prices up to a later date"):
-        first_cut(DATES[DATES < "2022-02-01"], REGIMES[-1])
+        first_split(DATES[DATES < "2022-02-01"], REGIMES[-1])
 
 
 def test_direction_is_the_sign_of_the_next_five_days() -> None:

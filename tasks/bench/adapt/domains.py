@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from domains.catalogue import overlaps, source
 from domains.domain import Family
 from domains.errors import UserError, check_known
-from domains.labelled import Labelled, labelled
-from domains.mirror import Stored, read_mirror
+from domains.labelled_examples import LabelledExamples, to_examples
+from domains.mirror import FileReader, read_mirror
 from tasks.base.downloads import fetcher
 from tasks.base.settings import Settings
 
@@ -36,7 +36,7 @@ class Corpus:
 def corpus(name: str) -> Corpus:
     """Return a domain of the catalogue as the benchmark reads it: of a file in the mirror, any version."""
     entry = source(name)
-    if not isinstance(entry.read, Stored):
+    if not isinstance(entry.read, FileReader):
         return Corpus(name, entry.medical, built_in=True)
     read = entry.read
     return Corpus(
@@ -112,12 +112,12 @@ def sources(family: Family, target: Corpus, which: str = NON_MEDICAL) -> tuple[C
     return (*MEDICAL_SOURCES[family], *others, *(replace(corpus, without=()) for corpus in SOURCES[family]))
 
 
-def read(settings: Settings, family: Family, corpus: Corpus) -> Labelled:
+def read(settings: Settings, family: Family, corpus: Corpus) -> LabelledExamples:
     """Return all examples of a corpus.
 
     Raises:
         UserError: its file is neither in the mirror nor to be had; it says what to do.
     """
     if corpus.built_in:
-        return labelled(corpus.name, family, source(corpus.name).read(fetcher(settings)), corpus.without)
+        return to_examples(corpus.name, family, source(corpus.name).read(fetcher(settings)), corpus.without)
     return read_mirror(settings.mirror, family, corpus.name, corpus.label, corpus.group, corpus.without)

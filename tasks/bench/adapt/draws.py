@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domains.errors import UserError
-from domains.groups import held_out
+from domains.groups import hold_out_groups
 
 TEST_SHARE, MOST_TEST = 0.3, 2000
 MOST_POOL = 2000
@@ -54,7 +54,7 @@ def split(y: np.ndarray, groups: Sequence[str] | None = None, seed: int = 0) -> 
         for label, most in enumerate(wanted):
             held[rng.permutation(np.flatnonzero(y == label))[:most]] = True
     else:
-        held = held_out(y, groups, wanted, rng)
+        held = hold_out_groups(y, groups, wanted, rng)
     return Split(np.flatnonzero(~held), np.flatnonzero(held))
 
 

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 
 from domains.errors import UserError
-from domains.labelled import Labelled
+from domains.labelled_examples import LabelledExamples
 from tasks.bench.adapt.draws import Problem, draw_support
 
 
-def export(folder: Path, domains: Sequence[tuple[Labelled, Sequence[Problem]]], draws: int, seed: int) -> list[Path]:
+def export(
+    folder: Path, domains: Sequence[tuple[LabelledExamples, Sequence[Problem]]], draws: int, seed: int
+) -> list[Path]:
     """Write ``<domain>-k<K>.parquet`` for every problem and return the paths.
 
     Columns: ``part`` (``support`` or ``test``), ``draw`` (of a support; -1 for the test, which all draws share),

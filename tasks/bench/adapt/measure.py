@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from domains.labelled import Labelled
+from domains.labelled_examples import LabelledExamples
 from learners import metrics
 from learners.bodies import Body
 from tasks.bench.adapt import models
@@ -33,7 +33,7 @@ class Job:
         weights: folder of the encoder's weights; device: where fine-tuning runs.
     """
 
-    domain: Labelled
+    domain: LabelledExamples
     task: Problem
     x: np.ndarray
     names: np.ndarray | None

@@ -10,7 +10,7 @@ import torch
 from domains.domain import Family
 from domains.episode import Pile, Shape
 from domains.errors import check_known
-from domains.labelled import Labelled
+from domains.labelled_examples import LabelledExamples
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.adapt import models
@@ -93,7 +93,7 @@ def recipe_of(family: Family) -> Recipe:
     return replace(recipe, per_class=SOURCE_CLASS[family], training=training)
 
 
-def problems_of(domain: Labelled, shots: Sequence[int], seed: int) -> list[Problem]:
+def problems_of(domain: LabelledExamples, shots: Sequence[int], seed: int) -> list[Problem]:
     """Return the problems of a domain, one a number of shots, over one split."""
     parts = split(domain.y, domain.groups, seed)
     return [problem(domain.name, domain.y, parts, k) for k in shots]
@@ -131,7 +131,7 @@ def meta_models(
     return folders
 
 
-def pile(settings: Settings, domain: Labelled, advance: Callable[[int], None]) -> Pile:
+def pile(settings: Settings, domain: LabelledExamples, advance: Callable[[int], None]) -> Pile:
     """Return a source as features to draw episodes from."""
     x = encode(settings, domain.family, domain.examples, advance)
     (names,) = encode_names(settings, domain.family, [domain.labels])

@@ -19,7 +19,7 @@ from domains.errors import UserError, check_known
 from domains.fetch import Fetch
 from domains.reading.archives import ClassImages
 from domains.vision.miniimagenet import load_miniimagenet
-from domains.vision.omniglot import load_omniglot, omniglot_split, rotated
+from domains.vision.omniglot import add_rotations, load_omniglot, omniglot_split
 from learners import ANIL, FOMAML, MAML, Finetune, Logistic, NearestPrototype, ProtoNet, Reptile, Ridge, Scratch
 from learners.base import Learner
 from learners.bodies import Conv4
@@ -165,7 +165,7 @@ def load(settings: Settings, suite: str, pixels: int) -> tuple[Pile, Pile, Pile]
     fetch = Fetch(settings.home_path / "downloads", settings.mirror)
     if suite == "omniglot":
         images = load_omniglot(fetch, pixels)
-        parts: Sequence[ClassImages] = [rotated(images.take(classes)) for classes in omniglot_split()]
+        parts: Sequence[ClassImages] = [add_rotations(images.take(classes)) for classes in omniglot_split()]
     elif suite == "miniimagenet":
         parts = list(load_miniimagenet(fetch, pixels).values())
     else:

@@ -17,7 +17,7 @@ from domains.errors import check_known
 from domains.fetch import Fetch
 from domains.reading.archives import ClassImages
 from domains.vision.lake import RUNS, WAYS, Run, alphabet_of, draw_runs
-from domains.vision.omniglot import BACKGROUND, EVALUATION, load_omniglot, rotated
+from domains.vision.omniglot import BACKGROUND, EVALUATION, add_rotations, load_omniglot
 from learners import Logistic, NearestPrototype, ProtoNet
 from learners.base import Learner
 from learners.bodies import Conv4
@@ -129,7 +129,7 @@ def hausdorff(a: np.ndarray, b: np.ndarray) -> float:
 
 def alphabets(images: ClassImages) -> list[Pile]:
     """Return the alphabets, each in four rotations, as piles of their own: an episode is within one of them."""
-    turned = rotated(images)
+    turned = add_rotations(images)
     home = [f"{alphabet_of(name)}@{name.partition('@')[2]}" for name in turned.names]
     piles = []
     for alphabet in sorted(set(home)):

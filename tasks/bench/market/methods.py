@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from domains.episode import Episode
 from domains.market.labels import HORIZON
-from domains.market.walk import SUPPORT, Cut
+from domains.market.walk import SUPPORT, TemporalSplit
 from learners.market.garch import garch_variance
 from learners.market.har import LEAST, state_probabilities
 from learners.market.log_pool import LogPool
@@ -35,7 +35,7 @@ class Case:
     """
 
     rule: Rule
-    cut: Cut
+    cut: TemporalSplit
     models: Mapping[str, Model]
     pool: LogPool | None
     fitted: int  # returns that GARCH is fitted to

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from domains.errors import check_known
-from domains.files import write_whole
 from domains.market import stocks
 from domains.market.panel import Panel
-from domains.market.walk import QUERY, REGIMES, STEP, Cut, first_cut, walk
+from domains.market.walk import QUERY, REGIMES, STEP, TemporalSplit, first_split, walk
 from domains.market.windows import Window
+from domains.whole_file import write_whole
 from tasks.base.artifacts import image_artifact
 from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
@@ -61,7 +61,9 @@ def bench_market(
             past = past_opinions(rule, advance) if {OURS, UNMOVED} & set(chosen) else None
             judged: dict[str, list[Forecast]] = {ONCE: [], WALK: []}
             for regime in regimes:
-                judged[ONCE] += judge(rule, regime, ONCE, [first_cut(panel.dates, regime)], past, chosen, settings.seed)
+                judged[ONCE] += judge(
+                    rule, regime, ONCE, [first_split(panel.dates, regime)], past, chosen, settings.seed
+                )
                 advance(1)
                 if rule.name == STATE:
                     some = [name for name in chosen if name in WALKED]
@@ -79,7 +81,7 @@ def judge(
     rule: Rule,
     regime: Window,
     protocol: str,
-    cuts: Sequence[Cut],
+    cuts: Sequence[TemporalSplit],
     past: np.ndarray | None,
     methods: Sequence[str],
     seed: int,

@@ -12,13 +12,14 @@ from PIL import Image
 
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.files import read_examples
+from domains.new_examples import read_examples
 from domains.own import images
+from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
-from domains.own.options import Asked, Found
+from domains.own.options import AddOptions
 from domains.own.writing import write
 from domains.reading import archives, pictures
-from domains.reading.pictures import picture
+from domains.reading.pictures import to_picture
 
 
 def noise(seed: int, size: tuple[int, int] = (9, 7)) -> Image.Image:
@@ -42,8 +43,8 @@ def parts(tmp_path: Path) -> Path:
     return tmp_path / "parts"
 
 
-def understand(path: Path, **asked: Any) -> Found:
-    return open_input(str(path), Asked(**asked)).understand(lambda n: None)
+def understand(path: Path, **options: Any) -> NewDomain:
+    return open_input(str(path), AddOptions(**options)).understand(lambda n: None)
 
 
 def opened(content: bytes) -> Image.Image:
@@ -90,7 +91,7 @@ def test_cmyk_16_bit_animated_and_turned_images_are_stored_as_rgb_png_and_it_is_
         "1 image scaled down to 256 pixels, the first is ok/large.png",
     ):
         assert part in said
-    made = {name: opened(picture(content).content) for name, content in odd.items()}
+    made = {name: opened(to_picture(content).content) for name, content in odd.items()}
     assert {(image.format, image.mode) for image in made.values()} == {("PNG", "RGB")}
     assert np.asarray(made["cmyk.jpg"])[0, 0, 0] > 200  # red
     assert (np.asarray(made["deep.png"]).min(), np.asarray(made["deep.png"]).max()) == (0, 255)
@@ -101,9 +102,9 @@ def test_cmyk_16_bit_animated_and_turned_images_are_stored_as_rgb_png_and_it_is_
 
 def test_a_scan_of_floats_between_0_and_1_is_stretched_and_one_of_one_value_is_black() -> None:
     scan = np.linspace(0.2, 0.8, 64, dtype=np.float32).reshape(8, 8)
-    made = np.asarray(opened(picture(encoded(Image.fromarray(scan), "TIFF")).content))
+    made = np.asarray(opened(to_picture(encoded(Image.fromarray(scan), "TIFF")).content))
     assert (made.min(), made.max()) == (0, 255)
-    flat = picture(encoded(Image.fromarray(np.full((8, 8), 0.5, np.float32)), "TIFF"))
+    flat = to_picture(encoded(Image.fromarray(np.full((8, 8), 0.5, np.float32)), "TIFF"))
     assert not np.asarray(opened(flat.content)).any()
 
 
@@ -111,13 +112,13 @@ def test_orientation_is_applied() -> None:
     image = noise(1, (8, 4))
     exif = image.getexif()
     exif[0x0112] = 6  # to be turned by a quarter
-    made = picture(encoded(image, exif=exif.tobytes()))
+    made = to_picture(encoded(image, exif=exif.tobytes()))
     assert opened(made.content).size == (4, 8)
     assert made.changes == ("turned as EXIF says",)
 
 
 def test_a_large_photo_is_stored_small() -> None:
-    made = picture(encoded(noise(2).resize((2000, 1500)), "JPEG"))
+    made = to_picture(encoded(noise(2).resize((2000, 1500)), "JPEG"))
     assert opened(made.content).size == (256, 192)
 
 
@@ -215,4 +216,4 @@ def test_a_folder_without_images_and_options_of_tables_are_refused(parts: Path, 
 def test_prediction_reads_an_image_as_it_was_learned(tmp_path: Path) -> None:
     content = encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8)))
     (tmp_path / "a.png").write_bytes(content)
-    assert list(read_examples("vision", tmp_path / "a.png").examples) == [picture(content).content]
+    assert list(read_examples("vision", tmp_path / "a.png").examples) == [to_picture(content).content]

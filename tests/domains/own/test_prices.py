@@ -9,10 +9,11 @@ import pytest
 
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.files import read_examples
 from domains.market.labels import LABELS
+from domains.new_examples import read_examples
+from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
-from domains.own.options import Asked, Found
+from domains.own.options import AddOptions
 from domains.own.writing import write
 
 DAYS = 420
@@ -25,8 +26,8 @@ def walks() -> pd.DataFrame:
     return pd.DataFrame(100 * np.exp(steps.cumsum(0)), dates, ["A", "B", "C"])
 
 
-def understand(path: Path, **asked: Any) -> Found:
-    return open_input(str(path), Asked(**asked)).understand(lambda n: None)
+def understand(path: Path, **options: Any) -> NewDomain:
+    return open_input(str(path), AddOptions(**options)).understand(lambda n: None)
 
 
 def saved(table: pd.DataFrame, path: Path, **how: Any) -> Path:

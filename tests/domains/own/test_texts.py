@@ -10,17 +10,18 @@ import yaml
 
 from domains.domain import Domain
 from domains.errors import UserError
+from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
-from domains.own.options import Asked, Found
+from domains.own.options import AddOptions
 from domains.own.writing import write
 
 
-def understand(path: Path, **asked: Any) -> Found:
-    return open_input(str(path), Asked(**asked)).understand(lambda n: None)
+def understand(path: Path, **options: Any) -> NewDomain:
+    return open_input(str(path), AddOptions(**options)).understand(lambda n: None)
 
 
-def add(path: Path, data: Path, **asked: Any) -> Domain:
-    return Domain.read(write(understand(path, **asked), "mine", data, lambda n: None))
+def add(path: Path, data: Path, **options: Any) -> Domain:
+    return Domain.read(write(understand(path, **options), "mine", data, lambda n: None))
 
 
 def rows(n: int = 60, labels: tuple[str, ...] = ("flu", "cold", "")) -> pd.DataFrame:
@@ -122,9 +123,9 @@ def test_utf_16_is_known_by_its_mark(tmp_path: Path) -> None:
 # Labels
 
 
-def labelled(tmp_path: Path, labels: list[Any], ending: str = ".csv", **asked: Any) -> Found:
+def labelled(tmp_path: Path, labels: list[Any], ending: str = ".csv", **options: Any) -> NewDomain:
     table = pd.DataFrame({"text": [f"text number {i}" for i in range(len(labels))], "label": labels})
-    return understand(saved(table, tmp_path / f"a{ending}"), **asked)
+    return understand(saved(table, tmp_path / f"a{ending}"), **options)
 
 
 def test_labels_that_differ_by_case_or_space_are_one_class_and_it_is_said(tmp_path: Path) -> None:
@@ -149,15 +150,15 @@ def test_what_says_that_there_is_no_label_is_none(tmp_path: Path) -> None:
     assert any("12 labels read 'NaN', 'n/a': taken as not labelled" in line for line in found.warnings)
 
 
-def test_copies_are_kept_once_and_where_labels_conflict_none_counts(tmp_path: Path) -> None:
+def test_copies_are_kept_once_and_where_labels_contradict_none_is_kept(tmp_path: Path) -> None:
     table = rows(30, ("flu", "cold"))
     table.loc[3, "report"] = table.loc[1, "report"]  # both cold
     table.loc[[5, 6], "report"] = "one text"  # cold and flu
     found = understand(saved(table, tmp_path / "a.csv"))
-    assert sum(found.counts.values()) == 28
-    assert found.counts["pool"] == 1
+    assert sum(found.counts.values()) == 27
+    assert "pool" not in found.counts
     assert any("1 example with copies of another label" in line and "rows 6, 7" in line for line in found.warnings)
-    assert any("2 copies of other examples left out" in line for line in found.warnings)
+    assert any("1 copy of other examples left out" in line for line in found.warnings)
 
 
 def test_an_empty_text_goes_and_is_named(tmp_path: Path) -> None:
@@ -276,7 +277,7 @@ def test_a_parquet_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
 
 def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     path = saved(rows(), tmp_path / "a.csv")
-    for asked, message in (
+    for options, message in (
         ({"start": "2024-01-01"}, "--start means nothing for texts"),
         ({"test_share": 1.5}, "--test-share 1.5: give a share above 0 and under 1"),
         ({"test_most": 0}, "--test-most 0: give 1 or more"),
@@ -285,7 +286,7 @@ def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
         ({"family": "vision"}, "column report holds text and not vision examples"),
     ):
         with pytest.raises(UserError, match=message):
-            understand(path, **asked)  # type: ignore[arg-type]
+            understand(path, **options)  # type: ignore[arg-type]
 
 
 def test_a_file_that_changes_between_the_two_readings_is_not_written(tmp_path: Path) -> None:
@@ -337,13 +338,23 @@ def test_a_dataset_that_cannot_be_fetched_is_one_line(tmp_path: Path, monkeypatc
     with pytest.raises(
         UserError, match=r"no such file, and Hugging Face gives no .*Couldn't reach the hub\)"
     ) as caught:
-        open_input("nobody/nothing", Asked())
+        open_input("nobody/nothing", AddOptions())
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"reports\.csv: no such file or folder"):
-        open_input("reports.csv", Asked())
+        open_input("reports.csv", AddOptions())
 
 
 def test_a_split_by_class_is_as_large_as_the_rule_says() -> None:
-    from domains.own.division import test_sizes as sizes
+    from domains.own.division import choose_test_sizes
 
-    assert sizes(np.array([0, 1, 2, 3, 5, 10, 15, 100, 5000]), 0.2, 200).tolist() == [0, 0, 1, 1, 1, 3, 5, 20, 200]
+    assert choose_test_sizes(np.array([0, 1, 2, 3, 5, 10, 15, 100, 5000]), 0.2, 200).tolist() == [
+        0,
+        0,
+        1,
+        1,
+        1,
+        3,
+        5,
+        20,
+        200,
+    ]

@@ -8,7 +8,7 @@ import torch
 
 from domains.episode import Shape
 from domains.errors import UserError
-from domains.names import readable
+from domains.names import label_phrases
 from learners import PLAIN_STRATEGIES
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
@@ -115,7 +115,7 @@ def test_only_the_rows_used_are_encoded(made, settings, letters):
     domain, steps = made("many", classes=12, per_class=30), []
     load_piles(settings, [domain], RECIPE, steps.append)
     used = [domain.column("train")[row] for row in rows_used(domain, RECIPE)]
-    assert letters.calls == dict.fromkeys([*used, *readable(domain.labels)], 1)
+    assert letters.calls == dict.fromkeys([*used, *label_phrases(domain.labels)], 1)
     assert sum(steps) == len(used) == 200
 
 

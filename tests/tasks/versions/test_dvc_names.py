@@ -13,8 +13,9 @@ from tasks.versions.cache import is_sound, object_paths, usual_path
 from tasks.versions.commit import commit
 from tasks.versions.diff import data_diff
 from tasks.versions.revisions import DataRevision, data_revision, parse_listing, parse_pointer
-from tasks.versions.snapshots import domains_at, snapshot, verify
+from tasks.versions.snapshots import domains_at, snapshot
 from tasks.versions.uncommitted import uncommitted_domains
+from tasks.versions.verify import verify
 
 MD5 = hashlib.md5(b"x").hexdigest()
 

@@ -9,7 +9,7 @@ import pytest
 from domains.errors import UserError
 from domains.market.labels import HORIZON
 from domains.market.panel import Panel
-from domains.market.walk import first_cut, walk
+from domains.market.walk import first_split, walk
 from domains.market.windows import Window
 from tasks.bench.market import methods as bench_market_methods
 from tasks.bench.market import suite as bench_market
@@ -44,7 +44,7 @@ def prices(days=1100, assets=3, seed=0):
 def said(rule, changed_after=None):
     """What every method says of the regime's first query, with other prices after a day of it."""
     table = prices()
-    cut = first_cut(Panel.of(table).dates, REGIME)
+    cut = first_split(Panel.of(table).dates, REGIME)
     if changed_after is not None:
         day = int(table.index.get_loc(Panel.of(table).dates[cut.query[changed_after]]))
         later = np.diff(np.log(prices(seed=9).to_numpy()), axis=0)[day:]

@@ -1,4 +1,4 @@
-"""What gives a label away: a word that only its texts have, its own name, a feature that orders it perfectly."""
+"""Find leakage: a word that only the texts of a label have, its own name in them, a feature that looks ahead."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -33,27 +33,27 @@ FEATURE = Kind(
 )
 KINDS = (TOKEN, NAME, FEATURE)
 
-#: Of the texts of a label: so many hold the word; labels with fewer texts are not judged.
+#: Shares of the texts of a label, and of all others, that hold a word or a name; labels of fewer texts are not judged.
 NEARLY_ALL, HARDLY, ENOUGH = 0.95, 0.05, 20
 
-#: Area under the curve of a feature that is suspect, above or below a half.
+#: A feature is suspect if its area under the curve, or one minus that, is above this.
 SUSPECT = 0.99
 
 
-def telling(domain: Domain, scans: Sequence[Scan], vocabulary: Mapping[str, int]) -> list[Finding]:
-    """Look for what gives labels away in the labelled shards of texts or vectors."""
+def find_leakage(domain: Domain, scans: Sequence[Scan], vocabulary: Mapping[str, int]) -> list[Finding]:
+    """Return what gives labels away in the labelled shards of texts or vectors."""
     labelled = [scan for scan in scans if scan.split != "pool"]
     if not labelled or domain.family == "vision":
         return []
     y = np.concatenate([scan.labels for scan in labelled])
     if domain.family == "market":
         x = np.concatenate([scan.parts["x"] for scan in labelled])
-        return list(telling_features(domain, x, y, labelled[0].file))
+        return list(leaking_features(domain, x, y, labelled[0].file))
     words = [row for scan in labelled for row in scan.parts["words"]]
-    return list(telling_words(domain, words, y, vocabulary, labelled[0].file))
+    return list(leaking_words(domain, words, y, vocabulary, labelled[0].file))
 
 
-def telling_words(
+def leaking_words(
     domain: Domain, words: Sequence[np.ndarray], y: np.ndarray, vocabulary: Mapping[str, int], file: str
 ) -> Iterator[Finding]:
     """Yield words that only one label's texts hold, and names of labels that their own texts hold.
@@ -86,7 +86,7 @@ def telling_words(
             yield Finding(NAME, file, shorten(label), about=f"in {mine} of {own} of its texts, in {others} others")
 
 
-def telling_features(domain: Domain, x: np.ndarray, y: np.ndarray, file: str) -> Iterator[Finding]:
+def leaking_features(domain: Domain, x: np.ndarray, y: np.ndarray, file: str) -> Iterator[Finding]:
     """Yield features [n, D] whose order alone tells one label from the others.
 
     The area under the curve is the chance that an example of the label has the higher value.

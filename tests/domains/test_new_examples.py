@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from domains.errors import UserError
-from domains.files import read_examples, write_whole
 from domains.market.features import WARM_UP, features
+from domains.new_examples import read_examples
 
 TEXTS = ["itching, for weeks", 'the "worst" pill;', "тест 测试\twith a tab", "two\nlines"]
 
@@ -255,32 +255,3 @@ def test_a_table_of_prices_says_what_is_wrong_with_it(tmp_path: Path) -> None:
 def test_a_table_of_texts_is_no_table_of_prices(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,text\n1,fine\n")
     assert "row 1: " in refused("market", path)
-
-
-# Writing
-
-
-def test_a_file_is_replaced_whole_and_links_stay(tmp_path: Path) -> None:
-    real = write(tmp_path / "real.csv", "old")
-    (tmp_path / "link.csv").symlink_to(real)
-    write_whole(tmp_path / "link.csv", "näw\r\n")
-    assert real.read_bytes() == "näw\r\n".encode()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "real.csv"]
-
-
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "out.csv", "old")
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(UserError, match=r"out\.csv: No space left on device; choose another path"):
-        write_whole(path, "new")
-    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
-    assert path.read_text() == "old"
-
-
-def test_a_folder_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cannot write .*: No such file or directory; choose another path"):
-        write_whole(tmp_path / "nowhere" / "out.csv", "new")

@@ -1,4 +1,4 @@
-"""Labelled examples of one domain before anything divides them."""
+"""Labelled examples of one domain, before anything divides them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from domains.build import drop_duplicates
 from domains.domain import EXAMPLE_COLUMN, Family
 from domains.errors import UserError
+from domains.same_example import drop_copies, single_spaced
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledExamples:
     """Examples with labels.
 
     Attributes:
@@ -33,14 +33,14 @@ class Labelled:
     labels: tuple[str, ...]
     groups: tuple[str, ...] | None = None
 
-    def take(self, rows: Sequence[int]) -> "Labelled":
+    def take(self, rows: Sequence[int]) -> "LabelledExamples":
         """Return some of the examples in the order given; the label names stay."""
         groups = None if self.groups is None else tuple(self.groups[i] for i in rows)
-        chosen = tuple(self.examples[i] for i in rows)
-        return Labelled(self.name, self.family, chosen, self.y[list(rows)], self.labels, groups)
+        kept = tuple(self.examples[i] for i in rows)
+        return LabelledExamples(self.name, self.family, kept, self.y[list(rows)], self.labels, groups)
 
-    def sample(self, per_class: int, classes: int | None = None, seed: int = 0) -> "Labelled":
-        """Return at most so many examples of each of at most so many classes, chosen by one shuffle."""
+    def sample(self, per_class: int, classes: int | None = None, seed: int = 0) -> "LabelledExamples":
+        """Return at most so many examples of each of at most so many classes, drawn by one shuffle."""
         return self.take(sample_rows(self.y, len(self.labels), per_class, classes, seed))
 
     @property
@@ -57,14 +57,14 @@ class Labelled:
 def sample_rows(y: np.ndarray, labels: int, per_class: int, classes: int | None = None, seed: int = 0) -> list[int]:
     """Return the rows, in order, of at most so many examples of each of at most so many of the labels of y [n]."""
     rng = np.random.default_rng(seed)
-    order, chosen = rng.permutation(len(y)), rng.permutation(labels)[:classes]
-    return np.sort(np.concatenate([order[y[order] == label][:per_class] for label in chosen])).tolist()
+    order, drawn = rng.permutation(len(y)), rng.permutation(labels)[:classes]
+    return np.sort(np.concatenate([order[y[order] == label][:per_class] for label in drawn])).tolist()
 
 
-def labelled(name: str, family: Family, frame: pd.DataFrame, without: Sequence[str] = ()) -> Labelled:
-    """Return a frame's examples (column ``text`` or ``image``) with ``label`` and, if it is there, ``group``.
+def to_examples(name: str, family: Family, frame: pd.DataFrame, without: Sequence[str] = ()) -> LabelledExamples:
+    """Return the examples of a frame: its column ``text`` or ``image``, ``label`` and, if it is there, ``group``.
 
-    See ``clean`` for what is dropped.
+    See ``clean`` for what is left out.
 
     Raises:
         UserError: as ``clean``.
@@ -73,7 +73,7 @@ def labelled(name: str, family: Family, frame: pd.DataFrame, without: Sequence[s
     labels = sorted(frame["label"].unique())
     y = frame["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
     groups = tuple(frame["group"]) if "group" in frame else None
-    return Labelled(name, family, tuple(frame[EXAMPLE_COLUMN[family]]), y, tuple(labels), groups)
+    return LabelledExamples(name, family, tuple(frame[EXAMPLE_COLUMN[family]]), y, tuple(labels), groups)
 
 
 def clean(
@@ -81,8 +81,8 @@ def clean(
 ) -> pd.DataFrame:
     """Return the rows of a frame that are examples.
 
-    Runs of white space in a text become one space; empty texts and missing labels go, and so do examples that carry two
-    labels (nobody can say which is right, as in ``domains/build.py``) and copies of an example.
+    Each run of white space in a text becomes one space. Empty texts and examples without a label are left out, and so
+    are copies and contradictions, as ``domains/same_example.py`` has them.
 
     Args:
         without: labels that are left out; only: labels that are kept, all if none is named.
@@ -95,8 +95,8 @@ def clean(
     frame = frame[frame[column].notna() & frame["label"].notna()]
     frame = frame.assign(label=frame["label"].astype(str))
     if column == "text":
-        frame = frame.assign(text=[" ".join(str(text).split()) for text in frame["text"]])
-    frame = drop_duplicates(frame[frame[column].map(len) > 0], column)
+        frame = frame.assign(text=[single_spaced(str(text)) for text in frame["text"]])
+    frame = drop_copies(frame[frame[column].map(len) > 0], family)
     for label in (*without, *only):
         if label not in set(frame["label"]):
             what = "left out" if label in without else "kept"

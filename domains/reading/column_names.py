@@ -1,0 +1,22 @@
+"""Names by which columns of a table are known, best first, in lower case."""
+
+#: A column of texts.
+TEXTS = (
+    *("text", "texts", "report", "review", "sentence", "message", "note", "notes", "abstract", "document", "body"),
+    *("content", "description", "comment", "utterance", "question", "query", "narrative", "article"),
+)
+#: A column of labels.
+LABELS = (
+    *("label", "labels", "class", "category", "target", "intent", "diagnosis", "topic", "sentiment", "condition"),
+    *("label_text", "label_name", "classification", "outcome", "y", "tag"),
+)
+
+#: Columns of a table of prices: the day, the closing price and the asset.
+DATES = ("date", "datetime", "timestamp", "time", "day", "trading day", "trade_date")
+CLOSES = (
+    *("adj close", "adj_close", "adjclose", "adjusted close", "adjusted_close", "close", "closing price"),
+    *("close_price", "price", "last", "settle", "rate"),
+)
+ASSETS = ("asset", "ticker", "symbol", "name", "isin", "currency", "instrument", "stock", "security")
+#: What may stand beside the closing price of one asset.
+BESIDE = {"open", "high", "low", "volume", "dividends", "stock splits", "vwap", "turnover", "capital gains", "trades"}

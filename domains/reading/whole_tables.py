@@ -1,0 +1,39 @@
+"""Read a table whole into memory, as a frame."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from domains.errors import UserError, line
+from domains.reading.tables import ENDINGS, open_table
+from domains.reading.text_encodings import OR_SAY
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read a table by its ending, and return it with a line for each doubt.
+
+    Cells are text where the format has no types.
+
+    Raises:
+        UserError: the ending is unknown, or the content is not what the ending says.
+    """
+    ending, warnings = path.suffix.lower(), tuple[str, ...]()
+    try:
+        if ending not in ENDINGS or path.is_dir():
+            raise ValueError("its name has none of these endings")
+        if ending == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            found = open_table(path)
+            table = pd.DataFrame(found.read(found.columns), columns=list(found.columns))
+            warnings = found.warnings
+    except UserError as error:
+        raise UserError(str(error).removesuffix(OR_SAY)) from error
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as a table ({line(error)}); use {', '.join(ENDINGS)}") from error
+    if table.empty:
+        raise UserError(f"{path}: no examples in it")
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise UserError(f"{path}: two columns are called {twice}; rename one of them")
+    return table, tuple(warning.removesuffix(OR_SAY) for warning in warnings)
