@@ -32,7 +32,7 @@ from learners.representation.layers import EveryLayer, LastLayer, OnLayers
 
 #: Plain baselines: what a user would do without other domains.
 BASELINES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Scratch)
-#: Strategies the portfolio chooses from, besides the meta-trained learners.
+#: Strategies that the portfolio chooses from, besides the meta-trained learners.
 PLAIN_STRATEGIES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Whitened, Transductive)
 
 LAYERED_PROBE = "logistic on layers"
@@ -43,39 +43,50 @@ META: tuple[type[Learner], ...] = (
     *(ProtoNet, MatchingNet, RelationNet, Ridge, SVMHead),
     *(CAML, CNAPs, LSTMLearner, LEO),
 )
-#: Those besides: where every domain has labels of its own, and where all share them (markets).
+#: Learners besides those, where every domain has labels of its own.
 OWN_LABELS: tuple[type[Learner], ...] = (Reference,)
-SHARED_LABELS: tuple[type[Learner], ...] = (Pooled, Ordinal, SharedReference)
+#: Learners besides those, where all domains share their labels (markets), by what commands and files call them.
+SHARED_LABELS: dict[str, type[Learner]] = {"pooled": Pooled, "ordinal": Ordinal, "reference": SharedReference}
 
 
 def trainable(shared: bool) -> list[str]:
-    """Return the names of the learners that can be meta-trained by episodes."""
-    own: tuple[type[Learner], ...] = SHARED_LABELS if shared else OWN_LABELS
-    return [kind.name for kind in META + own]
+    """Return the names of the learners that can be meta-trained by episodes.
+
+    Args:
+        shared: all domains share their labels, as markets do.
+    """
+    return [kind.name for kind in META] + (list(SHARED_LABELS) if shared else [kind.name for kind in OWN_LABELS])
+
+
+def kinds(shared: bool) -> dict[str, type[Learner]]:
+    """Return the classes of all learners by name, where domains share their labels or where each has its own."""
+    every = *BASELINES, *PLAIN_STRATEGIES, Finetune, *META, *(SHARED_LABELS.values() if shared else OWN_LABELS)
+    return {kind.name: kind for kind in every} | (SHARED_LABELS if shared else {})
 
 
 def make(name: str, body: int | Body, ways: int | None = None, last: int | None = None) -> Learner:
-    """Return a new learner by name, on features of a length or with a body of its own.
+    """Return a new learner by name.
 
     Args:
-        last: the features are of several layers, so many of them of the last one: baselines read those, the others
-            ``EveryLayer``.
+        body: the length of the feature vectors that it reads, or a body of its own for raw examples.
+        ways: the number of labels that all domains share; None: each domain has labels of its own.
+        last: the features are of several layers, so many of them of the last one. Baselines read only those, the others
+            read every layer.
 
     Raises:
-        ValueError: no learner has that name, or it reads features alone and is given a body.
+        ValueError: no learner has that name, or it reads only features and is given a body.
     """
-    own: tuple[type[Learner], ...] = OWN_LABELS if ways is None else SHARED_LABELS
-    every: tuple[type[Learner], ...] = (*BASELINES, *PLAIN_STRATEGIES, Finetune, *META, *own)
-    kinds = {kind.name: kind for kind in every}
-    if name not in kinds:
-        raise ValueError(f"no learner {name!r}; there are: {', '.join(kinds)}")
-    if isinstance(body, Body) and kinds[name].capabilities.examples == "features":
+    known = kinds(ways is not None)
+    if name not in known:
+        raise ValueError(f"no learner {name!r}; there are: {', '.join(known)}")
+    kind = known[name]
+    if isinstance(body, Body) and kind.capabilities.examples == "features":
         raise ValueError(f"{name} reads the vectors of a frozen encoder: give their length, not {body.name}")
     if last is None or isinstance(body, Body):
-        return kinds[name](body, ways)
-    if kinds[name] in BASELINES:
-        return OnLayers(kinds[name](last, ways), LastLayer(last), body)
-    return OnLayers(kinds[name](body, ways), EveryLayer(), body)
+        return kind(body, ways)
+    if kind in BASELINES:
+        return OnLayers(kind(last, ways), LastLayer(last), body)
+    return OnLayers(kind(body, ways), EveryLayer(), body)
 
 
 def baselines(dim: int, last: int | None = None) -> dict[str, Learner]:
@@ -90,10 +101,11 @@ def plain_strategies(dim: int, last: int | None = None) -> dict[str, Learner]:
 
 
 def strategies(learners: Mapping[str, Learner], dim: int, last: int | None = None) -> dict[str, Learner]:
-    """Return what the portfolio chooses from: plain strategies, meta-trained learners and the pool of those of markets.
+    """Return all that the portfolio chooses from: the plain strategies, the meta-trained learners and, where two or
+    more of them are for shared labels, the pool of their opinions.
 
     ``last`` as for ``make``.
     """
-    forecasters = {kind.name: learners[kind.name] for kind in SHARED_LABELS if kind.name in learners}
+    forecasters = {name: learners[name] for name in SHARED_LABELS if name in learners}
     pooled = {OpinionPool.name: OpinionPool(forecasters)} if len(forecasters) > 1 else {}
     return plain_strategies(dim, last) | dict(learners) | pooled

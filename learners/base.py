@@ -122,9 +122,8 @@ def unable(learner: Learner, support: Support) -> str | None:
     """Return in one line why a learner cannot adapt to a support set, however good its examples are; None: it can."""
     shape = tuple(support.x.shape[1:])
     if shape != tuple(learner.shape):
-        return f"{learner.name}: it reads examples {list(learner.shape)}, and these are {list(shape)}"
-    reason = learner.capabilities.missing(support, learner.ways)
-    return reason and f"{learner.name}: {reason}"
+        return f"it reads examples {list(learner.shape)}, and these are {list(shape)}"
+    return learner.capabilities.missing(support, learner.ways)
 
 
 def at_once(function: Callable[[Episode], Any], episodes: Sequence[Episode]) -> Any:

@@ -29,7 +29,7 @@ class Capabilities:
     reads_names: bool = False
     regression: bool = False
     most_classes: int | None = None
-    most_products: float | None = None
+    most_products: int | None = None
     scaled_loss: bool = False
 
     def missing(self, support: Support, ways: int | None = None) -> str | None:
@@ -50,7 +50,7 @@ class Capabilities:
             return f"it tells at most {self.most_classes} classes apart, and there are {classes}"
         if self.most_products is not None and classes * size**2 > self.most_products:
             return (
-                f"{classes} classes and {size} examples make N S^2 = {classes * size**2:.1e}, "
-                f"and its solver has room for {self.most_products:.0e}"
+                f"{classes} classes and {size} examples make N S^2 = {classes * size**2:,}, "
+                f"and its solver has room for {self.most_products:,}"
             )
         return None

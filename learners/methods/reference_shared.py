@@ -19,7 +19,7 @@ class SharedReference(MAML):
     4. *Fine-tune*: the inner steps on the support.
     """
 
-    name = "reference"
+    name = "shared_reference"
     capabilities = Capabilities(examples="features", fixed_ways=True)
 
     def __init__(

@@ -11,7 +11,7 @@ from learners.bodies import Body
 from learners.capabilities import Capabilities
 from learners.heads.linear_head import LinearHead
 
-ROOM = 3e7  # numbers, N S^2, that a Newton step may hold
+ROOM = 30_000_000  # numbers, N S^2, that a Newton step may hold
 
 
 class SVMHead(LinearHead):
@@ -45,8 +45,8 @@ class SVMHead(LinearHead):
         """
         if ways * len(support) ** 2 > ROOM:
             raise ValueError(
-                f"{ways} classes and {len(support)} support examples make N S^2 = {ways * len(support) ** 2:.0e}, "
-                f"the solver has room for {ROOM:.0e}; take fewer examples, or ridge"
+                f"{ways} classes and {len(support)} support examples make N S^2 = {ways * len(support) ** 2:,}, "
+                f"the solver has room for {ROOM:,}; take fewer examples, or ridge"
             )
         label, scale = one_hot(y, ways, support.dtype), self.log_scale.exp()
         alpha, _ = Dual.apply(support @ support.T, label, self.c, self.steps)

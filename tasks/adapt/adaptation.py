@@ -167,18 +167,24 @@ def pool_sample(size: int, how: Adaptation) -> list[int]:
 
 
 def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> Trial:
-    """Adapt from one support draw with the portfolio, and with every method on its own for comparison."""
+    """Adapt from one support draw with the portfolio, and with every method on its own for comparison.
+
+    Raises:
+        UserError: the support set cannot be adapted to, or not by the method that is asked for.
+    """
     rows, generator = support_of(data, how, number)
     support = data.support(rows)
     only = None if how.method == AUTO else how.method
+    methods: dict[str, Learner] = baselines(model.dim, model.last) | model.strategies
+    left_out = {name: reason for name, learner in methods.items() if (reason := unable(learner, support))}
+    if only in left_out:
+        raise UserError(f"method {only} cannot adapt to this domain: {left_out[only]}; take another, or {AUTO}")
     started = time.perf_counter()
     try:
         choice = choose(model.strategies, support, model.prior, generator, only, model.in_time)
     except ValueError as error:  # of the support: it names the value and the limit
         raise UserError(f"support draw {number}: {error}; look at the labelled examples of the domain") from error
     seconds = time.perf_counter() - started
-    methods: dict[str, Learner] = baselines(model.dim, model.last) | model.strategies
-    left_out = {name: reason for name, learner in methods.items() if (reason := unable(learner, support))}
     probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}
     with sharing():
         for name, learner in methods.items():

@@ -127,18 +127,19 @@ def test_make_finds_every_learner_by_name_and_names_them_all_when_there_is_none(
     for kind in EVERY:
         assert re.fullmatch("[a-z_]+", kind.name)  # it becomes part of file names and of metrics
         assert type(make(kind.name, 4)) is kind
-    for kind in (*META, *SHARED_LABELS):
+    for name, kind in ({kind.name: kind for kind in META} | SHARED_LABELS).items():
+        assert type(make(name, 8, ways=3)) is kind
         assert type(make(kind.name, 8, ways=3)) is kind
     with pytest.raises(ValueError, match=r"no learner 'reptyle'; there are: .*maml, .*protonet"):
         make("reptyle", 4)
 
 
 @pytest.mark.parametrize(
-    ("kind", "ways"), [(k, None) for k in (*PLAIN_STRATEGIES, *OWN_LABELS)] + [(k, 3) for k in SHARED_LABELS]
+    ("name", "ways"), [(k.name, None) for k in (*PLAIN_STRATEGIES, *OWN_LABELS)] + [(n, 3) for n in SHARED_LABELS]
 )
-def test_learners_of_features_alone_refuse_a_body(kind, ways):
-    with pytest.raises(ValueError, match=f"{kind.name} reads the vectors .*: give their length, not conv4"):
-        make(kind.name, Conv4(), ways)
+def test_learners_of_features_alone_refuse_a_body(name, ways):
+    with pytest.raises(ValueError, match=f"{name} reads the vectors .*: give their length, not conv4"):
+        make(name, Conv4(), ways)
 
 
 def test_a_learner_that_has_nothing_to_learn_says_so():

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from domains.errors import UserError
-from learners import BASELINES, PLAIN_STRATEGIES
+from learners import BASELINES, PLAIN_STRATEGIES, make
 from learners.choice.fallback import PROBE
+from learners.choice.prior import Prior
+from learners.meta_model import MetaModel
 from learners.meta_train import Training
 from tasks.adapt.adaptation import (
     BASELINE_NAMES,
@@ -19,7 +21,8 @@ from tasks.adapt.adaptation import (
     pool_sample,
     run_trial,
 )
-from tasks.adapt.steps import score_sets
+from tasks.adapt.plan import Plan
+from tasks.adapt.steps import adapt_and_compare, score_sets
 from tasks.meta_train.recipes import Recipe, Shape
 from tasks.meta_train.training import assemble, load_piles, train_learner
 
@@ -159,6 +162,28 @@ def test_a_named_method_is_used_whatever_is_expected_of_it(target, settings, tra
         trial = run_trial(trained, data, replace(HOW, method=name), 0)
         assert trial.strategy == name
         assert torch.equal(trial.probabilities[OURS].argmax(1), trial.probabilities[name].argmax(1))
+
+
+def test_of_150_classes_what_cannot_adapt_is_left_out_and_the_result_says_why(
+    made, settings, letters, tmp_path, monkeypatch
+):
+    many = made("many", classes=150, per_class=14, role="target")
+    model = MetaModel("text", "letters-1", 8, None, {name: make(name, 8) for name in ("svm", "caml")}, Prior())
+    (tmp_path / "meta").mkdir()
+    model.save(tmp_path / "meta")
+    how = Adaptation(k=3, draws=1, pool=20)
+    plan = Plan(many, "1", tmp_path / "meta", how, "key", tmp_path / "work")
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
+    monkeypatch.setenv("ACCLIMATE_PROCESSES", "1")  # another process has no encoder of letters
+    result = adapt_and_compare.fn(plan, 0.0)
+    assert {OURS, *BASELINE_NAMES} <= set(result.scores)
+    assert not {"svm", "caml"} & set(result.scores)
+    assert result.warnings[-2:] == [
+        "svm is left out: 150 classes and 450 examples make N S^2 = 30,375,000, and its solver has room for 30,000,000",
+        "caml is left out: it tells at most 128 classes apart, and there are 150",
+    ]
+    with pytest.raises(UserError, match=r"^method caml cannot adapt to this domain: .* 150; take another, or auto$"):
+        run_trial(model, encode_domain(settings, many, how), replace(how, method="caml"), 0)
 
 
 def test_prediction_sets_are_scored_on_the_test_examples(target, settings, model):
