@@ -193,7 +193,11 @@ def _transaction(settings: Settings) -> Iterator[sa.Connection]:
     try:
         with _engine(settings).begin() as connection:
             yield connection
-    except (sa.exc.OperationalError, sa.exc.ArgumentError, ImportError, OSError) as error:
+    except ImportError as error:
+        raise UserError(
+            f"the ledger at {settings.ledger_shown} needs a driver ({error}): pip install 'acclimate[postgres]'"
+        ) from error
+    except (sa.exc.OperationalError, sa.exc.ArgumentError, OSError) as error:
         said = " ".join(str(getattr(error, "orig", error)).split())
         raise UserError(f"the ledger at {settings.ledger_shown} cannot be used: {said}; then run again") from error
 
