@@ -17,7 +17,7 @@ from tasks.bench import speed as bench_speed
 from tasks.bench.asked import Asked, numbers
 from tasks.bench.fewshot import METHODS, PUBLISHED, SUPERVISED, Job, evaluate, few_shot, jobs, run, stopwatch, total
 
-JOB = Job("omniglot", "protonet", ways=3, shots=1, pixels=16, steps=3, episodes=6)
+JOB = Job("omniglot", "protonet", ways=3, shots=1, pixels=16, steps=3, episodes=3)
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
 
 
@@ -44,7 +44,7 @@ def test_every_method_gives_a_row_that_programs_can_read(method, settings):
     assert json.loads(json.dumps(row)) == row
     assert (row["suite"], row["setting"], row["method"]) == ("omniglot", "3-way 1-shot", method)
     assert 0 <= row["value"] <= 1
-    assert row["n"] == 6
+    assert row["n"] == JOB.episodes
     assert not published  # nobody published 3 ways
     assert sum(done) == (3 if method in METHODS else 0)
 
@@ -80,7 +80,7 @@ def test_every_method_sees_the_same_test_episodes():
 
     for steps in (1, 2):
         evaluate(Spy(Conv4(1, 16, 4, strided=True), 3, steps, 0.1), patterns(3), JOB)
-    assert all(torch.equal(one, other) for one, other in zip(seen[:6], seen[6:], strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(seen[: JOB.episodes], seen[JOB.episodes :], strict=True))
     assert not torch.equal(seen[0], seen[1])
 
 
