@@ -193,10 +193,14 @@ def _transaction(settings: Settings) -> Iterator[sa.Connection]:
     try:
         with _engine(settings).begin() as connection:
             yield connection
-    except (sa.exc.OperationalError, sa.exc.ArgumentError, ImportError, OSError) as error:
+    except ImportError as error:
+        raise UserError(
+            f"the ledger at {settings.ledger_without_password} needs a driver ({error}): pip install 'acclimate[postgres]'"
+        ) from error
+    except (sa.exc.OperationalError, sa.exc.ArgumentError, OSError) as error:
         reason = " ".join(str(getattr(error, "orig", error)).split())
         raise UserError(
-            f"the ledger at {settings.ledger_without_password} cannot be used: {reason}; mend that, then run again"
+            f"the ledger at {settings.ledger_without_password} cannot be used: {reason}; then run again"
         ) from error
 
 

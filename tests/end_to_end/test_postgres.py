@@ -60,12 +60,12 @@ def serve(folder: Path) -> Iterator[str]:
 
 
 CREATE = """if True:
-    import sys, time, psycopg2
+    import sys, time, psycopg
     for _ in range(1000):
         try:
-            connection = psycopg2.connect(f"postgresql://{sys.argv[1]}/postgres")
+            connection = psycopg.connect(f"postgresql://{sys.argv[1]}/postgres")
             break
-        except psycopg2.OperationalError:
+        except psycopg.OperationalError:
             time.sleep(0.2)
     connection.autocommit = True
     connection.cursor().execute(f"create database {sys.argv[2]}")

@@ -37,7 +37,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "checkout"
     (root / "data" / "used").mkdir(parents=True)
     (root / "data" / "used" / "domain.yaml").write_text("name: used\nfamily: text\nrole: target\nlabels: [a, b]\n")
-    (root / "data.dvc").write_text("outs:\n- md5: 0.dir\n  hash: md5\n  path: data\n")
+    (root / "data.dvc").write_text(f"outs:\n- md5: {'0' * 32}.dir\n  hash: md5\n  path: data\n")
     for command in (["init", "-q"], ["add", "data.dvc"], ["commit", "-qm", "data"]):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=root, check=True)
     monkeypatch.setenv("ACCLIMATE_ROOT", str(root))

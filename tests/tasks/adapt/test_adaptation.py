@@ -175,7 +175,7 @@ def test_of_150_classes_what_cannot_adapt_is_left_out_and_the_result_says_why(
     plan = Plan(many, "1", tmp_path / "meta", how, "key", tmp_path / "work")
     monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
     monkeypatch.setenv("ACCLIMATE_PROCESSES", "1")  # another process has no encoder of letters
-    result = adapt_and_compare.fn(plan, 0.0)
+    result = adapt_and_compare(plan, 0.0)
     assert {OURS, *BASELINE_NAMES} <= set(result.scores)
     assert not {"svm", "caml"} & set(result.scores)
     assert result.warnings[-2:] == [

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from domains.errors import UserError
 from tasks.versions import snapshots
@@ -27,7 +28,8 @@ def write_domain(root: Path, name: str, text: str) -> None:
 
 
 def commit(root: Path) -> str:
-    run(root, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+    with Repo(str(root)) as repo:
+        repo.add(str(root / "data"))
     run(root, "git", "add", "--all")
     run(
         root,
@@ -57,20 +59,10 @@ def object_path(root: Path, domain: str) -> Path:
 
 def add_remote(root: Path, remote: Path) -> None:
     """Push everything to a remote, in the local configuration: DVC reads the tracked one at each commit."""
-    run(
-        root,
-        sys.executable,
-        "-m",
-        "dvc",
-        "remote",
-        "add",
-        "--quiet",
-        "--local",
-        "--default",
-        "store",
-        str(remote),
-    )
-    run(root, sys.executable, "-m", "dvc", "push", "--quiet", "--all-commits")
+    with Repo(str(root)) as repo, repo.config.edit("local") as config:
+        config["remote"]["store"], config["core"]["remote"] = {"url": str(remote)}, "store"
+    with Repo(str(root)) as repo:
+        repo.push(all_commits=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,7 +78,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of two revisions: glyphs and news, then news changed and trec new."""
     root = tmp_path_factory.mktemp("made")
     run(root, "git", "init", "--quiet")
-    run(root, sys.executable, "-m", "dvc", "init", "--quiet")
+    Repo.init(str(root)).close()
     (root / ".gitignore").write_text("/.acclimate/\n")
     write_domain(root, "glyphs", "g")
     write_domain(root, "news", "old")

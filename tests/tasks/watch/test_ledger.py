@@ -105,3 +105,11 @@ def test_a_ledger_that_cannot_be_written_is_one_line_without_its_password(tmp_pa
     with pytest.raises(UserError, match="ledger at what ACCLIMATE_LEDGER names cannot be used"):
         ledger.rows(Settings(root=tmp_path, ledger="no address"))
     assert "secret" not in Settings(ledger="postgresql://me:secret@host/db").ledger_without_password
+
+
+def test_an_absent_driver_says_what_to_install():
+    absent = Settings(ledger="postgresql+pg8000://me:secret@host/db")  # one that we never bring
+    with pytest.raises(
+        UserError, match=r"needs a driver \(No module named 'pg8000'\): pip install 'acclimate\[postgres\]'"
+    ):
+        ledger.rows(absent)

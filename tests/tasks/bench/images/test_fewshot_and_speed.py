@@ -28,7 +28,7 @@ from tasks.bench.images.fewshot import (
 )
 from tasks.bench.options import BenchOptions, parse_shots
 
-JOB = Job("omniglot", "protonet", ways=3, shots=1, pixels=16, steps=3, episodes=6)
+JOB = Job("omniglot", "protonet", ways=3, shots=1, pixels=16, steps=3, episodes=3)
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
 
 
@@ -55,7 +55,7 @@ def test_every_method_gives_a_row_that_programs_can_read(method, settings):
     assert json.loads(json.dumps(row)) == row
     assert (row["suite"], row["setting"], row["method"]) == ("omniglot", "3-way 1-shot", method)
     assert 0 <= row["value"] <= 1
-    assert row["n"] == 6
+    assert row["n"] == JOB.episodes
     assert not published  # nobody published 3 ways
     assert sum(done) == (3 if method in METHODS else 0)
 
@@ -91,7 +91,7 @@ def test_every_method_sees_the_same_test_episodes():
 
     for steps in (1, 2):
         evaluate(Spy(Conv4(1, 16, 4, strided=True), 3, steps, 0.1), patterns(3), JOB)
-    assert all(torch.equal(one, other) for one, other in zip(seen[:6], seen[6:], strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(seen[: JOB.episodes], seen[JOB.episodes :], strict=True))
     assert not torch.equal(seen[0], seen[1])
 
 
