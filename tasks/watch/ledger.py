@@ -195,7 +195,8 @@ def _transaction(settings: Settings) -> Iterator[sa.Connection]:
             yield connection
     except ImportError as error:
         raise UserError(
-            f"the ledger at {settings.ledger_without_password} needs a driver ({error}): pip install 'acclimate[postgres]'"
+            f"the ledger at {settings.ledger_without_password} needs a driver ({error}): "
+            "pip install 'acclimate[postgres]'"
         ) from error
     except (sa.exc.OperationalError, sa.exc.ArgumentError, OSError) as error:
         reason = " ".join(str(getattr(error, "orig", error)).split())
