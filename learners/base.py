@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from domains.episode import Episode
 from learners.bodies import Body, Features
 from learners.capabilities import Capabilities
-from learners.classifier import Classifier, Network
+from learners.classifier import Classifier, FixedPart
 from learners.support import Support, check_support
 
 SOURCE_WEIGHT = 20.0  # examples
@@ -80,7 +80,7 @@ class Learner(nn.Module):
 
     def meta_losses(self, episodes: Sequence[Episode]) -> Tensor:
         """Return the losses [E] of episodes of one shape, run at once."""
-        return at_once(self.meta_loss, episodes)
+        return vmap_episodes(self.meta_loss, episodes)
 
     def backward(self, episodes: Sequence[Episode]) -> list[float]:
         """Add the gradient of the episodes' mean loss to every parameter's ``grad`` and return their losses [E].
@@ -89,7 +89,7 @@ class Learner(nn.Module):
         grow with their number.
         """
         losses = []
-        for group in groups(episodes, self.together):
+        for group in group_by_shape(episodes, self.together):
             values = self.meta_losses(group) if len(group) > 1 else self.meta_loss(group[0])[None]
             (values.sum() / len(episodes)).backward()
             losses += values.tolist()
@@ -113,9 +113,9 @@ class Learner(nn.Module):
             if isinstance(module, Learner):
                 module.progress = done
 
-    def embedding(self) -> tuple[Network, ...]:
+    def embedding(self) -> tuple[FixedPart, ...]:
         """Return the layers of a classifier that the body is: none where examples are features already."""
-        return (Network.of(self.body),) if self.raw else ()
+        return (FixedPart.of(self.body),) if self.raw else ()
 
 
 def unable(learner: Learner, support: Support) -> str | None:
@@ -126,7 +126,7 @@ def unable(learner: Learner, support: Support) -> str | None:
     return learner.capabilities.missing(support, learner.ways)
 
 
-def at_once(function: Callable[[Episode], Any], episodes: Sequence[Episode]) -> Any:
+def vmap_episodes(function: Callable[[Episode], Any], episodes: Sequence[Episode]) -> Any:
     """Return what a function gives for episodes of one shape, stacked [E, ...], by ``vmap``."""
     stacks = [None if t[0] is None else torch.stack(t) for t in zip(*(e.tensors for e in episodes), strict=True)]
 
@@ -137,7 +137,7 @@ def at_once(function: Callable[[Episode], Any], episodes: Sequence[Episode]) -> 
     return torch.vmap(one, in_dims=dims, randomness="different")(*stacks)
 
 
-def groups(episodes: Sequence[Episode], together: int) -> list[list[Episode]]:
+def group_by_shape(episodes: Sequence[Episode], together: int) -> list[list[Episode]]:
     """Return episodes in groups of one shape and at most ``together``, shapes in their order of appearance."""
     if together == 1:
         return [[episode] for episode in episodes]
@@ -155,7 +155,7 @@ def one_hot(y: Tensor, ways: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return (y[:, None] == torch.arange(ways, device=y.device)).to(dtype)
 
 
-def prototypes(x: Tensor, y: Tensor, ways: int) -> Tensor:
+def compute_prototypes(x: Tensor, y: Tensor, ways: int) -> Tensor:
     """Return class means [N, D] of features [S, D] (differentiable, unequal shots allowed); 0 of an absent class."""
     members = one_hot(y, ways, x.dtype)
     return members.T @ x / members.sum(0).clamp_min(1)[:, None]

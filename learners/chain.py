@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learners.classifier import Affine, Classifier, Columns, Network
+from learners.classifier import Affine, Classifier, Columns, FixedPart
 
 Step = Affine | str
 
@@ -28,7 +28,7 @@ class Chain:
         Raises:
             ValueError: it has a step that is none of these; the message names it.
         """
-        return cls(tuple(_merged(classifier, dim)))
+        return cls(tuple(_merge(classifier, dim)))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return calibrated logits [n, N] of features [n, D]."""
@@ -40,7 +40,7 @@ class Chain:
         return x
 
 
-def _merged(classifier: Classifier, dim: int) -> Iterator[Step]:
+def _merge(classifier: Classifier, dim: int) -> Iterator[Step]:
     """Yield the steps; products are taken in double precision, so that only their result is rounded."""
     weight, bias = _identity(dim)
     untouched = True  # whether the map that waits is the identity
@@ -54,7 +54,7 @@ def _merged(classifier: Classifier, dim: int) -> Iterator[Step]:
                 (weight, bias), untouched = _identity(len(bias)), True
             yield str(layer)
         else:
-            word = layer.module.name if isinstance(layer, Network) else layer
+            word = layer.module.name if isinstance(layer, FixedPart) else layer
             raise ValueError(f"the step {word!r} is no dense map, ReLU or normalisation")
     yield _single(weight / classifier.temperature, bias / classifier.temperature)
 

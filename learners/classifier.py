@@ -39,21 +39,21 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Network:
+class FixedPart:
     """A module known by name (``learners/parts.py``) at some weights, in evaluation mode."""
 
     module: Part
     weights: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, module: Part, weights: Mapping[str, Tensor] | None = None) -> "Network":
+    def of(cls, module: Part, weights: Mapping[str, Tensor] | None = None) -> "FixedPart":
         """Return a module as it is now, or at other parameters; later changes to the module do not reach it."""
         own = {**dict(module.named_parameters()), **dict(module.named_buffers()), **(weights or {})}
         return cls(copy.deepcopy(module).eval(), {name: value.detach().clone() for name, value in own.items()})
 
 
 @dataclass(frozen=True)
-class Pool:
+class PooledOpinions:
     """x -> mean_e log p_e(y | x), the logarithmic pool of classifiers at temperature 1."""
 
     members: tuple["Classifier", ...]
@@ -67,7 +67,7 @@ WORDS = {
     "log": lambda x: x.clamp_min(1e-12).log(),
 }
 #: A step of a classifier: an affine map, some columns, a module, a pool, or a word of WORDS.
-Layer = Affine | Columns | Network | Pool | str
+Layer = Affine | Columns | FixedPart | PooledOpinions | str
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class Classifier:
                 x = F.linear(x, layer.weight, layer.bias)
             elif isinstance(layer, Columns):
                 x = layer(x)
-            elif isinstance(layer, Network):
+            elif isinstance(layer, FixedPart):
                 x = functional_call(layer.module, dict(layer.weights), (x,))
-            elif isinstance(layer, Pool):
+            elif isinstance(layer, PooledOpinions):
                 x = torch.stack([F.log_softmax(member.logits(x), -1) for member in layer.members]).mean(0)
             else:
                 x = WORDS[layer](x)
@@ -105,17 +105,17 @@ class Classifier:
         """Return calibrated probabilities [n, N] of features [n, D]."""
         return F.softmax(self.logits(x) / self.temperature, dim=-1)
 
-    def named(self, labels: Sequence[str]) -> "Classifier":
+    def with_labels(self, labels: Sequence[str]) -> "Classifier":
         """Return the same classifier with label names."""
         return replace(self, labels=tuple(labels))
 
-    def at(self, temperature: float) -> "Classifier":
+    def with_temperature(self, temperature: float) -> "Classifier":
         """Return the same classifier with another temperature, for which no threshold is known."""
         return replace(self, temperature=float(temperature), threshold=None)
 
     def save(self, folder: Path) -> Path:
         """Write one safetensors file into a folder and return its path."""
-        words, tensors = _packed(self.layers)
+        words, tensors = _pack(self.layers)
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         numbers = {"temperature": self.temperature, "threshold": self.threshold}
         about = {"layers": words, "labels": self.labels, **numbers}
@@ -132,11 +132,11 @@ class Classifier:
         with safe_open(folder / FILE, "pt") as file:
             about = json.loads(file.metadata()["classifier"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        layers = _unpacked(about["layers"], tensors, folder / FILE)
+        layers = _unpack(about["layers"], tensors, folder / FILE)
         return cls(layers, tuple(about["labels"]), about["temperature"], about.get("threshold"))
 
 
-def _packed(layers: Sequence[Layer], prefix: str = "") -> tuple[list[object], dict[str, Tensor]]:
+def _pack(layers: Sequence[Layer], prefix: str = "") -> tuple[list[object], dict[str, Tensor]]:
     """Return layers in words, and their tensors by name."""
     words: list[object] = []
     tensors: dict[str, Tensor] = {}
@@ -148,11 +148,11 @@ def _packed(layers: Sequence[Layer], prefix: str = "") -> tuple[list[object], di
         elif isinstance(layer, Columns):
             words.append("columns")
             tensors |= {f"{at}mean": layer.mean, f"{at}scale": layer.scale}
-        elif isinstance(layer, Network):
+        elif isinstance(layer, FixedPart):
             words.append({"module": layer.module.name, "config": layer.module.config})
             tensors |= {f"{at}{name}": value for name, value in layer.weights.items()}
-        elif isinstance(layer, Pool):
-            members = [_packed(member.layers, f"{at}{e}.") for e, member in enumerate(layer.members)]
+        elif isinstance(layer, PooledOpinions):
+            members = [_pack(member.layers, f"{at}{e}.") for e, member in enumerate(layer.members)]
             words.append({"pool": [of for of, _ in members]})
             tensors |= {name: value for _, own in members for name, value in own.items()}
         else:
@@ -160,8 +160,8 @@ def _packed(layers: Sequence[Layer], prefix: str = "") -> tuple[list[object], di
     return words, tensors
 
 
-def _unpacked(words: Sequence[Any], tensors: Mapping[str, Tensor], file: Path, prefix: str = "") -> tuple[Layer, ...]:
-    """Return what ``_packed`` was given; the file is named where a word is not known."""
+def _unpack(words: Sequence[Any], tensors: Mapping[str, Tensor], file: Path, prefix: str = "") -> tuple[Layer, ...]:
+    """Return what ``_pack`` was given; the file is named where a word is not known."""
     layers: list[Layer] = []
     for i, word in enumerate(words):
         at = f"{prefix}{i}."
@@ -171,10 +171,10 @@ def _unpacked(words: Sequence[Any], tensors: Mapping[str, Tensor], file: Path, p
             layers.append(Columns(tensors[f"{at}mean"], tensors[f"{at}scale"]))
         elif isinstance(word, dict) and "module" in word:
             weights = {k.removeprefix(at): v for k, v in tensors.items() if k.startswith(at)}
-            layers.append(Network(make_part(word["module"], word["config"]).eval(), weights))
+            layers.append(FixedPart(make_part(word["module"], word["config"]).eval(), weights))
         elif isinstance(word, dict) and "pool" in word:
-            members = [_unpacked(of, tensors, file, f"{at}{e}.") for e, of in enumerate(word["pool"])]
-            layers.append(Pool(tuple(map(Classifier, members))))
+            members = [_unpack(of, tensors, file, f"{at}{e}.") for e, of in enumerate(word["pool"])]
+            layers.append(PooledOpinions(tuple(map(Classifier, members))))
         elif isinstance(word, str) and word in WORDS:
             layers.append(word)
         else:

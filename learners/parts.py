@@ -16,7 +16,7 @@ PARTS: dict[str, type[Part]] = {}
 Kind = TypeVar("Kind", bound=type[Part])
 
 
-def part(kind: Kind) -> Kind:
+def register_part(kind: Kind) -> Kind:
     """Register a class of modules under its name (a class decorator)."""
     PARTS[kind.name] = kind
     return kind

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from learners.parts import Part, part
+from learners.parts import Part, register_part
 
 
 class Body(Part):
@@ -12,7 +12,7 @@ class Body(Part):
     dim: int
 
 
-@part
+@register_part
 class Features(Body):
     """The body of learners that read the vectors of a frozen encoder: returns them as they are."""
 

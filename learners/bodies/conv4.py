@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 from learners.bodies.body import Body
 from learners.bodies.norm import BatchNorm, Statistics, inside_vmap
-from learners.parts import part
+from learners.parts import register_part
 
 
-@part
+@register_part
 class Conv4(Body):
     """Four blocks of 3x3 convolution, batch normalisation, ReLU and a halving of the image.
 

@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from learners.bodies.body import Body
 from learners.encoders import efficientnet
-from learners.parts import part
+from learners.parts import register_part
 
 
-@part
+@register_part
 class EfficientNet(Body):
     """Images [n, 3, pixels, pixels], 0 to 1, to unit-length vectors [n, 1280]; weights start at random.
 
@@ -23,7 +23,7 @@ class EfficientNet(Body):
     def __init__(self, pixels: int = 64) -> None:
         super().__init__()
         self.config, self.shape, self.dim = {"pixels": pixels}, (3, pixels, pixels), 1280
-        self.network = efficientnet.Body()
+        self.network = efficientnet.EfficientNetModel()
 
     @classmethod
     def from_folder(cls, folder: Path, pixels: int = 64) -> "EfficientNet":

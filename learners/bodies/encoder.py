@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learners.bodies.body import Body
-from learners.parts import part
+from learners.parts import register_part
 
 Adapters = Literal["lora", "film"]
 Pooling = Literal["mean", "cls"]
@@ -50,7 +50,7 @@ class FiLM(nn.Module):
         return (first, *output[1:]) if isinstance(output, tuple) else first
 
 
-@part
+@register_part
 class TransformerBody(Body):
     """An encoder of the ``transformers`` library, text or vision, that a learner meta-trains.
 
@@ -244,7 +244,7 @@ def make_encoder(model: str, options: dict[str, Any]) -> Any:
 
     if model not in CONFIG_MAPPING or model not in auto.MODEL_MAPPING_NAMES:
         raise ValueError(f"transformers has no model type {model!r}")
-    if refused := sorted(REFUSED & set(keys(options))):
+    if refused := sorted(REFUSED & set(nested_keys(options))):
         raise ValueError(f"options must not have {', '.join(refused)}")
     known = AutoConfig.for_model(model, **options)
     causal = model in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
@@ -258,11 +258,11 @@ def make_encoder(model: str, options: dict[str, Any]) -> Any:
     return encoder
 
 
-def keys(options: Any) -> list[str]:
+def nested_keys(options: Any) -> list[str]:
     """Return every key of nested options."""
     if not isinstance(options, dict):
         return []
-    return [*options, *(key for value in options.values() for key in keys(value))]
+    return [*options, *(key for value in options.values() for key in nested_keys(value))]
 
 
 def add_lora(encoder: nn.Module, rank: int) -> None:

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learners.bodies.body import Body
-from learners.parts import part
+from learners.parts import register_part
 
 
-@part
+@register_part
 class MLP(Body):
     """Layers of rectified linear units, as in the sinusoid regression of the MAML paper (1-40-40)."""
 

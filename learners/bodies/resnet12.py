@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 from learners.bodies.body import Body
 from learners.bodies.norm import BatchNorm, Statistics
-from learners.parts import part
+from learners.parts import register_part
 
 SLOPE = 0.1  # of the leaky rectifiers
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """x -> pool(leaky(g(x) + shortcut(x))): g is three 3x3 convolutions, each normalised, the first two rectified."""
 
     def __init__(self, inputs: int, width: int, statistics: Statistics) -> None:
@@ -37,7 +37,7 @@ class Block(nn.Module):
         return F.leaky_relu(F.max_pool2d(h, 2), SLOPE)  # the same as rectified first, on a quarter of the values
 
 
-@part
+@register_part
 class ResNet12(Body):
     """Four residual blocks that halve the image, and the mean of the last map.
 
@@ -70,7 +70,7 @@ class ResNet12(Body):
             raise ValueError(f"images of {pixels} pixels a side cannot be halved 4 times; at least 16 are needed")
         self.config = {"channels": channels, "pixels": pixels, "widths": list(widths), "statistics": statistics}
         self.shape, self.dim = (channels, pixels, pixels), widths[-1]
-        self.blocks = nn.ModuleList(Block(a, b, statistics) for a, b in pairwise([channels, *widths]))
+        self.blocks = nn.ModuleList(ResidualBlock(a, b, statistics) for a, b in pairwise([channels, *widths]))
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:

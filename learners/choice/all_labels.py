@@ -18,9 +18,9 @@ def adapt_to_all_labels(learner: Learner, support: Support, temperature: float =
         ValueError: see ``check_support``.
     """
     if learner.ways is not None:
-        return learner.adapt(support).at(temperature)
+        return learner.adapt(support).with_temperature(temperature)
     present, compact = support.compact()
-    classifier = learner.adapt(compact).at(temperature)
+    classifier = learner.adapt(compact).with_temperature(temperature)
     if len(present) == support.ways:
         return classifier
     x = support.x

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from learners.base import Learner
 from learners.choice.all_labels import adapt_to_all_labels
-from learners.representation.sharing import sharing
+from learners.representation.sharing import share_results
 from learners.support import Support
 
 FOLD_POOL = 1000  # pool examples that models of the cross-validation read, for time; fewer hide what uneven pools do
@@ -26,7 +26,7 @@ def cross_validate(strategies: Mapping[str, Learner], support: Support, fold: Te
     logits = {name: x.new_zeros(len(x), support.ways) for name in strategies}
     for i in range(int(fold.max()) + 1):
         out, rest = fold == i, replace(support.select(fold != i), pool_x=pool_x)
-        with sharing():
+        with share_results():
             for name, learner in strategies.items():
                 logits[name][out] = adapt_to_all_labels(learner, rest).logits(x[out])
     return logits

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from learners.base import Learner
 from learners.capabilities import Capabilities
-from learners.classifier import Classifier, Pool
+from learners.classifier import Classifier, PooledOpinions
 from learners.support import Support
 
 
@@ -29,4 +29,4 @@ class OpinionPool(Learner):
         self.members = list(members.values())  # not as modules: they are somebody else's, who stores them
 
     def adapt(self, support: Support) -> Classifier:
-        return Classifier((Pool(tuple(member.adapt(support) for member in self.members)),))
+        return Classifier((PooledOpinions(tuple(member.adapt(support) for member in self.members)),))

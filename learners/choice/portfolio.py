@@ -71,7 +71,7 @@ def choose(
     fold = None if in_time else stratified_folds(support.y, generator)
     held_out = cross_validate({safe: strategies[safe]}, support, fold)
     description = describe_support(support, held_out)
-    gains = {name: prior.of(name, description) for name in strategies if name != safe}
+    gains = {name: prior.expected_gain(name, description) for name in strategies if name != safe}
     tried = [name for name, gain in gains.items() if gain.mean + HOPELESS * gain.deviation > 0 or name == only]
     held_out |= cross_validate({name: strategies[name] for name in tried}, support, fold)
     expected = {safe: 0.0}

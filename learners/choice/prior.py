@@ -62,7 +62,7 @@ class Regression:
         intercept = float(model.predict(centre[None])[0])
         return cls(centre.tolist(), model.coef_.tolist(), intercept, covariance.tolist(), spread)
 
-    def at(self, description: np.ndarray) -> Gain:
+    def predict(self, description: np.ndarray) -> Gain:
         """Return the gain to expect of a task with that description [F]."""
         away = description - np.array(self.centre)
         variance = away @ np.array(self.covariance) @ away + self.spread**2
@@ -79,10 +79,10 @@ class Prior:
     thresholds: dict[str, float] = field(default_factory=dict)  # of prediction sets there, in multiples of chance
     left_out: dict[str, str] = field(default_factory=dict)  # strategies that not every episode was fit for, and why
 
-    def of(self, strategy: str, description: np.ndarray) -> Gain:
+    def expected_gain(self, strategy: str, description: np.ndarray) -> Gain:
         """Return the gain to expect of a strategy on a support set with that description [F]."""
         known = self.regressions.get(strategy)
-        return Gain(0.0, UNKNOWN_SPREAD) if known is None else known.at(description)
+        return Gain(0.0, UNKNOWN_SPREAD) if known is None else known.predict(description)
 
     def to_json(self) -> dict[str, Any]:
         """Return the prior as JSON-able values; ``left_out`` is there only if something was."""

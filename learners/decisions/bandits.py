@@ -8,7 +8,7 @@ import numpy as np
 from learners.decisions.gittins import gittins
 
 
-class Counting:
+class CountingPlayer:
     """Counts successes and failures of every arm; ``scores`` says what a strategy makes of them, highest is pulled.
 
     Args:
@@ -46,11 +46,11 @@ class Counting:
         self.t += 1
 
 
-class Greedy(Counting):
+class Greedy(CountingPlayer):
     """The arm whose posterior mean is highest."""
 
 
-class EpsilonGreedy(Counting):
+class EpsilonGreedy(CountingPlayer):
     """Any arm with probability epsilon, else the greedy one."""
 
     def __init__(self, arms: int, epsilon: float = 0.1, seed: int = 0) -> None:
@@ -62,7 +62,7 @@ class EpsilonGreedy(Counting):
         return np.where(explore, self.rng.random((len(self.every), self.arms)), self.mean)
 
 
-class UCB1(Counting):
+class UCB1(CountingPlayer):
     """Upper confidence bounds (P. Auer et al. 2002): mean + c sqrt(2 ln t / pulls), the prior counted as two pulls."""
 
     def __init__(self, arms: int, c: float = 1.0, seed: int = 0) -> None:
@@ -73,14 +73,14 @@ class UCB1(Counting):
         return self.mean + self.c * np.sqrt(2 * np.log(self.t + 1) / (self.pulls + 2))
 
 
-class Thompson(Counting):
+class Thompson(CountingPlayer):
     """Posterior sampling (W. R. Thompson 1933): the arm that is best in one draw from the posterior."""
 
     def scores(self) -> np.ndarray:
         return self.rng.beta(self.successes + 1, self.failures + 1)
 
 
-class Gittins(Counting):
+class Gittins(CountingPlayer):
     """The arm of the highest index for the pulls that are left, of a game that ends: see ``gittins``."""
 
     def begin(self, trials: int, steps: int) -> None:

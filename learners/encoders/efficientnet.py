@@ -37,21 +37,21 @@ class SameConv(nn.Conv2d):
         return super().forward(F.pad(x, (left, width - left, top, height - top)))
 
 
-def norm(channels: int) -> nn.BatchNorm2d:
+def make_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3)
 
 
-class Block(nn.Module):
+class InvertedBottleneck(nn.Module):
     """Mobile inverted bottleneck: expand, depthwise, project, and add the input where shapes allow."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         width = inputs * expansion
         if expansion > 1:
-            self._expand_conv, self._bn0 = SameConv(inputs, width, 1, bias=False), norm(width)
+            self._expand_conv, self._bn0 = SameConv(inputs, width, 1, bias=False), make_norm(width)
         self._depthwise_conv = SameConv(width, width, kernel, stride, groups=width, bias=False)
-        self._bn1 = norm(width)
-        self._project_conv, self._bn2 = SameConv(width, outputs, 1, bias=False), norm(outputs)
+        self._bn1 = make_norm(width)
+        self._project_conv, self._bn2 = SameConv(width, outputs, 1, bias=False), make_norm(outputs)
         self.expansion, self.residual = expansion, stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,19 +60,19 @@ class Block(nn.Module):
         return h + x if self.residual else h
 
 
-class Body(nn.Module):
+class EfficientNetModel(nn.Module):
     """The network up to the pooled last layer; parameter names are those of the published weights."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._conv_stem, self._bn0 = SameConv(3, 32, 3, 2, bias=False), norm(32)
+        self._conv_stem, self._bn0 = SameConv(3, 32, 3, 2, bias=False), make_norm(32)
         blocks, inputs = [], 32
         for repeats, kernel, stride, expansion, outputs in (*STAGES, LAST):
             for i in range(repeats):
-                blocks.append(Block(inputs, outputs, kernel, stride if i == 0 else 1, expansion))
+                blocks.append(InvertedBottleneck(inputs, outputs, kernel, stride if i == 0 else 1, expansion))
                 inputs = outputs
         self._blocks = nn.ModuleList(blocks)
-        self._conv_head, self._bn1 = SameConv(320, 1280, 1, bias=False), norm(1280)
+        self._conv_head, self._bn1 = SameConv(320, 1280, 1, bias=False), make_norm(1280)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return pooled features [n, 1280] of images [n, 3, H, W] scaled to (pixel - 127) / 128."""
@@ -100,7 +100,7 @@ class EfficientNetLite:
 
     def __init__(self, folder: Path, small: int = 64, large: int = 128) -> None:
         self.small, self.large = small, large
-        self.model = Body().eval()
+        self.model = EfficientNetModel().eval()
         self.model.load_state_dict(load_file(folder / "model.safetensors"))
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
 
@@ -113,17 +113,17 @@ class EfficientNetLite:
         for which, pixels in ((~large, self.small), (large, self.large)):
             some = [image for image, chosen in zip(opened, which.tolist(), strict=True) if chosen]
             if some:
-                last, inner = self.model.layers((resized(some, pixels).float() - 127) / 128)
+                last, inner = self.model.layers((resize(some, pixels).float() - 127) / 128)
                 found[which] = torch.cat([F.normalize(last, dim=-1), inner], dim=1)
         return found
 
 
 def read_images(images: Sequence[bytes], pixels: int) -> Tensor:
     """Return encoded images as bytes [n, 3, pixels, pixels], channels last in memory."""
-    return resized([Image.open(io.BytesIO(image)) for image in images], pixels)
+    return resize([Image.open(io.BytesIO(image)) for image in images], pixels)
 
 
-def resized(images: Sequence[Image.Image], pixels: int) -> Tensor:
+def resize(images: Sequence[Image.Image], pixels: int) -> Tensor:
     """Return images as bytes [n, 3, pixels, pixels], channels last in memory."""
     size = (pixels, pixels)
     read = [np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR)) for image in images]

@@ -95,9 +95,9 @@ class LogPool(Learner):
     def adapt(self, support: Support) -> Classifier:
         """Return a classifier of the experts' log-probabilities; see ``Learner.adapt``. The pool is not used."""
         self.check(support)
-        return self.at(self.solve(support.x, support.y))
+        return self.to_classifier(self.solve(support.x, support.y))
 
-    def at(self, theta: Tensor) -> Classifier:
+    def to_classifier(self, theta: Tensor) -> Classifier:
         """Return the classifier of theta [E + N - 1]; of ``start``: the pool that is not adapted."""
         one = torch.eye(self.labels, dtype=theta.dtype, device=theta.device)
         weight = torch.kron(theta[: self.experts][None], one)

@@ -7,15 +7,15 @@ from torch.nn import functional as F
 from domains.episode import Episode
 from learners.base import Learner
 from learners.capabilities import Capabilities
-from learners.classifier import Classifier, Network
-from learners.parts import Part, part
+from learners.classifier import Classifier, FixedPart
+from learners.parts import Part, register_part
 from learners.support import Support
 
 LOWER, UPPER = 5, 6  # of the features of markets: the thresholds of their states
 LEAST = 1e-6  # probability of a label, so that its logarithm and gradient are finite
 
 
-@part
+@register_part
 class OrderedProbit(Part):
     """x -> log P(y | x), y = 0, 1, 2 as s <= t_1, t_1 < s <= t_2 or t_2 < s, s = mu(x) + sigma(x) e, e standard normal.
 
@@ -81,4 +81,4 @@ class Ordinal(Learner):
         return F.nll_loss(self.network(x), y)
 
     def adapt(self, support: Support) -> Classifier:
-        return Classifier((Network.of(self.network),))
+        return Classifier((FixedPart.of(self.network),))

@@ -57,12 +57,12 @@ def block_interval(
     series = [np.asarray(values, float) for values in days]
     if not series or not all(len(values) for values in series):
         raise ValueError("a block bootstrap needs one day or more of every period")
-    means = np.mean([_resampled(values, rng, block, resamples) for values in series], axis=0)
+    means = np.mean([_resample_means(values, rng, block, resamples) for values in series], axis=0)
     low, high = np.quantile(means, (0.025, 0.975))
     return float(np.mean([values.mean() for values in series])), float(low), float(high)
 
 
-def _resampled(
+def _resample_means(
     values: NDArray[np.float64], rng: np.random.Generator, block: int, resamples: int
 ) -> NDArray[np.float64]:
     """Return the means [resamples] of series as long as the given one [T], put together from its blocks."""

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import ABSENT, Learner, one_hot, prototypes
+from learners.base import ABSENT, Learner, compute_prototypes, one_hot
 from learners.bodies import Body
-from learners.classifier import Affine, Classifier, Network
-from learners.parts import Part, part
+from learners.classifier import Affine, Classifier, FixedPart
+from learners.parts import Part, register_part
 from learners.support import Support
 
 CHUNK = 256  # queries that pass together when predicting
@@ -73,7 +73,7 @@ class CAML(Learner):
         """Return the tokens [S, width + labels] of embedded examples [S, width]; the first class takes phi_first."""
         rank = torch.arange(ways, device=e.device)
         if self.ways is None:
-            rank = (prototypes(e, y, ways) @ self.direction).argsort().argsort()
+            rank = (compute_prototypes(e, y, ways) @ self.direction).argsort().argsort()
         phi = self.phi[(first + rank) % self.max_ways]
         return torch.cat([e, one_hot(y, ways, e.dtype) @ phi], -1)
 
@@ -101,10 +101,10 @@ class CAML(Learner):
         weights = {**dict(self.context.named_parameters()), "tokens": tokens, "y": support.y}
         weight = self.project.weight / scale  # 1, and the mean 0, for raw examples
         bias = self.project.bias - (weight * mean).sum(1)
-        return Classifier((*self.embedding(), Affine(weight, bias), "normalise", Network.of(context, weights)))
+        return Classifier((*self.embedding(), Affine(weight, bias), "normalise", FixedPart.of(context, weights)))
 
 
-@part
+@register_part
 class Context(Part):
     """The transformer; with a support's tokens [S, width + labels] and labels [S] a function from e(x) to logits."""
 
@@ -119,7 +119,7 @@ class Context(Part):
         self.joint, self.ways = joint, ways
         self.unknown = nn.Parameter(torch.zeros(labels))
         self.log_sharpness = nn.Parameter(torch.tensor(3.0))
-        self.blocks = nn.ModuleList(Block(width + labels, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(AttentionBlock(width + labels, heads) for _ in range(depth))
         self.register_buffer("tokens", torch.zeros(support, width + labels), persistent=False)
         self.register_buffer("y", torch.zeros(support, dtype=torch.long), persistent=False)
         self.tokens: Tensor
@@ -147,7 +147,7 @@ class Context(Part):
         return torch.where(members.any(0), sharpness * cosine, ABSENT - sharpness)
 
 
-class Block(nn.Module):
+class AttentionBlock(nn.Module):
     """x + attention(x), then x + two layers, each after a layer normalisation."""
 
     def __init__(self, dim: int, heads: int) -> None:

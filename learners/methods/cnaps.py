@@ -10,11 +10,11 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import ABSENT, Learner, one_hot, prototypes
+from learners.base import ABSENT, Learner, compute_prototypes, one_hot
 from learners.bodies import MLP, Body, Conv4
 from learners.bodies.norm import BatchNorm
-from learners.classifier import Affine, Classifier, Layer, Network
-from learners.parts import Part, part
+from learners.classifier import Affine, Classifier, FixedPart, Layer
+from learners.parts import Part, register_part
 from learners.support import Support
 
 HIDDEN = 64
@@ -73,7 +73,7 @@ class CNAPs(Learner):
         made = [generator(z).chunk(2) for generator in self.generators]
         return [(1 + gamma, beta) for gamma, beta in made]
 
-    def modulated(self, films: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    def modulate_norms(self, films: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Return the weights and biases of the body's normalisations after FiLM, by name."""
         now, own = {}, dict(self.body.named_parameters())
         for place, (gamma, beta) in zip(self.places, films, strict=bool(self.places)):
@@ -84,7 +84,7 @@ class CNAPs(Learner):
     def embed(self, x: Tensor, films: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Return f(x) [n, D]."""
         if self.places:
-            return functional_call(self.body, self.modulated(films), (x,))
+            return functional_call(self.body, self.modulate_norms(films), (x,))
         ((gamma, beta),) = films
         return gamma * self.body(x) + beta
 
@@ -95,7 +95,7 @@ class CNAPs(Learner):
             return one.expand(ways, -1, -1)
         members, centred = one_hot(y, ways, f.dtype), f - f.mean(0)
         counts = members.sum(0)[:, None, None]
-        own = f - members @ prototypes(f, y, ways)
+        own = f - members @ compute_prototypes(f, y, ways)
         within = (members.T[:, :, None] * own).mT @ own / (counts - 1).clamp_min(1)
         overall = centred.T @ centred / max(len(f) - 1, 1)
         share = counts / (counts + 1)
@@ -107,7 +107,7 @@ class CNAPs(Learner):
         both = (torch.cat([episode.support_x, episode.query_x]) - mean) / scale
         sizes, y = [len(episode.support_x), len(episode.query_x)], episode.support_y
         support, query = self.embed(both, self.films(both[: sizes[0]])).split(sizes)
-        means, seen = prototypes(support, y, ways), one_hot(y, ways).any(0)
+        means, seen = compute_prototypes(support, y, ways), one_hot(y, ways).any(0)
         logits = mahalanobis(query, means, self.factors(support, y, ways), seen, self.log_sharpness.exp())
         return F.cross_entropy(logits, episode.query_y)
 
@@ -118,17 +118,17 @@ class CNAPs(Learner):
         embedded = (support.x - mean) / scale
         films = self.films(embedded)
         f = self.embed(embedded, films)
-        tensors = {"means": prototypes(f, support.y, ways), "factors": self.factors(f, support.y, ways)}
+        tensors = {"means": compute_prototypes(f, support.y, ways), "factors": self.factors(f, support.y, ways)}
         tensors |= {"seen": one_hot(support.y, ways).any(0), "sharpness": self.log_sharpness.exp()}
-        head = Network.of(Mahalanobis(ways, self.dim), tensors)
+        head = FixedPart.of(Mahalanobis(ways, self.dim), tensors)
         if self.places:
-            return Classifier((Network.of(self.body, self.modulated(films)), head))
+            return Classifier((FixedPart.of(self.body, self.modulate_norms(films)), head))
         gamma, beta = films[0]
         film: Layer = Affine((gamma / scale).expand(self.dim).diag(), beta - gamma * mean / scale)
         return Classifier((*self.embedding(), film, head))
 
 
-@part
+@register_part
 class Mahalanobis(Part):
     """Vectors [n, D] to logits [n, N] by their distances from class means, each in the metric of its class."""
 

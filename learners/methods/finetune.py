@@ -14,8 +14,7 @@ from learners.base import Learner
 from learners.bodies import MLP, Body
 from learners.bodies.norm import measure
 from learners.capabilities import Capabilities
-from learners.classifier import Affine, Classifier, Layer
-from learners.classifier import Network as Module
+from learners.classifier import Affine, Classifier, FixedPart, Layer
 from learners.heads.network import loss
 from learners.support import Support
 
@@ -83,7 +82,7 @@ class Finetune(Learner):
         Raises:
             ValueError: no piles, or fewer than two classes in all.
         """
-        targets, classes = label(piles)
+        targets, classes = label_classes(piles)
         if classes < 2:
             raise ValueError(f"pretraining needs at least 2 classes, {len(piles)} piles have {classes}")
         weight = nn.Parameter(torch.randn(classes, self.width, generator=generator).to(self.mean) * self.width**-0.5)
@@ -142,12 +141,12 @@ class Finetune(Learner):
             weight, bias = SHARPNESS * F.normalize(weight, dim=-1), torch.zeros_like(bias)
         head: tuple[Layer, ...] = ("normalise", Affine(weight, bias)) if self.cosine else (Affine(weight, bias),)
         if self.raw:
-            return Module.of(self.body, body), *head
+            return FixedPart.of(self.body, body), *head
         w, b = body["layers.0.weight"].detach(), body["layers.0.bias"].detach()
         return Affine(w / scale, b - w @ (mean / scale)), "relu", *head
 
 
-def label(piles: Sequence[Pile]) -> tuple[list[Tensor], int]:
+def label_classes(piles: Sequence[Pile]) -> tuple[list[Tensor], int]:
     """Return every pile's labels [n] among all classes, and how many those are."""
     shared = [int(pile.y.max()) + 1 for pile in piles if pile.shared]
     targets, count = [], max(shared, default=0)

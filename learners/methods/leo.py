@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import ABSENT, Learner, one_hot, prototypes
+from learners.base import ABSENT, Learner, compute_prototypes, one_hot
 from learners.bodies import Body
 from learners.classifier import Affine, Classifier, Layer
 from learners.support import Support
@@ -76,7 +76,7 @@ class LEO(Learner):
 
     def codes(self, x: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
         """Return mu and log sigma [N, latent] from an embedded support [S, D]."""
-        e = F.linear(prototypes(x, y, ways), self.encoder)
+        e = F.linear(compute_prototypes(x, y, ways), self.encoder)
         there = one_hot(y, ways, x.dtype).any(0).to(x.dtype)
         pairs = torch.cat([e[:, None].expand(-1, ways, -1), e.expand(ways, -1, -1)], -1)
         found = torch.einsum("nmd,m->nd", self.relation(pairs), there) / there.sum()

@@ -56,7 +56,7 @@ class LSTMLearner(Learner):
 
     def cell(self, c: Tensor, i: Tensor, f: Tensor, grad: Tensor, loss: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return c_t, i_t and f_t, each of the shape of c_{t-1}, from the gradient there and the loss []."""
-        seen = [*told(grad), *(number.expand_as(c) for number in told(loss)), c]
+        seen = [*log_and_sign(grad), *(number.expand_as(c) for number in log_and_sign(loss)), c]
         i = torch.sigmoid(torch.stack([*seen, i], -1) @ self.input_gate + self.input_bias)
         f = torch.sigmoid(torch.stack([*seen, f], -1) @ self.forget_gate + self.forget_bias)
         return f * c - i * grad, i, f
@@ -92,7 +92,7 @@ class LSTMLearner(Learner):
         return Classifier((Affine(weight, bias - weight @ mean),))
 
 
-def told(x: Tensor) -> tuple[Tensor, Tensor]:
+def log_and_sign(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return numbers of very different sizes as (log|x| / p, sign x), or (-1, e^p x) where |x| < e^-p."""
     large = x.abs() >= math.exp(-SMALL)
     size = torch.where(large, x.abs(), 1.0).log() / SMALL  # no logarithm of 0, whose derivative is not finite

@@ -9,8 +9,7 @@ from domains.episode import Episode
 from learners.base import Learner
 from learners.bodies import Body
 from learners.capabilities import Capabilities
-from learners.classifier import Affine, Classifier, Layer
-from learners.classifier import Network as Module
+from learners.classifier import Affine, Classifier, FixedPart, Layer
 from learners.heads.network import Network, loss
 from learners.heads.two_layer import TwoLayer
 from learners.support import Support
@@ -95,6 +94,6 @@ class MAML(Learner):
         head = Affine(parameters["weight"], parameters["bias"])
         if self.raw:
             weights = {k.removeprefix("body."): v for k, v in parameters.items() if k.startswith("body.")}
-            return Module.of(self.network.body, weights), head
+            return FixedPart.of(self.network.body, weights), head
         w, b = parameters["body.layers.0.weight"], parameters["body.layers.0.bias"]
         return Affine(w / scale, b - w @ (mean / scale)), "relu", head

@@ -40,14 +40,14 @@ class MetaSGD(MAML):
         start_rate = rate if rate is not None else self.log_rates.detach()[0, 0].exp().item()
         del self.log_rates
         self.alpha = nn.ParameterDict(
-            {key(name): torch.full_like(self.network.get_parameter(name), start_rate) for name in self.names}
+            {parameter_key(name): torch.full_like(self.network.get_parameter(name), start_rate) for name in self.names}
         )
 
     def rates(self, steps: int) -> Rates:
-        alpha: dict[str, Tensor | float] = {name: self.alpha[key(name)] for name in self.names}
+        alpha: dict[str, Tensor | float] = {name: self.alpha[parameter_key(name)] for name in self.names}
         return [alpha] * steps
 
 
-def key(name: str) -> str:
+def parameter_key(name: str) -> str:
     """Return a parameter's name without dots, which names of parameters may not have."""
     return name.replace(".", "_")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from learners.base import ABSENT, one_hot, prototypes
+from learners.base import ABSENT, compute_prototypes, one_hot
 from learners.bodies import Body
 from learners.heads.linear_head import LinearHead
 
@@ -27,7 +27,7 @@ class ProtoNet(LinearHead):
 
         A shared label that the support lacks gets a logit below all that a prototype can give (-3 s at the least).
         """
-        centre, sharpness = prototypes(support, y, ways), self.log_sharpness.exp()
+        centre, sharpness = compute_prototypes(support, y, ways), self.log_sharpness.exp()
         seen = one_hot(y, ways).any(0)
         bias = torch.where(seen, -sharpness * centre.square().sum(1), ABSENT - 3 * sharpness)
         return 2 * sharpness * centre, bias

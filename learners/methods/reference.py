@@ -71,7 +71,7 @@ class Reference(Learner):
         """Return where it started, the last space, and the head [N, r] on its unit coordinates, times the sharpness."""
         ways, names = int(y.max()) + 1, names if "initialise" in self.parts else None
         whole = Start.of(x, y, pool)
-        told = None if names is None else agreement(whole.x, y, whole.turned(names))
+        told = None if names is None else agreement(whole.x, y, whole.rotate(names))
         z = self.task(whole.x, y, whole.pool) if "represent" in self.parts else x.new_zeros(self.task.size)
         moves = self.shift(z)
         size, numbers = self.base.numel(), self.base
@@ -82,7 +82,7 @@ class Reference(Learner):
         x, axes = start.x, start.axes
         if names is not None and told is not None:
             trust = torch.sigmoid(self.gate[0] * (told - self.gate[1])) * (self.names + moves[-1]).exp()
-            names = start.turned(names - names.mean(0))
+            names = start.rotate(names - names.mean(0))
         unlabelled = start.pool if "finetune" in self.parts else None
         soft = x.new_zeros(0, ways)
         prior = x.new_full((ways, 1), 1 / ways)
@@ -137,7 +137,7 @@ class Reference(Learner):
 
     def meta_loss(self, episode: Episode) -> Tensor:
         start, space, head = self.solve(episode.support_x, episode.support_y, episode.pool_x, episode.names_x)
-        logits = space.unit(start.turned(episode.query_x) - start.mean) @ head.T
+        logits = space.unit(start.rotate(episode.query_x) - start.mean) @ head.T
         return F.cross_entropy(logits / best_temperature([logits.detach()], [episode.query_y]), episode.query_y)
 
     @torch.no_grad()

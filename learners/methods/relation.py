@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import ABSENT, Learner, one_hot, prototypes
+from learners.base import ABSENT, Learner, compute_prototypes, one_hot
 from learners.bodies import Body
 from learners.classifier import Affine, Classifier
 from learners.support import Support
@@ -40,13 +40,13 @@ class RelationNet(Learner):
         self.weight = nn.Parameter(torch.full((1, hidden), -16 / hidden))
         self.bias = nn.Parameter(torch.full((1,), 7.0))
 
-    def compared(self, support: Tensor, y: Tensor, ways: int) -> Tensor:
+    def class_units(self, support: Tensor, y: Tensor, ways: int) -> Tensor:
         """Return what a class gives to the hidden units, Wc c + b, [N, H], from embeddings [S, D]."""
-        return F.linear(prototypes(support, y, ways), self.of_class, self.inner_bias)
+        return F.linear(compute_prototypes(support, y, ways), self.of_class, self.inner_bias)
 
     def relation(self, support: Tensor, y: Tensor, query: Tensor, ways: int) -> Tensor:
         """Return g of every query [Q, D] and class, [Q, N]."""
-        hidden = F.relu(F.linear(query, self.of_query)[:, None] + self.compared(support, y, ways))
+        hidden = F.relu(F.linear(query, self.of_query)[:, None] + self.class_units(support, y, ways))
         rows, below = with_absent(one_hot(y, ways, query.dtype).amax(0))
         return F.linear(F.linear(hidden, self.weight, self.bias)[..., 0], rows, below)
 
@@ -62,7 +62,7 @@ class RelationNet(Learner):
     def adapt(self, support: Support) -> Classifier:
         ways = self.check(support)
         mean, scale = self.scaling(support.x, support.pool_x)
-        constant = self.compared(self.body((support.x - mean) / scale), support.y, ways)
+        constant = self.class_units(self.body((support.x - mean) / scale), support.y, ways)
         hidden = len(self.inner_bias)
         project = self.of_query if self.raw else self.of_query / scale
         bias = project.new_zeros(hidden) if self.raw else -project @ mean

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from domains.episode import Episode
-from learners.base import at_once, groups
+from learners.base import group_by_shape, vmap_episodes
 from learners.bodies import Body
 from learners.bodies.norm import inside_vmap
 from learners.heads.network import loss
@@ -74,7 +74,7 @@ class Reptile(MAML):
 
         for t, index in enumerate(minibatches(len(x), self.batch, steps), start=1):
             few, theirs = (x, y) if index is None else (x[index], y[index])
-            g, value = slope(lambda v: loss(self.network.outputs(every | named(v), few), theirs), theta)  # noqa: B023
+            g, value = gradient_and_value(lambda v: loss(self.network.outputs(every | named(v), few), theirs), theta)  # noqa: B023
             if self.optimiser == "adam":
                 squares = torch.addcmul(DECAY * squares, g, g, value=1 - DECAY)
                 root = (squares / (1 - DECAY**t)).sqrt_().add_(EPSILON)
@@ -102,7 +102,7 @@ class Reptile(MAML):
         """Add mean(theta - theta_T) to every parameter's ``grad``; return the losses [E] of the last minibatches."""
         own: list[Tensor] = [self.network.get_parameter(name) for name in self.names]
         moves, losses = [torch.zeros_like(parameter) for parameter in own], []
-        for group in groups(episodes, self.together):
+        for group in group_by_shape(episodes, self.together):
             *ends, values = self.ends(group)
             here = torch._foreach_sub(own, [end.mean(0) for end in ends])
             torch._foreach_add_(moves, here, alpha=len(group) / len(episodes))
@@ -115,10 +115,10 @@ class Reptile(MAML):
         """Return what ``end`` does, stacked [E, ...], for episodes of one shape."""
         if len(episodes) == 1:
             return tuple(tensor[None] for tensor in self.end(episodes[0]))
-        return at_once(self.end, episodes)
+        return vmap_episodes(self.end, episodes)
 
 
-def slope(function: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Tensor, Tensor]:
+def gradient_and_value(function: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradient of a scalar function, and its value; both constants."""
     if inside_vmap():
         return torch.func.grad_and_value(function)(at)

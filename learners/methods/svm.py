@@ -69,7 +69,7 @@ class Dual(torch.autograd.Function):
 
     @staticmethod
     def forward(gram: Tensor, label: Tensor, c: float, steps: int) -> tuple[Tensor, Tensor]:
-        g, y = regular(gram), label.double()
+        g, y = regularise(gram), label.double()
         seen = y.amax(0)
         linear, count = c * (g @ y) - y, len(y) * seen.sum()
         # alpha of the size 1 / |x|^2 that it has where C holds nothing back
@@ -80,15 +80,15 @@ class Dual(torch.autograd.Function):
         z = (slope - nu) * seen
         for _ in range(steps):
             gap = (beta * z).sum() / count
-            inverse = inverses(g, z / beta, seen)
+            inverse = invert_by_class(g, z / beta, seen)
             residual = g @ beta - linear - nu
-            by_beta, _ = newton(inverse, -residual)  # straight to complementarity 0
+            by_beta, _ = solve_newton(inverse, -residual)  # straight to complementarity 0
             by_z = -z - z / beta * by_beta
-            ahead = ((beta + longest(beta, by_beta) * by_beta) * (z + longest(z, by_z) * by_z)).sum() / count
+            ahead = ((beta + longest_step(beta, by_beta) * by_beta) * (z + longest_step(z, by_z) * by_z)).sum() / count
             aim = ((ahead / gap) ** 3 * gap - by_beta * by_z) * seen
-            by_beta, by_nu = newton(inverse, aim / beta - residual)
+            by_beta, by_nu = solve_newton(inverse, aim / beta - residual)
             by_z = aim / beta - z - z / beta * by_beta
-            size = 0.99 * torch.minimum(longest(beta, by_beta), longest(z, by_z))
+            size = 0.99 * torch.minimum(longest_step(beta, by_beta), longest_step(z, by_z))
             size = torch.where(gap > 1e-17 * c, size, 0.0)  # solved: further steps would only meet rounding
             beta, nu, z = beta + size * by_beta, nu + size * by_nu, z + size * by_z
         return (c * y - beta * seen).to(gram.dtype), z / beta
@@ -101,28 +101,28 @@ class Dual(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         gram, label, alpha, ratio = ctx.saved_tensors
-        moved, _ = newton(inverses(regular(gram), ratio, label.amax(0).double()), gradients[0].double())
+        moved, _ = solve_newton(invert_by_class(regularise(gram), ratio, label.amax(0).double()), gradients[0].double())
         return -(moved.to(gram.dtype) @ alpha.T), None, None, None
 
 
-def regular(gram: Tensor) -> Tensor:
+def regularise(gram: Tensor) -> Tensor:
     """Return G + 1e-8 mean(diag G) I in float64: invertible, though examples may repeat or outnumber dimensions."""
     g = gram.double()
     return g + (1e-8 * g.diagonal().mean() + 1e-30) * torch.eye(len(g), dtype=g.dtype, device=g.device)
 
 
-def inverses(gram: Tensor, ratio: Tensor, seen: Tensor) -> Tensor:
+def invert_by_class(gram: Tensor, ratio: Tensor, seen: Tensor) -> Tensor:
     """Return (G + diag(ratio_k))^-1 for every class [N, S, S]; 0 of a class without an example."""
     return torch.linalg.inv_ex(gram + torch.diag_embed(ratio.T))[0] * seen[:, None, None]
 
 
-def newton(inverse: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+def solve_newton(inverse: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     """Return v [S, N] and u [S, 1] with (G + diag(ratio_k)) v_k - u = right_k and sum_k v_k = 0."""
     free = torch.einsum("kst,tk->sk", inverse, right)
     u = -torch.linalg.solve_ex(inverse.sum(0), free.sum(1, keepdim=True))[0]
     return free + torch.einsum("kst,t->sk", inverse, u[:, 0]), u
 
 
-def longest(at: Tensor, step: Tensor) -> Tensor:
+def longest_step(at: Tensor, step: Tensor) -> Tensor:
     """Return the largest share [] of a step, at most 1, that leaves everything at least 0."""
     return torch.where(step < 0, at / step.clamp_max(-1e-300).neg(), torch.inf).amin().clamp_max(1.0)

@@ -6,14 +6,14 @@ from torch.nn import functional as F
 
 from learners.base import Learner, one_hot
 from learners.capabilities import Capabilities
-from learners.classifier import Affine, Classifier, Network
-from learners.parts import Part, part
+from learners.classifier import Affine, Classifier, FixedPart
+from learners.parts import Part, register_part
 from learners.support import Support, check_support
 
 CLOSEST = 1e-3  # a distance below this weighs as this: a copy of a support example decides alone, but has a weight
 
 
-@part
+@register_part
 class Nearest(Part):
     """Cosines [n, S] to the shares [n, S] of the k nearest: 1 / distance on the unit sphere, 0 for the others."""
 
@@ -44,4 +44,4 @@ class KNN(Learner):
         embedded = F.normalize(support.x, dim=-1)
         compare = Affine(embedded, embedded.new_zeros(len(embedded)))
         label = Affine(one_hot(support.y, ways, embedded.dtype).T, embedded.new_zeros(ways))
-        return Classifier(("normalise", compare, Network.of(Nearest(self.k)), label, "log"))
+        return Classifier(("normalise", compare, FixedPart.of(Nearest(self.k)), label, "log"))

@@ -2,7 +2,7 @@
 
 from torch.nn import functional as F
 
-from learners.base import Learner, prototypes
+from learners.base import Learner, compute_prototypes
 from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier
 from learners.support import Support, check_support
@@ -17,6 +17,6 @@ class NearestPrototype(Learner):
 
     def adapt(self, support: Support) -> Classifier:
         ways = check_support(support, self.shape)
-        centre = prototypes(F.normalize(support.x, dim=-1), support.y, ways)
+        centre = compute_prototypes(F.normalize(support.x, dim=-1), support.y, ways)
         weight = self.sharpness * F.normalize(centre, dim=-1)
         return Classifier(("normalise", Affine(weight, weight.new_zeros(ways))))

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from learners.base import Learner
 from learners.bodies.norm import measure
 from learners.capabilities import Capabilities
-from learners.classifier import Affine, Classifier, Network
+from learners.classifier import Affine, Classifier, FixedPart
 from learners.heads.network import loss as loss_of
 from learners.support import Support, check_support
 
@@ -59,4 +59,4 @@ class Scratch(Learner):
             value.backward()
             optimiser.step()
         measure(body, [x])
-        return Classifier((Network.of(body), Affine(weight.detach(), bias.detach())))
+        return Classifier((FixedPart.of(body), Affine(weight.detach(), bias.detach())))

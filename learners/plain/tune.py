@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learners.base import Learner, prototypes
+from learners.base import Learner, compute_prototypes
 from learners.bodies import Body
 from learners.capabilities import Capabilities
-from learners.classifier import Affine, Classifier, Network
+from learners.classifier import Affine, Classifier, FixedPart
 from learners.support import Support
 
 SHARPNESS = 20.0  # of the head at its start, as in ``NearestPrototype``
@@ -51,8 +51,8 @@ class Tune(Learner):
         body = copy.deepcopy(self.body).eval()
         draw = torch.Generator().manual_seed(self.seed)
         with torch.no_grad():
-            start = torch.cat([body(short(part)) for part in support.x.split(self.batch)])
-            weight = SHARPNESS * F.normalize(prototypes(F.normalize(start, dim=-1), support.y, ways), dim=-1)
+            start = torch.cat([body(trim_padding(part)) for part in support.x.split(self.batch)])
+            weight = SHARPNESS * F.normalize(compute_prototypes(F.normalize(start, dim=-1), support.y, ways), dim=-1)
         head = [weight.requires_grad_(), torch.zeros_like(weight[:, 0]).requires_grad_()]
         moving = [parameter for parameter in body.parameters() if parameter.requires_grad]
         groups = [{"params": moving, "lr": self.rate}, {"params": head, "lr": self.head_rate}]
@@ -65,14 +65,14 @@ class Tune(Learner):
             rows = order[step * batch : (step + 1) * batch].to(support.y.device)
             optimiser.zero_grad()
             with torch.enable_grad():
-                loss = F.cross_entropy(F.linear(body(short(support.x[rows])), *head), support.y[rows])
+                loss = F.cross_entropy(F.linear(body(trim_padding(support.x[rows])), *head), support.y[rows])
             loss.backward()
             optimiser.step()
             schedule.step()
-        return Classifier((Network.of(body), Affine(head[0].detach(), head[1].detach())))
+        return Classifier((FixedPart.of(body), Affine(head[0].detach(), head[1].detach())))
 
 
-def short(x: Tensor) -> Tensor:
+def trim_padding(x: Tensor) -> Tensor:
     """Return texts [n, 2, tokens] without the columns at the end that are padding in all of them; images as they are.
 
     Attention is quadratic in the tokens, and a batch of titles is far from 128 of them.

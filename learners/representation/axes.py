@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learners.base import one_hot, prototypes
+from learners.base import compute_prototypes, one_hot
 from learners.classifier import Affine, Layer
-from learners.representation.sharing import shared
+from learners.representation.sharing import shareable
 
 TOTAL_SHARPNESS = 20.0  # of the assignment that evens out the classes of a pool
 POOL_WEIGHT, LARGEST_MASS = 0.3, 20.0  # of a pool example against a label; examples that a centre may rest on
@@ -40,7 +40,7 @@ class Axes:
         """
         mean, weights, every = x.mean(0), x.new_ones(len(x)), x
         if pool is not None:
-            centres, every = prototypes(x, y, int(y.max()) + 1), torch.cat([x, pool])
+            centres, every = compute_prototypes(x, y, int(y.max()) + 1), torch.cat([x, pool])
             ways, shots = len(centres), torch.bincount(y).to(x.dtype)[:, None]
             for _ in range(3):
                 cosine = F.normalize(pool - mean, dim=-1) @ F.normalize(centres - mean, dim=-1).T
@@ -58,7 +58,7 @@ class Axes:
         else:
             values, basis = values * there, vectors
         coordinates = (x - mean) @ basis
-        between = prototypes(coordinates, y, int(y.max()) + 1).var(0)
+        between = compute_prototypes(coordinates, y, int(y.max()) + 1).var(0)
         ratio = between / coordinates.var(0).clamp_min(1e-12) * (values > 0)
         return cls(basis, values / (values.sum() / x.shape[1]).clamp_min(1e-12), ratio), mean
 
@@ -108,7 +108,7 @@ class Start:
     pool: Tensor | None
 
     @classmethod
-    @shared
+    @shareable
     @torch.no_grad()
     def of(cls, x: Tensor, y: Tensor, pool: Tensor | None) -> "Start":
         """Return the start of a support [S, D], [S] and pool [U, D]."""
@@ -134,12 +134,12 @@ class Start:
         pool = None if self.pool is None else self.pool[:, -axes:]
         return Start(kept, self.to[:, -axes:], self.mean[-axes:], self.x[:, -axes:], pool)
 
-    def turned(self, x: Tensor) -> Tensor:
+    def rotate(self, x: Tensor) -> Tensor:
         """Return features [n, D] as coordinates [n, r] that are not centred."""
         return x if self.to is None else x @ self.to
 
     def layers(self, space: "Space", head: Tensor) -> tuple[Layer, ...]:
-        """Return the layers of a classifier whose logits are ``space.unit(turned(x) - mean) head^T``."""
+        """Return the layers of a classifier whose logits are ``space.unit(rotate(x) - mean) head^T``."""
         map_ = space.map(len(self.mean), head.dtype)
         bias = -self.mean @ map_
         if self.to is not None:
@@ -201,6 +201,6 @@ def agreement(x: Tensor, y: Tensor, names: Tensor) -> Tensor:
     cosine = F.normalize(x - x.mean(0), dim=-1) @ F.normalize(names - names.mean(0), dim=-1).T
     own = one_hot(y, ways, torch.bool)
     others = cosine.masked_fill(own, 0).sum(1) / (ways - 1)
-    margin = prototypes((cosine[own] - others)[:, None], y, ways).mean()
+    margin = compute_prototypes((cosine[own] - others)[:, None], y, ways).mean()
     spread = cosine[~own].std(correction=0) if ways > 2 else cosine[~own].abs().mean()
     return margin / spread.clamp_min(1e-6)

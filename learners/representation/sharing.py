@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def sharing() -> Iterator[None]:
-    """While this is open, what ``shared`` functions return is kept for arguments that are equal."""
+def share_results() -> Iterator[None]:
+    """While this is open, what ``shareable`` functions return is kept for equal arguments."""
     token = _found.set([])
     try:
         yield
@@ -24,10 +24,10 @@ def sharing() -> Iterator[None]:
         _found.reset(token)
 
 
-def shared(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Keep the results of a pure function of tensors while ``sharing`` is open (a decorator); else nothing is kept.
+def shareable(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Keep the results of a pure function of tensors while ``share_results`` is open (a decorator).
 
-    Arguments are compared by value, which takes a hundredth of the time of what is worth sharing.
+    Otherwise nothing is kept. Arguments are compared by value, which takes a hundredth of the time that sharing saves.
     """
 
     @wraps(function)

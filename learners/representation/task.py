@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learners.base import prototypes
+from learners.base import compute_prototypes
 
 #: What ``meta_features`` returns, in order.
 META_FEATURES = (
@@ -28,7 +28,7 @@ def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
     ways = int(y.max()) + 1
     counts = torch.bincount(y, minlength=ways).to(x.dtype)
     shots, unlabelled = float(counts.mean()), 0 if pool is None else len(pool)
-    centres = prototypes(x, y, ways)
+    centres = compute_prototypes(x, y, ways)
     total = x.var(0, correction=min(1, len(y) - 1)).sum().clamp_min(1e-12)
     within = (x - centres[y]).square().sum() / max(len(y) - ways, 1) if shots > 1 else total
     between = centres.var(0, correction=min(1, ways - 1)).sum()  # 0 where shared labels are seen of one class only
@@ -59,7 +59,7 @@ def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
     return torch.stack(values)
 
 
-class Attended(nn.Module):
+class AttentionPooling(nn.Module):
     """z = MLP([attention over the tokens of a task ; meta-features]).
 
     A learned query attends over the set (pooling by multi-head attention, Lee et al. 2019, "Set Transformer"), so
@@ -85,7 +85,7 @@ class Attended(nn.Module):
         return self.out(torch.cat([z[0], features]))
 
 
-class TaskEncoder(Attended):
+class TaskEncoder(AttentionPooling):
     """z from class prototypes and pool examples, for features that mean the same in every domain."""
 
     def __init__(self, dim: int, size: int = 32) -> None:
@@ -93,7 +93,7 @@ class TaskEncoder(Attended):
 
     def forward(self, x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
         """Return z [size] of standardised support [S, D], labels [S] and pool [U, D] (its first 64 are read)."""
-        tokens = F.pad(prototypes(x, y, int(y.max()) + 1), (0, 1), value=1.0)
+        tokens = F.pad(compute_prototypes(x, y, int(y.max()) + 1), (0, 1), value=1.0)
         if pool is not None:
             tokens = torch.cat([tokens, F.pad(pool[:64], (0, 1), value=0.0)])
         return self.represent(tokens, x, y, pool)
@@ -111,7 +111,7 @@ TOKENS = (
 )
 
 
-class TaskTokens(Attended):
+class TaskTokens(AttentionPooling):
     """z from what each class looks like.
 
     Its tokens are angles and shares that do not depend on what the features mean, so that z of a domain unlike all
@@ -131,10 +131,10 @@ def class_tokens(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
     """Return TOKENS [N, 7] of a support [S, D], [S] and pool [U, D] (0 where there is no pool); of order one."""
     ways, counts = int(y.max()) + 1, torch.bincount(y).to(x.dtype)
     mean = x.mean(0) if pool is None else torch.cat([x, pool]).mean(0)
-    centres = F.normalize(prototypes(x, y, ways) - mean, dim=-1)
+    centres = F.normalize(compute_prototypes(x, y, ways) - mean, dim=-1)
     cosine = centres @ centres.T
     others = cosine - 2 * torch.eye(ways, dtype=x.dtype, device=x.device)
-    within = prototypes((F.normalize(x - mean, dim=-1) * centres[y]).sum(1, keepdim=True), y, ways)[:, 0]
+    within = compute_prototypes((F.normalize(x - mean, dim=-1) * centres[y]).sum(1, keepdim=True), y, ways)[:, 0]
     mass = nearness = certainty = x.new_zeros(ways)
     if pool is not None:
         near = F.normalize(pool - mean, dim=-1) @ centres.T

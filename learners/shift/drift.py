@@ -142,11 +142,11 @@ def _judge(statistics: Tensor, alpha: float) -> TwoSample:
 
 
 @torch.no_grad()
-def distances(new: Tensor, old: Tensor) -> Tensor:
+def distances_to_nearest(new: Tensor, old: Tensor) -> Tensor:
     """Return how far each of [n, D] is from the nearest of [m, D], 1 - cosine, 0 to 2: [n]."""
     return 1 - (F.normalize(new, dim=1) @ F.normalize(old, dim=1).T).max(1).values
 
 
-def part(size: int, generator: torch.Generator, most: int = MOST) -> Tensor:
+def draw_rows(size: int, generator: torch.Generator, most: int = MOST) -> Tensor:
     """Return the rows, in order, of a random part of ``size`` examples, all if there are no more than ``most``."""
     return torch.randperm(size, generator=generator)[:most].sort().values

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learners.base import prototypes
+from learners.base import compute_prototypes
 
 
 def class_means(x: Tensor, y: Tensor, unit: bool) -> Tensor:
@@ -21,10 +21,10 @@ def class_means(x: Tensor, y: Tensor, unit: bool) -> Tensor:
         unit: examples are taken at unit length first, where features have no meaning or scale of their own.
     """
     _, compact = y.unique(return_inverse=True)
-    return prototypes(F.normalize(x, dim=1) if unit else x, compact, int(compact.max()) + 1)
+    return compute_prototypes(F.normalize(x, dim=1) if unit else x, compact, int(compact.max()) + 1)
 
 
-def distances(domains: Sequence[Tensor], standardise: bool) -> np.ndarray:
+def domain_distances(domains: Sequence[Tensor], standardise: bool) -> np.ndarray:
     """Return the distances [n, n] between domains, each known by its class means [C, D]: 0 to 2, 0 to itself.
 
         d(A, B) = (mean_a min_b (1 - cos(a, b)) + mean_b min_a (1 - cos(a, b))) / 2,

@@ -21,7 +21,7 @@ from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.portfolio import choose
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from learners.representation.sharing import sharing
+from learners.representation.sharing import share_results
 from learners.support import Support
 from tasks.adapt.usable_examples import distance_warning, find_usable, sample_warning
 from tasks.base.settings import Settings
@@ -186,11 +186,11 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
         raise UserError(f"support draw {number}: {error}; look at the labelled examples of the domain") from error
     seconds = time.perf_counter() - started
     probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}
-    with sharing():
+    with share_results():
         for name, learner in methods.items():
             if name not in left_out:
                 probabilities[name] = adapt_to_all_labels(learner, support).predict_proba(data.test_x)
-    classifier = choice.classifier.named(data.labels)
+    classifier = choice.classifier.with_labels(data.labels)
     return Trial(probabilities, choice.strategy, classifier, choice.expected_gain, seconds, rows, left_out)
 
 

@@ -11,7 +11,7 @@ from domains.domain import Domain, Split
 from domains.errors import UserError
 from domains.new_examples import read_examples
 from learners.classifier import Classifier
-from learners.shift.drift import FEWEST, distances, drift_test, part
+from learners.shift.drift import FEWEST, distances_to_nearest, draw_rows, drift_test
 from learners.shift.label_shift import LabelShift, label_shift
 from tasks.base.artifacts import shorten
 from tasks.base.progress import say
@@ -96,14 +96,14 @@ def compare_examples(settings: Settings, case: Case) -> Comparison:
         few = f"the champion was adapted on {len(found.old)} examples, {FEWEST} are needed to tell"
         return Comparison(outcome(case, "too few", few, **sizes))
     generator = torch.Generator().manual_seed(settings.seed)
-    new, old = ([some[i] for i in part(len(some), generator).tolist()] for some in (found.new, found.old))
+    new, old = ([some[i] for i in draw_rows(len(some), generator).tolist()] for some in (found.new, found.old))
     x = encode(settings, family, [*new, *old])
     model = Classifier.load(case.champion.folder)
     new_p, old_p = model.predict_proba(x).split([len(new), len(old)])
     new_x, old_x = x[:, : last_layer(family)].split([len(new), len(old)])
     test = drift_test(new_x, old_x, new_p, old_p, case.alpha, generator)
     shift = label_shift(new_p, old_p, generator)
-    far = distances(new_x, old_x)
+    far = distances_to_nearest(new_x, old_x)
     rows = far.argsort(descending=True)[:FARTHEST].tolist()
     changed = label_changes(model.labels, shift) if test.labels.p <= case.alpha / 2 else []
     result = outcome(

@@ -148,7 +148,7 @@ def nearest_sources(
 
 def _map(domains: Sequence[Domain], means: Sequence[Tensor]) -> Map:
     family = domains[0].family
-    apart = similarity.distances(means, standardise=family == "market")
+    apart = similarity.domain_distances(means, standardise=family == "market")
     return Map(family, tuple(d.name for d in domains), tuple(d.role for d in domains), apart)
 
 

@@ -130,7 +130,7 @@ def test_a_prior_says_nothing_of_a_learner_that_no_episode_is_fit_for():
     assert prior.regressions == {}
     assert prior.left_out["caml"].startswith("3 of 3 source episodes: ")
     assert "caml" not in prior.means | prior.temperatures | prior.thresholds
-    assert prior.of("caml", torch.zeros(14).numpy()).mean == 0
+    assert prior.expected_gain("caml", torch.zeros(14).numpy()).mean == 0
     assert "left_out" not in Prior().to_json()
 
 

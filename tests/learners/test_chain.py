@@ -5,7 +5,7 @@ import torch
 
 from learners import BASELINES, META, PLAIN_STRATEGIES, Reference, make
 from learners.chain import Chain
-from learners.classifier import Affine, Classifier, Columns, Network
+from learners.classifier import Affine, Classifier, Columns, FixedPart
 from learners.plain.knn import Nearest
 from learners.support import Support
 
@@ -43,7 +43,7 @@ def test_unit_length_at_first_and_rectifying_without_a_map_before_it():
     assert [step if isinstance(step, str) else "map" for step in steps] == ["map", "relu", "normalise", "map"]
 
 
-@pytest.mark.parametrize("layer", ["softmax", "log", Network.of(Nearest(3))], ids=["softmax", "log", "module"])
+@pytest.mark.parametrize("layer", ["softmax", "log", FixedPart.of(Nearest(3))], ids=["softmax", "log", "module"])
 def test_a_step_that_is_no_map_is_named(layer):
     name = layer if isinstance(layer, str) else Nearest.name
     with pytest.raises(ValueError, match=f"the step '{name}' is no dense map"):
@@ -58,7 +58,7 @@ KINDS = {kind.name: kind for kind in (*BASELINES, *PLAIN_STRATEGIES, Reference, 
 def test_all_strategies_are_chains_but_those_that_attend_or_measure_distances(name):
     torch.manual_seed(0)
     x, y = normal(15, 12) + 2 * torch.eye(3, 12).repeat(5, 1), torch.arange(3).repeat(5)
-    classifier = make(name, 12).adapt(Support(x, y, normal(30, 12, seed=3))).at(0.7)
+    classifier = make(name, 12).adapt(Support(x, y, normal(30, 12, seed=3))).with_temperature(0.7)
     if name in REFUSED:
         with pytest.raises(ValueError, match="no dense map"):
             Chain.of(classifier, 12)

@@ -80,8 +80,8 @@ def test_a_file_of_an_older_version_has_no_threshold(classifier, tmp_path):
 
 
 def test_a_threshold_belongs_to_one_temperature(classifier):
-    assert classifier.named(["a", "b", "c"]).threshold == classifier.threshold
-    assert classifier.at(2.0).threshold is None
+    assert classifier.with_labels(["a", "b", "c"]).threshold == classifier.threshold
+    assert classifier.with_temperature(2.0).threshold is None
 
 
 def test_a_linear_head_of_prototypes_is_the_softmax_of_negative_squared_distances():
@@ -94,7 +94,7 @@ def test_a_linear_head_of_prototypes_is_the_softmax_of_negative_squared_distance
 def test_probabilities_are_the_softmax_of_logits_over_the_temperature(classifier):
     x = normal(30, 4, seed=4)
     for temperature in (0.05, 1.0, 20.0):
-        p = classifier.at(temperature).predict_proba(x)
+        p = classifier.with_temperature(temperature).predict_proba(x)
         assert torch.allclose(p, F.softmax(classifier.logits(x) / temperature, 1))
         assert torch.allclose(p.sum(1), torch.ones(30))
         assert torch.equal(p.argmax(1), classifier.logits(x).argmax(1))
@@ -102,12 +102,12 @@ def test_probabilities_are_the_softmax_of_logits_over_the_temperature(classifier
 
 def test_a_higher_temperature_is_less_sure(classifier):
     x = normal(30, 4, seed=4)
-    cold, warm = (classifier.at(t).predict_proba(x).amax(1) for t in (0.5, 5.0))
+    cold, warm = (classifier.with_temperature(t).predict_proba(x).amax(1) for t in (0.5, 5.0))
     assert (warm < cold).all()
 
 
 def test_naming_the_labels_leaves_the_original_as_it_was(classifier):
-    named = classifier.named(["a", "b", "c"])
+    named = classifier.with_labels(["a", "b", "c"])
     assert named.labels == ("a", "b", "c")
     assert classifier.labels[0] == "mild"
     assert named.layers is classifier.layers

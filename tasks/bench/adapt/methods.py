@@ -23,7 +23,7 @@ from learners.encoders.efficientnet import read_images
 from learners.encoders.minilm import tokenise
 from learners.meta_model import MetaModel
 from learners.plain.knn import KNN
-from learners.plain.tune import Tune, short
+from learners.plain.tune import Tune, trim_padding
 from learners.representation.layers import LastLayer, OnLayers
 from learners.support import Support
 from tasks.features.encoding import last_layer
@@ -148,4 +148,4 @@ def predict(classifier: Classifier, x: Tensor, raw: bool) -> Tensor:
     """Return probabilities [n, N]; raw examples a few at a time, for memory."""
     if not raw:
         return classifier.predict_proba(x)
-    return torch.cat([classifier.predict_proba(short(part)) for part in x.split(CHUNK)])
+    return torch.cat([classifier.predict_proba(trim_padding(part)) for part in x.split(CHUNK)])

@@ -154,7 +154,7 @@ def pool_at_start(case: Case) -> np.ndarray:
     """The same pool at its start."""
     assert case.pool is not None
     logs = torch.from_numpy(opinions(case.models, case.cut.query)).flatten(0, 1)
-    return case.rule.on_days(case.pool.at(case.pool.start).predict_proba(logs).numpy())
+    return case.rule.on_days(case.pool.to_classifier(case.pool.start).predict_proba(logs).numpy())
 
 
 def pool_episode(case: Case, support: np.ndarray, query: np.ndarray) -> Episode:

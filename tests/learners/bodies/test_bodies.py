@@ -291,7 +291,7 @@ def test_a_classifier_on_an_encoder_is_what_the_meta_loss_was_computed_with_and_
     classifier = learner.adapt(Support(task.support_x, task.support_y))
     logits = classifier.logits(task.query_x)
     assert F.cross_entropy(logits, task.query_y).item() == pytest.approx(learner.meta_loss(task).item(), rel=1e-5)
-    classifier.named(["a", "b", "c"]).save(tmp_path)
+    classifier.with_labels(["a", "b", "c"]).save(tmp_path)
     moved(body)
     again = Classifier.load(tmp_path)
     assert torch.allclose(again.logits(task.query_x), logits, atol=1e-6)

@@ -45,7 +45,10 @@ def test_the_pool_never_loses_more_than_its_members_on_average(members):
 
 
 def test_a_pool_comes_back_from_its_file_to_the_bit(members, tmp_path):
-    classifier, x = pooled(members).named(["calm", "usual", "turbulent"]).at(1.5), normal(50, DIM, seed=3)
+    classifier, x = (
+        pooled(members).with_labels(["calm", "usual", "turbulent"]).with_temperature(1.5),
+        normal(50, DIM, seed=3),
+    )
     classifier.save(tmp_path)
     assert torch.equal(Classifier.load(tmp_path).predict_proba(x), classifier.predict_proba(x))
 

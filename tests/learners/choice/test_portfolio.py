@@ -181,7 +181,7 @@ SEEN = torch.tensor([1, 4])
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 20.0])
 def test_a_label_without_a_support_example_gets_hardly_any_probability_but_a_finite_logarithm(learner, temperature):
     x, y = task(ways=2, shots=4)
-    whole = learner.adapt(Support(x, y)).at(temperature).predict_proba(x)
+    whole = learner.adapt(Support(x, y)).with_temperature(temperature).predict_proba(x)
     classifier, absent = adapt_to_all_labels(learner, Support(x, SEEN[y], ways=6), temperature), [0, 2, 3, 5]
     p = classifier.predict_proba(x)
     assert p.shape == (len(x), 6)
@@ -341,7 +341,7 @@ def test_a_prior_learns_on_episodes_what_a_strategy_gains_by_shots():
     assert all(gain.mean == gain.deviation == 0 for gain in prior.means[PROBE].values())
     for e in shared[:5]:
         description = describe_support(Support(e.support_x, e.support_y, e.pool_x), {})
-        assert prior.of("wrong", description).mean < -0.2
+        assert prior.expected_gain("wrong", description).mean < -0.2
     assert prior.temperatures.keys() == prior.thresholds.keys() == chosen_from.keys()
     single = [e for e in shared if len(e.support_y) == 6]
     logits = [
@@ -367,9 +367,11 @@ def test_a_regression_recovers_a_gain_that_depends_on_the_description():
     regression = Regression.fit(phi, gains, 0.0, np.arange(len(phi)) % 5)
     probe = np.zeros(DESCRIPTION)
     probe[2] = 1.0
-    assert regression.at(probe).mean == pytest.approx(0.15, abs=0.02)
-    assert regression.at(probe).deviation == pytest.approx(0.03, abs=0.006)
-    assert regression.at(100 * probe).deviation > 2 * regression.at(probe).deviation  # far from all that was seen
+    assert regression.predict(probe).mean == pytest.approx(0.15, abs=0.02)
+    assert regression.predict(probe).deviation == pytest.approx(0.03, abs=0.006)
+    assert (
+        regression.predict(100 * probe).deviation > 2 * regression.predict(probe).deviation
+    )  # far from all that was seen
 
 
 def test_the_noise_of_few_queries_is_not_taken_for_a_difference_between_tasks():
@@ -382,7 +384,7 @@ def test_the_noise_of_few_queries_is_not_taken_for_a_difference_between_tasks():
 
 def test_episodes_that_are_all_alike_can_be_learned_from():
     regression = Regression.fit(np.ones((20, DESCRIPTION)), np.zeros(20), 0.0, np.arange(20) % 2)
-    gain = regression.at(np.zeros(DESCRIPTION))
+    gain = regression.predict(np.zeros(DESCRIPTION))
     assert np.isfinite([gain.mean, gain.deviation]).all()
 
 
@@ -394,8 +396,8 @@ def test_a_prior_comes_back_from_json_as_it_was():
     assert Prior.from_json(older).thresholds == {}
     x, y = task(shots=5)
     description = describe_support(Support(x, y), {})
-    assert again.of("t", description) == prior.of("t", description)
-    assert again.of("unheard of", description).mean == 0
+    assert again.expected_gain("t", description) == prior.expected_gain("t", description)
+    assert again.expected_gain("unheard of", description).mean == 0
 
 
 def test_a_description_does_not_depend_on_which_labels_are_seen():

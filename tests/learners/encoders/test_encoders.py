@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from learners.encoders.efficientnet import LAST, STAGES, Body, SameConv, resized
+from learners.encoders.efficientnet import LAST, STAGES, EfficientNetModel, SameConv, resize
 from learners.encoders.minilm import batches
 from learners.encoders.packed import Packed, PackedBert, can_pack
 from tasks.base.settings import settings
@@ -54,7 +54,7 @@ def test_with_stride_2_the_odd_pixel_of_padding_lies_at_the_right_and_bottom_as_
 
 
 def test_the_body_is_efficientnet_lite0_in_shape_and_number_of_parameters():
-    body = Body()
+    body = EfficientNetModel()
     assert len(body._blocks) == sum(stage[0] for stage in (*STAGES, LAST)) == 16
     # 4,652,008 of the published network, less its classifier of 1280 x 1000 + 1000
     assert sum(p.numel() for p in body.parameters()) == 4_652_008 - 1_281_000
@@ -70,14 +70,14 @@ def test_the_body_is_efficientnet_lite0_in_shape_and_number_of_parameters():
 
 @pytest.mark.parametrize("size", [32, 50, 64])
 def test_the_body_gives_1280_numbers_from_0_to_6_for_images_of_any_size(size):
-    x = Body().eval()(torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)))
+    x = EfficientNetModel().eval()(torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)))
     assert x.shape == (2, 1280)
     assert x.min() >= 0
     assert x.max() <= 6
 
 
 def test_an_image_is_added_to_the_result_only_where_shapes_allow():
-    blocks = Body()._blocks
+    blocks = EfficientNetModel()._blocks
     assert [i for i, block in enumerate(blocks) if block.residual] == [2, 4, 6, 7, 9, 10, 12, 13, 14]
 
 
@@ -114,7 +114,7 @@ def test_small_and_large_images_in_one_batch_are_each_read_at_their_size(efficie
     mixed = [image(32), image(200), image(64), image(65)]
     together, alone = efficientnet.encode(mixed), torch.cat([efficientnet.encode([one]) for one in mixed])
     assert torch.allclose(together, alone, atol=1e-5)
-    large = efficientnet.model.layers((resized([Image.open(io.BytesIO(mixed[3]))], 128).float() - 127) / 128)[1]
+    large = efficientnet.model.layers((resize([Image.open(io.BytesIO(mixed[3]))], 128).float() - 127) / 128)[1]
     assert torch.allclose(together[3, efficientnet.last :], large[0], atol=1e-5)
 
 

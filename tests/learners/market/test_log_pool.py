@@ -96,7 +96,7 @@ def test_the_adapted_pool_is_a_classifier_that_can_be_saved(tmp_path):
     assert torch.allclose(classifier.predict_proba(x), expected, atol=1e-6)
     classifier.save(tmp_path)
     assert torch.equal(type(classifier).load(tmp_path).predict_proba(x), classifier.predict_proba(x))
-    unmoved = learner.at(learner.start).predict_proba(x)
+    unmoved = learner.to_classifier(learner.start).predict_proba(x)
     assert torch.allclose(unmoved, F.softmax(x.view(-1, EXPERTS, WAYS).mean(1), 1), atol=1e-6)
 
 

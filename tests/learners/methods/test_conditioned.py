@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from domains.episode import Episode, Pile, Shape
 from learners.bodies import Conv4
-from learners.classifier import Classifier, Network
+from learners.classifier import Classifier, FixedPart
 from learners.meta_train import Training, meta_train
 from learners.methods.caml import CAML, elmes
 from learners.methods.cnaps import CNAPs
 from learners.methods.leo import LEO
-from learners.methods.lstm_learner import LSTMLearner, told
+from learners.methods.lstm_learner import LSTMLearner, log_and_sign
 from learners.methods.protonet import ProtoNet
 from learners.support import Support
 
@@ -127,13 +127,15 @@ def test_every_parameter_is_trained(kind):
 @pytest.mark.parametrize("body", [6, Conv4(1, 28, 8)], ids=["features", "conv4"])
 def test_a_saved_classifier_is_the_same(kind, body, tmp_path):
     task, learner = episode([2, 1, 3], (6,) if body == 6 else (1, 28, 28)), new(kind, body)
-    classifier = learner.adapt(Support(task.support_x, task.support_y)).named(["a", "b", "c"]).at(1.5)
+    classifier = (
+        learner.adapt(Support(task.support_x, task.support_y)).with_labels(["a", "b", "c"]).with_temperature(1.5)
+    )
     classifier.save(tmp_path)
     again = Classifier.load(tmp_path)
     assert again.labels == ("a", "b", "c")
     # the tensors are the same to the bit; where they lie in memory may change the order of sums
     for mine, loaded in zip(classifier.layers, again.layers, strict=True):
-        if isinstance(mine, Network):
+        if isinstance(mine, FixedPart):
             assert mine.weights.keys() == loaded.weights.keys()
             assert all(torch.equal(value, loaded.weights[name]) for name, value in mine.weights.items())
     assert torch.allclose(again.logits(task.query_x), classifier.logits(task.query_x), rtol=1e-10, atol=1e-12)
@@ -433,7 +435,7 @@ def test_the_cell_is_the_formula_number_by_number():
 
 def test_told_numbers_have_finite_derivatives_at_0():
     x = torch.tensor([0.0, 1e-30, 1e-3, -5.0], dtype=torch.float64, requires_grad=True)
-    sum(part.sum() for part in told(x)).backward()
+    sum(part.sum() for part in log_and_sign(x)).backward()
     assert torch.isfinite(x.grad).all()
 
 

@@ -16,7 +16,7 @@ from learners.classifier import Classifier
 from learners.heads.network import Network
 from learners.meta_train import Training, meta_train
 from learners.methods.anil import ANIL, descend_head
-from learners.methods.finetune import Finetune, label
+from learners.methods.finetune import Finetune, label_classes
 from learners.methods.fomaml import FOMAML
 from learners.methods.maml import MAML
 from learners.methods.maml_plus_plus import MAMLPlusPlus
@@ -461,9 +461,9 @@ def test_classes_of_other_domains_are_other_classes_unless_labels_are_shared():
         Pile("a", torch.zeros(3, 2), torch.tensor([0, 4, 4])),
         Pile("b", torch.zeros(2, 2), torch.tensor([1, 0])),
     )
-    targets, classes = label([one, other])
+    targets, classes = label_classes([one, other])
     assert ([t.tolist() for t in targets], classes) == ([[0, 1, 1], [3, 2]], 4)
-    targets, classes = label([replace(other, shared=True), one, replace(other, shared=True)])
+    targets, classes = label_classes([replace(other, shared=True), one, replace(other, shared=True)])
     assert ([t.tolist() for t in targets], classes) == ([[1, 0], [2, 3, 3], [1, 0]], 4)
 
 

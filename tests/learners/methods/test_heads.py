@@ -299,7 +299,7 @@ def test_episodes_at_once_have_the_gradients_of_one_after_the_other(kind, ways, 
 @pytest.mark.parametrize("body", [6, MLP(6, [5]), Conv4(1, 28, 8)], ids=["features", "mlp", "conv4"])
 def test_a_classifier_is_the_same_after_saving(kind, body, tmp_path):
     learner, task = new(kind, body), episode([2, 1, 2], (body,) if isinstance(body, int) else body.shape)
-    classifier = learner.adapt(Support(task.support_x, task.support_y)).named(["a", "b", "c"])
+    classifier = learner.adapt(Support(task.support_x, task.support_y)).with_labels(["a", "b", "c"])
     classifier.save(tmp_path)
     again = Classifier.load(tmp_path)
     assert torch.allclose(again.logits(task.query_x), classifier.logits(task.query_x), rtol=1e-12)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import SOURCE_WEIGHT, prototypes
+from learners.base import SOURCE_WEIGHT, compute_prototypes
 from learners.methods.protonet import ProtoNet
 from learners.support import Support
 
@@ -35,7 +35,7 @@ def learner():
 
 def test_prototypes_are_class_means_with_unequal_shots():
     x, y = torch.tensor([[1.0, 0], [3, 0], [0, 5]]), torch.tensor([1, 1, 0])
-    assert prototypes(x, y, 2).tolist() == [[0, 5], [2, 0]]
+    assert compute_prototypes(x, y, 2).tolist() == [[0, 5], [2, 0]]
 
 
 def test_two_axes_give_the_probabilities_of_the_formula():

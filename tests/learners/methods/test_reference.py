@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import prototypes
+from learners.base import compute_prototypes
 from learners.choice.temperature import best_temperature
 from learners.methods.reference import NAME_GATE, NAME_SHOTS, ROUNDS, START, Reference, Transductive, Whitened
 from learners.representation.axes import Axes, Start, agreement
@@ -248,7 +248,7 @@ def test_a_balanced_pool_and_an_imbalanced_one_of_the_same_classes_have_about_th
     """Every class counts the same: the mean stays in the middle between two classes, not at the frequent one."""
     task = gaussians([5, 5], pool=(200, 10), seed=4)
     _, mean = Axes.total(task.support_x, task.support_y, task.pool_x)
-    middle = prototypes(task.query_x, task.query_y, 2).mean(0)
+    middle = compute_prototypes(task.query_x, task.query_y, 2).mean(0)
     assert (mean - middle).norm() < (task.pool_x.mean(0) - middle).norm()
 
 
@@ -365,4 +365,4 @@ def test_axes_of_little_variance_can_be_left_out_of_a_start_and_what_is_left_is_
     assert whole.leading(1.0, least=1) is whole.leading(0.9) is whole
     assert torch.equal(part.axes.values, whole.axes.values.sort().values[-6:])
     assert torch.equal(part.pool, whole.pool[:, 6:])
-    assert torch.allclose(part.turned(task.support_x) - part.mean, part.x, atol=1e-5)
+    assert torch.allclose(part.rotate(task.support_x) - part.mean, part.x, atol=1e-5)

@@ -58,7 +58,7 @@ def test_twice_the_same_support_gives_the_same_classifier(kind):
 @each_learner
 def test_every_classifier_survives_a_round_trip_through_its_file(kind, tmp_path):
     x, y, query_x, _ = separable(3)
-    classifier = kind(10).adapt(Support(x, y, query_x)).named("abc")
+    classifier = kind(10).adapt(Support(x, y, query_x)).with_labels("abc")
     classifier.save(tmp_path)
     loaded = type(classifier).load(tmp_path)
     assert loaded.labels == ("a", "b", "c")

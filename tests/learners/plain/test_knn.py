@@ -34,6 +34,6 @@ def test_with_one_shot_the_nearest_example_decides_however_few_there_are():
 
 def test_it_survives_a_round_trip_through_its_file(tmp_path):
     x, y = support()
-    classifier = KNN(6).adapt(Support(x, y)).named("abc")
+    classifier = KNN(6).adapt(Support(x, y)).with_labels("abc")
     classifier.save(tmp_path)
     assert torch.allclose(Classifier.load(tmp_path).predict_proba(x), classifier.predict_proba(x), atol=1e-4)

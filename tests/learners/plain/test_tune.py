@@ -5,9 +5,9 @@ import torch
 
 from learners.bodies import TransformerBody
 from learners.bodies.efficientnet import EfficientNet
-from learners.classifier import Network
+from learners.classifier import FixedPart
 from learners.plain.prototype import NearestPrototype
-from learners.plain.tune import Tune, short
+from learners.plain.tune import Tune, trim_padding
 from learners.support import Support
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -39,7 +39,7 @@ def test_the_support_is_learned_and_the_body_it_came_from_stays(adapters):
     assert (classifier.predict_proba(x).argmax(1) == Y).all()
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
     network = classifier.layers[0]
-    assert isinstance(network, Network)
+    assert isinstance(network, FixedPart)
     moved = {name for name, value in network.weights.items() if name in before and not torch.equal(value, before[name])}
     trained = {name for name, value in encoder.named_parameters() if value.requires_grad}
     assert moved
@@ -63,11 +63,11 @@ def test_twice_is_the_same():
 
 def test_padding_that_no_text_reaches_is_cut_and_changes_nothing():
     encoder, x = body(), texts(Y)
-    assert short(x).shape[2] == int(x[:, 1].sum(1).max()) < 12
+    assert trim_padding(x).shape[2] == int(x[:, 1].sum(1).max()) < 12
     with torch.no_grad():
-        assert torch.allclose(encoder(x), encoder(short(x)), atol=1e-5)
+        assert torch.allclose(encoder(x), encoder(trim_padding(x)), atol=1e-5)
     images = torch.rand(2, 3, 8, 8)
-    assert short(images) is images
+    assert trim_padding(images) is images
 
 
 def test_statistics_of_an_image_encoder_stay_those_it_was_pretrained_with():

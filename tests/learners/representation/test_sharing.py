@@ -5,13 +5,13 @@ import torch
 from learners.choice.cross_validation import cross_validate
 from learners.methods.reference import Reference, Transductive
 from learners.representation.axes import Axes
-from learners.representation.sharing import shared, sharing
+from learners.representation.sharing import share_results, shareable
 from learners.support import Support
 
 calls = []
 
 
-@shared
+@shareable
 def doubled(x, y=None):
     calls.append(x)
     return 2 * x
@@ -20,7 +20,7 @@ def doubled(x, y=None):
 def test_equal_tensors_share_a_result_while_sharing_is_open_and_never_afterwards():
     calls.clear()
     x = torch.arange(3.0)
-    with sharing():
+    with share_results():
         one, other = doubled(x), doubled(x.clone())
         assert one is other
         assert torch.equal(doubled(x + 1), 2 * x + 2)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from learners.shift.drift import FEWEST, distances, divisions, drift_test, mean_test, mmd_test, part
+from learners.shift.drift import FEWEST, distances_to_nearest, divisions, draw_rows, drift_test, mean_test, mmd_test
 from learners.shift.label_shift import label_shift, proportions
 
 ALPHA = 0.05
@@ -98,15 +98,15 @@ def test_the_smallest_rate_can_still_be_reached():
 
 
 def test_a_part_is_the_same_for_the_same_seed_and_no_larger_than_asked():
-    assert part(50, seeded(), 10).tolist() == part(50, seeded(), 10).tolist()
-    assert len(part(50, seeded(), 10).unique()) == 10
-    assert part(5, seeded(), 10).tolist() == [0, 1, 2, 3, 4]
+    assert draw_rows(50, seeded(), 10).tolist() == draw_rows(50, seeded(), 10).tolist()
+    assert len(draw_rows(50, seeded(), 10).unique()) == 10
+    assert draw_rows(5, seeded(), 10).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_an_old_example_is_at_no_distance():
     old = normal(20, 6)
-    assert torch.allclose(distances(old[3:5] * 7, old), torch.zeros(2), atol=1e-6)
-    assert distances(-old[:1], old[:1]).item() == pytest.approx(2)
+    assert torch.allclose(distances_to_nearest(old[3:5] * 7, old), torch.zeros(2), atol=1e-6)
+    assert distances_to_nearest(-old[:1], old[:1]).item() == pytest.approx(2)
 
 
 # Label proportions

@@ -3,18 +3,18 @@
 import numpy as np
 import torch
 
-from learners.shift.similarity import class_means, distances, layout, nearest
+from learners.shift.similarity import class_means, domain_distances, layout, nearest
 
 EYE = torch.eye(4)
 
 
 def test_domains_of_the_same_classes_lie_at_0_and_of_unlike_ones_at_1_however_many_there_are():
-    apart = distances([EYE[:2], EYE[[1, 0, 0]] * 3, EYE[2:]], standardise=False)
+    apart = domain_distances([EYE[:2], EYE[[1, 0, 0]] * 3, EYE[2:]], standardise=False)
     assert np.allclose(apart, [[0, 0, 1], [0, 0, 1], [1, 1, 0]])
 
 
 def test_a_distance_is_the_mean_of_both_ways():
-    apart = distances([EYE[:1], EYE[:2]], standardise=False)
+    apart = domain_distances([EYE[:1], EYE[:2]], standardise=False)
     assert np.isclose(apart[0, 1], (0 + 0.5) / 2)
 
 
@@ -22,8 +22,8 @@ def test_the_scale_of_a_feature_counts_for_nothing_where_features_are_standardis
     x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     parts = [x[:2], x[2:4], x[4:]]
     scaled = [part * torch.tensor([1.0, 100, 0.01, 5]) + 7 for part in parts]
-    assert np.allclose(distances(parts, True), distances(scaled, True), atol=1e-4)
-    assert not np.allclose(distances(parts, False), distances(scaled, False), atol=1e-1)
+    assert np.allclose(domain_distances(parts, True), domain_distances(scaled, True), atol=1e-4)
+    assert not np.allclose(domain_distances(parts, False), domain_distances(scaled, False), atol=1e-1)
 
 
 def test_class_means_count_only_classes_with_examples():

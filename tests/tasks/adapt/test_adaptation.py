@@ -196,7 +196,9 @@ def test_prediction_sets_are_scored_on_the_test_examples(target, settings, model
     assert 0 <= found.asked <= 1
     every = [replace(trial, classifier=replace(trial.classifier, threshold=0.0)) for trial in trials]
     assert score_sets(every, data).model_dump() == {"coverage": 1, "size": 4, "asked": 1}
-    assert score_sets([replace(trials[0], classifier=trials[0].classifier.at(1.0)), trials[1]], data) is None
+    assert (
+        score_sets([replace(trials[0], classifier=trials[0].classifier.with_temperature(1.0)), trials[1]], data) is None
+    )
 
 
 def test_a_label_that_only_the_test_has_is_never_predicted_and_costs_a_finite_log_loss(made, settings, letters, model):

@@ -297,7 +297,7 @@ def test_jobs_side_by_side_come_back_in_order_and_tell_their_steps():
 def test_images_are_fine_tuned_from_the_network_that_their_features_come_from(tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save_file(efficientnet.Body().state_dict(), tmp_path / "model.safetensors")
+        save_file(efficientnet.EfficientNetModel().state_dict(), tmp_path / "model.safetensors")
     pixels = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), np.uint8)
     images = []
     for each in pixels:
