@@ -1,4 +1,4 @@
-"""The one contract of every learner: a loss over episodes to meta-train with, and a way to adapt."""
+"""The one contract of every learner: a loss over episodes to meta-train with, and a way to adapt to a support set."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -21,8 +21,8 @@ class Learner(nn.Module):
     """A meta-learning algorithm.
 
     Args:
-        body: the network from examples to vectors that the learner owns and may train; or a number: examples are
-            feature vectors of that length, made by a frozen encoder.
+        body: the network from examples to vectors, which the learner owns and may train; or the length of the feature
+            vectors that a frozen encoder makes of examples.
         ways: the number of labels when they mean the same in every domain (market states) or the head has a fixed
             number of rows (the classical benchmarks); None: an episode may have any number of classes in any order.
 
@@ -30,7 +30,7 @@ class Learner(nn.Module):
         mean, scale: [D] the statistics of the source domains' features; 0 and 1 for raw examples.
         capabilities: what the learner can adapt to, and what it reads.
         progress: how much of meta-training is done, 0 to 1; set before every meta-update, for schedules.
-        together: at most so many episodes of one shape are run at once by ``vmap``; 1: one after the other.
+        together: ``vmap`` runs at most so many episodes of one shape at once; 1: one after the other.
     """
 
     name = "learner"
@@ -54,7 +54,7 @@ class Learner(nn.Module):
         return self.body
 
     def fit_scale(self, x: Tensor) -> None:
-        """Take the standardisation from source features [n, D]."""
+        """Set the standardisation from source features [n, D]."""
         if not self.raw:
             self.mean.copy_(x.mean(0))
             self.scale.copy_(x.std(0).clamp_min(1e-6))
@@ -62,9 +62,9 @@ class Learner(nn.Module):
     def scaling(self, support_x: Tensor, pool_x: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the mean and scale [D] that standardise a task's features.
 
-        Where labels are shared, features have one meaning everywhere: the source statistics hold. Else a domain may
-        lie elsewhere in feature space, and its own n examples speak, with the sources counting as SOURCE_WEIGHT more.
-        Raw examples are left as they are.
+        Where all domains share their labels, features have one meaning everywhere, so the source statistics hold.
+        Otherwise a domain may lie elsewhere in feature space: its own n examples count, and the sources count as
+        SOURCE_WEIGHT more. Raw examples are left as they are.
         """
         if self.raw or self.ways is not None:
             return self.mean, self.scale
@@ -85,8 +85,8 @@ class Learner(nn.Module):
     def backward(self, episodes: Sequence[Episode]) -> list[float]:
         """Add the gradient of the episodes' mean loss to every parameter's ``grad`` and return their losses [E].
 
-        Each group of at most ``together`` episodes is differentiated before the next one starts, so memory does not
-        grow with their number.
+        Each group of at most ``together`` episodes is differentiated before the next one starts, so that memory does
+        not grow with their number.
         """
         losses = []
         for group in group_by_shape(episodes, self.together):
@@ -114,7 +114,7 @@ class Learner(nn.Module):
                 module.progress = done
 
     def embedding(self) -> tuple[FixedPart, ...]:
-        """Return the layers of a classifier that the body is: none where examples are features already."""
+        """Return the body as layers of a classifier: none where examples are features already."""
         return (FixedPart.of(self.body),) if self.raw else ()
 
 
@@ -156,6 +156,9 @@ def one_hot(y: Tensor, ways: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def compute_prototypes(x: Tensor, y: Tensor, ways: int) -> Tensor:
-    """Return class means [N, D] of features [S, D] (differentiable, unequal shots allowed); 0 of an absent class."""
+    """Return the class means [N, D] of features [S, D] with labels [S]; 0 for a class without an example.
+
+    They are differentiable, and classes may have unequal numbers of examples.
+    """
     members = one_hot(y, ways, x.dtype)
     return members.T @ x / members.sum(0).clamp_min(1)[:, None]

@@ -1,4 +1,4 @@
-"""Adapt to the support set of a domain of which some labels may have no example."""
+"""Adapt to a support set that may lack examples of some of the domain's labels."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from learners.support import Support
 def adapt_to_all_labels(learner: Learner, support: Support, temperature: float = 1.0) -> Classifier:
     """Adapt one learner; a label without an example gets a row of its own that is never preferred.
 
-    Its logit is the mean of the others', so below the largest wherever x lies, less ABSENT at any temperature.
+    Its logit is the mean of the others' plus ABSENT at any temperature, and so far below the largest wherever x lies.
 
     Raises:
         ValueError: see ``check_support``.

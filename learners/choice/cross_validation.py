@@ -11,7 +11,7 @@ from learners.choice.all_labels import adapt_to_all_labels
 from learners.representation.sharing import share_results
 from learners.support import Support
 
-FOLD_POOL = 1000  # pool examples that models of the cross-validation read, for time; fewer hide what uneven pools do
+FOLD_POOL = 1000  # pool examples that cross-validation reads, to save time; fewer would hide what uneven pools do
 
 
 def cross_validate(strategies: Mapping[str, Learner], support: Support, fold: Tensor | None) -> dict[str, Tensor]:
@@ -33,7 +33,7 @@ def cross_validate(strategies: Mapping[str, Learner], support: Support, fold: Te
 
 
 def stratified_folds(y: Tensor, generator: torch.Generator, folds: int = 3) -> Tensor | None:
-    """Return the fold [S] of every example, each class spread evenly; None where a class has one example only."""
+    """Return the fold of every example [S], with each class spread evenly; None if a class has only one example."""
     folds = min(folds, int(torch.bincount(y)[y.unique()].min()))
     if folds < 2:
         return None

@@ -11,13 +11,14 @@ from learners.support import Support
 class OpinionPool(Learner):
     """p(y | x) ~ prod_e p_e(y | x)^(1/E), the logarithmic pool of E learners, each adapted to the same support.
 
-    Their errors are not the same, so that on average over days the pool loses less than its members do, and never more
+    Their errors differ, so that on average over days the pool loses less than its members do, and it never loses more
     than the mean of their losses (the logarithm is concave). Nothing here is trained; ``LogPool`` learns weights.
 
-    C. Genest, J. Zidek. Combining probability distributions. Statistical Science 1, 1986.
+    C. Genest, J. V. Zidek. Combining probability distributions: a critique and an annotated bibliography. Statistical
+    Science 1, 1986. https://doi.org/10.1214/ss/1177013825
 
     Args:
-        members: at least one; all of the same labels, which mean the same everywhere.
+        members: at least one learner; all are for the same labels, which mean the same in every domain.
     """
 
     name = "opinion_pool"

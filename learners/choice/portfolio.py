@@ -17,14 +17,19 @@ from learners.choice.temperature import best_temperature
 from learners.classifier import Classifier
 from learners.support import Support
 
-CAUTION = 0.5  # deviations that an expected gain is marked down by, for the probe is known and the rest is hoped for
-ALONE = 1.5  # the same where the prior decides on a new kind of domain and nothing can be held out to correct it
-HOPELESS = 2.0  # a strategy whose expected gain is so many deviations below 0 is not tried
+CAUTION = 0.5  # deviations taken off an expected gain, because a gain over the fallback is only an estimate
+ALONE = 1.5  # the same where only the prior decides, as nothing can be held out
+HOPELESS = 2.0  # a strategy is not tried if its expected gain is so many deviations below 0
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The strategy chosen, its calibrated classifier with its threshold, and every strategy's expected gain."""
+    """The best strategy, its calibrated classifier with its threshold, and what became of the others.
+
+    Attributes:
+        expected_gain: over the fallback, of every strategy that was compared.
+        left_out: the strategies that cannot adapt to the support set, each with the reason in a line.
+    """
 
     strategy: str
     classifier: Classifier
@@ -42,24 +47,28 @@ def choose(
 ) -> Choice:
     """Adapt with every strategy and keep the one whose expected gain over the fallback is highest.
 
-    The gain of a strategy is normal around what source episodes like this say, g ~ N(m, s^2); cross-validation in the
-    support measures d with standard error e (paired over the S examples), so that
+    A strategy's gain g is normal around what similar source episodes say, N(m, s^2). Cross-validation inside the
+    support set measures d with standard error e (paired over the S examples), so that
 
         E[g | d] = (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2),
 
-    marked down by CAUTION standard deviations. A strategy whose held-out log-loss is significantly above the fallback's
-    is left out: it tells more, from few examples, than who is right. What source episodes rule out is not tried.
+    from which CAUTION standard deviations are taken off. A strategy is dropped if its held-out log-loss is
+    significantly above the fallback's: with few examples the log-loss says more than the accuracy. A strategy that
+    source episodes rule out is not tried, and one that cannot adapt to the support set is left out.
 
-    With one shot there is nothing to hold out, and the prior alone decides: by the gain that is reached 14 times in 15.
-    The fallback's gain is 0, so a strategy is chosen only if it is expected to do better. The temperature minimises the
-    held-out log-loss, with as much doubt as so few examples leave; the threshold of prediction sets is a quantile of
-    the held-out probabilities; where nothing is held out, the prior has both.
+    With one shot nothing can be held out, and the prior alone decides, by the gain that is reached 14 times in 15. The
+    fallback's gain is 0, so a strategy is taken only if it is expected to do better. The temperature minimises the
+    held-out log-loss, smoothed for the few examples, and the threshold of prediction sets is a quantile of the held-out
+    probabilities. Where nothing is held out, both come from the prior.
 
     Args:
         support: its ``ways`` are the labels of the domain, of which some may have no example.
         only: take this strategy, whatever is expected of it.
-        in_time: what is to be predicted lies after the support, and differs from it. Cross-validation inside the
-            support would flatter what fits its days; the prior, learned on episodes in time, decides alone.
+        in_time: the examples to predict lie after the support set and differ from it. Cross-validation inside the
+            support set would favour what fits its days, so the prior, learned on episodes in time, decides alone.
+
+    Raises:
+        ValueError: the support set is unsound, or the strategy ``only``, or every strategy, cannot adapt to it.
     """
     left_out = {name: reason for name, learner in strategies.items() if (reason := unable(learner, support))}
     if only in left_out:
@@ -77,7 +86,7 @@ def choose(
     expected = {safe: 0.0}
     present, compact = support.y.unique(return_inverse=True)
     logits = {name: z[:, present] for name, z in held_out.items()}
-    doubt = 1 / (len(compact) + 2)  # of one more example, by Laplace's rule of succession where all were right
+    doubt = 1 / (len(compact) + 2)  # that one more example is wrong, by Laplace's rule of succession
     temperatures = {name: best_temperature([z], [compact], doubt=doubt) for name, z in logits.items()}
     losses = {n: F.cross_entropy(z / temperatures[n], compact, reduction="none") for n, z in logits.items()}
     for name in tried:

@@ -35,7 +35,9 @@ class Gain:
 
 @dataclass(frozen=True)
 class Regression:
-    """Bayesian ridge regression of one strategy's gain on the description of a task (MacKay 1992).
+    """Bayesian ridge regression of one strategy's gain on the description of a task.
+
+    D. J. C. MacKay. Bayesian interpolation. Neural Computation 4, 1992. https://doi.org/10.1162/neco.1992.4.3.415
 
     g(phi) = intercept + weights . (phi - centre), with the posterior covariance of the weights and ``spread``, the
     standard deviation of gains between tasks of one description.
@@ -98,9 +100,10 @@ class Prior:
 
 
 def score_examples(logits: Tensor, y: Tensor, in_time: bool) -> Tensor:
-    """Return [n] what a strategy is compared by: whether it is right, or, of what lies ahead in time, log-likelihood.
+    """Return the score [n] that strategies are compared by: whether each example is right, or its log-likelihood.
 
-    There chance is large: who is right more often tells little that the probabilities do not tell better.
+    The log-likelihood is for examples that lie ahead in time: there chance is large, and accuracy says little that the
+    probabilities do not say better.
     """
     if in_time:
         return -F.cross_entropy(logits.double(), y, reduction="none")
@@ -110,7 +113,8 @@ def score_examples(logits: Tensor, y: Tensor, in_time: bool) -> Tensor:
 def describe_support(support: Support, held_out: Mapping[str, Tensor]) -> np.ndarray:
     """Return the description of a support set and its pool [14].
 
-    Meta-features, how well the fallback does in cross-validation, and whether label names tell the classes apart.
+    It holds meta-features, the fallback's accuracy in cross-validation, and how well label names tell the classes
+    apart.
 
     Args:
         held_out: logits [S, N] by strategy, as ``cross_validate`` returns them.
@@ -118,11 +122,11 @@ def describe_support(support: Support, held_out: Mapping[str, Tensor]) -> np.nda
     known = float(bool(held_out))
     right = (held_out[fallback(held_out)].argmax(1) == support.y).double().mean().item() if held_out else 0.0
     present, compact = support.compact()
-    names, told = compact.names_x, 0.0
+    names, agreed = compact.names_x, 0.0
     if names is not None and len(present) > 1:
-        told = agreement(compact.x, compact.y, names).clamp(-1, 3).item()
-    few = told / max(1.0, float(torch.bincount(compact.y).double().mean()))  # names tell more where labels are few
-    return np.array([*meta_features(compact.x, compact.y, compact.pool_x).tolist(), known, right, told, few])
+        agreed = agreement(compact.x, compact.y, names).clamp(-1, 3).item()
+    few = agreed / max(1.0, float(torch.bincount(compact.y).double().mean()))  # names say more where examples are few
+    return np.array([*meta_features(compact.x, compact.y, compact.pool_x).tolist(), known, right, agreed, few])
 
 
 def learn_prior(

@@ -1,6 +1,7 @@
-"""Plain strategies for Bernoulli bandits, as the players that RL2 is compared with: all start from a uniform prior.
+"""Plain strategies for Bernoulli bandits, as players that RL2 is compared with. All start from a uniform prior.
 
-What is compared, and how it is tuned, follows Duan et al. 2016 (arXiv:1611.02779).
+What is compared, and how it is tuned, follows Y. Duan et al. RL2: fast reinforcement learning via slow reinforcement
+learning. 2016. https://arxiv.org/abs/1611.02779
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ from learners.decisions.gittins import gittins
 
 
 class CountingPlayer:
-    """Counts successes and failures of every arm; ``scores`` says what a strategy makes of them, highest is pulled.
+    """Counts successes and failures of every arm; a strategy turns them into ``scores``, and the highest is pulled.
 
     Args:
         arms: k; seed: of what is random in the strategy.
@@ -34,7 +35,7 @@ class CountingPlayer:
         return (self.successes + 1) / (self.pulls + 2)
 
     def scores(self) -> np.ndarray:
-        """Return a number for every arm [E, k]; the most probable arm is pulled here: greedy."""
+        """Return a number for every arm [E, k]; here the posterior mean, which is greedy."""
         return self.mean
 
     def act(self, observation: np.ndarray) -> np.ndarray:
@@ -51,7 +52,11 @@ class Greedy(CountingPlayer):
 
 
 class EpsilonGreedy(CountingPlayer):
-    """Any arm with probability epsilon, else the greedy one."""
+    """Any arm with probability epsilon, else the greedy one.
+
+    R. S. Sutton, A. G. Barto. Reinforcement learning: an introduction. 2nd edition, 2018, section 2.2.
+    http://incompleteideas.net/book/the-book-2nd.html
+    """
 
     def __init__(self, arms: int, epsilon: float = 0.1, seed: int = 0) -> None:
         super().__init__(arms, seed)
@@ -63,7 +68,11 @@ class EpsilonGreedy(CountingPlayer):
 
 
 class UCB1(CountingPlayer):
-    """Upper confidence bounds (P. Auer et al. 2002): mean + c sqrt(2 ln t / pulls), the prior counted as two pulls."""
+    """Upper confidence bounds: mean + c sqrt(2 ln t / pulls), where the prior counts as two pulls.
+
+    P. Auer, N. Cesa-Bianchi, P. Fischer. Finite-time analysis of the multiarmed bandit problem. Machine Learning 47,
+    2002. https://doi.org/10.1023/A:1013689704352
+    """
 
     def __init__(self, arms: int, c: float = 1.0, seed: int = 0) -> None:
         super().__init__(arms, seed)
@@ -74,14 +83,18 @@ class UCB1(CountingPlayer):
 
 
 class Thompson(CountingPlayer):
-    """Posterior sampling (W. R. Thompson 1933): the arm that is best in one draw from the posterior."""
+    """Posterior sampling: the arm that is best in one draw from the posterior.
+
+    W. R. Thompson. On the likelihood that one unknown probability exceeds another in view of the evidence of two
+    samples. Biometrika 25, 1933. https://doi.org/10.1093/biomet/25.3-4.285
+    """
 
     def scores(self) -> np.ndarray:
         return self.rng.beta(self.successes + 1, self.failures + 1)
 
 
 class Gittins(CountingPlayer):
-    """The arm of the highest index for the pulls that are left, of a game that ends: see ``gittins``."""
+    """The arm of the highest index for the pulls that are left of a game that ends; see ``gittins`` for the papers."""
 
     def begin(self, trials: int, steps: int) -> None:
         super().begin(trials, steps)

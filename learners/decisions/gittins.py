@@ -1,21 +1,26 @@
-"""Gittins indices of Bernoulli arms (J. C. Gittins 1979, "Bandit processes and dynamic allocation indices"), by
-calibration over a finite horizon (J. Nino-Mora 2011, "Computing a classical index for finite-horizon bandits")."""
+"""Gittins indices of Bernoulli arms, by calibration over a finite horizon.
+
+J. C. Gittins. Bandit processes and dynamic allocation indices. Journal of the Royal Statistical Society B 41, 1979.
+https://doi.org/10.1111/j.2517-6161.1979.tb01068.x
+J. Niño-Mora. Computing a classic index for finite-horizon bandits. INFORMS Journal on Computing 23, 2011.
+https://doi.org/10.1287/ijoc.1100.0398
+"""
 
 import numpy as np
 
-GRID = 200  # charges tried; the index is interpolated between the two around it
+GRID = 200  # charges to try; the index is interpolated between the two around it
 CELLS = 4_000_000  # numbers held at once, about
 
 
 def gittins(steps: int, discount: float = 1.0, grid: int = GRID) -> np.ndarray:
-    """Return the index [steps + 1, steps, steps] of an arm by pulls left s, successes a and failures b seen.
+    """Return the index [steps + 1, steps, steps] of an arm, by the pulls left s and its successes a and failures b.
 
-    The index is the charge per pull at which playing on is just worth it: the root in c of
+    The index is the charge for a pull at which it is just worth playing on: the root in c of
 
         W_c(a, b, s) = p - c + discount [p V_c(a+1, b, s-1) + (1-p) V_c(a, b+1, s-1)],    V_c = max(0, W_c)
 
-    with p = (a + 1) / (a + b + 2), the mean of a uniform prior and what was seen. Only a + b <= steps - s can be
-    reached, other cells and s = 0 are NaN. For discount < 1 and many steps it is the index of the endless game.
+    with p = (a + 1) / (a + b + 2), the posterior mean under a uniform prior. Only a + b <= steps - s can be reached;
+    other cells and s = 0 are NaN. For discount < 1 and many steps it is the index of the endless game.
     """
     index = np.full((steps + 1, steps, steps), np.nan, np.float32)
     charges = np.linspace(0, 1, grid + 1)

@@ -1,4 +1,4 @@
-"""Players of trials, and the rewards that they get: the same loop for learned policies and for plain strategies."""
+"""Players of trials, and the rewards that they get: one loop for learned policies and plain strategies."""
 
 from typing import Any, Protocol
 

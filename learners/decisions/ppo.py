@@ -1,5 +1,10 @@
-"""Proximal policy optimisation over whole trials (J. Schulman et al. 2017, arXiv:1707.06347), with generalised
-advantage estimation (J. Schulman et al. 2016, arXiv:1506.02438)."""
+"""Proximal policy optimisation over whole trials, with generalised advantage estimation.
+
+J. Schulman, F. Wolski, P. Dhariwal, A. Radford, O. Klimov. Proximal policy optimization algorithms. 2017.
+https://arxiv.org/abs/1707.06347
+J. Schulman, P. Moritz, S. Levine, M. I. Jordan, P. Abbeel. High-dimensional continuous control using generalized
+advantage estimation. ICLR 2016. https://arxiv.org/abs/1506.02438
+"""
 
 from dataclasses import dataclass
 
@@ -28,7 +33,7 @@ class Rollout:
 
 
 def horizon(steps: int, discount: float) -> Tensor:
-    """Return w_t = 1 + g + ... + g^(T-t-1) [T]: what a reward of 1 a step is worth from step t to the trial's end."""
+    """Return w_t = 1 + g + ... + g^(T-t-1) [T], the worth of a reward of 1 a step from step t to the trial's end."""
     return (discount ** torch.arange(steps)).cumsum(0).flip(0)
 
 
@@ -37,7 +42,7 @@ def gae(rewards: Tensor, values: Tensor, discount: float, trace: float) -> Tenso
 
         A_t = sum_l (g lambda)^l delta_{t+l},    delta_t = r_t + g V_{t+1} - V_t,    V_T = 0
 
-    An episode that ends inside does not cut the sum: what it taught pays in the episodes after it.
+    An episode that ends inside the trial does not cut the sum, because what it taught pays in later episodes.
 
     Args:
         rewards, values: [T, E], values in units of reward.
@@ -54,7 +59,7 @@ def gae(rewards: Tensor, values: Tensor, discount: float, trace: float) -> Tenso
 def ppo_loss(
     policy: RL2, rollout: Rollout, advantages: Tensor, returns: Tensor, clip: float, entropy: float, critic: float
 ) -> Tensor:
-    """Return the loss [] of trials, which replays them with the hidden state from their start.
+    """Return the loss [] of trials, replayed with the hidden state from their start.
 
     With rho_t = pi(a_t | h_t) / pi_old(a_t | h_t), the mean over steps of
 

@@ -1,5 +1,4 @@
-"""Posterior sampling for reinforcement learning (I. Osband, D. Russo, B. Van Roy 2013, "(More) efficient reinforcement
-learning via posterior sampling", arXiv:1306.0940)."""
+"""Posterior sampling for reinforcement learning."""
 
 import numpy as np
 
@@ -9,9 +8,13 @@ class PSRL:
 
     The prior is that of the trials: P(. | s, a) ~ Dirichlet(1, ..., 1), mean rewards ~ N(1, 1) with noise N(0, 1).
 
+    I. Osband, D. Russo, B. Van Roy. (More) efficient reinforcement learning via posterior sampling. NeurIPS 2013.
+    https://arxiv.org/abs/1306.0940
+
     Args:
-        states, actions: of the processes; horizon: steps of an episode.
-        sampled: False: the posterior means are taken for the process, so that nothing is explored on purpose: greedy.
+        states, actions: of the processes.
+        horizon: steps of an episode.
+        sampled: False: the posterior means stand for the process, so that nothing is explored on purpose (greedy).
     """
 
     def __init__(self, states: int, actions: int, horizon: int, sampled: bool = True, seed: int = 0) -> None:

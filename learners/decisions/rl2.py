@@ -1,5 +1,4 @@
-"""RL2, a policy whose hidden state learns (Y. Duan et al. 2016, "RL2: Fast Reinforcement Learning via Slow
-Reinforcement Learning", arXiv:1611.02779; J. X. Wang et al. 2016, "Learning to Reinforcement Learn")."""
+"""RL2: a policy whose hidden state learns."""
 
 import numpy as np
 import torch
@@ -8,24 +7,29 @@ from torch.nn import functional as F
 
 
 class RL2(nn.Module):
-    """A recurrent policy and value over a trial: several episodes of one environment, itself drawn for the trial.
+    """A recurrent policy and value over a trial, which is several episodes of one environment that is drawn for it.
 
         h_t = GRU([o_t, a_{t-1}, r_{t-1}, d_{t-1}], h_{t-1}),    pi(a_t | h_t) = softmax(W h_t + b)
 
-    h is 0 where a trial begins and is kept from one episode to the next, so that what an episode has shown of the
-    environment is known in those after it: the fast learning. The weights are learned slowly, by ``ppo``, to maximise
+    h is 0 where a trial begins, and it is kept from one episode to the next. What an episode has shown of the
+    environment is thus known in later ones, which is the fast learning. ``ppo`` learns the weights slowly, to maximise
     what a whole trial pays.
 
-    The reward is read twice, as a number and in the place of its action (a one-hot times r): sums of rewards by action
-    are then a linear matter, which is learned from a fraction of the trials.
+    The reward is read twice, as a number and in the place of its action (a one-hot vector times r). The sum of rewards
+    by action is then linear in the input, and it is learned from a fraction of the trials.
 
     The value is the mean reward of the steps to come, V(h_t) = v h_t + c; see ``ppo.horizon`` for its scale.
 
+    Y. Duan, J. Schulman, X. Chen, P. L. Bartlett, I. Sutskever, P. Abbeel. RL2: fast reinforcement learning via slow
+    reinforcement learning. 2016. https://arxiv.org/abs/1611.02779
+    J. X. Wang, Z. Kurth-Nelson, D. Tirumala, H. Soyer, J. Z. Leibo, R. Munos, C. Blundell, D. Kumaran, M. Botvinick.
+    Learning to reinforcement learn. 2016. https://arxiv.org/abs/1611.05763
+
     Args:
-        observations: discrete states, read one-hot, or numbers of an observation.
+        observations: discrete states, read as one-hot vectors, or the numbers of an observation.
         actions: choices.
         hidden: numbers in h.
-        memory: False: h is 0 at every step, so that only the last step is known; what memory is worth shows beside it.
+        memory: False: h is 0 at every step, so that only the last step is known, which shows what memory is worth.
     """
 
     name = "rl2"

@@ -1,4 +1,4 @@
-"""The training loop of RL2: whole trials are played, then learned from; checkpoints, resumed to the bit."""
+"""The training loop of RL2: it plays whole trials, learns from them, and resumes from checkpoints to the bit."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What learners share that embed examples and put a linear head, made from the support, on the embedding."""
+"""The base of learners that embed examples and make a linear head from the embedded support set."""
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ class LinearHead(Learner):
     """min_f  sum_episodes L_query(W f(x) + b),  (W, b) = head(f(support)), differentiated through the head.
 
     L is the cross-entropy, or the squared error where targets are numbers. On raw examples f is the body. On features
-    of length D, u standardised, f(x) = M u / sqrt(D), or M u / |M u| where a method wants unit length; M starts as
-    the identity.
+    of length D, f(x) = M u / sqrt(D), or M u / |M u| where a method wants unit length; u are the standardised features
+    and M starts as the identity.
     """
 
     unit = False  # embeddings of features have unit length
@@ -36,7 +36,7 @@ class LinearHead(Learner):
         return F.normalize(moved, dim=-1) if self.unit else moved / self.dim**0.5
 
     def head(self, support: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
-        """Return weight [N, D] and bias [N] from embeddings [S, D]; a shared label without an example is far lower."""
+        """Return weight [N, D] and bias [N] from embeddings [S, D]; a label without an example gets a far lower one."""
         raise NotImplementedError
 
     def meta_loss(self, episode: Episode) -> Tensor:

@@ -18,8 +18,9 @@ class Network(nn.Module):
     """x -> W body(x) + b.
 
     Args:
-        ways: rows of W when the labels are fixed; None: all classes start from one learned row, so that their number
-            is free (Ye & Chao 2022, "How to Train Your MAML to Excel in Few-Shot Classification").
+        ways: rows of W where the labels are fixed; None: all classes start from one learned row, so that their number
+            is free (H.-J. Ye, W.-L. Chao. How to train your MAML to excel in few-shot classification. ICLR 2022.
+            https://arxiv.org/abs/2106.16245).
     """
 
     def __init__(self, body: Body, ways: int | None = None) -> None:
@@ -34,7 +35,7 @@ class Network(nn.Module):
         return F.linear(self.body(x), self.weight, self.bias)
 
     def start(self, ways: int) -> dict[str, Tensor]:
-        """Return the parameters that descent starts from, with a head row for each of so many classes."""
+        """Return the parameters that descent starts from, with a row of the head for each of N classes."""
         parameters: dict[str, Tensor] = dict(self.named_parameters())
         if self.ways is None:
             parameters["weight"] = self.weight.expand(ways, -1)
@@ -84,7 +85,7 @@ def gradient(
 ) -> dict[str, Tensor]:
     """Return the gradient of a scalar function of parameters; ``constant``: not to be differentiated again.
 
-    In a loop autograd is quicker; inside ``vmap`` only ``torch.func.grad`` works.
+    Autograd is quicker in a loop; inside ``vmap`` only ``torch.func.grad`` works.
     """
     if inside_vmap():
         found = torch.func.grad(function)(at)

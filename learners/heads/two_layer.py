@@ -18,8 +18,8 @@ class TwoLayer(Network):
 
         Z_{t+1} = Z_t - (a_t X X^T + c_t 1 1^T) E_t,
 
-    a matter of S x S and S x H numbers, and V_T = V_0 - (sum_t a_t E_t)^T X is formed once at the end (the representer
-    theorem along the path of descent). Every operation is a differentiable product, so episodes can be stacked.
+    which takes S x S and S x H numbers, and V_T = V_0 - (sum_t a_t E_t)^T X is formed once at the end (the representer
+    theorem along the path of descent). Every operation is a differentiable product, so that episodes can be stacked.
     """
 
     def __init__(self, dim: int, hidden: int, ways: int | None = None) -> None:

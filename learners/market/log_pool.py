@@ -25,14 +25,17 @@ class LogPool(Learner):
 
     with c0 = 0 and r_i ~ 2^(-age_i / h). Meta-learned is where to start and how far to move: the weights w0, the
     precisions lambda (of all weights, and of every polynomial), and the half-life h. The gradient through theta* is
-    exact: one Newton step from the optimum, by the implicit function theorem. Where past supports told nothing about
-    what followed, lambda grows until nothing moves.
+    exact: one Newton step from the optimum, by the implicit function theorem. Where past support sets said nothing
+    about what followed, lambda grows until nothing moves.
 
-    The support is in order of time, oldest first.
+    The examples of a support set are in order of time, oldest first.
 
-    C. Genest, J. Zidek. Combining probability distributions. Statistical Science 1, 1986. E. Grant et al. Recasting
-    gradient-based meta-learning as hierarchical Bayes. ICLR 2018. A. Rajeswaran et al. Meta-learning with implicit
-    gradients. NeurIPS 2019.
+    C. Genest, J. V. Zidek. Combining probability distributions: a critique and an annotated bibliography. Statistical
+    Science 1, 1986. https://doi.org/10.1214/ss/1177013825
+    E. Grant, C. Finn, S. Levine, T. Darrell, T. Griffiths. Recasting gradient-based meta-learning as hierarchical
+    Bayes. ICLR 2018. https://arxiv.org/abs/1801.08930
+    A. Rajeswaran, C. Finn, S. Kakade, S. Levine. Meta-learning with implicit gradients. NeurIPS 2019.
+    https://arxiv.org/abs/1909.04630
     """
 
     name = "log_pool"

@@ -50,11 +50,12 @@ class OrderedProbit(Part):
 class Ordinal(Learner):
     """min E[-log P(y | x)] over the examples of all source domains, for labels that are thirds of a known quantity.
 
-    Market states are: of log(volatility of the next days / that of the year), whose thresholds are features. So what is
-    learned is a forecast of the quantity and how sure it is, not three classes: the label says less than the thresholds
-    do. The support is not used, as by ``Pooled``.
+    Market states are thirds of log(volatility of the next days / that of the year), and the thresholds are features.
+    The learner therefore learns a forecast of the quantity and how sure it is, not three classes, since the label says
+    less than the thresholds do. It does not use the support set, nor does ``Pooled``.
 
     P. McCullagh. Regression models for ordinal data. Journal of the Royal Statistical Society B 42, 1980.
+    https://doi.org/10.1111/j.2517-6161.1980.tb01109.x
 
     Args:
         lower, upper: columns of the features that hold the thresholds.

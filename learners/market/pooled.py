@@ -14,7 +14,7 @@ from learners.support import Support
 class Pooled(Learner):
     """min_W E[CE(W u + b, y)] over the examples of all source domains, u the standardised features.
 
-    The support is not used. On a fresh market regime this is the model to beat.
+    It does not use the support set. On a fresh market regime this is the model to beat.
     """
 
     name = "pooled"

@@ -1,4 +1,4 @@
-"""ANIL (Raghu, Raghu, Bengio & Vinyals 2020, "Rapid Learning or Feature Reuse?")."""
+"""ANIL: model-agnostic meta-learning whose inner steps move the head alone."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,13 +11,16 @@ from learners.methods.maml import MAML
 
 
 class ANIL(MAML):
-    """Meta-learns a body and the start of a head, of which only the head takes inner steps ("almost no inner loop").
+    """Meta-learns a body and the start of a head; only the head takes inner steps ("almost no inner loop").
 
     min_{f, w_0}  sum_episodes L_query(w_T, f),  w_{t+1} = w_t - a_t grad_w L_support(w_t, f).
 
-    The body passes over the support once. On its vectors f [S, d] the gradient of softmax regression is known in closed
-    form, E^T f with E = (softmax(f W^T + b) - Y) / S, so the steps are products of small matrices, differentiated
-    exactly (``first_order``: as constants). Arguments are those of ``MAML``.
+    The body passes over the support set once. On its vectors f [S, d] the gradient of softmax regression has a closed
+    form, E^T f with E = (softmax(f W^T + b) - Y) / S. The steps are therefore products of small matrices, and they are
+    differentiated exactly (with ``first_order``: as constants). The arguments are those of ``MAML``.
+
+    A. Raghu, M. Raghu, S. Bengio, O. Vinyals. Rapid learning or feature reuse? Towards understanding the effectiveness
+    of MAML. ICLR 2020. https://arxiv.org/abs/1909.09157
     """
 
     name = "anil"

@@ -1,4 +1,4 @@
-"""CAML (Fifty, Duan, Junkins, Amid, Leskovec, Ré & Thrun 2024, "Context-Aware Meta-Learning")."""
+"""CAML: a transformer that reads the support set and the query as one sequence."""
 
 from dataclasses import replace
 
@@ -14,27 +14,33 @@ from learners.parts import Part, register_part
 from learners.support import Support
 
 CHUNK = 256  # queries that pass together when predicting
-TURNS = 1e4 * (5**0.5 - 1) / 2  # irrational, so that every phi comes first in turn, whatever the number of updates
+TURNS = 1e4 * (5**0.5 - 1) / 2  # irrational, so that every phi comes first in turn for any number of updates
 
 
 class CAML(Learner):
-    """Meta-learns to read a support set as a language model reads its prompt: nothing is fitted when adapting.
+    """Meta-learns to read a support set as a language model reads its prompt; adapting fits nothing.
 
-    Sequence [e(x_q); u], [e(x_1); phi(y_1)], ..., [e(x_S); phi(y_S)], a transformer without positions or causal mask
-    gives outputs o, and p(y_q = c) = softmax_c(s cos(o_q, mean_{y_i = c} o_i)); minimised is -log p(y_q). phi are fixed
-    vectors of equal angles (ELMES), u and s are learned. The residual branches start at 0: meta-training starts from
-    the nearest class mean of the projected examples e(x) = P f(x) / |P f(x)|.
+    The sequence is [e(x_q); u], [e(x_1); phi(y_1)], ..., [e(x_S); phi(y_S)]. A transformer without positions or causal
+    mask gives outputs o, and p(y_q = c) = softmax_c(s cos(o_q, mean_{y_i = c} o_i)). Meta-training minimises
+    -log p(y_q). The phi are fixed vectors at equal angles (ELMES); u and s are learned. The residual branches start at
+    0, so that meta-training starts from the nearest class mean of the projected examples e(x) = P f(x) / |P f(x)|.
 
-    Unlike the paper: the output is compared with each class's mean output instead of passing a linear layer, and
-    classes take their phi in the order of their means along a fixed direction, so that answers do not depend on the
-    order of examples or classes (with ``ways`` label c always has phi_c). In meta-training that order begins at another
-    phi in every meta-update, or the phi beyond the ways trained on would stay unknown. A body is trained too.
+    This differs from the paper in two ways. The output is compared with the mean output of each class instead of
+    passing a linear layer. Classes take their phi in the order of their means along a fixed direction, so that the
+    answer does not depend on the order of examples or classes (with ``ways`` label c always has phi_c). In every
+    meta-update that order begins at another phi; otherwise the phi beyond the ways trained on would stay unknown. A
+    body is trained too.
+
+    C. Fifty, D. Duan, R. Junkins, E. Amid, J. Leskovec, C. Ré, S. Thrun. Context-aware meta-learning. ICLR 2024.
+    https://arxiv.org/abs/2310.10971
 
     Args:
-        width: length of e(x); depth, heads: of the transformer.
-        max_ways: how many classes there can be; the number of phi.
-        joint: every query makes a sequence of its own, as published, at Q times the work; otherwise the support does
-            not look at queries, and all queries read it at once (as in Nguyen & Grover 2022).
+        width: the length of e(x).
+        depth, heads: of the transformer.
+        max_ways: the largest number of classes, which is the number of phi.
+        joint: every query makes a sequence of its own, as published, at Q times the work. Otherwise the support set
+            does not look at queries, and all queries read it at once (as in Nguyen & Grover 2022,
+            https://arxiv.org/abs/2207.04179).
     """
 
     name = "caml"

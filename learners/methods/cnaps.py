@@ -1,5 +1,4 @@
-"""CNAPs (Requeima et al. 2019, "Fast and Flexible Multi-Task Classification Using Conditional Neural Adaptive
-Processes") with the classifier of Bateni et al. 2020 ("Improved Few-Shot Visual Classification", Simple CNAPS)."""
+"""CNAPs: a support set modulates the body in one pass, with the classifier of Simple CNAPS."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -22,21 +21,26 @@ CHUNK = 256  # examples whose distances are taken together when predicting
 
 
 class CNAPs(Learner):
-    """Meta-learns how a support set modulates the body: one pass, no descent.
+    """Meta-learns how a support set modulates the body, in one pass and without descent.
 
-    z = mean_S g(x) from a set encoder g; a small network by place turns z into (gamma, beta), which act after each
-    batch normalisation of the body (h -> gamma h + beta, FiLM; on features and in bodies without normalisation: on the
-    vector f). Then, with class means mu_k of f and n_k examples a class,
+    A set encoder g gives z = mean_S g(x). A small network for each place turns z into (gamma, beta), which act after
+    each batch normalisation of the body (h -> gamma h + beta, FiLM). On features, and in bodies without normalisation,
+    they act on the vector f. Then, with class means mu_k of f and n_k examples a class,
 
         log p(y = k | x) ~ -s/2 (f - mu_k)^T Q_k^-1 (f - mu_k),  Q_k = l_k Sigma_k + (1 - l_k) Sigma + I,
 
-    l_k = n_k / (n_k + 1), Sigma_k and Sigma the covariances of the class (0 of a single example) and of the support;
-    minimised is -log p of the query. FiLM starts as the identity. s is learned: 1 at first, as published; on features,
-    which are longer, 16 / D. Unlike the paper: the body is meta-trained too. A body with ``source`` statistics measures
-    them without FiLM.
+    where l_k = n_k / (n_k + 1), and Sigma_k and Sigma are the covariances of the class (0 for a single example) and of
+    the support set. Meta-training minimises -log p of the query. FiLM starts as the identity. s is learned; it starts
+    at 1 as published, and at 16 / D on features, which are longer. Unlike in the paper the body is meta-trained too. A
+    body with ``source`` statistics measures them without FiLM.
+
+    J. Requeima, J. Gordon, J. Bronskill, S. Nowozin, R. E. Turner. Fast and flexible multi-task classification using
+    conditional neural adaptive processes. NeurIPS 2019. https://arxiv.org/abs/1906.07697
+    P. Bateni, R. Goyal, V. Masrani, F. Wood, L. Sigal. Improved few-shot visual classification. CVPR 2020.
+    https://arxiv.org/abs/1912.03432
 
     Args:
-        head: ``mahalanobis`` as above, or ``mean``: Q_k = I.
+        head: ``mahalanobis`` as above, or ``mean``, for which Q_k = I.
     """
 
     name = "cnaps"

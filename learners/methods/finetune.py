@@ -1,4 +1,4 @@
-"""Pretrain, then fine-tune (Chen, Liu, Kira, Wang & Huang 2019, "A Closer Look at Few-shot Classification")."""
+"""Pretrain on all source classes, then fine-tune on the support set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,12 +28,16 @@ class Finetune(Learner):
     1. min_{f, W}  E_{(x, y) in all sources}[CE(W f(x) + b, y)]      (``pretrain``; nothing is episodic)
     2. min_{W'}    sum_{(x, y) in support} CE(W' f(x) + b', y)       (``adapt``, Adam; also over f with ``tune_body``)
 
-    On features of length D the body is D-64, on standardised features.
+    On features of length D the body is D-64 and reads standardised features.
+
+    W.-Y. Chen, Y.-C. Liu, Z. Kira, Y.-C. F. Wang, J.-B. Huang. A closer look at few-shot classification. ICLR 2019.
+    https://arxiv.org/abs/1904.04232
 
     Args:
-        steps, rate: of Adam on the whole support.
+        steps, rate: of Adam on the whole support set.
         tune_body: fine-tune the body too.
-        cosine: "Baseline++": logits are s cos(w_c, f(x)), s = 10, in both phases; else "Baseline": affine.
+        cosine: "Baseline++", whose logits are s cos(w_c, f(x)) with s = 10 in both phases; else "Baseline", an affine
+            head.
     """
 
     name = "finetune"

@@ -1,4 +1,4 @@
-"""LEO (Rusu et al. 2019, "Meta-Learning with Latent Embedding Optimization")."""
+"""LEO: descent in a small latent space of heads."""
 
 import torch
 from torch import Tensor, nn
@@ -16,23 +16,28 @@ DRAWS = 2**18 - 5  # length of the table of noise
 class LEO(Learner):
     """Meta-learns a small latent space in which a linear head is descended, then a few steps on the head itself.
 
-    Codes z_n ~ N(mu_n, diag sigma_n^2) of the classes come from encoder and relation net, w = decode(z); then
-    z <- z - alpha grad_z L_support(decode(z)) ``latent_steps`` times and w <- w - gamma grad_w L_support(w)
-    ``steps`` times; the objective is
+    An encoder and a relation net give the codes of the classes, z_n ~ N(mu_n, diag sigma_n^2), and w = decode(z). Then
+    z <- z - alpha grad_z L_support(decode(z)) is taken ``latent_steps`` times, and w <- w - gamma grad_w L_support(w)
+    is taken ``steps`` times. The objective is
 
         min L_query(w) + beta KL(N(mu, sigma^2) | N(0, 1)) + penalty |stop(z_T) - z_0|^2,
 
-    both penalties summed over a code and averaged over classes. Examples are unit vectors x, L is the cross-entropy of
-    the logits w x. ``adapt`` takes z = mu. The noise is a fixed table read from a place that follows from ``progress``:
-    the episodes of one meta-update share it, and a resumed run sees what an unbroken one would.
+    where both penalties are sums over a code and means over classes. Examples are unit vectors x, and L is the
+    cross-entropy of the logits w x. ``adapt`` takes z = mu. The noise is a fixed table, read from a place that follows
+    from ``progress``: the episodes of one meta-update share it, and a resumed run sees what an unbroken one would.
 
-    Unlike the paper: the relation net compares the classes' mean encodings (the same at one shot; N^2 pairs instead of
-    S^2) and adds to them, the decoder gives w itself instead of a distribution, there is no dropout and no
-    regulariser of weights. At first the relation net adds 0 and the decoder is the transposed encoder, so that
-    meta-training starts from class means in a random subspace. Made for frozen features; a body is trained too.
+    This differs from the paper: the relation net compares the mean encodings of the classes (the same at one shot, N^2
+    pairs instead of S^2) and adds to them, the decoder gives w itself instead of a distribution, and there is neither
+    dropout nor a regulariser of weights. At first the relation net adds 0 and the decoder is the transposed encoder, so
+    that meta-training starts from class means in a random subspace. LEO is made for frozen features; a body is trained
+    too.
+
+    A. A. Rusu, D. Rao, J. Sygnowski, O. Vinyals, R. Pascanu, S. Osindero, R. Hadsell. Meta-learning with latent
+    embedding optimization. ICLR 2019. https://arxiv.org/abs/1807.05960
 
     Args:
-        latent: length of a code; latent_steps, steps: descent on codes and on the head.
+        latent: the length of a code.
+        latent_steps, steps: of descent on codes and on the head.
         beta, penalty: the weights of the KL divergence and of the encoder penalty.
         noise: draw codes in meta-training; False: z = mu there too.
     """

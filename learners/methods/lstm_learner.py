@@ -1,4 +1,4 @@
-"""The meta-learner LSTM (Ravi & Larochelle 2017, "Optimization as a Model for Few-Shot Learning")."""
+"""The meta-learner LSTM: an update rule that is learned."""
 
 import math
 
@@ -12,24 +12,28 @@ from learners.bodies import Body
 from learners.classifier import Affine, Classifier
 from learners.support import Support
 
-SMALL = 10.0  # gradients below exp(-SMALL) are told as they are, larger ones by their logarithm
+SMALL = 10.0  # gradients below exp(-SMALL) are given as they are, larger ones as their logarithm
 LENGTH = 16.0  # squared length of standardised features, so that good rates lie within (0, 1)
 
 
 class LSTMLearner(Learner):
-    """Meta-learns the update rule and the start of a linear head: descent as the cell of an LSTM.
+    """Meta-learns the update rule and the start of a linear head: descent is the cell of an LSTM.
 
     The parameters are the cell state, c_t = f_t c_{t-1} + i_t c~_t with c~_t = -grad L_support(c_{t-1}), coordinate by
-    coordinate, with
+    coordinate, and
 
-        i_t = sigmoid(W_I [grad, L, c_{t-1}, i_{t-1}] + b_I),   f_t = sigmoid(W_F [grad, L, c_{t-1}, f_{t-1}] + b_F),
+        i_t = sigmoid(W_I [grad, L, c_{t-1}, i_{t-1}] + b_I),   f_t = sigmoid(W_F [grad, L, c_{t-1}, f_{t-1}] + b_F).
 
-    gradient and loss told in two numbers each (appendix A of the paper). min L_query(c_T) over the gates, c_0 and the
-    body. With f = 1 and i = a it is gradient descent with rate a, where meta-training starts. Gradients and losses are
-    constants to the outer derivative, as published.
+    Gradient and loss are each given as two numbers (appendix A of the paper). Meta-training minimises L_query(c_T) over
+    the gates, c_0 and the body. With f = 1 and i = a the rule is gradient descent with rate a, which is where
+    meta-training starts. Gradients and losses are constants to the outer derivative, as published.
 
-    Unlike the paper: the cell moves the head alone, not the body, which is meta-trained only; its inputs do not pass an
-    ordinary LSTM first; without ``ways`` all classes share one learned row of c_0, so that their number is free.
+    This differs from the paper: the cell moves the head alone, while the body is only meta-trained; the cell's inputs
+    do not pass an ordinary LSTM first; and without ``ways`` all classes share one learned row of c_0, so that their
+    number is free.
+
+    S. Ravi, H. Larochelle. Optimization as a model for few-shot learning. ICLR 2017.
+    https://openreview.net/forum?id=rJY0-Kcll
 
     Args:
         steps: T.

@@ -1,4 +1,4 @@
-"""MAML (Finn, Abbeel & Levine 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks")."""
+"""MAML: a start from which a few gradient steps solve an episode."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,17 +18,21 @@ Rates = Sequence[Mapping[str, Tensor | float]]
 
 
 class MAML(Learner):
-    """Meta-learns the start of a network so that a few gradient steps on the support solve the episode.
+    """Meta-learns the start of a network so that a few gradient steps on the support set solve the episode.
 
     min_theta  sum_episodes L_query(theta_T),  theta_{t+1} = theta_t - a_t grad L_support(theta_t),
 
     differentiated through the steps (second order). L is the cross-entropy, or the squared error where the targets are
-    numbers. With ``ways`` the head has a row of its own for every label, as published; without, all classes start from
-    one learned row, so that N is free. On features of length D the network is D-64-N.
+    numbers. With ``ways`` the head has a row of its own for every label, as published. Without, all classes start from
+    one learned row, so that N is free (Ye & Chao 2022, https://arxiv.org/abs/2106.16245). On features of length D the
+    network is D-64-N.
+
+    C. Finn, P. Abbeel, S. Levine. Model-agnostic meta-learning for fast adaptation of deep networks. ICML 2017.
+    https://arxiv.org/abs/1703.03400
 
     Args:
         steps: T in meta-training.
-        rate: the inner rate a, as published; None: one learned for every step and tensor (Antoniou et al. 2019).
+        rate: the inner rate a, as published; None: a rate is learned for every step and tensor (Antoniou et al. 2019).
         test_steps: T when adapting; rates repeat the last one.
     """
 

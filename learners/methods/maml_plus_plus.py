@@ -1,4 +1,4 @@
-"""MAML++ (Antoniou, Edwards & Storkey 2019, "How to Train Your MAML")."""
+"""MAML++: remedies for the instability of MAML."""
 
 from collections.abc import Iterator
 
@@ -23,9 +23,11 @@ class MAMLPlusPlus(MAML):
     - Derivative-order annealing (DA): first-order gradients at first.
     - Weights gamma_t and biases beta_t of normalisations by step (BNWB), which the inner steps leave alone.
 
-    Statistics by step are not needed: those of a batch belong to its step. The cosine schedule of the meta-update (CA)
-    is the default of ``Training``. ``progress`` drives the schedules in training mode; in evaluation mode the loss is
-    that of the last step.
+    Statistics by step are not needed, because those of a batch belong to its step. The cosine schedule of the
+    meta-update (CA) is the default of ``Training``. ``progress`` drives the schedules in training mode; in evaluation
+    mode the loss is that of the last step.
+
+    A. Antoniou, H. Edwards, A. Storkey. How to train your MAML. ICLR 2019. https://arxiv.org/abs/1810.09502
 
     Args:
         multi_step_until: the share of meta-training over which v_t moves to the last step; 0: no multi-step loss.

@@ -1,5 +1,4 @@
-"""Matching networks (Vinyals, Blundell, Lillicrap, Kavukcuoglu & Wierstra 2016, "Matching Networks for One Shot
-Learning")."""
+"""Matching networks: the label of a query is the labels of the support examples that it attends to."""
 
 import math
 
@@ -17,20 +16,24 @@ FLOOR = math.log(1e-12)  # what the word "log" of a classifier makes of a probab
 
 
 class MatchingNet(Learner):
-    """Meta-learns an embedding f in which a query's label is the labels of the support examples it attends to.
+    """Meta-learns an embedding f in which a query's label is the labels of the support examples that it attends to.
 
     p(y | x) = sum_i a(x, x_i) y_i,  a(x, .) = softmax_i(s cos(f(x), f(x_i))).
 
-    On raw examples f is the body. On features f(x) = W u, u the standardised features; W starts as the identity. With
-    a large s this is the nearest neighbour, and a class with more examples is the likelier one before x is seen.
+    On raw examples f is the body. On features f(x) = W u, where u are the standardised features and W starts as the
+    identity. With a large s this is the nearest neighbour, and a class with more examples is the likelier one before x
+    is seen.
 
-    The paper's full-context embeddings (a bidirectional LSTM over the support, an attending LSTM for the query) are
-    left out: they make the answer depend on the order of the support, tie the number of parameters to the square of
-    the vector's length, have to be unrolled by hand (``nn.LSTM`` has no rule for ``vmap``), and need a module of their
-    own in every saved classifier, where three affine maps do.
+    The full-context embeddings of the paper (a bidirectional LSTM over the support set, an attending LSTM for the
+    query) are left out. They would make the answer depend on the order of the support set, tie the number of parameters
+    to the square of the vector's length, have to be unrolled by hand (``nn.LSTM`` has no rule for ``vmap``), and need a
+    module of their own in every saved classifier, where three affine maps do.
+
+    O. Vinyals, C. Blundell, T. Lillicrap, K. Kavukcuoglu, D. Wierstra. Matching networks for one shot learning. NeurIPS
+    2016. https://arxiv.org/abs/1606.04080
 
     Args:
-        sharpness: s, where it is to stay fixed (published: 1); None: learned, from 10.
+        sharpness: s, if it is to stay fixed (published: 1); None: it is learned, from 10.
     """
 
     name = "matching"

@@ -1,4 +1,4 @@
-"""Meta-SGD (Li, Zhou, Chen & Li 2017, "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning")."""
+"""Meta-SGD: a learned rate for every parameter."""
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,16 @@ class MetaSGD(MAML):
 
     min_{theta, alpha}  sum_episodes L_query(theta - alpha o grad L_support(theta)),
 
-    o elementwise: alpha holds direction and length of the step and may turn negative. All steps share it. Without
-    ``ways`` all classes start from one head row, so they share its rates; errors then sum to zero over the rows, and
-    the first step moves the head alone.
+    where o is elementwise: alpha holds the direction and length of the step and may turn negative. All steps share it.
+    Without ``ways`` all classes start from one head row, so they share its rates. Errors then sum to zero over the
+    rows, and the first step moves the head alone.
+
+    Z. Li, F. Zhou, F. Chen, H. Li. Meta-SGD: learning to learn quickly for few-shot learning. 2017.
+    https://arxiv.org/abs/1707.09835
 
     Args:
         steps, test_steps: inner steps in meta-training and when adapting (one, as published).
-        rate: the value that every rate starts from; None: 0.1 on raw examples, as ``MAML`` on features.
+        rate: the value that every rate starts from; None: 0.1 on raw examples, as for ``MAML`` on features.
     """
 
     name = "meta_sgd"

@@ -1,4 +1,4 @@
-"""Prototypical networks (Snell, Swersky & Zemel 2017, "Prototypical Networks for Few-shot Learning")."""
+"""Prototypical networks: a class is the mean of its examples."""
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,14 @@ from learners.heads.linear_head import LinearHead
 class ProtoNet(LinearHead):
     """Meta-learns an embedding f in which every class is its mean.
 
-    p(y = c | x) = softmax_c(-s |f(x) - mean_c f|^2). On raw examples f is the body and s = 1 at first, as published. On
-    features f(x) = W u / |W u|, u the standardised features; W starts as the identity, so meta-training starts from
-    the nearest prototype of the encoder. s is learned.
+    p(y = c | x) = softmax_c(-s |f(x) - mean_c f|^2).
+
+    On raw examples f is the body, and s = 1 at first, as published. On features f(x) = W u / |W u|, where u are the
+    standardised features. W starts as the identity, so that meta-training starts from the nearest prototype of the
+    encoder. s is learned.
+
+    J. Snell, K. Swersky, R. Zemel. Prototypical networks for few-shot learning. NeurIPS 2017.
+    https://arxiv.org/abs/1703.05175
     """
 
     name, unit = "protonet", True

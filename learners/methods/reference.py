@@ -31,21 +31,27 @@ NAME_GATE = (6.0, 0.5)  # slope and middle of the trust in names by their agreem
 
 
 class Reference(Learner):
-    """Soft clustering of support and pool in spaces that the task itself shapes, with meta-learned numbers.
+    """Soft clustering of support set and pool, in spaces that the task itself shapes, with meta-learned numbers.
 
-    1. *Represent*: z from ``TaskTokens``, what a task looks like in any encoder's features.
-    2. *Update*: prototypes move by T gradient steps, dW = -a_t(z) grad CE, on support and softly labelled pool, and
-       the numbers by which they move in a round (START) depend on z too.
-    3. *Initialise*: along each principal axis i features are scaled by FiLM weights
-       w_i = (lambda_i + shrink)^-power * exp(g(lambda_i, ratio_i, z)); a prototype is the sum of its examples and
-       ``names(z)`` times its label's name, as far as names tell the support apart.
-    4. *Fine-tune*: R rounds in which pool examples take soft labels r = softmax(sharpness cos + log prior) and every
-       prototype becomes the sum of its support and pool(z) times its share of the pool. Then the axes are taken
-       anew from the variance within the classes so found, as in linear discriminant analysis, and so on.
+    1. *Represent*: ``TaskTokens`` gives z, what a task looks like in the features of any encoder.
+    2. *Update*: prototypes move by T gradient steps, dW = -a_t(z) grad CE, on the support set and the softly labelled
+       pool. The numbers by which they move in a round (START) depend on z too.
+    3. *Initialise*: features are scaled along each principal axis i by FiLM weights
+       w_i = (lambda_i + shrink)^-power * exp(g(lambda_i, ratio_i, z)). A prototype is the sum of its examples and
+       ``names(z)`` times its label's name, as far as names tell the classes of the support set apart.
+    4. *Fine-tune*: there are R rounds. In each, pool examples take soft labels r = softmax(sharpness cos + log prior),
+       and every prototype becomes the sum of its support examples and pool(z) times its share of the pool. Then the
+       axes are taken anew from the variance within the classes so found, as in linear discriminant analysis.
 
-    All is differentiable but for the axes, and trained by the loss of the query set over source episodes with pools,
-    at the temperature that suits each (a classifier's temperature is fitted later). Untrained it is a fixed recipe.
-    Each step can be switched off by leaving it out of ``parts``.
+    All of it is differentiable except the axes. Meta-training minimises the loss of the query set over source episodes
+    with pools, at the temperature that suits each (a classifier's temperature is fitted later). Untrained it is a fixed
+    recipe. Each of the four steps can be left out of ``parts``.
+
+    It builds on these: M. Ren, E. Triantafillou, S. Ravi, J. Snell, K. Swersky, J. B. Tenenbaum, H. Larochelle, R. S.
+    Zemel. Meta-learning for semi-supervised few-shot classification. ICLR 2018. https://arxiv.org/abs/1803.00676 E.
+    Perez, F. Strub, H. de Vries, V. Dumoulin, A. Courville. FiLM: visual reasoning with a general conditioning layer.
+    AAAI 2018. https://arxiv.org/abs/1709.07871 R. A. Fisher. The use of multiple measurements in taxonomic problems.
+    Annals of Eugenics 7, 1936. https://doi.org/10.1111/j.1469-1809.1936.tb02137.x
     """
 
     name = "reference"
@@ -68,10 +74,10 @@ class Reference(Learner):
             nn.init.zeros_(layer.bias)
 
     def solve(self, x: Tensor, y: Tensor, pool: Tensor | None, names: Tensor | None) -> tuple[Start, Space, Tensor]:
-        """Return where it started, the last space, and the head [N, r] on its unit coordinates, times the sharpness."""
+        """Return the start, the last space, and the head [N, r] on its unit coordinates, times the sharpness."""
         ways, names = int(y.max()) + 1, names if "initialise" in self.parts else None
         whole = Start.of(x, y, pool)
-        told = None if names is None else agreement(whole.x, y, whole.rotate(names))
+        agreed = None if names is None else agreement(whole.x, y, whole.rotate(names))
         z = self.task(whole.x, y, whole.pool) if "represent" in self.parts else x.new_zeros(self.task.size)
         moves = self.shift(z)
         size, numbers = self.base.numel(), self.base
@@ -80,8 +86,8 @@ class Reference(Learner):
         stages = [dict(zip(START, stage.exp(), strict=True)) for stage in numbers.T]
         start, labels, trust = whole.leading(), one_hot(y, ways, x.dtype), x.new_zeros(())
         x, axes = start.x, start.axes
-        if names is not None and told is not None:
-            trust = torch.sigmoid(self.gate[0] * (told - self.gate[1])) * (self.names + moves[-1]).exp()
+        if names is not None and agreed is not None:
+            trust = torch.sigmoid(self.gate[0] * (agreed - self.gate[1])) * (self.names + moves[-1]).exp()
             names = start.rotate(names - names.mean(0))
         unlabelled = start.pool if "finetune" in self.parts else None
         soft = x.new_zeros(0, ways)
@@ -126,7 +132,7 @@ class Reference(Learner):
     def descend(self, head: Tensor, x: Tensor, members: Tensor, rates: Tensor, sharpness: Tensor) -> Tensor:
         """Return prototypes after T gradient steps on the cross-entropy of unit features x [n, r] (in closed form).
 
-        The targets are memberships [n, N], whose sums weigh the examples; a head's length is kept out of it.
+        The targets are memberships [n, N], whose sums weigh the examples. The length of a head plays no part.
         """
         head = F.normalize(head, dim=-1)
         mass = members.sum(1, keepdim=True)
@@ -149,7 +155,11 @@ class Reference(Learner):
 
 
 class Whitened(Reference):
-    """Prototypes in a partly whitened space, from support and names: the reference learner as it starts, no pool."""
+    """The reference learner as it starts, without a pool: prototypes of examples and names in a partly whitened space.
+
+    R. A. Fisher. The use of multiple measurements in taxonomic problems. Annals of Eugenics 7, 1936.
+    https://doi.org/10.1111/j.1469-1809.1936.tb02137.x
+    """
 
     name = "whitened"
     capabilities = replace(Reference.capabilities, meta_trained=False)
@@ -162,7 +172,11 @@ class Whitened(Reference):
 
 
 class Transductive(Reference):
-    """The reference learner as it starts, without meta-training: what names and the pool alone give."""
+    """The reference learner as it starts, without meta-training: what names and the pool alone give.
+
+    M. Ren, E. Triantafillou, S. Ravi, J. Snell, K. Swersky, J. B. Tenenbaum, H. Larochelle, R. S. Zemel. Meta-learning
+    for semi-supervised few-shot classification. ICLR 2018. https://arxiv.org/abs/1803.00676
+    """
 
     name = "transductive"
     capabilities = replace(Reference.capabilities, meta_trained=False)

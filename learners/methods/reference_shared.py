@@ -1,4 +1,4 @@
-"""The reference learner where labels mean the same in every domain (market states)."""
+"""The reference learner where all domains share their labels (market states)."""
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,17 @@ from learners.representation.task import TaskEncoder
 class SharedReference(MAML):
     """MAML whose start and rates follow the task: how far to move from what the past taught is itself learned.
 
-    1. *Represent*: z from ``TaskEncoder``, joined by the start's own loss on each label of the support.
-    2. *Update*: rates a_t(z) by step and tensor.
-    3. *Initialise*: hidden units are FiLM-modulated, gamma(z), beta(z) (Perez et al. 2018), and head biases moved.
-    4. *Fine-tune*: the inner steps on the support.
+    1. *Represent*: ``TaskEncoder`` gives z, joined by the loss of the start on each label of the support set.
+    2. *Update*: the rates a_t(z) are by step and tensor.
+    3. *Initialise*: FiLM, gamma(z) and beta(z), modulates the hidden units, and the head's biases move.
+    4. *Fine-tune*: the inner steps on the support set.
+
+    Markets and their files call it ``reference``.
+
+    C. Finn, P. Abbeel, S. Levine. Model-agnostic meta-learning for fast adaptation of deep networks. ICML 2017.
+    https://arxiv.org/abs/1703.03400 E. Perez, F. Strub, H. de Vries, V. Dumoulin, A. Courville. FiLM: visual reasoning
+        with a general conditioning layer.
+    AAAI 2018. https://arxiv.org/abs/1709.07871
     """
 
     name = "shared_reference"

@@ -1,5 +1,4 @@
-"""Relation networks (Sung, Yang, Zhang, Xiang, Torr & Hospedales 2018, "Learning to Compare: Relation Network for
-Few-Shot Learning")."""
+"""Relation networks: a learned comparison of an example and a class."""
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,14 @@ class RelationNet(Learner):
 
     min_{f, g}  mean_{x, c} (r(x, c) - 1[y = c])^2,  r(x, c) = sigmoid(g[f(x); mean_c f]),
 
-    g[q; c] = w ReLU(Wq q + Wc c + b) + b'. On raw examples f is the body and g compares its vectors, where the paper's
-    g is convolutional and compares feature maps; on features f(x) is the standardised features and g all there is to
-    learn. A class is the mean of its examples, where the paper takes the sum: the same for one example, and fit for
-    unequal numbers. Units of g start in pairs of opposite sign with Wc = -Wq, so that g starts as minus the l1 distance
-    in a random projection. Of the scores r, exactly one of which is 1, the class probabilities are softmax_c(g).
+    g[q; c] = w ReLU(Wq q + Wc c + b) + b'. On raw examples f is the body and g compares its vectors, where the g of the
+    paper is convolutional and compares feature maps. On features f(x) are the standardised features, and only g is
+    learned. A class is the mean of its examples, where the paper takes the sum: the same for one example, and it suits
+    unequal numbers. The units of g start in pairs of opposite sign with Wc = -Wq, so that g starts as minus the l1
+    distance in a random projection. Exactly one of the scores r is 1; the class probabilities are softmax_c(g).
+
+    F. Sung, Y. Yang, L. Zhang, T. Xiang, P. H. S. Torr, T. M. Hospedales. Learning to compare: relation network for
+    few-shot learning. CVPR 2018. https://arxiv.org/abs/1711.06025
 
     Args:
         hidden: units of g.

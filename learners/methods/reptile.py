@@ -1,4 +1,4 @@
-"""Reptile (Nichol, Achiam & Schulman 2018, "On First-Order Meta-Learning Algorithms")."""
+"""Reptile: the start moves towards where training on an episode ends."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -20,19 +20,21 @@ DECAY, EPSILON = 0.999, 1e-8  # Adam's beta_2 and epsilon; beta_1 is 0
 class Reptile(MAML):
     """Meta-learns the start of a network by moving it towards where training on each episode ends.
 
-    theta <- theta + epsilon * mean_episodes(theta_T - theta),  theta_T = T minibatch steps on the support.
+    theta <- theta + epsilon * mean_episodes(theta_T - theta),  theta_T = T minibatch steps on the support set.
 
     ``backward`` makes theta - theta_T the gradient, so ``Training(optimiser="sgd", rate=epsilon, schedule="linear",
-    clip=1e9)`` is the method as published. The steps are of SGD or of Adam with beta_1 = 0. Minibatches cycle through
-    fixed shuffles of the episode, and Adam's second moments start anew in each, so an episode's update depends on
-    nothing but theta and the episode. Where all classes start from one head row, it moves to the mean of theirs.
+    clip=1e9)`` is the method as published. The steps are of SGD, or of Adam with beta_1 = 0. Minibatches cycle through
+    fixed shuffles of the episode, and Adam's second moments start anew in each episode, so that its update depends only
+    on theta and the episode. Where all classes start from one head row, that row moves to the mean of theirs.
+
+    A. Nichol, J. Achiam, J. Schulman. On first-order meta-learning algorithms. 2018. https://arxiv.org/abs/1803.02999
 
     Args:
         steps, test_steps: T in meta-training and when adapting.
         rate: of the inner steps; None: 1e-3 on raw examples, 1e-2 on features.
         batch: examples a minibatch; None: all of them.
-        queries: meta-train on the query examples as well, which is how the paper has more shots in training than at
-            the end; adapting has the support alone.
+        queries: meta-train on the query examples as well, which is how the paper has more shots in training than at the
+            end; adapting uses the support set alone.
     """
 
     name = "reptile"

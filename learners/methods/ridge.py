@@ -1,4 +1,4 @@
-"""R2-D2 (Bertinetto, Henriques, Torr & Vedaldi 2019, "Meta-learning with Differentiable Closed-form Solvers")."""
+"""R2-D2: ridge regression on the labels, differentiated in closed form."""
 
 import math
 
@@ -16,11 +16,14 @@ class Ridge(LinearHead):
 
     min_{f, lambda, a, b}  sum_episodes L_query(a W f(x) + b),  W = argmin |X W^T - Y|^2 + lambda |W|^2,
 
-    X [S, D] the embedded support, Y [S, N] its labels as 0 and 1, differentiated through the solution. L is the
-    cross-entropy, or the squared error where the targets are numbers [S, N]. On raw examples f is the body; on features
-    f(x) = M u / sqrt(D), u the standardised features, M starting as the identity: then all of it is one affine map.
-    b is one number for all classes, as published (it counts for targets that are numbers only), or one for each of
-    ``ways`` labels.
+    where X [S, D] is the embedded support set and Y [S, N] are its labels as 0 and 1, differentiated through the
+    solution. L is the cross-entropy, or the squared error where the targets are numbers [S, N]. On raw examples f is
+    the body. On features f(x) = M u / sqrt(D), where u are the standardised features and M starts as the identity; then
+    all of it is one affine map. b is one number for all classes, as published (it matters only for targets that are
+    numbers), or one for each of ``ways`` labels.
+
+    L. Bertinetto, J. F. Henriques, P. H. S. Torr, A. Vedaldi. Meta-learning with differentiable closed-form solvers.
+    ICLR 2019. https://arxiv.org/abs/1805.08136
     """
 
     name = "ridge"

@@ -1,4 +1,4 @@
-"""MetaOptNet-SVM (Lee, Maji, Ravichandran & Soatto 2019, "Meta-Learning with Differentiable Convex Optimization")."""
+"""MetaOptNet-SVM: a support vector machine as the head, differentiated through its solution."""
 
 import math
 from typing import Any
@@ -20,12 +20,17 @@ class SVMHead(LinearHead):
     min_{f, s}  sum_episodes L_query(s W f(x)),
     W = argmin |W|^2 / 2 + C sum_n max_k (w_k x_n - w_{y_n} x_n + 1[k != y_n]),  x_n = f of a support example
 
-    (Crammer & Singer 2001), solved in the dual and differentiated through its solution, see ``Dual``. On raw examples
-    f is the body and C = 0.1 as published; on features f(x) = M u / sqrt(D), u the standardised features, M starting
-    as the identity, and C = 1: then all of it is one affine map.
+    solved in the dual and differentiated through its solution, see ``Dual``. On raw examples f is the body, and
+    C = 0.1 as published. On features f(x) = M u / sqrt(D), where u are the standardised features and M starts as the
+    identity, and C = 1; then all of it is one affine map.
+
+    K. Lee, S. Maji, A. Ravichandran, S. Soatto. Meta-learning with differentiable convex optimization. CVPR 2019.
+    https://arxiv.org/abs/1904.03758
+    K. Crammer, Y. Singer. On the algorithmic implementation of multiclass kernel-based vector machines. JMLR 2, 2001.
+    https://www.jmlr.org/papers/v2/crammer01a.html
 
     Args:
-        c: C, fixed, for the size of f does the same; None: as above.
+        c: C, which is fixed, because the size of f has the same effect; None: as above.
         steps: Newton steps of the solver; 16 give W x to 1e-3 or better up to C |x|^2 = 1e5, beyond that take more.
     """
 
@@ -58,11 +63,12 @@ class Dual(torch.autograd.Function):
 
     min_alpha  tr(alpha^T G alpha) / 2 - tr(alpha^T Y)   with  alpha <= C Y,  sum_k alpha_nk = 0.
 
-    In beta = C Y - alpha >= 0 with multipliers z the primal-dual interior point method (Mehrotra 1992; the paper's
-    solver too) needs, a step, only systems (G + diag(z_k / beta_k)) of size S for each class and one for all: Newton
-    steps whose number hardly grows with the condition of G or the sizes, N S^3 operations each, in float64. Classes
-    without an example take no part. Backward is one more such system at the solution (the implicit function theorem):
-    d alpha = -H dG alpha, H the inverse on the coordinates that no bound holds. The second result is what it needs.
+    With beta = C Y - alpha >= 0 and multipliers z, a step of the primal-dual interior point method (Mehrotra 1992,
+    https://doi.org/10.1137/0802028, which is the paper's solver too) needs only one system (G + diag(z_k / beta_k)) of
+    size S for each class and one for all. The number of Newton steps hardly grows with the condition of G or the
+    sizes; each takes N S^3 operations, in float64. Classes without an example take no part. Backward is one more such
+    system at the solution (the implicit function theorem): d alpha = -H dG alpha, where H is the inverse on the
+    coordinates that no bound holds. The second result is what backward needs.
     """
 
     generate_vmap_rule = True

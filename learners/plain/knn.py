@@ -1,4 +1,4 @@
-"""The k nearest neighbours (Cover & Hart 1967; weighted by distance as in Dudani 1976)."""
+"""The k nearest neighbours."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from learners.classifier import Affine, Classifier, FixedPart
 from learners.parts import Part, register_part
 from learners.support import Support, check_support
 
-CLOSEST = 1e-3  # a distance below this weighs as this: a copy of a support example decides alone, but has a weight
+CLOSEST = 1e-3  # the least distance in a weight: a copy of a support example decides alone, at a finite weight
 
 
 @register_part
@@ -30,9 +30,14 @@ class Nearest(Part):
 
 
 class KNN(Learner):
-    """p(c | x) = share of class c among the k support examples nearest to x by cosine, each weighing 1 / distance.
+    """p(c | x) is the share of class c among the k support examples nearest to x by cosine, each weighing 1 / distance.
 
-    k = 5 at any number of shots: with one shot a class the nearest example's class has the largest share.
+    k = 5 at any number of shots. With one shot a class, the class of the nearest example has the largest share.
+
+    T. Cover, P. Hart. Nearest neighbor pattern classification. IEEE Transactions on Information Theory 13, 1967.
+    https://doi.org/10.1109/TIT.1967.1053964
+    S. A. Dudani. The distance-weighted k-nearest-neighbor rule. IEEE Transactions on Systems, Man, and Cybernetics 6,
+    1976. https://doi.org/10.1109/TSMC.1976.5408784
     """
 
     name = "knn"

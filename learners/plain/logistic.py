@@ -1,4 +1,4 @@
-"""Logistic regression on frozen features: the linear probe that everything has to beat."""
+"""Logistic regression on frozen features: the linear probe that every other method has to beat."""
 
 import warnings
 
@@ -12,10 +12,13 @@ from learners.support import Support, check_support
 
 
 class Logistic(Learner):
-    """min_W  sum_i CE(W x_i + b, y_i) + |W|^2 / (2 C), scikit-learn's multinomial solver.
+    """min_W  sum_i CE(W x_i + b, y_i) + |W|^2 / (2 C), by scikit-learn's multinomial solver.
 
-    Features are standardised as scikit-learn users do, by the support at hand, as one scale for all
-    dimensions: unit-length features keep their geometry, and C means the same in every family.
+    Features are standardised by the support set, as users of scikit-learn do, but with one scale for all dimensions.
+    Unit-length features thus keep their geometry, and C means the same in every family.
+
+    G. Alain, Y. Bengio. Understanding intermediate layers using linear classifier probes. 2016.
+    https://arxiv.org/abs/1610.01644
     """
 
     name = "logistic"
@@ -28,7 +31,7 @@ class Logistic(Learner):
         x = ((support.x - mean) / scale).double()
         basis, inside = torch.linalg.qr(x.T)  # the solution lies in the span of the examples (representer theorem)
         model = LogisticRegression(C=self.C, max_iter=200, tol=1e-3)
-        with warnings.catch_warnings():  # that one label a class may be a regression
+        with warnings.catch_warnings():  # which says that one label a class may be a regression
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             model.fit(inside.T.numpy(), support.y.numpy())
         weight = (torch.from_numpy(model.coef_) @ basis.T).float()

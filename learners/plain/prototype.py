@@ -1,4 +1,4 @@
-"""Nearest prototype on frozen features."""
+"""The nearest prototype on frozen features."""
 
 from torch.nn import functional as F
 
@@ -9,7 +9,11 @@ from learners.support import Support, check_support
 
 
 class NearestPrototype(Learner):
-    """argmax_c cos(x, mean of class c), the plain baseline of ProtoNet (Snell et al. 2017)."""
+    """argmax_c cos(x, mean of class c), the plain baseline of ProtoNet.
+
+    Y. Wang, W.-L. Chao, K. Q. Weinberger, L. van der Maaten. SimpleShot: revisiting nearest-neighbor classification for
+    few-shot learning. 2019. https://arxiv.org/abs/1911.04623
+    """
 
     name = "prototype"
     capabilities = Capabilities(meta_trained=False, examples="features")

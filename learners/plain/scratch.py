@@ -1,4 +1,4 @@
-"""Plain supervised learning: MAML's network from a random start, trained on the support alone."""
+"""Plain supervised learning: MAML's network from a random start, trained on the support set alone."""
 
 import copy
 
@@ -14,9 +14,11 @@ from learners.support import Support, check_support
 
 
 class Scratch(Learner):
-    """A two-layer network D-64-N on features standardised by the support, Adam, full batches.
+    """A two-layer network D-64-N on features standardised by the support set, trained by AdamW on full batches.
 
     On raw examples the network is a copy of the body, as random as it was made, with a linear head.
+
+    I. Loshchilov, F. Hutter. Decoupled weight decay regularization. ICLR 2019. https://arxiv.org/abs/1711.05101
     """
 
     name = "scratch"

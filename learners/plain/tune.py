@@ -1,4 +1,4 @@
-"""Fine-tune a pretrained body and a head on the support alone: what one does without other domains or a pool."""
+"""Fine-tune a pretrained body and a head on the support set alone, without other domains or a pool."""
 
 import copy
 
@@ -13,18 +13,21 @@ from learners.classifier import Affine, Classifier, FixedPart
 from learners.support import Support
 
 SHARPNESS = 20.0  # of the head at its start, as in ``NearestPrototype``
-FEWEST = 30  # steps, however small the support
+FEWEST = 30  # steps, however small the support set
 
 
 class Tune(Learner):
-    """min_{f, W, b}  sum_{(x, y) in support} CE(W f(x) + b, y), Adam in small batches, the rate falling to 0 linearly.
+    """min_{f, W, b}  sum_{(x, y) in support} CE(W f(x) + b, y), by Adam in small batches; the rate falls to 0 linearly.
 
-    W starts at the class means of f(x), at unit length times a sharpness, b at 0: at step 0 this is nearest prototype,
-    and from one example a class it cannot be led far from that. All of a body's weights move that ask for a gradient:
+    W starts at the class means of f(x), at unit length times a sharpness, and b at 0. At step 0 this is the nearest
+    prototype, and one example a class cannot lead far from that. All weights of the body that ask for a gradient move:
     its adapters alone where it has them (LoRA), else all. Normalisation keeps the statistics it was pretrained with.
 
+    E. J. Hu, Y. Shen, P. Wallis, Z. Allen-Zhu, Y. Li, S. Wang, L. Wang, W. Chen. LoRA: low-rank adaptation of large
+    language models. ICLR 2022. https://arxiv.org/abs/2106.09685
+
     Args:
-        epochs: passes over the support; but FEWEST steps at least.
+        epochs: passes over the support set, but at least FEWEST steps.
         batch: examples a step.
         rate, head_rate: of Adam for the body and the head.
     """
@@ -73,9 +76,9 @@ class Tune(Learner):
 
 
 def trim_padding(x: Tensor) -> Tensor:
-    """Return texts [n, 2, tokens] without the columns at the end that are padding in all of them; images as they are.
+    """Return texts [n, 2, tokens] without the last columns that are padding in all of them; images as they are.
 
-    Attention is quadratic in the tokens, and a batch of titles is far from 128 of them.
+    Attention is quadratic in the tokens, and a batch of titles has far fewer than 128.
     """
     if x.ndim != 3:
         return x

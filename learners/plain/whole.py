@@ -1,4 +1,4 @@
-"""Fit a learner that is no learner of episodes to all examples at once."""
+"""Fit a learner to all examples at once, where its loss does not depend on episodes."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,10 @@ STEPS = 80
 def fit_whole(learner: Learner, x: Tensor, y: Tensor, steps: int = STEPS) -> Learner:
     """Minimise meta_loss(learner; all examples) + DECAY |theta|^2 by L-BFGS, in place, and return the learner.
 
-    For learners whose loss on an episode is the mean over its examples: ``Pooled``, ``Ordinal``.
+    It is for learners whose loss on an episode is the mean over its examples: ``Pooled`` and ``Ordinal``.
+
+    D. C. Liu, J. Nocedal. On the limited memory BFGS method for large scale optimization. Mathematical Programming 45,
+    1989. https://doi.org/10.1007/BF01589116
 
     Args:
         x: features [n, D]; y: labels [n].

@@ -62,8 +62,10 @@ def meta_features(x: Tensor, y: Tensor, pool: Tensor | None) -> Tensor:
 class AttentionPooling(nn.Module):
     """z = MLP([attention over the tokens of a task ; meta-features]).
 
-    A learned query attends over the set (pooling by multi-head attention, Lee et al. 2019, "Set Transformer"), so
-    z does not depend on the order of classes or examples.
+    A learned query attends over the set, so that z does not depend on the order of classes or examples.
+
+    J. Lee, Y. Lee, J. Kim, A. R. Kosiorek, S. Choi, Y. W. Teh. Set transformer. ICML 2019.
+    https://arxiv.org/abs/1810.00825
 
     Attributes:
         size: the length of z.
@@ -115,7 +117,7 @@ class TaskTokens(AttentionPooling):
     """z from what each class looks like.
 
     Its tokens are angles and shares that do not depend on what the features mean, so that z of a domain unlike all
-    sources is still of a kind that was seen.
+    sources is still of a familiar kind.
     """
 
     def __init__(self, size: int = 16) -> None:

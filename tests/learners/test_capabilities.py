@@ -6,7 +6,18 @@ import pytest
 import torch
 
 from domains.episode import Episode, Pile, Shape, draw
-from learners import CAML, META, OWN_LABELS, PLAIN_STRATEGIES, Finetune, ProtoNet, SVMHead, make
+from learners import (
+    CAML,
+    META,
+    OWN_LABELS,
+    PLAIN_STRATEGIES,
+    SHARED_LABELS,
+    Finetune,
+    ProtoNet,
+    SVMHead,
+    kinds,
+    make,
+)
 from learners.base import Learner, unable
 from learners.capabilities import Capabilities
 from learners.choice.portfolio import choose
@@ -73,6 +84,11 @@ def test_the_limits_of_the_two_learners_that_have_any_are_where_they_are_declare
     said = "67 classes and 670 examples make N S^2 = 30,076,300, and its solver has room for 30,000,000"
     assert unable(SVMHead(DIM), support(67, 10)) == said
     assert unable(OnLayers(SVMHead(DIM), EveryLayer(), DIM), support(67, 10)) == said
+
+
+def test_learners_for_shared_labels_are_those_that_declare_it():
+    every = {kind for shared in (True, False) for kind in kinds(shared).values()}
+    assert {kind for kind in every if kind.capabilities.fixed_ways} == set(SHARED_LABELS.values())
 
 
 def test_other_reasons_are_told_in_a_line_too():

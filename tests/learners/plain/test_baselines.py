@@ -9,7 +9,18 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners import BASELINES, META, OWN_LABELS, PLAIN_STRATEGIES, SHARED_LABELS, Finetune, make, trainable
+from learners import (
+    BASELINES,
+    META,
+    OWN_LABELS,
+    PLAIN_STRATEGIES,
+    SHARED_LABELS,
+    Finetune,
+    Pooled,
+    kinds,
+    make,
+    trainable,
+)
 from learners.base import Learner
 from learners.bodies import Conv4
 from learners.plain.logistic import Logistic
@@ -140,6 +151,13 @@ def test_make_finds_every_learner_by_name_and_names_them_all_when_there_is_none(
 def test_learners_of_features_alone_refuse_a_body(name, ways):
     with pytest.raises(ValueError, match=f"{name} reads the vectors .*: give their length, not conv4"):
         make(name, Conv4(), ways)
+
+
+def test_the_docstring_of_every_learner_links_its_paper():
+    every = {kind for shared in (True, False) for kind in kinds(shared).values()} - {Pooled}  # which has none
+    assert not [
+        kind.name for kind in every if not re.search(r"https://(doi\.org|arxiv\.org|openreview\.net)/", kind.__doc__)
+    ]
 
 
 def test_a_learner_that_has_nothing_to_learn_says_so():
