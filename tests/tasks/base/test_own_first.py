@@ -22,16 +22,16 @@ from prefect.flows import load_flow_from_entrypoint
 print(load_flow_from_entrypoint(sys.argv[1]).name)
 """
 KEEP = """
-from tasks.service import forks as warm
-warm.LOADED, warm.PATIENCE = ("prefect",), 240
-warm.keep()
+from tasks.service import forks
+forks.LOADED, forks.PATIENCE = ("prefect",), 240
+forks.keep()
 """
 ASK = """
 import sys
 from pathlib import Path
-from tasks.service import forks as warm
-warm.PATIENCE = 240
-sys.exit(warm.ask(Path(sys.argv[1]), sys.argv[2], sys.argv[2:]))
+from tasks.service import forks
+forks.PATIENCE = 240
+sys.exit(forks.run_in_fork(Path(sys.argv[1]), sys.argv[2], sys.argv[2:]))
 """
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from domains.errors import UserError
 from tasks.base.settings import Settings
-from tasks.service import server
 from tasks.service.listening import PASSWORD, check_host, is_loopback
 from tasks.service.server import prefect_server
+from tasks.service.up import run_service
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_nothing_is_started_where_others_would_reach_it(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=PASSWORD), prefect_server(settings):
         pass
     with pytest.raises(UserError, match=PASSWORD):
-        server.up(settings, print)
+        run_service(settings, print)
     assert not (settings.home_path / "prefect/server.json").exists()
 
 

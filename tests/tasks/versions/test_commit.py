@@ -263,7 +263,7 @@ def test_a_lock_of_git_is_waited_for_and_then_reported(checkout, monkeypatch):
         with pytest.raises(UserError, match=r"index\.lock"):
             commit(checkout.root, checkout.home, "x")
     assert verify(checkout.root).ok is False
-    monkeypatch.setattr(data_dvc, "pause", lock.unlink)  # while it is waited for
+    monkeypatch.setattr(dvc_repo, "pause", lock.unlink)  # while it is waited for
     assert commit(checkout.root, checkout.home, "x").commit
     assert not lock.exists()
 
