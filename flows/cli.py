@@ -119,9 +119,15 @@ def meta_train(
     problem: Annotated[
         list[str] | None, typer.Option(help="Of decisions: only this problem, as bandit-k5-n10 (repeatable).")
     ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Promote it with other steps, learners or sources too, if it passes.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Meta-train the learners of a family on its source domains, or a policy of decisions in sequence (RL2).
+
+    The meta-model comes into service unless it is significantly worse than the one that is. One made with other steps,
+    learners or sources than the family's recipe stays out of service without --promote.
 
     Example: acclimate meta-train --family text --learner ridge --learner protonet
 
@@ -133,6 +139,8 @@ def meta_train(
     if family == DECISIONS:
         if learner or target or sources != "all":
             raise UserError("decisions have no source domains and one learner: choose by --problem alone")
+        if promote:
+            raise UserError("decisions have no gate: a policy is always promoted; leave --promote out")
         return decision_commands.meta_train(problem or (), steps, as_json)
     if problem:
         raise UserError(f"--problem is for --family {DECISIONS}, not {family}")
@@ -146,10 +154,15 @@ def meta_train(
     with flows_running(settings()):
         from flows.meta_train import meta_train as run_meta_train
 
-        version = run_meta_train(family, plan.revision, steps, learner or (), near)
+        version = run_meta_train(family, plan.revision, steps, learner or (), near, promote)
+    from tasks.models import registry
+    from tasks.models.verdicts import decision_on
+
+    verdict = decision_on(registry.get(settings(), registry.meta_name(family), version))
     if as_json:
-        return print_json({"family": family, "model_version": version})
-    print(f"meta-model of family {family}: version {version}")
+        verdict = {"decision": verdict["decision"], "reason": verdict["reason"]}
+        return print_json({"family": family, "model_version": version} | verdict)
+    print(", ".join(filter(None, (f"meta-model of family {family}: version {version}", verdict["decision"]))))
     return None
 
 

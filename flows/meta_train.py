@@ -9,9 +9,10 @@ from tasks.meta_train.steps import (
     choose_sources,
     encode_sources,
     find_finished,
+    judge,
     map_domains,
     plan_meta_training,
-    promote,
+    put_into_service,
     register,
     report,
     train,
@@ -28,8 +29,9 @@ def meta_train(
     steps: int | None = None,
     learners: Sequence[str] = (),
     near: Nearest | None = None,
+    promote: bool = False,
 ) -> str:
-    """Return the version of the family's meta-model, trained unless an equal one exists.
+    """Return the version of the family's meta-model, trained unless an equal one exists; the gate may promote it.
 
     Args:
         family: ``text``, ``vision`` or ``market``.
@@ -37,6 +39,7 @@ def meta_train(
         steps: meta-updates a learner, if not those of the recipe.
         learners: which to meta-train, if not those of the recipe.
         near: only on the sources nearest to a domain, if not on all.
+        promote: let the gate promote it too where steps, learners or sources are not those of the recipe.
     """
     plan = plan_meta_training(family, revision_to_read(revision), steps, learners)
     plan = choose_sources(plan, near)
@@ -45,7 +48,7 @@ def meta_train(
         if version is None:
             encode_sources(plan)
             version = register(plan, {name: train(plan, name) for name in plan.recipe.training})
-        promote(plan, version)
+        put_into_service(plan, version, judge(plan, version, promote))
     report(plan, version)
     map_domains(plan, return_state=True)  # a map that fails is no reason to train again
     return version

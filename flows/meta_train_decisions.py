@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from prefect import flow
 
 from tasks.decisions.steps import plan_decisions, register, report, train
-from tasks.meta_train.steps import find_finished, promote
+from tasks.meta_train.steps import find_finished, put_into_service
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
 
@@ -23,6 +23,6 @@ def meta_train_decisions(problems: Sequence[str] = (), iterations: int | None = 
         version = find_finished(plan)
         if version is None:
             version = register(plan, {name: train(plan, name) for name in plan.problems})
-        promote(plan, version)
+        put_into_service(plan, version)
     report(plan, version)
     return version

@@ -4,6 +4,8 @@ Everywhere ``p`` is [n, N], the probability of each of N labels for n examples, 
 the true label. A NaN in ``p``, or no example, makes every measure NaN: nothing missing may look like a score.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
@@ -103,6 +105,36 @@ def paired_bootstrap(
     means = rng.multinomial(a.size, counts / a.size, size=n) @ differences / a.size
     low, high = np.quantile(means, (0.025, 0.975))
     return float(np.mean(a - b)), float(low), float(high)
+
+
+def clustered_bootstrap(
+    clusters: Sequence[ArrayLike], rng: np.random.Generator, n: int = 2000
+) -> tuple[float, float, float]:
+    """Return the mean of the clusters' means and its 95 % percentile interval.
+
+    Values of one cluster (episodes of one domain) are alike, so a resample draws clusters, and then values within each
+    that it drew (Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8). Of one cluster the
+    interval is that of its values. Of few clusters it is somewhat too narrow.
+
+    Args:
+        clusters: the values [m] of each of G clusters.
+        rng: source of the resamples.
+        n: number of resamples.
+
+    Returns:
+        ``(mean, low, high)``.
+
+    Raises:
+        ValueError: there is no cluster, or an empty one.
+    """
+    values = [np.asarray(cluster, float) for cluster in clusters]
+    if not values or not all(v.size for v in values):
+        raise ValueError(f"a bootstrap needs values in every cluster, got {[v.size for v in values]}")
+    count = len(values)
+    means = np.stack([v[rng.integers(v.size, size=(n, count, v.size))].mean(-1) for v in values])  # [G, n, G]
+    drawn = np.take_along_axis(means, rng.integers(count, size=(1, n, count)), 0)[0].mean(-1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(np.mean([v.mean() for v in values])), float(low), float(high)
 
 
 def _mean(values: NDArray[np.generic]) -> float:

@@ -1,14 +1,21 @@
 """What meta-training leaves for people: learning curves, gains of strategies, and the map of a family's domains."""
 
+from collections.abc import Mapping
+
 from learners.choice.fallback import fallback
 from learners.meta_model import MetaModel
 from tasks.base.artifacts import image_artifact, table_artifact
 from tasks.meta_train.domain_map import Map
+from tasks.meta_train.gate import Comparison, Decision
 from tasks.meta_train.plots import plot_learning, plot_map
 
 
-def show_meta_training(model: MetaModel, version: str) -> None:
-    """Show learning curves, and what every strategy gained on held-out source episodes."""
+def show_meta_training(model: MetaModel, verdict: Mapping[str, str]) -> None:
+    """Show learning curves, the decision on the version, and what every strategy gained on held-out source episodes.
+
+    Args:
+        verdict: as ``tasks.models.verdicts.decision_on`` returns it.
+    """
     for name, history in model.about["history"].items():
         title = f"Meta-training of {name}, family {model.family}"
         trained = [
@@ -24,7 +31,27 @@ def show_meta_training(model: MetaModel, version: str) -> None:
     what = "log-likelihood, hundredths of a nat" if model.in_time else "accuracy, points"
     about = f"Gain over '{fallback(model.strategies)}' on held-out source episodes ({what}): mean (deviation)"
     about += "".join(f"; {name} is left out of {why}" for name, why in model.prior.left_out.items())
-    table_artifact(f"meta-train-{model.family}-gains", rows, f"Meta-model version {version}. {about}")
+    decided = f", {verdict['decision']}: {verdict['reason']}" if verdict["decision"] else ""
+    table_artifact(
+        f"meta-train-{model.family}-gains", rows, f"Meta-model version {verdict['version']}{decided}. {about}"
+    )
+
+
+def show_comparison(family: str, version: str, decision: Decision, comparison: Comparison | None) -> None:
+    """Show what a new meta-model and the one in service reach on the same episodes, domain by domain."""
+    if comparison is None:
+        return
+    unit, scale = ("nats", 1) if comparison.in_time else ("%", 100)
+    rows = [
+        {
+            "domain": name,
+            f"version {version}, {unit}": round(scale * score, 3),
+            f"version {comparison.against} in service, {unit}": round(scale * comparison.incumbent[name], 3),
+        }
+        for name, score in comparison.challenger.items()
+    ]
+    about = f"Meta-model version {version} {decision.word}: {decision.reason}"
+    table_artifact(f"meta-train-{family}-gate", rows, about)
 
 
 def show_map(found: Map) -> None:

@@ -18,31 +18,55 @@ from learners.meta_train import History
 from tasks.base.progress import progress, say
 from tasks.base.settings import settings
 from tasks.meta_train.domain_map import examples_read, family_domains, make_map, nearest_sources
-from tasks.meta_train.pages import show_map, show_meta_training
+from tasks.meta_train.gate import (
+    EPISODES,
+    Comparison,
+    Decision,
+    UnusableError,
+    compare,
+    decide,
+    load_incumbent,
+)
+from tasks.meta_train.pages import show_comparison, show_map, show_meta_training
 from tasks.meta_train.recipes import RECIPES, Recipe, rows_used, training_key
 from tasks.meta_train.training import assemble, load_piles, save_new, train_learner
 from tasks.models import registry
 from tasks.models.lineage import code_and_packages
+from tasks.models.registry import Registered
 from tasks.models.smoke_test import smoke_test_for
-from tasks.models.verdicts import WITHDRAWN
+from tasks.models.verdicts import WITHDRAWN, decision_on, utc_now
 from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import snapshot, snapshots
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One meta-training to do: the family, its source domains at a commit, the recipe, and the folder for checkpoints.
+    """One meta-training to do.
 
-    ``options`` is what the command that does it again says beside them: ``steps``, ``learners``, ``sources``, ``for``.
+    Attributes:
+        revision: the commit whose data is read.
+        sources: all source domains of the family; domains: those that are trained on.
+        folder: for checkpoints.
+        options: what the command that does it again says beside them: ``steps``, ``learners``, ``sources``, ``for``.
     """
 
     family: Family
     revision: str
+    sources: tuple[Domain, ...]
     domains: tuple[Domain, ...]
     recipe: Recipe
     key: str
     folder: Path
     options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def experiment(self) -> str:
+        """The options by which this is not the family's recipe on all its sources; empty: it is that."""
+        if self.recipe == RECIPES[self.family] and len(self.domains) == len(self.sources):
+            return ""
+        said = {"steps": self.options["steps"], "learner": self.options["learners"]}
+        said |= {"sources": self.options["sources"].removeprefix("all")}
+        return " ".join(f"--{name} {value}" for name, values in said.items() for value in values.split(",") if value)
 
 
 @task(cache_policy=NO_CACHE)
@@ -59,7 +83,8 @@ def plan_meta_training(family: str, revision: str, steps: int | None, learners: 
     key = training_key(domains, family, recipe)  # type: ignore[arg-type]
     options = {"steps": "" if steps is None else str(steps), "learners": ",".join(learners)}
     options |= {"sources": "all", "for": ""}
-    return Plan(family, commit, domains, recipe, key, s.home_path / "checkpoints" / key, options)  # type: ignore[arg-type]
+    folder = s.home_path / "checkpoints" / key
+    return Plan(family, commit, domains, domains, recipe, key, folder, options)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -175,14 +200,61 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
 
 
 @task(cache_policy=NO_CACHE)
-def promote(plan: AnyPlan, version: str) -> str:
-    """Put the meta-model into service, unless a person took it out, and clear its checkpoints away."""
+def judge(plan: Plan, version: str, asked: bool = False) -> Decision | None:
+    """Let the gate decide on a version, and write its word on it; None where there is nothing to decide.
+
+    There is nothing where the version is in service, or a person took it out. A comparison with the same incumbent is
+    made once.
+
+    Args:
+        asked: a person wants the version promoted though it is an experiment, if it passes.
+    """
+    s, name = settings(), registry.meta_name(plan.family)
+    model, incumbent = registry.get(s, name, version), registry.champion(s, name)
+    if WITHDRAWN in model.tags or (incumbent is not None and incumbent.version == version):
+        return None
+    decision, comparison = _ask_gate(plan, model, incumbent, asked)
+    show_comparison(plan.family, version, decision, comparison)
+    say(f"{name} {version} {decision.word}: {decision.reason}")
+    word = {"decision": decision.word, "reason": decision.reason}
+    if word.items() - model.tags.items():
+        compared = None if comparison is None else comparison.to_json()
+        written_by_a_person = {"replaced": None, "gate": None}
+        registry.tag(s, name, version, word | written_by_a_person | {"decided": utc_now(), "comparison": compared})
+    return decision
+
+
+def _ask_gate(
+    plan: Plan, model: Registered, incumbent: Registered | None, asked: bool
+) -> tuple[Decision, Comparison | None]:
+    if incumbent is None:
+        return Decision(True, "no meta-model was in service", None), None
+    known = Comparison.from_json(model.tags["comparison"]) if "comparison" in model.tags else None
+    if known is not None and known.against == incumbent.version:
+        return decide(known, plan.experiment, asked), known
+    recipe, episodes = RECIPES[plan.family], EPISODES[plan.family]
+    challenger, piles = MetaModel.load(model.folder), load_piles(settings(), plan.sources, recipe)
+    try:
+        theirs = load_incumbent(incumbent, plan.family)
+        with progress(f"compare with {incumbent.name} {incumbent.version}", 2 * episodes) as advance:
+            comparison = compare(challenger, theirs, incumbent.version, piles, recipe, episodes, advance)
+    except UnusableError as error:
+        return Decision(True, f"version {incumbent.version} in service {error}", incumbent.version), None
+    except ValueError as error:
+        return Decision(False, f"it cannot adapt to held-out source episodes ({error})", incumbent.version), None
+    return decide(comparison, plan.experiment, asked), comparison
+
+
+@task(cache_policy=NO_CACHE)
+def put_into_service(plan: AnyPlan, version: str, decision: Decision | None = None) -> str:
+    """Put the meta-model into service, unless the gate or a person says no, and clear its checkpoints away."""
     s, name = settings(), registry.meta_name(plan.family)
     model = registry.get(s, name, version)
     if WITHDRAWN in model.tags:
         say(f"a person took {name} {version} out of service; acclimate models promote {name} {version} puts it back")
-    else:
-        registry.promote(s, name, version, smoke_test_for(s, model))
+    elif decision is None or decision.promote:
+        expected = registry.ANY if decision is None else decision.incumbent
+        registry.promote(s, name, version, smoke_test_for(s, model), expected)
     shutil.rmtree(plan.folder, ignore_errors=True)
     return version
 
@@ -203,5 +275,5 @@ def map_domains(plan: Plan) -> int:
 def report(plan: Plan, version: str) -> str:
     """Leave artifacts: learning curves, and what each strategy gained on held-out source episodes."""
     done = registry.get(settings(), registry.meta_name(plan.family), version)
-    show_meta_training(MetaModel.load(done.folder), version)
+    show_meta_training(MetaModel.load(done.folder), decision_on(done))
     return version

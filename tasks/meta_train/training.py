@@ -149,6 +149,7 @@ def assemble(
     episodes = [draw([piles.validation[i]], shape, generator) for i in domains]
     about = {
         "sources": dict(piles.hashes),
+        "trained_on": {pile.name: sorted(pile.classes) for pile in piles.train},
         "recipe": asdict(recipe),
         "history": {name: asdict(history) for name, history in histories.items()},
     }

@@ -178,6 +178,7 @@ MISTAKES = {
     "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
     "meta-train --family decisions --problem chess": "no problem 'chess'; there are: bandit-k5-n10, bandit-k10-n10",
     "meta-train --family decisions --sources nearest:8 --for trec": "decisions have no source domains and one learner",
+    "meta-train --family decisions --promote": "decisions have no gate: a policy is always promoted",
     "bench rl2 --domains chess": "no problem 'chess'; there are: bandit-k5-n10",
     "domains check nope": "no domain 'nope' in data/; see `acclimate domains list`",
     "domains check ../data": "domain name '../data': use 1 to 64 lower-case letters",

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from learners.metrics import accuracy, ece, ece_by_chance, log_loss, mean_interval, paired_bootstrap
+from learners.metrics import (
+    accuracy,
+    clustered_bootstrap,
+    ece,
+    ece_by_chance,
+    log_loss,
+    mean_interval,
+    paired_bootstrap,
+)
 
 P = np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1], [0.3, 0.7]])
 Y = np.array([0, 0, 0, 1])  # the second is wrong
@@ -77,3 +85,28 @@ def test_paired_bootstrap_takes_any_score_and_agrees_with_plain_resampling():
 def test_paired_bootstrap_refuses_scores_of_different_examples():
     with pytest.raises(ValueError, match="same examples"):
         paired_bootstrap([1, 0, 1], [1, 0], np.random.default_rng(0))
+
+
+def test_a_bootstrap_of_clusters_covers_the_mean_of_all_clusters_where_that_of_values_does_not():
+    rng, covered = np.random.default_rng(3), {"clusters": 0, "values": 0}
+    for _ in range(200):
+        clusters = rng.normal(0, 1, (8, 1)) + rng.normal(0, 1, (8, 10))
+        _, low, high = clustered_bootstrap([*clusters], rng, n=500)
+        covered["clusters"] += low <= 0 <= high
+        _, low, high = clustered_bootstrap([clusters.ravel()], rng, n=500)
+        covered["values"] += low <= 0 <= high
+    assert covered["clusters"] >= 170
+    assert covered["values"] <= 140
+
+
+def test_a_bootstrap_of_one_cluster_is_that_of_its_values_and_each_cluster_counts_the_same():
+    rng = np.random.default_rng(4)
+    values = rng.random(50)
+    plain = values[rng.integers(0, 50, (4000, 50))].mean(1)
+    mean, low, high = clustered_bootstrap([values], rng, n=4000)
+    assert mean == pytest.approx(values.mean())
+    assert (low, high) == pytest.approx(np.quantile(plain, (0.025, 0.975)), abs=0.01)
+    assert clustered_bootstrap([[1.0] * 9, [0.0]], rng)[0] == 0.5
+    for nothing in ([], [[1.0], []]):
+        with pytest.raises(ValueError, match="values in every cluster"):
+            clustered_bootstrap(nothing, rng)

@@ -59,7 +59,7 @@ def test_policies_are_trained_registered_and_put_into_service_once(settings, mon
     assert meta_train_steps.find_finished.fn(plan) is None
     curves = {name: decision_steps.train.fn(plan, name) for name in plan.problems}
     version = decision_steps.register.fn(plan, curves)
-    meta_train_steps.promote.fn(plan, version)
+    meta_train_steps.put_into_service.fn(plan, version)
     assert decision_steps.report.fn(plan, version) == version
     assert meta_train_steps.find_finished.fn(plan) == version
     assert not plan.folder.exists()

@@ -131,7 +131,7 @@ def test_a_meta_model_that_a_person_took_out_is_not_put_back_by_meta_training(se
         promotion.promote(settings, "meta-text", version)
     promotion.rollback(settings, "meta-text")
     plan = SimpleNamespace(family="text", folder=settings.home_path / "checkpoints")
-    assert meta_train_steps.promote.fn(plan, second) == second
+    assert meta_train_steps.put_into_service.fn(plan, second) == second
     assert in_service(settings, "meta-text") == first
 
 
