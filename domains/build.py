@@ -27,7 +27,7 @@ def build(source: Source, fetch: Fetch, data: Path) -> Path:
     """
     frame = drop_copies(source.read(fetch), source.family)
     if "split" not in frame:
-        frame = divide(frame, source)
+        frame = add_splits(frame, source)
     labels = source.labels or tuple(sorted(frame["label"].dropna().unique()))
     if len(labels) < 2:
         raise UserError(f"{source.name}: has {len(labels)} labels; there must be two or more to tell apart")
@@ -35,11 +35,11 @@ def build(source: Source, fetch: Fetch, data: Path) -> Path:
         for split, part in frame.groupby("split", sort=True):
             table = to_table(part.drop(columns="split"), source, labels, labelled=split != "pool")
             pq.write_table(table, made / f"{split}.parquet", compression="zstd")
-        (made / "domain.yaml").write_text(describe(source, labels, frame), "utf-8")
+        (made / "domain.yaml").write_text(domain_yaml(source, labels, frame), "utf-8")
     return data / source.name
 
 
-def divide(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
+def add_splits(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     """Add the column ``split``: a source is all train; a target follows its rule, class by class.
 
     Where there is a column ``group``, no group has examples in the test and outside of it.
@@ -94,7 +94,7 @@ def shard_schema(column: str, labels: tuple[str, ...], labelled: bool, extra: tu
     return Features(features).arrow_schema
 
 
-def describe(source: Source, labels: tuple[str, ...], frame: pd.DataFrame) -> str:
+def domain_yaml(source: Source, labels: tuple[str, ...], frame: pd.DataFrame) -> str:
     """Return the text of ``domain.yaml``."""
     rule = "all labelled" if source.role == "source" else str(source.split)
     wheels = [{"project": w.project, "version": w.version, "sha256": w.sha256} for w in source.wheels]

@@ -28,10 +28,10 @@ def catalogue() -> dict[str, Source]:
 @cache
 def quick_start() -> dict[str, Source]:
     """Return the sources that ``data.dvc`` of the project names."""
-    return {name: source for name, source in catalogue().items() if source.quick}
+    return {name: find_source for name, find_source in catalogue().items() if find_source.quick}
 
 
-def source(name: str) -> Source:
+def find_source(name: str) -> Source:
     """Return one source, or raise UserError that says where they are listed."""
     if name not in catalogue():
         raise UserError(f"no domain {name!r} in the catalogue; see `acclimate domains list`")
@@ -41,10 +41,10 @@ def source(name: str) -> Source:
 def overlaps(name: str) -> tuple[str, ...]:
     """Return the domains that share examples with one, whichever of the two names the other, in order."""
     naming = {other for other, entry in catalogue().items() if name in entry.overlaps}
-    return tuple(other for other in catalogue() if other in naming or other in source(name).overlaps)
+    return tuple(other for other in catalogue() if other in naming or other in find_source(name).overlaps)
 
 
-def table() -> str:
+def catalogue_table() -> str:
     """Return the catalogue as the markdown table of ``docs/catalogue.md``, the quick start first."""
     lines = ["| domain | family | role | classes | examples | to fetch | licence |", "|---|---|---|---|---|---|---|"]
     for entry in sorted(catalogue().values(), key=lambda entry: not entry.quick):

@@ -17,6 +17,6 @@ def check_known(names: Iterable[str], there: Collection[str], what: str, where: 
             raise UserError(f"no {what} {name!r}{where}; there are: {', '.join(there)}")
 
 
-def line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or what kind it is."""
     return (str(error).splitlines() or [type(error).__name__])[0]

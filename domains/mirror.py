@@ -26,7 +26,7 @@ class FileReader:
     Args:
         files: tables of texts, or zips of class folders.
         label: tables: the column of the labels.
-        group: zips: which field of a file's name says its group, see ``read_images``.
+        group: zips: which field of a file's name says its group, see ``read_mirror_images``.
         depth: zips: how many folders name a class, from the innermost outwards; None: all.
         without: labels that are left out; only: labels that are kept, all if none is named.
     """
@@ -55,9 +55,9 @@ class FileReader:
         """
         paths = [fetch.pinned_file(file) for file in self.files]
         if self.family == "text":
-            frames = [read_texts(path, self.label) for path in paths]
+            frames = [read_mirror_texts(path, self.label) for path in paths]
         else:
-            frames = [read_images(path, self.group) for path in paths]
+            frames = [read_mirror_images(path, self.group) for path in paths]
         frame = pd.concat(frames, ignore_index=True)
         if self.depth is not None:
             frame["label"] = ["/".join(PurePosixPath(label).parts[-self.depth :]) for label in frame["label"]]
@@ -87,7 +87,7 @@ def read_mirror(
         UserError: the file is absent, unreadable, or lacks what is read.
     """
     path = find_file(mirror, family, name)
-    frame = read_images(path, group) if path.suffix == ".zip" else read_texts(path, label)
+    frame = read_mirror_images(path, group) if path.suffix == ".zip" else read_mirror_texts(path, label)
     try:
         return to_examples(name, family, frame, without)
     except UserError as error:
@@ -108,7 +108,7 @@ def find_file(mirror: Path | None, family: Family, name: str) -> Path:
     raise UserError(f"no {wanted} in {mirror}; put it there, or set ACCLIMATE_MIRROR to a folder that has it")
 
 
-def read_texts(path: Path, label: str) -> pd.DataFrame:
+def read_mirror_texts(path: Path, label: str) -> pd.DataFrame:
     """Return the columns ``text`` and ``label`` of a table.
 
     Raises:
@@ -123,7 +123,7 @@ def read_texts(path: Path, label: str) -> pd.DataFrame:
     return pd.DataFrame({"text": table["text"], "label": table[label]})
 
 
-def read_images(path: Path, group: int | None = None) -> pd.DataFrame:
+def read_mirror_images(path: Path, group: int | None = None) -> pd.DataFrame:
     """Return the encoded images of a zip in column ``image``, ``label`` their folder, in the order of their names.
 
     Raises:

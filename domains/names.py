@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-WORD = re.compile(r"[^\W\d_]{2,}")
+LETTERS = re.compile(r"[^\W\d_]{2,}")
 HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -13,6 +13,6 @@ def label_phrases(labels: Sequence[str]) -> list[str] | None:
     Return None where a name has no word in it (numbers, codes), or two would read the same: then names tell nothing.
     """
     phrases = [" ".join(re.split(r"[\s_.:/\-]+", HUMP.sub(" ", label))).strip().lower() for label in labels]
-    if len(set(phrases)) < len(phrases) or not all(WORD.search(phrase) for phrase in phrases):
+    if len(set(phrases)) < len(phrases) or not all(LETTERS.search(phrase) for phrase in phrases):
         return None
     return phrases

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 SHOWN = 5  # of a list in a line
 
 
-def many(count: int, one: str, more: str = "") -> str:
+def quantity(count: int, one: str, more: str = "") -> str:
     """Return a count with its noun: ``1 copy``, ``2,000 copies``."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 

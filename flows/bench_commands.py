@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from domains.errors import UserError
-from flows.terminal import check_folder, err, flows_running
+from flows.terminal import check_output_folder, err, flows_running
 from tasks.base.settings import settings
 
 
@@ -66,11 +66,11 @@ def bench(
     """
     from domains.whole_file import write_whole
     from tasks.bench.options import BenchOptions, parse_shots, split_words
-    from tasks.bench.suites import SUITES, run
+    from tasks.bench.suites import SUITES, run_suite
 
     if suite not in (*SUITES, "all"):
         raise UserError(f"no benchmark {suite!r}; there are: {', '.join(SUITES)}, all")
-    check_folder(as_json)
+    check_output_folder(as_json)
     if suite == "all":
         from tasks.bench import parts
 
@@ -94,14 +94,14 @@ def bench(
     )
     if suite == "market":
         from flows.bench_market import bench_market
-        from tasks.bench.market.suite import check
+        from tasks.bench.market.suite import check_options
 
-        check(options)
+        check_options(options)
         with flows_running(settings()):  # a picture a regime, as artifacts of the run
             rows = bench_market(list(options.methods), list(options.domains))
     else:
         with terminal(err):
-            rows = run(settings(), suite, options, lambda line: err.print(line, highlight=False))
+            rows = run_suite(settings(), suite, options, lambda line: err.print(line, highlight=False))
     if as_json is not None:
         write_whole(as_json, json.dumps(rows, indent=1))
     if rows and suite != "market":  # it has said its means; 1,900 rows are for programs
@@ -123,6 +123,6 @@ def results(
     from tasks.bench.parts import Result
     from tasks.bench.results_page import write_page
 
-    check_folder(output)
+    check_output_folder(output)
     write_page([result for file in files for result in Result.read(file)], output)
     err.print(f"results written to {output}", markup=False, soft_wrap=True)

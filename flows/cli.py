@@ -88,7 +88,8 @@ def demo(
     from tasks.adapt.tables import result_table
 
     Console().print(result_table(results))
-    print_warnings(results)
+    for result in results:
+        print_warnings(result.domain, result.warnings)
     if reused := sum(result.reused for result in results):
         err.print(f"{reused} of {len(results)} were done before, on the same data and settings, and are shown again.")
     err.print("See the runs: [bold]acclimate up[/bold]   Predict: [bold]acclimate predict hpo new.csv[/bold]")
@@ -133,7 +134,7 @@ def meta_train(
 
     Example: acclimate meta-train --family decisions --problem bandit-k5-n10 --problem mdp-n10
     """
-    from domains.decisions import FAMILY as DECISIONS
+    from domains.decisions import DECISIONS
     from tasks.base.settings import families
 
     if family == DECISIONS:
@@ -209,7 +210,7 @@ def adapt(
         from tasks.adapt.tables import result_table, score_table
 
         Console().print(result_table([result]), score_table(result), result.reason)
-    print_warnings([result])
+    print_warnings(result.domain, result.warnings)
     if suggest is not None:
         from domains.whole_file import write_whole
         from tasks.adapt.suggestion import advise
@@ -243,11 +244,10 @@ def predict(
     if not file.exists():
         raise UserError(f"{file}: no such file")
     from domains.whole_file import write_whole
-    from tasks.models.prediction import predict as predict_file
+    from tasks.models.prediction import predict_file
 
     found = predict_file(settings(), domain, file, column)
-    for line in found.attrs["warnings"]:
-        err.print(f"warning: {file}: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    print_warnings(file, found.attrs["warnings"])
     if output is not None:
         write_whole(output, found.to_csv(index=False))
         err.print(f"{len(found)} predictions written to {output}", markup=False, soft_wrap=True)
@@ -294,12 +294,12 @@ def status(as_json: AsJson = False) -> None:
     Example: acclimate status --json
     """
     from tasks.watch.status import status as read_status
-    from tasks.watch.status import tables
+    from tasks.watch.status import status_tables
 
     found = read_status(settings())
     if as_json:
         return print_json(found)
-    Console().print(*tables(found))
+    Console().print(*status_tables(found))
     return None
 
 

@@ -83,7 +83,7 @@ def data_commit(
     from flows.after_commit import notice_changes, say
     from tasks.base.progress import terminal
     from tasks.versions.commit import commit
-    from tasks.versions.diff_text import committed_json, committed_lines
+    from tasks.versions.diff_text import commit_json, commit_lines
 
     s = settings()
     with terminal(err):
@@ -97,9 +97,9 @@ def data_commit(
             except UserError as error:
                 failed = error
     if as_json:
-        print_json(committed_json(done, pushed, failed))
+        print_json(commit_json(done, pushed, failed))
     else:
-        for line in committed_lines(done, pushed):
+        for line in commit_lines(done, pushed):
             print(line)
     if done.commit:
         notice_changes(s)
@@ -117,7 +117,7 @@ def data_push(
     Example: acclimate data push
     """
     from tasks.base.progress import terminal
-    from tasks.versions.diff_text import pushed_line
+    from tasks.versions.diff_text import push_line
     from tasks.versions.push import push
 
     s = settings()
@@ -125,7 +125,7 @@ def data_push(
         done = push(s.root_path, s.home_path, rev)
     if as_json:
         return print_json(asdict(done))
-    print(pushed_line(done))
+    print(push_line(done))
     return None
 
 

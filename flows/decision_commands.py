@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from domains.decisions import FAMILY
+from domains.decisions import DECISIONS
 from flows.terminal import flows_running, print_json
 from tasks.base.settings import settings
 
@@ -17,6 +17,6 @@ def meta_train(problems: Sequence[str], steps: int | None, as_json: bool) -> Non
 
         version = meta_train_decisions(problems, steps)
     if as_json:
-        return print_json({"family": FAMILY, "model_version": version, "problems": list(plan.problems)})
-    print(f"policies for {', '.join(plan.problems)}: version {version} of meta-{FAMILY}")
+        return print_json({"family": DECISIONS, "model_version": version, "problems": list(plan.problems)})
+    print(f"policies for {', '.join(plan.problems)}: version {version} of meta-{DECISIONS}")
     return None

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.terminal import AsJson, check_folder, err, print_json
+from flows.terminal import AsJson, check_output_folder, err, print_json
 from tasks.base.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def domains_check(
 
     Example: acclimate domains check hpo
     """
-    from domains.checks import lines, summary
+    from domains.checks import report_lines, report_summary
     from tasks.base.progress import terminal
     from tasks.ingest.checking import check_domain
 
@@ -97,9 +97,9 @@ def domains_check(
     if as_json:
         print_json([finding.record() for finding in found])
     else:
-        for line in lines(found):
+        for line in report_lines(found):
             print(line)
-        print(f"{name}: {summary(found)}")
+        print(f"{name}: {report_summary(found)}")
     if any(finding.is_error for finding in found):
         raise typer.Exit(2)
 
@@ -120,7 +120,7 @@ def domains_map(
     from tasks.base.settings import families
 
     (chosen,) = families([family])
-    check_folder(output)
+    check_output_folder(output)
     from domains.whole_file import write_whole
     from tasks.base.artifacts import table_of
     from tasks.base.progress import progress, terminal
@@ -181,7 +181,7 @@ def domains_add(
     from domains.own.options import AddOptions
     from tasks.base.progress import terminal
     from tasks.base.settings import families
-    from tasks.ingest.adding import add, check_name_free, describe, understand
+    from tasks.ingest.adding import add_domain, check_name_free, describe_new_domain, understand_input
 
     s = settings()
     check_name_free(s, name, replace)
@@ -194,12 +194,12 @@ def domains_add(
         end=end,
     )
     with terminal(err):
-        found = understand(path, options)
+        found = understand_input(path, options)
         if not as_json:
-            for part in describe(name, found):
+            for part in describe_new_domain(name, found):
                 Console().print(part)
         if not dry_run:
-            add(s, name, found, replace)
+            add_domain(s, name, found, replace)
     if as_json:
         return print_json({"domain": name, "written": not dry_run} | found.summary())
     if dry_run:

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from tasks.drift.cases import DriftResult
-from tasks.drift.steps import answer, compare, plan_drift, report
+from tasks.drift.steps import act_on, compare_with_old, plan_drift, report
 from tasks.versions.watched_commit import revision_to_read
 from tasks.watch import run_locks
 
@@ -29,6 +29,6 @@ def drift(
         column: the text column of the file.
     """
     cases = plan_drift(domain, revision_to_read(revision), file, alpha, column)
-    findings = [compare(case) for case in cases]
-    answers = [answer(finding, adapt) for finding in findings]
+    findings = [compare_with_old(case) for case in cases]
+    answers = [act_on(finding, adapt) for finding in findings]
     return [report(each) for each in answers]

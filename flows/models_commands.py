@@ -48,9 +48,9 @@ def models_promote(
 
     Example: acclimate models promote hpo 3
     """
-    from tasks.models.promotion import promote
+    from tasks.models.promotion import promote_by_hand
 
-    _print_change(promote(settings(), name, version), as_json)
+    _print_change(promote_by_hand(settings(), name, version), as_json)
 
 
 @app.command("rollback")
@@ -88,10 +88,10 @@ def models_refuse(
 
 
 def _answer_request(name: str, version: str, approve: bool, reason: str, as_json: bool) -> None:
-    from tasks.adapt.approval import answer
+    from tasks.adapt.approval import answer_request
     from tasks.models.verdicts import decision_on
 
-    verdict = decision_on(answer(settings(), name, version, approve, reason))
+    verdict = decision_on(answer_request(settings(), name, version, approve, reason))
     if as_json:
         return print_json({"model": name} | verdict)
     line = f"{name} version {verdict['version']}: {verdict['decision']}, {verdict['reason']}"
@@ -165,7 +165,7 @@ def models_export(
 
         found = export_mlflow(settings(), name, folder, version)
     else:
-        from tasks.export.sentence_transformers import export
+        from tasks.export.sentence_transformers import export_sentence_transformers
 
-        found = export(settings(), name, folder, version, onnx)
+        found = export_sentence_transformers(settings(), name, folder, version, onnx)
     err.print(f"{name} version {found.version} written to {folder}", markup=False, highlight=False, soft_wrap=True)

@@ -8,16 +8,13 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from domains.errors import UserError
 from tasks.base.settings import Settings, settings
-
-if TYPE_CHECKING:
-    from tasks.models.adapt_result import AdaptResult
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
@@ -89,15 +86,13 @@ def warn_of_uncommitted(revision: str, commit: str, domains: list[str]) -> None:
         )
 
 
-def print_warnings(results: "Iterable[AdaptResult]") -> None:
-    """Print the warnings about the examples of adapted domains, a line each."""
-    for result in results:
-        for warning in result.warnings:
-            line = f"warning: {result.domain}: {warning}"
-            err.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+def print_warnings(name: object, warnings: Iterable[str]) -> None:
+    """Print the warnings about the examples of a domain or a file, a line each, with its name."""
+    for warning in warnings:
+        err.print(f"warning: {name}: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def check_folder(path: Path | None) -> None:
+def check_output_folder(path: Path | None) -> None:
     """Raise UserError where a file to be written would lie in no folder."""
     if path is not None and not path.resolve().parent.is_dir():
         raise UserError(f"cannot write {path}: no such folder; choose another path")

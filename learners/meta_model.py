@@ -8,8 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from learners import make
-from learners import strategies as every_strategy
+from learners import make, strategies
 from learners.base import Learner
 from learners.choice.portfolio import Prior
 
@@ -46,7 +45,7 @@ class MetaModel:
     @property
     def strategies(self) -> dict[str, Learner]:
         """What the portfolio chooses from, by name."""
-        return every_strategy(self.learners, self.dim, self.last)
+        return strategies(self.learners, self.dim, self.last)
 
     def save(self, folder: Path) -> None:
         """Write one safetensors file a learner and ``meta_model.json``."""

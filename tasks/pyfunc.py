@@ -63,7 +63,7 @@ class AdaptedModel:
         values = column_values(model_input, EXAMPLE_COLUMN[self.family])
         assert self.encoder is not None
         if self.family == "text":
-            return encode_here("text", self.encoder, [check_text(value, row) for row, value in enumerate(values, 1)])
+            return encode_here("text", self.encoder, [text_value(value, row) for row, value in enumerate(values, 1)])
         return encode_here("vision", self.encoder, [decode_image(value, row) for row, value in enumerate(values, 1)])
 
 
@@ -100,7 +100,7 @@ def column_values(given: Any, name: str) -> list[Any]:
     return values
 
 
-def check_text(value: Any, row: int) -> str:
+def text_value(value: Any, row: int) -> str:
     """Return a text that says something, or raise UserError."""
     if not isinstance(value, str):
         raise UserError(f"row {row} is not a text")

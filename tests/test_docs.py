@@ -1,6 +1,7 @@
 """What the documents say can be typed, followed, run and imported."""
 
 import importlib
+import importlib.util
 import re
 import shlex
 from functools import cache
@@ -78,6 +79,31 @@ def test_a_link_leads_to_a_file_and_a_heading(page, target):
     there = (ROOT / page).parent / path if path else ROOT / page
     assert there.exists()
     assert not anchor or anchor in anchors(there.resolve())
+
+
+#: A file of this repository that a page names. Targets of links are looked at above; ``<name>`` is no name.
+FILE = re.compile(r"(?<![\w./<(-])((?:flows|tasks|learners|domains|tests|docs)/[\w/.-]*\w\.\w+|(?:[\w-]+/)+[\w-]+\.py)")
+TO_WRITE = {"learners/methods/shrunk.py"}  # a page tells its reader to write it
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_files_that_a_page_names_are_there(page):
+    named = set(FILE.findall(page.read_text("utf-8"))) - TO_WRITE
+    assert not {file for file in named if not (ROOT / file).is_file()}
+
+
+MODULE = re.compile(r"`((?:flows|tasks|learners|domains)(?:\.[A-Za-z_]+)+)(?:\(.*?\))?`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_modules_and_functions_that_a_page_names_are_there(page):
+    files = {f"{package}.py" for package in ("flows", "tasks", "learners", "domains")}  # of the user's, not ours
+    missing = []
+    for name in set(MODULE.findall(page.read_text("utf-8"))) - files:
+        module, _, attribute = name.rpartition(".")
+        if not hasattr(importlib.import_module(module), attribute) and importlib.util.find_spec(name) is None:
+            missing.append(name)
+    assert not missing
 
 
 def test_every_page_is_in_the_table_of_contents_once():

@@ -11,16 +11,16 @@ import pytest
 from PIL import Image
 
 from domains.build import build
-from domains.checks import check
+from domains.checks import run_checks
 from domains.domain import Domain
 from domains.fetch import Fetch
 from domains.labelled_examples import clean
 from domains.own.opening import open_input
 from domains.own.options import AddOptions
-from domains.own.writing import write
+from domains.own.writing import write_domain
 from domains.same_example import content_key, content_keys, contradict, drop_copies, find_copies
 from domains.source import Source
-from domains.text.examples import FEWEST, examples
+from domains.text.examples import FEWEST, text_examples
 from tasks.adapt.usable_examples import contradictions
 
 Given = Sequence[tuple[str, str]]
@@ -55,13 +55,13 @@ def built(given: Given, folder: Path) -> list[str]:
 def added(given: Given, folder: Path) -> list[str]:
     frame(given).to_csv(folder / "given.csv", index=False)
     found = open_input(str(folder / "given.csv"), AddOptions()).understand(lambda n: None)
-    domain = Domain.read(write(found, "mine", folder / "data", lambda n: None))
+    domain = Domain.read(write_domain(found, "mine", folder / "data", lambda n: None))
     return [text for split in ("train", "test") for text in domain.column(split)]  # type: ignore[arg-type]
 
 
 WRITERS: dict[str, Read] = {
     "the catalogue": built,
-    "a text source": lambda given, _: examples(*zip(*given, strict=True))["text"].tolist(),
+    "a text source": lambda given, _: text_examples(*zip(*given, strict=True))["text"].tolist(),
     "a file of a mirror": lambda given, _: clean("made", "text", frame(given))["text"].tolist(),
     "domains add": added,
 }
@@ -88,7 +88,9 @@ def test_whoever_reads_a_domain_finds_the_same_copies_and_contradictions(case: s
     rows = pd.DataFrame({"text": [t for t, _ in given], "label": [labels.index(y) for _, y in given]})
     pd.concat([rows, table], ignore_index=True).to_parquet(folder / "train.parquet", index=False)
     domain = Domain.read(folder)
-    kinds = [finding.kind.name for finding in check(domain) if finding.kind.name in ("repeated", "conflicting-labels")]
+    kinds = [
+        finding.kind.name for finding in run_checks(domain) if finding.kind.name in ("repeated", "conflicting-labels")
+    ]
     found = contradictions(domain, "train", range(domain.counts["train"]), domain.targets("train"))
     several = len({label for _, label in given}) > 1 and not kept
     assert ("conflicting-labels" in kinds) == several
@@ -157,6 +159,6 @@ def test_images_are_the_same_by_the_bytes_that_are_stored(tmp_path: Path) -> Non
         (tmp_path / "parts" / "whole" / name).write_bytes(content)
     found = open_input(str(tmp_path / "parts"), AddOptions()).understand(lambda n: None)
     assert "1 copy of other examples left out" in found.warnings
-    domain = Domain.read(write(found, "mine", tmp_path / "data", lambda n: None))
+    domain = Domain.read(write_domain(found, "mine", tmp_path / "data", lambda n: None))
     assert sum(domain.counts.values()) == 14
-    assert not {"repeated", "train-in-test"} & {finding.kind.name for finding in check(domain)}
+    assert not {"repeated", "train-in-test"} & {finding.kind.name for finding in run_checks(domain)}

@@ -5,21 +5,21 @@ from collections.abc import Callable
 from domains.checks import classes, duplicates, folder, leakage, near, times
 from domains.checks.finding import Finding
 from domains.checks.images import Images
-from domains.checks.scan import Advance, Reader, scan
+from domains.checks.scan import Advance, FamilyReader, scan
 from domains.checks.texts import Texts, Vocabulary
 from domains.checks.vectors import Vectors
 from domains.domain import Domain, Family
 
-READERS: dict[Family, Callable[[], Reader]] = {"text": Texts, "vision": Images, "market": Vectors}
+READERS: dict[Family, Callable[[], FamilyReader]] = {"text": Texts, "vision": Images, "market": Vectors}
 
 
-def check(domain: Domain, advance: Advance = lambda rows: None) -> list[Finding]:
+def run_checks(domain: Domain, advance: Advance = lambda rows: None) -> list[Finding]:
     """Return all that is wrong with a domain: errors first, else in the order of the checks.
 
     Nothing is written, and nothing in the folder makes it fail: what cannot be read is a finding.
 
     Args:
-        advance: is called with the number of rows that were just read, of ``size(domain)`` in all.
+        advance: is called with the number of rows that were just read, of ``count_rows_to_check(domain)`` in all.
     """
     found = folder.check_folder(domain)
     reader = READERS[domain.family]()
@@ -39,6 +39,6 @@ def check(domain: Domain, advance: Advance = lambda rows: None) -> list[Finding]
     return sorted(found, key=lambda finding: not finding.is_error)
 
 
-def size(domain: Domain) -> int:
+def count_rows_to_check(domain: Domain) -> int:
     """Return how many rows a check reads."""
     return sum(folder.count_rows(domain, split) for split in folder.SPLITS)

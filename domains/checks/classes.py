@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from domains.checks.finding import Finding, Kind, shorten
+from domains.checks.finding import Finding, Kind, short_value
 from domains.checks.scan import Scan
 from domains.domain import Domain
 
@@ -74,11 +74,11 @@ def check_classes(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
     for i, label in enumerate(domain.labels):
         of_test = 0 if test is None else int(test[i])
         if not train[i] and not of_test:
-            found.append(Finding(UNUSED, f"{domain.name}/domain.yaml", shorten(label)))
+            found.append(Finding(UNUSED, f"{domain.name}/domain.yaml", short_value(label)))
         elif not train[i]:
-            found.append(Finding(UNLEARNT, files["test"], shorten(label), about=f"{of_test} test examples"))
+            found.append(Finding(UNLEARNT, files["test"], short_value(label), about=f"{of_test} test examples"))
         elif test is not None and not of_test:
-            found.append(Finding(UNTESTED, files["train"], shorten(label), about=f"{train[i]} training examples"))
+            found.append(Finding(UNTESTED, files["train"], short_value(label), about=f"{train[i]} training examples"))
     if test is not None and test.sum():
         found += find_shift(domain, train, test, files["test"])
     return found
@@ -90,7 +90,7 @@ def find_small(domain: Domain, train: np.ndarray, file: str) -> Iterator[Finding
     for i in np.flatnonzero((train > 0) & (train < SHOTS[-1] + beside)):
         enough = [str(k) for k in SHOTS if train[i] >= k + beside]
         about = f"{train[i]} training examples, enough for {'K = ' + ', '.join(enough) if enough else 'no K'}"
-        yield Finding(SMALL, file, shorten(domain.labels[i]), about=about)
+        yield Finding(SMALL, file, short_value(domain.labels[i]), about=about)
 
 
 def find_shift(domain: Domain, train: np.ndarray, test: np.ndarray, file: str) -> list[Finding]:
@@ -102,4 +102,4 @@ def find_shift(domain: Domain, train: np.ndarray, test: np.ndarray, file: str) -
         return []
     i = int(np.abs(p - q).argmax())
     about = f"{100 * p[i]:.0f} % of train, {100 * q[i]:.0f} % of test; {100 * distance:.0f} % of all labels shifted"
-    return [Finding(SHIFT, file, shorten(domain.labels[i]), about=about)]
+    return [Finding(SHIFT, file, short_value(domain.labels[i]), about=about)]

@@ -65,7 +65,7 @@ class Finding:
         }
 
 
-def shorten(value: object) -> str:
+def short_value(value: object) -> str:
     """Return a value in one line of at most ``SHOWN`` characters, quoted if it is a text."""
     line = " ".join(str(value)[: 4 * SHOWN].split())
     line = line if len(line) <= SHOWN and len(str(value)) <= 4 * SHOWN else f"{line[: SHOWN - 1]}…"

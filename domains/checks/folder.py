@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from domains.checks.finding import Finding, Kind, shorten
+from domains.checks.finding import Finding, Kind, short_value
 from domains.domain import Domain, Split
-from domains.names import WORD
+from domains.names import LETTERS
 
 ROLE = Kind("bad-role", "error", "a role that is neither source nor target", "write `role: source` or `role: target`")
 TWICE = Kind("label-twice", "error", "a label name twice in `labels`", "give every label a name of its own")
@@ -54,7 +54,7 @@ def check_folder(domain: Domain) -> list[Finding]:
     about = f"{domain.name}/domain.yaml"
     found = []
     if domain.role not in ("source", "target"):
-        found.append(Finding(ROLE, about, shorten(domain.role)))
+        found.append(Finding(ROLE, about, short_value(domain.role)))
     found += label_findings(domain, about)
     wanted: tuple[Split, ...] = ("train", "test") if domain.role == "target" else ("train",)
     found += [
@@ -71,12 +71,12 @@ def check_folder(domain: Domain) -> list[Finding]:
 def label_findings(domain: Domain, file: str) -> Iterator[Finding]:
     """Yield label names that are there twice, or that hardly differ."""
     exact = Counter(domain.labels)
-    yield from (Finding(TWICE, file, shorten(name)) for name, n in exact.items() if n > 1)
+    yield from (Finding(TWICE, file, short_value(name)) for name, n in exact.items() if n > 1)
     seen: dict[str, str] = {}
-    for name in filter(WORD.search, exact):  # of single letters the case is meant
+    for name in filter(LETTERS.search, exact):  # of single letters the case is meant
         other = seen.setdefault(" ".join(name.split()).casefold(), name)
         if other != name:
-            yield Finding(ALIKE, file, shorten(name), about=f"and {shorten(other)}")
+            yield Finding(ALIKE, file, short_value(name), about=f"and {short_value(other)}")
 
 
 def shard_findings(domain: Domain) -> list[Finding]:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pyarrow as pa
 
-from domains.checks.finding import shorten
+from domains.checks.finding import short_value
 from domains.domain import EXAMPLE_COLUMN, Family
 
 
@@ -22,7 +22,7 @@ def to_frame(batch: pa.RecordBatch, family: Family, first: int) -> tuple[pd.Data
         if pa.types.is_integer(array.type):
             columns[name] = pd.Series(array.to_pylist(), index, dtype="Int64")
         elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-            texts, bad = decode(array)
+            texts, bad = decode_texts(array)
             damaged += [(first + i, value) for i, value in bad]
             columns[name] = pd.Series(texts, index, dtype="str")
         elif name == EXAMPLE_COLUMN[family] and pa.types.is_struct(array.type):
@@ -36,7 +36,7 @@ def to_frame(batch: pa.RecordBatch, family: Family, first: int) -> tuple[pd.Data
     return pd.DataFrame(columns, index=index), damaged
 
 
-def decode(array: pa.Array) -> tuple[list[str | None], list[tuple[int, str]]]:
+def decode_texts(array: pa.Array) -> tuple[list[str | None], list[tuple[int, str]]]:
     """Return the texts, and those that are not UTF-8 apart, with their place."""
     try:
         array.validate(full=True)
@@ -50,5 +50,5 @@ def decode(array: pa.Array) -> tuple[list[str | None], list[tuple[int, str]]]:
                 texts.append(None if raw is None else raw.decode())
             except UnicodeDecodeError:
                 texts.append(None)
-                bad.append((i, shorten(raw.decode(errors="replace"))))
+                bad.append((i, short_value(raw.decode(errors="replace"))))
         return texts, bad

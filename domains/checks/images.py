@@ -57,7 +57,7 @@ class Images:
             try:
                 with Image.open(io.BytesIO(raw)) as image:
                     excerpts[i] = f"{image.format} of {image.width} x {image.height}, {len(raw):,} bytes"
-                    found += [Finding(kind, file, excerpts[i], row, about) for kind, about in faults(image)]
+                    found += [Finding(kind, file, excerpts[i], row, about) for kind, about in image_faults(image)]
                     if image.width * image.height > MOST_PIXELS:
                         continue
                     image.draft("RGB", (4 * SIDE, 4 * SIDE))
@@ -76,7 +76,7 @@ class Images:
         return parts, found
 
 
-def faults(image: Image.Image) -> list[tuple[Kind, str]]:
+def image_faults(image: Image.Image) -> list[tuple[Kind, str]]:
     """Return what is wrong with an image whose pixels are not decoded yet, each with what else to say."""
     found = []
     if image.width * image.height > MOST_PIXELS:

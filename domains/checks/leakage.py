@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csc_matrix
 
-from domains.checks.finding import Finding, Kind, shorten
+from domains.checks.finding import Finding, Kind, short_value
 from domains.checks.scan import Scan
 from domains.checks.texts import WORD
 from domains.domain import Domain
 from domains.market.features import FEATURES
-from domains.names import WORD as LETTERS
+from domains.names import LETTERS
 
 TOKEN = Kind(
     "telling-word",
@@ -75,15 +75,15 @@ def leaking_words(
             continue
         inside = np.asarray(holds[y == c].sum(axis=0)).ravel()
         for number in np.flatnonzero((inside >= NEARLY_ALL * own) & (inside == texts)):
-            about = f"in {inside[number]} of {own} texts of {shorten(label)}, in no other"
-            yield Finding(TOKEN, file, shorten(spelled[int(number)]), about=about)
+            about = f"in {inside[number]} of {own} texts of {short_value(label)}, in no other"
+            yield Finding(TOKEN, file, short_value(spelled[int(number)]), about=about)
         name = [vocabulary.get(word, 0) for word in WORD.findall(label.lower())]
         if not LETTERS.search(label) or not all(name):
             continue
         with_name = np.asarray(holds[:, name].sum(axis=1)).ravel() == len(name)
         mine, others = int(with_name[y == c].sum()), int(with_name[y != c].sum())
         if mine >= NEARLY_ALL * own and others <= HARDLY * (len(y) - own):
-            yield Finding(NAME, file, shorten(label), about=f"in {mine} of {own} of its texts, in {others} others")
+            yield Finding(NAME, file, short_value(label), about=f"in {mine} of {own} of its texts, in {others} others")
 
 
 def leaking_features(domain: Domain, x: np.ndarray, y: np.ndarray, file: str) -> Iterator[Finding]:
@@ -100,5 +100,5 @@ def leaking_features(domain: Domain, x: np.ndarray, y: np.ndarray, file: str) ->
         area = (ranks[y == c].sum(axis=0) - own * (own + 1) / 2) / own / rest
         for d in np.flatnonzero(np.abs(area - 0.5) > SUSPECT - 0.5):
             name = f" ({FEATURES[d][0]})" if x.shape[1] == len(FEATURES) else ""
-            about = f"AUC {area[d]:.3f} for {shorten(label)}"
+            about = f"AUC {area[d]:.3f} for {short_value(label)}"
             yield Finding(FEATURE, file, f"feature {d}{name}", about=about)

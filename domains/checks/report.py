@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from domains.checks.finding import Finding, Kind
-from domains.words import many
+from domains.words import quantity
 
 #: Findings of a kind that are listed.
 LISTED = 5
 
 
-def lines(findings: Sequence[Finding]) -> Iterator[str]:
+def report_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield a line a kind, what to do, and the first places; errors first."""
     by_kind: dict[Kind, list[Finding]] = {}
     for finding in findings:
@@ -23,7 +23,7 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
         yield f"  → {kind.remedy}"
 
 
-def summary(findings: Sequence[Finding]) -> str:
+def report_summary(findings: Sequence[Finding]) -> str:
     """Return how many errors and warnings there are."""
     errors = sum(finding.is_error for finding in findings)
-    return f"{many(errors, 'error')}, {many(len(findings) - errors, 'warning')}"
+    return f"{quantity(errors, 'error')}, {quantity(len(findings) - errors, 'warning')}"

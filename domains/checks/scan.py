@@ -35,7 +35,7 @@ Advance = Callable[[int], None]
 Parts = dict[str, np.ndarray]
 
 
-class Reader(Protocol):
+class FamilyReader(Protocol):
     """What is remembered of the examples of a family."""
 
     def look(self, frame: pd.DataFrame, file: str) -> tuple[Parts, list[Finding]]:
@@ -76,7 +76,7 @@ class Scan:
         return f"{self.file} row {self.rows[i]}"
 
 
-def scan(domain: Domain, split: Split, reader: Reader, advance: Advance) -> tuple[Scan | None, list[Finding]]:
+def scan(domain: Domain, split: Split, reader: FamilyReader, advance: Advance) -> tuple[Scan | None, list[Finding]]:
     """Read a shard in batches; None if there is nothing fit in it."""
     file = f"{domain.name}/{split}.parquet"
     found: list[Finding] = []
@@ -84,7 +84,7 @@ def scan(domain: Domain, split: Split, reader: Reader, advance: Advance) -> tupl
     labels: list[np.ndarray] = []
     parts: list[Parts] = []
     try:
-        for first, batch in batches(domain, split):
+        for first, batch in shard_batches(domain, split):
             frame, damaged = to_frame(batch, domain.family, first)
             found += [Finding(NOT_UTF8, file, value, row) for row, value in damaged]
             fit, wrong = validate(frame, domain, split, file)
@@ -106,7 +106,7 @@ def scan(domain: Domain, split: Split, reader: Reader, advance: Advance) -> tupl
     return Scan(split, file, np.concatenate(rows), np.concatenate(labels), joined), found
 
 
-def batches(domain: Domain, split: Split) -> Iterator[tuple[int, pa.RecordBatch]]:
+def shard_batches(domain: Domain, split: Split) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield the batches of a shard, each with the number of its first row."""
     first = 0
     with pq.ParquetFile(domain.path / f"{split}.parquet", memory_map=True, pre_buffer=False) as shard:

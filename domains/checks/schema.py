@@ -9,7 +9,7 @@ import pandas as pd
 import pandera.errors
 import pandera.pandas as pa
 
-from domains.checks.finding import Finding, Kind, shorten
+from domains.checks.finding import Finding, Kind, short_value
 from domains.domain import EXAMPLE_COLUMN, Domain, Family, Split
 
 COLUMN = Kind(
@@ -50,7 +50,7 @@ def validate(frame: pd.DataFrame, domain: Domain, split: Split, file: str) -> tu
     A frame without a column, or with one of another type, has no row that fits.
     """
     try:
-        return schema(domain.family, len(domain.labels), split != "pool").validate(frame, lazy=True), []
+        return shard_frame_schema(domain.family, len(domain.labels), split != "pool").validate(frame, lazy=True), []
     except pandera.errors.SchemaErrors as errors:
         found: dict[tuple[int | None, str, str], Finding] = {}
         for case in errors.failure_cases.to_dict("records"):
@@ -73,12 +73,12 @@ def to_finding(case: dict[str, Any], file: str) -> Finding:
     if case["check"].startswith("dtype("):
         return Finding(COLUMN, file, f"column '{column}'", about=f"not {TYPES[column]}")
     kind = MISSING[column] if case["check"] == "not_nullable" else BY_NAME[case["check"]]
-    value = "nothing" if case["check"] == "not_nullable" else shorten(case["failure_case"])
+    value = "nothing" if case["check"] == "not_nullable" else short_value(case["failure_case"])
     return Finding(kind, file, value, int(case["index"]))
 
 
 @cache
-def schema(family: Family, labels: int, labelled: bool) -> pa.DataFrameSchema:
+def shard_frame_schema(family: Family, labels: int, labelled: bool) -> pa.DataFrameSchema:
     """Return the schema of the shards of a family.
 
     Args:

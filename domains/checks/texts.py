@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from domains.checks.finding import Finding, Kind, shorten
+from domains.checks.finding import Finding, Kind, short_value
 from domains.checks.scan import Parts
 from domains.same_example import content_keys
 
@@ -58,7 +58,7 @@ class Texts:
         """Return the parts of a batch, and where texts are damaged."""
         texts: list[str] = frame["text"].tolist()
         found = [
-            Finding(DAMAGED, file, excerpt(text, match), row)
+            Finding(DAMAGED, file, damage_excerpt(text, match), row)
             for row, text in zip(frame.index.tolist(), texts, strict=True)
             if not text.isascii() and (match := MOJIBAKE.search(text))
         ]
@@ -67,16 +67,16 @@ class Texts:
         words[:] = [np.unique(np.array(row, np.int32)) for row in numbers]
         parts = {
             "key": content_keys(texts),
-            "excerpt": np.array([shorten(text) for text in texts], object),
+            "excerpt": np.array([short_value(text) for text in texts], object),
             "sketch": sketches(numbers),
             "words": words,
         }
         return parts, found
 
 
-def excerpt(text: str, match: re.Match[str]) -> str:
+def damage_excerpt(text: str, match: re.Match[str]) -> str:
     """Return the damage with the text around it."""
-    return shorten(text[max(0, match.start() - 20) : match.end() + 20])
+    return short_value(text[max(0, match.start() - 20) : match.end() + 20])
 
 
 def sketches(numbers: Sequence[Sequence[int]]) -> np.ndarray:
@@ -88,14 +88,14 @@ def sketches(numbers: Sequence[Sequence[int]]) -> np.ndarray:
     padded = [list(row) + [0] * (SHINGLE - len(row)) for row in numbers]
     lengths = np.array([len(row) for row in padded])
     ends = lengths.cumsum()
-    words = mix(np.concatenate([np.array(row, np.uint64) for row in padded]))
+    words = mix_bits(np.concatenate([np.array(row, np.uint64) for row in padded]))
     shingles = np.zeros(len(words) - SHINGLE + 1, np.uint64)
     for place, factor in enumerate(PLACES):
         shingles += words[place : place + len(shingles)] * factor
     inside = np.ones(len(words), bool)
     for back in range(1, SHINGLE):
         inside[ends - back] = False  # would begin in one text and end in the next
-    shingles = mix(shingles[inside[: len(shingles)]])
+    shingles = mix_bits(shingles[inside[: len(shingles)]])
     starts = np.concatenate([[0], (lengths - SHINGLE + 1).cumsum()[:-1]])
     sketch = np.empty((len(padded), HASHES), np.uint32)
     for i, (factor, shift) in enumerate(FACTORS):
@@ -104,7 +104,7 @@ def sketches(numbers: Sequence[Sequence[int]]) -> np.ndarray:
     return sketch
 
 
-def mix(x: np.ndarray) -> np.ndarray:
+def mix_bits(x: np.ndarray) -> np.ndarray:
     """Scatter uint64 numbers over all of their bits (the finaliser of splitmix64)."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

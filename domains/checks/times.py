@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from domains.checks.finding import Finding, Kind, shorten
+from domains.checks.finding import Finding, Kind, short_value
 from domains.checks.scan import Scan
 from domains.domain import Domain
 from domains.market.labels import HORIZON
@@ -84,7 +84,7 @@ def days_ahead(domain: Domain) -> tuple[int, list[Finding]]:
     horizon = domain.meta.get("horizon", HORIZON)
     if type(horizon) is int and horizon > 0:
         return horizon, []
-    return HORIZON, [Finding(AHEAD, f"{domain.name}/domain.yaml", shorten(horizon), about=f"taken for {HORIZON}")]
+    return HORIZON, [Finding(AHEAD, f"{domain.name}/domain.yaml", short_value(horizon), about=f"taken for {HORIZON}")]
 
 
 def days_of(*scans: Scan) -> pd.DataFrame:

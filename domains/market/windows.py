@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from domains.errors import UserError
-from domains.market.features import WARM_UP, cube
+from domains.market.features import WARM_UP, feature_cube
 from domains.market.labels import HORIZON, LABELS, volatility_state
 from domains.source import Source
 
@@ -85,10 +85,10 @@ class Market:
         Raises:
             UserError: the prices are not usable or too few.
         """
-        return cls(*cube(prices), volatility_state(prices).to_numpy()[WARM_UP:])
+        return cls(*feature_cube(prices), volatility_state(prices).to_numpy()[WARM_UP:])
 
 
-def examples(market: Market, window: Window, seed: int = 0) -> pd.DataFrame:
+def window_examples(market: Market, window: Window, seed: int = 0) -> pd.DataFrame:
     """Return a window's examples, divided by time.
 
     Columns: ``date`` (ISO), ``asset``, ``x`` float32 [F], ``label`` (name; None in the pool) and ``split``.

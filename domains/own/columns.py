@@ -17,7 +17,7 @@ HEADER = 8  # a header cell with so many words is a text
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnNames:
     """The names of the columns that are used; ``image`` says whether the examples are images."""
 
     example: str
@@ -47,7 +47,7 @@ class Profile:
         return cls(words, len(texts), len(set(texts)), any(image_bytes(cell) is not None for cell in cells))
 
 
-def find_columns(table: Table, options: AddOptions) -> Columns:
+def find_columns(table: Table, options: AddOptions) -> ColumnNames:
     """Find the columns: those that the options name, else by their names, else by what is in them.
 
     Raises:
@@ -73,7 +73,7 @@ def find_columns(table: Table, options: AddOptions) -> Columns:
     label = options.label_column or label_column(table, profiles, taken | {example})
     if example == label:
         raise UserError(f"{table.path}: {example} cannot be both text and label; say --text-column and --label-column")
-    return Columns(example, label, options.group_column, options.time_column, profiles[example].image)
+    return ColumnNames(example, label, options.group_column, options.time_column, profiles[example].image)
 
 
 def example_column(table: Table, profiles: dict[str, Profile], taken: set[str]) -> str:

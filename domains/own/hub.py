@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from domains.errors import UserError, line
+from domains.errors import UserError, first_line
 from domains.reading.tables import BATCH, Cells, Table
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -47,7 +47,7 @@ def open_dataset(name: str) -> Table:
             if path.is_dir()
             else f"{name}: no such file, and Hugging Face gives no dataset of that name"
         )
-        raise UserError(f"{where} ({line(error)}); mind the network, or give a file") from error
+        raise UserError(f"{where} ({first_line(error)}); mind the network, or give a file") from error
     warnings: tuple[str, ...] = ()
     if isinstance(found, dict):
         split = "train" if "train" in found else next(iter(found))

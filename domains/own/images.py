@@ -11,7 +11,7 @@ from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
 from domains.reading.archives import ImageArchive
 from domains.reading.pictures import IMAGE_ENDINGS, MOST_BYTES, to_picture
-from domains.words import many
+from domains.words import quantity
 
 UNLABELLED = {"unlabelled", "unlabeled", "pool"}
 HALVES = {"train", "training", "test", "testing", "val", "valid", "validation"}
@@ -63,7 +63,7 @@ def items_of_names(
     others = Counter(Path(name).suffix.lower() or "without ending" for name in set(names) - set(found))
     if others:
         warnings.append(
-            f"{many(others.total(), 'file')} that are no images ({', '.join(sorted(others)[:5])}): left out"
+            f"{quantity(others.total(), 'file')} that are no images ({', '.join(sorted(others)[:5])}): left out"
         )
     if not found:
         raise UserError(

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from domains.reading.cells import MISSING
-from domains.words import many, some
+from domains.words import quantity, some
 
 INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
 
@@ -26,7 +26,7 @@ def name_classes(raw: Mapping[str, int], keep_case: bool = False) -> tuple[dict[
     if written := [label for label in missing if label.strip()]:
         count = sum(raw[label] for label in written)
         warnings.append(
-            f"{many(count, 'label')} read {some([repr(label) for label in sorted(written)])}: taken as not labelled"
+            f"{quantity(count, 'label')} read {some([repr(label) for label in sorted(written)])}: taken as not labelled"
         )
     names = {label: name for label, name in tidy.items() if label not in missing}
     if all(INTEGER.fullmatch(name) for name in names.values()):

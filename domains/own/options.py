@@ -51,11 +51,11 @@ class AddOptions:
             raise UserError("--group-column and --time-column: the split follows one of them; leave one out")
 
     @property
-    def share(self) -> float:
+    def share_of_test(self) -> float:
         return TEST_SHARE if self.test_share is None else self.test_share
 
     @property
-    def most(self) -> int:
+    def most_test(self) -> int:
         return TEST_MOST if self.test_most is None else self.test_most
 
     def refuse(self, what: str, *options: str) -> None:

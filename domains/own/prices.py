@@ -9,7 +9,7 @@ from domains.errors import UserError
 from domains.fetch import sha256_of
 from domains.market.labels import HORIZON, LABELS
 from domains.market.returns import YEAR
-from domains.market.windows import SPLITS, Market, Window, examples
+from domains.market.windows import SPLITS, Market, Window, window_examples
 from domains.own.new_domain import NewDomain, Row
 from domains.own.options import AddOptions
 from domains.reading.price_tables import parse_dates, read_prices
@@ -32,7 +32,7 @@ def understand_prices(path: Path, options: AddOptions) -> NewDomain:
     try:
         market = Market.of(found.prices)
         window = choose_window(market, options)
-        frame = examples(market, window)
+        frame = window_examples(market, window)
     except UserError as error:
         raise UserError(f"{path}: {str(error).removeprefix('prices: ')}") from error
     index = {label: i for i, label in enumerate(LABELS)}

@@ -23,7 +23,7 @@ from domains.own.new_domain import NewDomain, Row
 from domains.own.options import SEED, AddOptions
 from domains.own.survey import EMPTY, Items, Survey, prepare_all, survey_items
 from domains.same_example import content_key, find_copies
-from domains.words import SHOWN, and_more, many, some
+from domains.words import SHOWN, and_more, quantity, some
 
 EXAMPLES = 4  # that are shown before anything is written
 FEW = 10  # labelled examples of a class; fewer give a warning
@@ -49,7 +49,7 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
     y = np.where(survey.code >= 0, number[np.maximum(survey.code, 0)], -1)
     keep, more = mark_kept(items, survey, y)
     warnings += more
-    y, division, labels, more = divide(items, options, survey, keep, y, labels)
+    y, division, labels, more = divide_kept(items, options, survey, keep, y, labels)
     warnings += [*more, *division.warnings]
     counts = {split: int((division.split == i).sum()) for i, split in enumerate(SPLITS)}
     classes = {
@@ -60,8 +60,8 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
     }
     warnings += warnings_of_size(classes, counts)
     rows = second_reading(items, survey, y, division.split)
-    how: dict[str, Any] = {"by": "time" if timed else "group" if grouped else "class", "share": options.share}
-    how |= {"most_a_class": options.most} | ({} if timed else {"seed": SEED})
+    how: dict[str, Any] = {"by": "time" if timed else "group" if grouped else "class", "share": options.share_of_test}
+    how |= {"most_a_class": options.most_test} | ({} if timed else {"seed": SEED})
     how |= {"column": options.time_column or options.group_column} if timed or grouped else {}
     return NewDomain(
         items.family,
@@ -98,15 +98,15 @@ def warnings_of_reading(items: Items, survey: Survey, options: AddOptions) -> li
     if survey.faults:
         first = ", ".join(f"{items.where(i)} ({why})" for i, why in list(survey.faults.items())[:CONFLICTS])
         count = len(survey.faults)
-        what = many(count, "unreadable image" if items.family == "vision" else "unreadable text")
+        what = quantity(count, "unreadable image" if items.family == "vision" else "unreadable text")
         if not options.skip_unreadable:
             raise UserError(f"{items.file}: {what}: {first}; mend or remove, or say --skip-unreadable")
         warnings.append(f"{what} left out: {first}")
     empty = np.flatnonzero(survey.code == EMPTY)
     if len(empty):
-        warnings.append(f"{many(len(empty), 'empty text')} left out: {name_places(items, empty.tolist())}")
+        warnings.append(f"{quantity(len(empty), 'empty text')} left out: {name_places(items, empty.tolist())}")
     for word, (count, first_at) in sorted(survey.changes.items()):
-        warnings.append(f"{many(count, 'image')} {word}, the first is {items.where(first_at)}")
+        warnings.append(f"{quantity(count, 'image')} {word}, the first is {items.where(first_at)}")
     if not (survey.code >= 0).any():
         raise UserError(f"{items.file}: no examples in it that can be used ({'; '.join(warnings)})")
     return warnings
@@ -118,17 +118,17 @@ def mark_kept(items: Items, survey: Survey, y: np.ndarray) -> tuple[np.ndarray, 
     copies, warnings = find_copies(survey.key[rows], y[rows]), []
     keep[rows[copies.keep]] = True
     if copies.dropped:
-        warnings.append(f"{many(copies.dropped, 'copy', 'copies')} of other examples left out")
+        warnings.append(f"{quantity(copies.dropped, 'copy', 'copies')} of other examples left out")
     if groups := sorted(rows[list(group)].tolist() for group in copies.contradictions):
         named = "; ".join(name_places(items, group) for group in groups[:CONFLICTS])
         warnings.append(
-            f"{many(len(groups), 'example')} with copies of another label, so all of them are left out: {named}"
+            f"{quantity(len(groups), 'example')} with copies of another label, so all of them are left out: {named}"
             f"{and_more(len(groups), CONFLICTS)}"
         )
     return keep, warnings
 
 
-def divide(
+def divide_kept(
     items: Items, options: AddOptions, survey: Survey, keep: np.ndarray, y: np.ndarray, labels: tuple[str, ...]
 ) -> tuple[np.ndarray, Division, tuple[str, ...], list[str]]:
     """Divide the examples that are kept. A class without an example in train is left out, with its test examples.
@@ -145,13 +145,13 @@ def divide(
             f"{items.file}: {len(present)} labels{column}{some} at examples that can be used; there must be two or "
             "more to tell apart"
         )
-    at = y[rows]
+    at, share, most = y[rows], options.share_of_test, options.most_test
     if options.time_column is not None:
-        part = divide_by_time(at, survey.time[rows], n, options.share, options.most, options.time_column)
+        part = divide_by_time(at, survey.time[rows], n, share, most, options.time_column)
     elif options.group_column is not None:
-        part = divide_by_group(at, survey.group[rows], n, options.share, options.most, SEED, options.group_column)
+        part = divide_by_group(at, survey.group[rows], n, share, most, SEED, options.group_column)
     else:
-        part = divide_by_class(at, n, options.share, options.most, SEED)
+        part = divide_by_class(at, n, share, most, SEED)
     split = np.full(len(y), len(SPLITS), np.int8)
     split[rows] = part.split
     y = np.where(keep, y, -1)
@@ -161,7 +161,7 @@ def divide(
         gone = y == c
         split[gone & (split == TEST)] = len(SPLITS)
         warnings.append(
-            f"class {labels[c]!r} has no example in train, so it is left out ({many(int(gone.sum()), 'example')})"
+            f"class {labels[c]!r} has no example in train, so it is left out ({quantity(int(gone.sum()), 'example')})"
         )
     if len(learned) < 2:
         raise UserError(f"{items.file}: train has {len(learned)} classes after the split; divide in another way")
@@ -178,12 +178,14 @@ def warnings_of_size(classes: dict[str, dict[str, int]], counts: dict[str, int])
     warnings = []
     if few:
         named = some([f"{label!r} ({n})" for label, n in few.items()])
-        warnings.append(f"{many(len(few), 'class', 'classes')} with fewer than {FEW} labelled examples: {named}")
+        warnings.append(f"{quantity(len(few), 'class', 'classes')} with fewer than {FEW} labelled examples: {named}")
     if untested := [label for label, of in classes.items() if not of["test"]]:
         named = ", ".join(map(repr, untested[:SHOWN]))
-        warnings.append(f"{many(len(untested), 'class', 'classes')} without a test example, never measured: {named}")
+        warnings.append(
+            f"{quantity(len(untested), 'class', 'classes')} without a test example, never measured: {named}"
+        )
     if counts["test"] < SMALL_TEST:
-        warnings.append(f"{many(counts['test'], 'test example')} in all: measured accuracy will be rough")
+        warnings.append(f"{quantity(counts['test'], 'test example')} in all: measured accuracy will be rough")
     return warnings
 
 

@@ -19,7 +19,7 @@ ROWS = 4096  # of a row group at most
 BYTES = 2**24  # of examples in a row group, about
 
 
-def write(domain: NewDomain, name: str, data: Path, advance: Callable[[int], None]) -> Path:
+def write_domain(domain: NewDomain, name: str, data: Path, advance: Callable[[int], None]) -> Path:
     """Write ``data/<name>/`` whole or not at all, and return its path.
 
     Raises:
@@ -27,7 +27,7 @@ def write(domain: NewDomain, name: str, data: Path, advance: Callable[[int], Non
     """
     with whole_folder(data / name) as made:
         write_shards(domain, made, advance)
-        (made / "domain.yaml").write_text(describe(domain, name), "utf-8")
+        (made / "domain.yaml").write_text(domain_yaml(domain, name), "utf-8")
     return data / name
 
 
@@ -76,7 +76,7 @@ class ShardWriter:
         self.rows, self.bytes = [], 0
 
 
-def describe(domain: NewDomain, name: str) -> str:
+def domain_yaml(domain: NewDomain, name: str) -> str:
     """Return the text of ``domain.yaml``, which holds no path and no date of the user's machine."""
     about = {
         "name": name,

@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from PIL import Image
 
-from domains.errors import UserError, line
+from domains.errors import UserError, first_line
 
 ENDINGS = {".png", ".jpg", ".jpeg"}
 MOST_BYTES = 2**33  # of an archive, uncompressed
@@ -68,7 +68,9 @@ class ImageArchive:
         try:
             self._zip = ZipFile(path)
         except UNREADABLE as error:
-            raise UserError(f"{path}: not a readable zip archive ({line(error)}); replace or remove it") from error
+            raise UserError(
+                f"{path}: not a readable zip archive ({first_line(error)}); replace or remove it"
+            ) from error
         try:
             self._check()
         except UserError:
@@ -111,7 +113,7 @@ class ImageArchive:
         try:
             return self._zip.read(name)
         except UNREADABLE as error:
-            raise UserError(f"{self.path}: cannot read {name} ({line(error)}); replace the archive") from error
+            raise UserError(f"{self.path}: cannot read {name} ({first_line(error)}); replace the archive") from error
 
     def pixels(self, name: str, mode: str, side: int) -> np.ndarray:
         """Return an image as uint8 [C, side, side], resized if it has another size (Lanczos, antialiased).

@@ -12,7 +12,7 @@ from domains.reading.cells import MISSING, as_text
 from domains.reading.column_names import ASSETS, BESIDE, CLOSES, DATES, LABELS, TEXTS
 from domains.reading.tables import Table
 from domains.reading.whole_tables import read_table
-from domains.words import many
+from domains.words import quantity
 
 #: How a text with a time zone ends.
 OFFSET = r"\d{2}:\d{2}.*[+-]\d{2}:?\d{2}$"
@@ -159,6 +159,6 @@ def complete_dates(prices: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list
     lost = gap.any(axis=1)
     if lost.any():
         day = prices.index[lost][0]
-        dates = many(int(lost.sum()), "date")
+        dates = quantity(int(lost.sum()), "date")
         warnings.append(f"{dates} left out on which an asset has no price, the first is {day:%Y-%m-%d}")
     return prices[~lost], warnings

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from domains.errors import UserError, line
+from domains.errors import UserError, first_line
 from domains.fetch import sha256_of
 from domains.reading.text_encodings import TextFile, inspect
 
@@ -167,7 +167,7 @@ def open_parquet(path: Path) -> Table:
         with pq.ParquetFile(path) as file:
             columns, size = tuple(file.schema_arrow.names), file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a whole Parquet file ({line(error)}); write or copy it again") from error
+        raise UserError(f"{path}: not a whole Parquet file ({first_line(error)}); write or copy it again") from error
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
         try:
@@ -175,7 +175,9 @@ def open_parquet(path: Path) -> Table:
                 for batch in file.iter_batches(BATCH, columns=list(wanted)):
                     yield from zip(*(batch.column(name).to_pylist() for name in wanted), strict=True)
         except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{path}: not a whole Parquet file ({line(error)}); write or copy it again") from error
+            raise UserError(
+                f"{path}: not a whole Parquet file ({first_line(error)}); write or copy it again"
+            ) from error
 
     return Table(path, "Parquet", columns, size, sha256, read)
 

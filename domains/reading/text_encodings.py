@@ -75,11 +75,11 @@ def inspect(path: Path, encoding: str | None = None) -> TextFile:
         raise UserError(f"{path}: not {read_as} at byte {wrong}; save it as UTF-8{OR_SAY}")
     if impossible or foreign > MOST_FOREIGN * (letters + foreign):
         raise UserError(f"{path}: not UTF-8 at byte {wrong}; save it as UTF-8{OR_SAY}")
-    guessed = f"not UTF-8 ({excerpt(path, wrong)}); read as cp1252: if that is wrong save it as UTF-8{OR_SAY}"
+    guessed = f"not UTF-8 ({text_around(path, wrong)}); read as cp1252: if that is wrong save it as UTF-8{OR_SAY}"
     return TextFile(whole.hexdigest(), "cp1252", lines, (guessed,))
 
 
-def excerpt(path: Path, at: int) -> str:
+def text_around(path: Path, at: int) -> str:
     """Return the text around a byte, read as Windows-1252, with its place."""
     with path.open("rb") as stream:
         stream.seek(max(0, at - 12))

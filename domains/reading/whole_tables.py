@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from domains.errors import UserError, line
+from domains.errors import UserError, first_line
 from domains.reading.tables import ENDINGS, open_table
 from domains.reading.text_encodings import OR_SAY
 
@@ -30,7 +30,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     except UserError as error:
         raise UserError(str(error).removesuffix(OR_SAY)) from error
     except (ValueError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as a table ({line(error)}); use {', '.join(ENDINGS)}") from error
+        raise UserError(f"{path}: cannot be read as a table ({first_line(error)}); use {', '.join(ENDINGS)}") from error
     if table.empty:
         raise UserError(f"{path}: no examples in it")
     if not table.columns.is_unique:

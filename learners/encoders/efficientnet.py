@@ -118,7 +118,7 @@ class EfficientNetLite:
         return found
 
 
-def read_images(images: Sequence[bytes], pixels: int) -> Tensor:
+def decode_images(images: Sequence[bytes], pixels: int) -> Tensor:
     """Return encoded images as bytes [n, 3, pixels, pixels], channels last in memory."""
     return resize([Image.open(io.BytesIO(image)) for image in images], pixels)
 

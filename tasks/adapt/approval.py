@@ -120,7 +120,7 @@ def resume(run: UUID, answer: dict[str, Any]) -> str | None:
     return None if given.status.value == "ACCEPT" else str(getattr(given.details, "reason", given.status.value))
 
 
-def answer(settings: Settings, name: str, version: str, approve: bool, reason: str = "") -> Registered:
+def answer_request(settings: Settings, name: str, version: str, approve: bool, reason: str = "") -> Registered:
     """Approve of or refuse the version that waits, and return it as it is once its run has acted on that.
 
     Args:

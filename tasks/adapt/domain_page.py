@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from domains.words import many
+from domains.words import quantity
 from tasks.base.artifacts import artifact_link, escape, image_markdown, markdown_artifact, markdown_table, with_interval
-from tasks.base.figure import FAINT, OURS, WRONG, finish, start
+from tasks.base.figure import BLUE, FAINT, WRONG, figure_png, start_figure
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.registry import CHAMPION, Registered
@@ -15,7 +15,7 @@ from tasks.models.verdicts import AWAITING, BY_A_PERSON, PROMOTED, decision_on
 SHOWN = 20  # versions
 
 #: How each kind of version is drawn: marker, colour.
-KINDS = {"champion": ("*", OURS), "promoted": ("o", OURS), "refused": ("x", WRONG)}
+KINDS = {"champion": ("*", BLUE), "promoted": ("o", BLUE), "refused": ("x", WRONG)}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def show_domain_page(settings: Settings, name: str) -> None:
     champion = registry.champion(settings, name)
     line = f"{name}: " + ("no champion" if champion is None else f"champion version {champion.version}")
     markdown_artifact(
-        page_key(name), page_markdown(name, versions, champion), f"{line}, {many(len(versions), 'version')} shown"
+        page_key(name), page_markdown(name, versions, champion), f"{line}, {quantity(len(versions), 'version')} shown"
     )
 
 
@@ -119,10 +119,10 @@ def _created(model: Registered) -> str:
 
 def plot_history(title: str, points: Sequence[Point]) -> bytes:
     """Draw versions in order, oldest first; a line joins those that went into service."""
-    figure, axes = start(3.0, title)
+    figure, axes = start_figure(3.0, title)
     place = {point.version: i for i, point in enumerate(points)}
     served = [point for point in points if point.kind != "refused"]
-    axes.plot([place[p.version] for p in served], [100 * p.accuracy for p in served], color=OURS, linewidth=1.2)
+    axes.plot([place[p.version] for p in served], [100 * p.accuracy for p in served], color=BLUE, linewidth=1.2)
     for kind, (marker, colour) in KINDS.items():
         of_kind = [point for point in points if point.kind == kind]
         if of_kind:
@@ -136,4 +136,4 @@ def plot_history(title: str, points: Sequence[Point]) -> bytes:
     axes.set(xlabel="version (each on the test examples of its own data)", ylabel="accuracy, %")
     if points:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8.5)
-    return finish(figure)
+    return figure_png(figure)

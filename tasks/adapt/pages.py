@@ -1,7 +1,6 @@
 """What an adaptation leaves for people in the Prefect UI: one page a domain, and a table of all of a demo."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -25,23 +24,6 @@ SHOWN = 30  # test examples in a picture
 TEXTS = 12  # test examples in a table
 
 
-def ingestion(data: Path, built: Sequence[str], data_hash: str) -> None:
-    """Show what domains there are."""
-    rows = []
-    for path in sorted(data.glob("*/domain.yaml")):
-        domain = Domain.read(path.parent)
-        counts = {split: domain.counts.get(split, 0) for split in ("train", "pool", "test")}
-        new = "built" if domain.name in built else "already there"
-        about = {
-            "domain": domain.name,
-            "family": domain.family,
-            "role": domain.role,
-            "labels": len(domain.labels),
-        }
-        rows.append(about | counts | {"this run": new})
-    table_artifact("ingest-domains", rows, f"data/ is what data.dvc names: {data_hash}")
-
-
 def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray) -> None:
     """Show one adaptation on one page: decision, scores of every method, examples with predictions, and lineage.
 
@@ -55,7 +37,7 @@ def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.nd
         "decision": result.decision,
         "model": f"{result.domain} version {result.model_version}",
         "strategy": result.strategy,
-        **trust(result),
+        **trust_facts(result),
         "meta-model": f"meta-{result.family} version {result.meta_version}",
         "git revision": result.revision,
         "content hash": result.content_hash,
@@ -77,7 +59,7 @@ def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.nd
     markdown_artifact(f"adapt-{domain.name}", "\n\n".join(parts), result.reason)
 
 
-def trust(result: AdaptResult) -> dict[str, str]:
+def trust_facts(result: AdaptResult) -> dict[str, str]:
     """Return how far probabilities and prediction sets may be believed, means over support draws on the test set."""
     found = {"calibration error (ECE)": f"{result.scores[OURS].ece:.3f}"}
     if result.sets is not None:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.base.artifacts import with_interval
-from tasks.base.figure import BASELINE, FAINT, INK, OURS, RIGHT, WRONG, empty_figure, finish, plain_label, start
+from tasks.base.figure import (
+    BASELINE,
+    BLUE,
+    FAINT,
+    INK,
+    RIGHT,
+    WRONG,
+    empty_figure,
+    figure_png,
+    plain_label,
+    start_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,11 +39,11 @@ class Bar:
 def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -> bytes:
     """Draw the accuracy of methods on one domain, best first: ours in colour, plain baselines in grey."""
     bars = sorted(bars, key=lambda bar: bar.accuracy)
-    figure, axes = start(0.9 + 0.34 * max(len(bars), 2), title)
+    figure, axes = start_figure(0.9 + 0.34 * max(len(bars), 2), title)
     accuracy = 100 * np.array([bar.accuracy for bar in bars])
     half = 100 * np.nan_to_num([bar.ci95 or 0.0 for bar in bars])
     where = np.arange(len(bars))
-    axes.barh(where, accuracy, height=0.66, color=[OURS if bar.ours else BASELINE for bar in bars])
+    axes.barh(where, accuracy, height=0.66, color=[BLUE if bar.ours else BASELINE for bar in bars])
     known = half > 0
     axes.errorbar(accuracy[known], where[known], xerr=half[known], fmt="none", ecolor=INK, elinewidth=1, capsize=3)
     for y, (bar, end) in enumerate(zip(bars, accuracy + half, strict=True)):
@@ -46,7 +57,7 @@ def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -
     axes.set_xlim(0, min(max((accuracy + half).max() + 19, 40), 125))
     axes.set_xticks([tick for tick in range(0, 101, 20) if tick <= axes.get_xlim()[1]])
     axes.set_xlabel("accuracy on the test examples, %, with 95 % interval")
-    return finish(figure)
+    return figure_png(figure)
 
 
 def plot_images(
@@ -90,7 +101,7 @@ def plot_images(
         )
     right.set(xlim=(-0.6, columns - 0.4), ylim=(1.35 * test_rows - 0.5, -0.5))
     right.set_title("test examples and their predicted label", fontsize=9, color=FAINT)
-    return finish(figure)
+    return figure_png(figure)
 
 
 def plot_timeline(
@@ -115,7 +126,7 @@ def plot_timeline(
     count = np.bincount(index)
     predicted = 100 * np.bincount(index, weights=np.asarray(probability, float)) / count
     share = 100 * np.bincount(index, weights=np.asarray(realised, float)) / count
-    figure, axes = start(3.0, title)
+    figure, axes = start_figure(3.0, title)
     axes.fill_between(
         days,
         share,
@@ -125,13 +136,13 @@ def plot_timeline(
         linewidth=0,
         label=f"assets that became {plain_label(label, 20)}",
     )
-    axes.plot(days, predicted, color=OURS, linewidth=1.8, label="predicted probability, mean over assets")
+    axes.plot(days, predicted, color=BLUE, linewidth=1.8, label="predicted probability, mean over assets")
     locator = AutoDateLocator(maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     axes.set(ylim=(0, 100), xlim=(days[0], days[-1]), ylabel="%", xlabel=f"{days[0]} to {days[-1]}")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2)
-    return finish(figure)
+    return figure_png(figure)
 
 
 def _draw_image(axes: "Axes", image: bytes, x: float, y: float, size: float, frame: str | None = None) -> None:

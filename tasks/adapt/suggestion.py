@@ -56,7 +56,10 @@ def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptatio
             "row": rows,
             "label": [model.labels[i] for i in best],
             "probability": np.round(p.max(1), 4),
-            "why": [reason(int(count), each, model.labels) for count, each in zip(found.stands_for, p, strict=True)],
+            "why": [
+                suggestion_reason(int(count), each, model.labels)
+                for count, each in zip(found.stands_for, p, strict=True)
+            ],
         }
     )
 
@@ -70,7 +73,7 @@ def readable_examples(domain: Domain, rows: Sequence[int]) -> list[str]:
     return values if domain.family == "text" else [Path(value.get("path") or "").name for value in values]
 
 
-def reason(count: int, p: np.ndarray, labels: Sequence[str]) -> str:
+def suggestion_reason(count: int, p: np.ndarray, labels: Sequence[str]) -> str:
     """Return why an example helps: how much of the pool it stands for, and what the model cannot decide."""
     first, second = np.argsort(-p)[:2]
     many = f"typical of {count} examples that no label is near" if count > 1 else "unlike any labelled example"

@@ -21,7 +21,7 @@ def with_interval(share: float, half: float | None) -> str:
     return f"{100 * share:.1f}" + ("" if half is None or math.isnan(half) else f" ± {100 * half:.1f}")
 
 
-def ago(seconds: float) -> str:
+def time_ago(seconds: float) -> str:
     """Return an age in its largest sensible unit."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:

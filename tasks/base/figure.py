@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-OURS, BASELINE, INK, FAINT, RIGHT, WRONG = "#2563eb", "#b6bcc6", "#1f2937", "#6b7280", "#16a34a", "#dc2626"
+BLUE, BASELINE, INK, FAINT, RIGHT, WRONG = "#2563eb", "#b6bcc6", "#1f2937", "#6b7280", "#16a34a", "#dc2626"
 WIDTH = 7.0  # inches, at 100 dots each
 LARGEST = 80_000  # bytes of a PNG
 
 
-def start(height: float, title: str) -> "tuple[Figure, Axes]":
+def start_figure(height: float, title: str) -> "tuple[Figure, Axes]":
     """Return a figure, ``height`` inches high, and its axes."""
     figure = empty_figure(height, title)
     axes = figure.subplots()
@@ -46,7 +46,7 @@ def plain_label(text: str, length: int) -> str:
     return shorten(text, length).replace("$", r"\$")
 
 
-def finish(figure: "Figure") -> bytes:
+def figure_png(figure: "Figure") -> bytes:
     """Return a figure as a PNG of so few colours that it stays small, as it travels inside the page."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image

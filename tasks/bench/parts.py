@@ -26,7 +26,7 @@ ARMS = "bandit-k{k}-n10,bandit-k{k}-n100,bandit-k{k}-n500"
 
 
 @dataclass(frozen=True)
-class Part:
+class BenchPart:
     """One command of `acclimate bench`, and what of its rows is shown.
 
     Args:
@@ -50,25 +50,31 @@ class Part:
 PARTS = {
     part.name: part
     for part in (
-        Part("quick", "The targets of the quick start", ("quick",)),
-        Part("text", "News to medicine: text", ("adapt", "--family", "text", "--methods", ADAPT), domains="mean of"),
-        Part("vision", "Medical images", ("adapt", "--family", "vision", "--methods", ADAPT), domains="mean of"),
-        Part("suggest", "What to label next", ("suggest",), ("share of labels needed",)),
-        Part("omniglot", "Omniglot, 5-way", ("omniglot", *FEW_SHOT)),
-        Part("omniglot-maml", "Omniglot, 5-way: MAML", ("omniglot", "--methods", "maml")),
-        Part("miniimagenet", "miniImageNet, 5-way, 42 x 42", ("miniimagenet", "--pixels", "42", *FEW_SHOT)),
-        Part("lake", "One-shot classification within an alphabet", ("lake",)),
-        Part("market", "Regimes of the stock market", ("market",), LOSSES, "mean", page="market.md"),
+        BenchPart("quick", "The targets of the quick start", ("quick",)),
+        BenchPart(
+            "text", "News to medicine: text", ("adapt", "--family", "text", "--methods", ADAPT), domains="mean of"
+        ),
+        BenchPart("vision", "Medical images", ("adapt", "--family", "vision", "--methods", ADAPT), domains="mean of"),
+        BenchPart("suggest", "What to label next", ("suggest",), ("share of labels needed",)),
+        BenchPart("omniglot", "Omniglot, 5-way", ("omniglot", *FEW_SHOT)),
+        BenchPart("omniglot-maml", "Omniglot, 5-way: MAML", ("omniglot", "--methods", "maml")),
+        BenchPart("miniimagenet", "miniImageNet, 5-way, 42 x 42", ("miniimagenet", "--pixels", "42", *FEW_SHOT)),
+        BenchPart("lake", "One-shot classification within an alphabet", ("lake",)),
+        BenchPart("market", "Regimes of the stock market", ("market",), LOSSES, "mean", page="market.md"),
         *(
-            Part(f"arms-{k}", f"Decisions: {k} arms", ("rl2", "--domains", ARMS.format(k=k)), GAIN, page=SERIES)
+            BenchPart(f"arms-{k}", f"Decisions: {k} arms", ("rl2", "--domains", ARMS.format(k=k)), GAIN, page=SERIES)
             for k in (5, 10, 50)
         ),
-        Part("processes", "Decision processes", ("rl2", "--domains", "mdp-n10,mdp-n25"), GAIN, page=SERIES),
-        Part("trading", "Trading", ("rl2", "--domains", "stocks"), ("% a year after costs",), page=SERIES),
-        Part("drift", "Drift", ("drift",), ("false alarms", "detected"), ranked=False, page="drift.md"),
-        Part("speed", "Speed of meta-updates", ("speed",), ("ratio to usual", "milliseconds an episode"), ranked=False),
-        Part("orchestration", "From a commit to a decision, seconds", ("orchestration",), (), ranked=False, page=RUNS),
-        Part("faults", "kill -9", ("faults",), ("recovered", "seconds"), ranked=False, page=RUNS),
+        BenchPart("processes", "Decision processes", ("rl2", "--domains", "mdp-n10,mdp-n25"), GAIN, page=SERIES),
+        BenchPart("trading", "Trading", ("rl2", "--domains", "stocks"), ("% a year after costs",), page=SERIES),
+        BenchPart("drift", "Drift", ("drift",), ("false alarms", "detected"), ranked=False, page="drift.md"),
+        BenchPart(
+            "speed", "Speed of meta-updates", ("speed",), ("ratio to usual", "milliseconds an episode"), ranked=False
+        ),
+        BenchPart(
+            "orchestration", "From a commit to a decision, seconds", ("orchestration",), (), ranked=False, page=RUNS
+        ),
+        BenchPart("faults", "kill -9", ("faults",), ("recovered", "seconds"), ranked=False, page=RUNS),
     )
 }
 
@@ -134,7 +140,7 @@ def as_json(results: Sequence[Result]) -> str:
     return json.dumps([asdict(result) for result in results], indent=1)
 
 
-def _read_kept(path: Path, part: Part) -> Result | None:
+def _read_kept(path: Path, part: BenchPart) -> Result | None:
     """Return what was measured by this command with this code, if it was."""
     if not path.exists():
         return None
@@ -142,7 +148,7 @@ def _read_kept(path: Path, part: Part) -> Result | None:
     return found if (found.command, found.code) == (part.command, code_and_packages()["code"]) else None
 
 
-def _measure(part: Part, rows: Path) -> Result | None:
+def _measure(part: BenchPart, rows: Path) -> Result | None:
     started, at, by = time.monotonic(), datetime.now(UTC), code_and_packages()
     own = "import sys; from flows.cli import main; main(sys.argv[1:])"
     rows.unlink(missing_ok=True)
@@ -152,10 +158,10 @@ def _measure(part: Part, rows: Path) -> Result | None:
     found = json.loads(rows.read_text("utf-8"))
     rows.unlink()
     seconds, date = round(time.monotonic() - started, 1), f"{at:%Y-%m-%d %H:%M} UTC"
-    return Result(part.name, part.command, by["code"], by["packages"], machine(), date, seconds, found)
+    return Result(part.name, part.command, by["code"], by["packages"], describe_machine(), date, seconds, found)
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """Return the processor and how many cores of it there are."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

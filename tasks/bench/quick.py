@@ -16,7 +16,7 @@ from tasks.versions.snapshots import snapshots
 DRAWS = 10
 
 
-def quick(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
+def bench_quick(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Compare every method on every built-in target at 1, 5 and 10 labels a class.
 
     Protocol: frozen encoder, the same supports, pool and test examples for every method; mean over support draws

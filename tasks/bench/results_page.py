@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from domains.whole_file import write_whole
 from tasks.adapt.plots import Bar, plot_methods
 from tasks.base.artifacts import table_line, table_of, with_interval
-from tasks.bench.parts import PARTS, Part, Result
+from tasks.bench.parts import PARTS, BenchPart, Result
 
 if TYPE_CHECKING:
     import rich.table
@@ -42,7 +42,7 @@ def write_page(results: Sequence[Result], page: Path) -> None:
         picture = _picture(PARTS[result.name], result)
         if picture is not None:
             write_whole(pictures / f"{result.name}.png", picture)
-        sections[result.name] = section(PARTS[result.name], result, "" if picture is None else pictures.name)
+        sections[result.name] = section_markdown(PARTS[result.name], result, "" if picture is None else pictures.name)
     write_whole(page, "\n".join([HEAD, *(sections[name] for name in PARTS if name in sections)]))
 
 
@@ -53,7 +53,7 @@ def _sections(page: str) -> dict[str, str]:
     return {names[title]: text for title, text in found.items() if title in names}
 
 
-def section(part: Part, result: Result, pictures: str) -> str:
+def section_markdown(part: BenchPart, result: Result, pictures: str) -> str:
     """Return one result in Markdown: figures, the picture in that folder if there is one, and what made them."""
     lines = [f"## {part.title}", ""]
     if not part.metrics:  # one figure of each
@@ -66,7 +66,7 @@ def section(part: Part, result: Result, pictures: str) -> str:
         lines += [f"![{part.title}]({pictures}/{part.name}.png)", ""]
     packages = ", ".join(f"{name} {version}" for name, version in json.loads(result.packages).items())
     code = result.code[:12] + "+changes" * result.code.endswith("+changes") if result.code else "of a wheel"
-    facts = (f"`{result.command}`", f"[protocol]({part.page})", counts(result.rows), result.date)
+    facts = (f"`{result.command}`", f"[protocol]({part.page})", counts_line(result.rows), result.date)
     facts += (f"{result.seconds / 60:.0f} minutes on {result.machine}", packages, f"code {code}")
     return "\n".join([*lines, " · ".join(facts), ""])
 
@@ -152,7 +152,7 @@ def bench_tables(rows: Sequence[Mapping[str, Any]]) -> "list[rich.table.Table]":
     return [terminal_table(of, table) for of, table in found.items()]
 
 
-def counts(rows: Sequence[Mapping[str, Any]]) -> str:
+def counts_line(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return over how many draws, trials or rounds the figures are."""
     found = sorted({int(row["n"]) for row in rows if row.get("n")})
     if not found:
@@ -172,7 +172,7 @@ def _plain(value: float, half: float | None) -> str:
     return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if known else "")
 
 
-def _picture(part: Part, result: Result) -> bytes | None:
+def _picture(part: BenchPart, result: Result) -> bytes | None:
     """Return the accuracies of the middle column as a picture, where accuracies are what is shown."""
     table = pivot(result.rows, "accuracy", part.domains) if part.metrics[:1] == ("accuracy",) else {}
     columns = columns_of(table)

@@ -6,24 +6,24 @@ from importlib import import_module
 from tasks.base.settings import Settings
 from tasks.bench.options import BenchOptions, Row
 
-#: Module and function of each; a function takes what ``run`` takes after the name.
+#: Module and function of each; a function takes what ``run_suite`` takes after the name.
 SUITES = {
-    "quick": "quick.quick",
-    "adapt": "adapt.suite.adapt",
+    "quick": "quick.bench_quick",
+    "adapt": "adapt.suite.bench_adapt",
     "suggest": "adapt.suggest.bench_suggest",
-    "omniglot": "images.fewshot.omniglot",
-    "miniimagenet": "images.fewshot.miniimagenet",
-    "lake": "images.lake.lake",
+    "omniglot": "images.fewshot.bench_omniglot",
+    "miniimagenet": "images.fewshot.bench_miniimagenet",
+    "lake": "images.lake.bench_lake",
     "speed": "images.speed.bench_speed",
     "drift": "drift.suite.bench_drift",
     "market": "market.suite.bench_market",
-    "orchestration": "orchestration.speed.orchestration",
-    "faults": "orchestration.faults.faults",
+    "orchestration": "orchestration.speed.bench_orchestration",
+    "faults": "orchestration.faults.bench_faults",
     "rl2": "decisions.rl2.bench_rl2",
 }
 
 
-def run(settings: Settings, suite: str, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
+def run_suite(settings: Settings, suite: str, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Run a suite of SUITES and return its rows."""
     module, function = SUITES[suite].rsplit(".", 1)
     return getattr(import_module(f"tasks.bench.{module}"), function)(settings, options, say)

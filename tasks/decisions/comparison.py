@@ -9,7 +9,7 @@ from scipy.stats import t
 
 from learners.decisions.playing import Recurrent, play
 from learners.decisions.rl2 import RL2
-from tasks.decisions.problems import Problem
+from tasks.decisions.problems import DecisionProblem
 from tasks.decisions.rivals import INDICES, rivals
 
 TRIALS = 1000
@@ -17,7 +17,9 @@ TRIALS = 1000
 TEST, TUNE = 1_000_003, 2_000_003
 
 
-def compare_players(problem: Problem, policy: RL2, trials: int, seed: int, seconds: float) -> list[dict[str, Any]]:
+def compare_players(
+    problem: DecisionProblem, policy: RL2, trials: int, seed: int, seconds: float
+) -> list[dict[str, Any]]:
     """Return a row a player, and the row of RL2's paired difference from the best plain strategy.
 
     Args:
@@ -34,7 +36,9 @@ def compare_players(problem: Problem, policy: RL2, trials: int, seed: int, secon
     return [*rows, figure_row(problem, "rl2", f"% more than {first}", share)]
 
 
-def figure_row(problem: Problem, method: str, metric: str, values: Sequence[float] | np.ndarray) -> dict[str, Any]:
+def figure_row(
+    problem: DecisionProblem, method: str, metric: str, values: Sequence[float] | np.ndarray
+) -> dict[str, Any]:
     """Return the mean of a figure over trials, with a 95 % Student-t interval, as a row of a benchmark."""
     n = len(values)
     half = t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n) if n > 1 else 0.0

@@ -22,11 +22,11 @@ from learners.decisions.rl2_train import PPO, Curve, train
 VALIDATION = 2000  # trials
 STEPS = 51_200  # of all trials of an iteration, where a trial is long
 HORIZON = 10  # steps of an episode of a decision process
-LONGEST = 100  # steps of a trial that is learned from; see ``Problem``
+LONGEST = 100  # steps of a trial that is learned from; see ``DecisionProblem``
 
 
 @dataclass(frozen=True)
-class Problem:
+class DecisionProblem:
     """Trials of one kind, and how RL2 is trained on them.
 
     Longer trials than LONGEST are played by a policy of their beginnings (``how.steps``): what it has to learn of an
@@ -52,7 +52,7 @@ class Problem:
         parts = [self.learned, self.trials, self.hidden, asdict(self.how), version("acclimate")]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
-    def with_training(self, iterations: int | None, seed: int = 0) -> "Problem":
+    def with_training(self, iterations: int | None, seed: int = 0) -> "DecisionProblem":
         """Return the problem with another number of iterations, if one is given, and a seed."""
         iterations = iterations or self.how.iterations
         return replace(
@@ -68,7 +68,7 @@ class Problem:
         return policy, train(policy, self.make(self.trials), self.make(VALIDATION), self.how, path, advance)
 
 
-def new_policy(problem: Problem, memory: bool = True) -> RL2:
+def new_policy(problem: DecisionProblem, memory: bool = True) -> RL2:
     """Return a policy of a problem's sizes as it is before training; see ``untrained_policy``."""
     return untrained_policy(problem.make(1), problem.hidden, problem.how.seed, memory)
 
@@ -105,18 +105,18 @@ def long_trials(steps: int) -> PPO:
     )
 
 
-def bandit(arms: int, pulls: int) -> Problem:
+def bandit_problem(arms: int, pulls: int) -> DecisionProblem:
     """Return k-armed Bernoulli bandits of n pulls."""
     name, learned = (f"bandit-k{arms}-n{n}" for n in (pulls, min(pulls, LONGEST)))
     trials, how = (2048, short_trials(pulls)) if pulls <= 10 else (STEPS // LONGEST, long_trials(LONGEST))
-    return Problem(name, lambda n: Bandits(n, arms), pulls, trials, 64, how, learned)
+    return DecisionProblem(name, lambda n: Bandits(n, arms), pulls, trials, 64, how, learned)
 
 
-def mdp(episodes: int) -> Problem:
+def mdp_problem(episodes: int) -> DecisionProblem:
     """Return tabular decision processes of n episodes of HORIZON steps."""
     name, learned = (f"mdp-n{n}" for n in (episodes, min(episodes, LONGEST // HORIZON)))
     make, how = partial(TabularMDPs, horizon=HORIZON), long_trials(LONGEST)
-    return Problem(name, make, HORIZON * episodes, STEPS // LONGEST, 64, how, learned)
+    return DecisionProblem(name, make, HORIZON * episodes, STEPS // LONGEST, 64, how, learned)
 
 
 #: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.
@@ -124,7 +124,7 @@ ARMS, PULLS, EPISODES = (5, 10, 50), (10, 100, 500), (10, 25, 50, 75, 100)
 NAMES = tuple([f"bandit-k{k}-n{n}" for n in PULLS for k in ARMS] + [f"mdp-n{n}" for n in EPISODES])
 
 
-def problem(name: str) -> Problem:
+def find_problem(name: str) -> DecisionProblem:
     """Return a problem by name.
 
     Raises:
@@ -132,10 +132,10 @@ def problem(name: str) -> Problem:
     """
     check_known([name], NAMES, "problem")
     kind, *numbers = re.split(r"-[kn]", name)
-    kinds: dict[str, Callable[..., Problem]] = {"bandit": bandit, "mdp": mdp}
+    kinds: dict[str, Callable[..., DecisionProblem]] = {"bandit": bandit_problem, "mdp": mdp_problem}
     return kinds[kind](*map(int, numbers))
 
 
-def problems(names: Sequence[str]) -> list[Problem]:
-    """Return problems by name, each once; see ``problem``."""
-    return [problem(name) for name in dict.fromkeys(names)]
+def find_problems(names: Sequence[str]) -> list[DecisionProblem]:
+    """Return problems by name, each once; see ``find_problem``."""
+    return [find_problem(name) for name in dict.fromkeys(names)]

@@ -8,7 +8,7 @@ from domains.decisions.mdp import TabularMDPs
 from learners.decisions.bandits import UCB1, EpsilonGreedy, Gittins, Greedy, Thompson
 from learners.decisions.playing import Player, Uniform, play
 from learners.decisions.psrl import PSRL
-from tasks.decisions.problems import HORIZON, Problem
+from tasks.decisions.problems import HORIZON, DecisionProblem
 
 TUNING = 2000  # trials
 BOUNDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # c of UCB1
@@ -16,7 +16,7 @@ EPSILONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 INDICES = ("gittins", "ucb1", "thompson", "epsilon-greedy", "greedy")
 
 
-def rivals(problem: Problem, seed: int) -> Mapping[str, Player]:
+def rivals(problem: DecisionProblem, seed: int) -> Mapping[str, Player]:
     """Return players by name for a problem; seed: of the trials that constants are tuned on, and of what is random."""
     envs = problem.make(TUNING)
     if isinstance(envs, Bandits):

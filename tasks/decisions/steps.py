@@ -13,7 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from safetensors.torch import load_file, save_file
 
-from domains.decisions import FAMILY
+from domains.decisions import DECISIONS
 from domains.errors import UserError
 from learners.decisions.playing import Recurrent, play
 from learners.decisions.policies import Policies
@@ -24,7 +24,7 @@ from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.decisions.comparison import TRIALS, compare_players
 from tasks.decisions.plots import plot_curve, plot_trial
-from tasks.decisions.problems import Problem, new_policy, problems
+from tasks.decisions.problems import DecisionProblem, find_problems, new_policy
 from tasks.models import registry
 from tasks.models.lineage import code_and_packages
 
@@ -37,12 +37,12 @@ SHOWN = 3_000_003  # seed of the trial that is shown
 class DecisionPlan:
     """Which problems to train RL2 on, by name with the recipe, and the folder for checkpoints."""
 
-    problems: Mapping[str, Problem]
+    problems: Mapping[str, DecisionProblem]
     key: str
     folder: Path
     options: Mapping[str, str]
 
-    family = FAMILY
+    family = DECISIONS
 
 
 @task(cache_policy=NO_CACHE)
@@ -55,7 +55,7 @@ def plan_decisions(names: Sequence[str] = (), iterations: int | None = None) -> 
     if iterations is not None and iterations < 1:
         raise UserError(f"steps = {iterations}: at least 1 is needed")
     s = settings()
-    plans = {problem.name: problem.with_training(iterations, s.seed) for problem in problems(names or RECIPE)}
+    plans = {problem.name: problem.with_training(iterations, s.seed) for problem in find_problems(names or RECIPE)}
     parts = "\n".join(f"{name}:{problem.key}" for name, problem in plans.items())
     key = hashlib.sha256(parts.encode()).hexdigest()[:16]
     options = {"steps": "" if iterations is None else str(iterations), "problems": ",".join(names)}
@@ -66,7 +66,7 @@ def plan_decisions(names: Sequence[str] = (), iterations: int | None = None) -> 
 def train(plan: DecisionPlan, name: str) -> Curve:
     """Train one policy, from its last checkpoint if it was interrupted."""
     problem = plan.problems[name]
-    with progress(f"meta-train {FAMILY} {name}", problem.how.iterations) as advance:
+    with progress(f"meta-train {DECISIONS} {name}", problem.how.iterations) as advance:
         policy, curve = problem.train(plan.folder / f"{name}.checkpoint", advance)
     save_file(policy.state_dict(), plan.folder / f"{name}.trained")
     return curve
@@ -76,7 +76,7 @@ def train(plan: DecisionPlan, name: str) -> Curve:
 def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
     """Compare the policies with plain strategies on trials of their own, and register them as one model."""
     s, policies, about, metrics = settings(), {}, {}, {}
-    with progress(f"compare {FAMILY} strategies", len(curves)) as advance:
+    with progress(f"compare {DECISIONS} strategies", len(curves)) as advance:
         for name, curve in curves.items():
             problem = plan.problems[name]
             policies[name] = new_policy(problem)
@@ -85,16 +85,16 @@ def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
             about[name] = {"how": asdict(problem.how), "curve": _finite(asdict(curve)), "scores": scores}
             metrics[f"{name}_reward"] = scores[0]["value"]
             advance(1)
-    tags = {"key": plan.key, "family": FAMILY, **plan.options, **code_and_packages()}
+    tags = {"key": plan.key, "family": DECISIONS, **plan.options, **code_and_packages()}
     with tempfile.TemporaryDirectory() as folder:
         Policies(policies, about).save(Path(folder))
-        return registry.log_meta_model(s, FAMILY, Path(folder), {"problems": ",".join(policies)}, metrics, tags)
+        return registry.log_meta_model(s, DECISIONS, Path(folder), {"problems": ",".join(policies)}, metrics, tags)
 
 
 @task(cache_policy=NO_CACHE)
 def report(plan: DecisionPlan, version: str) -> str:
     """Leave artifacts for every problem: learning curve, one trial, and scores beside plain strategies."""
-    done = Policies.load(registry.get(settings(), registry.meta_name(FAMILY), version).folder)
+    done = Policies.load(registry.get(settings(), registry.meta_name(DECISIONS), version).folder)
     for name, policy in done.policies.items():
         about = done.about[name]
         scores = {row["method"]: row for row in about["scores"] if row["metric"] == "reward of a trial"}
@@ -104,16 +104,16 @@ def report(plan: DecisionPlan, version: str) -> str:
         whole = plan.problems[name].learned == name  # else the curve is of shorter trials
         lines = {method: gain for method, gain in others.items() if whole and method in (best, "thompson")}
         picture = plot_curve(title, curve["iteration"], curve["reward"], curve["validation_reward"], lines)
-        image_artifact(f"meta-train-{FAMILY}-{name}", picture, title)
+        image_artifact(f"meta-train-{DECISIONS}-{name}", picture, title)
         title = f"RL2 in one trial of {name}"
-        image_artifact(f"trial-{FAMILY}-{name}", plot_trial(title, *one_trial(plan.problems[name], policy)), title)
+        image_artifact(f"trial-{DECISIONS}-{name}", plot_trial(title, *one_trial(plan.problems[name], policy)), title)
         rows = [{"player": m, "reward": f"{row['value']:.2f} ± {row['ci95']:.2f}"} for m, row in scores.items()]
         text = f"{name}: reward of a trial, mean over {TRIALS:,} trials with its 95 % interval; version {version}"
-        table_artifact(f"scores-{FAMILY}-{name}", rows, text)
+        table_artifact(f"scores-{DECISIONS}-{name}", rows, text)
     return version
 
 
-def one_trial(problem: Problem, policy: RL2) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+def one_trial(problem: DecisionProblem, policy: RL2) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """Return the policy's probabilities [T, A], actions [T] and rewards [T] in one trial, and the actions' names."""
     envs, probabilities = problem.make(1), []
 

@@ -11,7 +11,7 @@ from domains.errors import UserError
 from learners.shift.drift import LEAST_RATE, MOST_RATE
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.models.prediction import in_service
+from tasks.models.prediction import model_in_service
 from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import domains_at, snapshot
 
@@ -20,7 +20,7 @@ State = Literal["drift", "no drift", "nothing new", "too few", "unknown"]
 
 
 @dataclass(frozen=True)
-class Case:
+class DriftCase:
     """A domain to look at.
 
     Attributes:
@@ -83,9 +83,9 @@ class DriftResult(BaseModel):
         return f"{self.domain}: {self.why}" + (f"; {self.action}" if self.action else "")
 
 
-def cases(
+def find_cases(
     settings: Settings, domain: str | None, revision: str, file: Path | None, alpha: float, column: str | None = None
-) -> list[Case]:
+) -> list[DriftCase]:
     """Return the domains to look at: the one named, or all that have a champion.
 
     Raises:
@@ -96,21 +96,21 @@ def cases(
     commit = data_revision(settings.root_path, revision).commit
     if domain is not None:
         check_name(domain)
-        champion = in_service(settings, domain)
+        champion = model_in_service(settings, domain)
         there = domains_at(settings.root_path, commit).get(domain, "")
-        return [Case(domain, champion, commit, there, alpha, file, column)]
+        return [DriftCase(domain, champion, commit, there, alpha, file, column)]
     if file is not None:
         raise UserError(f"which domain are the examples of {file} of? Say acclimate drift DOMAIN --file {file}")
     there = domains_at(settings.root_path, commit)
     found = {name: registry.champion(settings, name) for name in there}
     return [
-        Case(name, champion, commit, there[name], alpha, patient=True)
+        DriftCase(name, champion, commit, there[name], alpha, patient=True)
         for name, champion in found.items()
         if champion is not None
     ]
 
 
-def outcome(case: Case, state: State, why: str, **more: Any) -> DriftResult:
+def drift_result(case: DriftCase, state: State, why: str, **more: Any) -> DriftResult:
     """Return the outcome of a case."""
     return DriftResult(
         domain=case.domain,
@@ -124,7 +124,7 @@ def outcome(case: Case, state: State, why: str, **more: Any) -> DriftResult:
     )
 
 
-def domain_adapted_on(settings: Settings, case: Case) -> Domain:
+def domain_adapted_on(settings: Settings, case: DriftCase) -> Domain:
     """Return the domain as the champion was adapted on it, by its content hash where the git revision is gone.
 
     Raises:
@@ -142,6 +142,6 @@ def domain_adapted_on(settings: Settings, case: Case) -> Domain:
     return snapshot(settings.root_path, settings.home_path, name, tags["revision"])
 
 
-def has_same_data(case: Case) -> bool:
+def has_same_data(case: DriftCase) -> bool:
     """Whether the domain at the revision has the bytes that the champion was adapted on."""
     return case.content_hash == case.champion.tags.get("content_hash")

@@ -16,10 +16,10 @@ from learners.shift.label_shift import LabelShift, label_shift
 from tasks.base.artifacts import shorten
 from tasks.base.progress import say
 from tasks.base.settings import Settings
-from tasks.drift.cases import ALL, Case, DriftResult, domain_adapted_on, has_same_data, outcome
+from tasks.drift.cases import ALL, DriftCase, DriftResult, domain_adapted_on, drift_result, has_same_data
 from tasks.features.encoding import encode, last_layer
 from tasks.features.store import key_of
-from tasks.models.lookup import family_read
+from tasks.models.lookup import input_family
 from tasks.versions.snapshots import snapshot
 
 POOL_ALONE = 100  # so many old examples of the pool are enough alone: labelled ones are chosen, evenly by class
@@ -35,7 +35,7 @@ class Examples:
     known: int = 0
 
 
-def new_and_old(settings: Settings, case: Case) -> Examples:
+def read_new_and_old(settings: Settings, case: DriftCase) -> Examples:
     """Return the texts or images that the champion has not seen, and those that it was adapted on.
 
     Raises:
@@ -66,35 +66,38 @@ def full_examples(domain: Domain, split: Split) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ExampleComparison:
     """The outcome, and the farthest examples themselves, which a report shows."""
 
     result: DriftResult
     farthest: tuple[Any, ...] = ()
 
 
-def compare_examples(settings: Settings, case: Case) -> Comparison:
+def compare_examples(settings: Settings, case: DriftCase) -> ExampleComparison:
     """Test the new texts or images of a domain against those its champion was adapted on.
 
     Raises:
-        UserError: as :func:`new_and_old`; the champion reads another encoder's features; a file has too few new ones.
+        UserError: as :func:`read_new_and_old`; the champion reads another encoder's features; a file has too few new
+            ones.
     """
-    family = family_read(case.champion)
+    family = input_family(case.champion)
     if case.file is None and has_same_data(case):
-        return Comparison(outcome(case, "nothing new", "nothing new since the champion was adapted"))
-    found = new_and_old(settings, case)
+        return ExampleComparison(drift_result(case, "nothing new", "nothing new since the champion was adapted"))
+    found = read_new_and_old(settings, case)
     sizes = {"new": len(found.new), "old": len(found.old)}
     if not found.new and case.file is None:
-        return Comparison(outcome(case, "nothing new", "no example is new since the champion was adapted", **sizes))
+        return ExampleComparison(
+            drift_result(case, "nothing new", "no example is new since the champion was adapted", **sizes)
+        )
     if len(found.new) < FEWEST:
         few = f"{len(found.new)} new example{'' if len(found.new) == 1 else 's'}, {FEWEST} are needed to tell"
         if case.file is not None:
             beside = f" ({found.known} more are equal to others or known to the champion)" if found.known else ""
             raise UserError(f"{case.file}: {few}{beside}; add more")
-        return Comparison(outcome(case, "too few", few, **sizes))
+        return ExampleComparison(drift_result(case, "too few", few, **sizes))
     if len(found.old) < FEWEST:
         few = f"the champion was adapted on {len(found.old)} examples, {FEWEST} are needed to tell"
-        return Comparison(outcome(case, "too few", few, **sizes))
+        return ExampleComparison(drift_result(case, "too few", few, **sizes))
     generator = torch.Generator().manual_seed(settings.seed)
     new, old = ([some[i] for i in draw_rows(len(some), generator).tolist()] for some in (found.new, found.old))
     x = encode(settings, family, [*new, *old])
@@ -106,7 +109,7 @@ def compare_examples(settings: Settings, case: Case) -> Comparison:
     far = distances_to_nearest(new_x, old_x)
     rows = far.argsort(descending=True)[:FARTHEST].tolist()
     changed = label_changes(model.labels, shift) if test.labels.p <= case.alpha / 2 else []
-    result = outcome(
+    result = drift_result(
         case,
         "drift" if test.found else "no drift",
         outcome_in_words(test.found, test.p, len(found.new), changed),
@@ -124,7 +127,7 @@ def compare_examples(settings: Settings, case: Case) -> Comparison:
         },
         farthest=[(example_text(new[row]), round(float(far[row]), 4)) for row in rows],
     )
-    return Comparison(result, tuple(new[row] for row in rows))
+    return ExampleComparison(result, tuple(new[row] for row in rows))
 
 
 def outcome_in_words(found: bool, p: float, new: int, changed: Sequence[str]) -> str:

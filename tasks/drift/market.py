@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.market.regime import Regime, Weeks, regime
+from domains.market.regime import Regime, Weeks, find_regime
 from domains.new_examples import price_features
 from tasks.base.progress import say
 from tasks.base.settings import Settings
-from tasks.drift.cases import ALL, Case, DriftResult, domain_adapted_on, has_same_data, outcome
-from tasks.models.lookup import family_read
+from tasks.drift.cases import ALL, DriftCase, DriftResult, domain_adapted_on, drift_result, has_same_data
+from tasks.models.lookup import input_family
 from tasks.versions.snapshots import snapshot
 
 
@@ -25,15 +25,15 @@ class MarketComparison:
     regime: Regime | None = None
 
 
-def compare_market(settings: Settings, case: Case) -> MarketComparison:
+def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
     """Look for a change of regime after the last day that the champion was adapted on.
 
     Raises:
         UserError: as ``domain_adapted_on``; a file has no prices, no day after that one, or too few days.
     """
-    family_read(case.champion)
+    input_family(case.champion)
     if case.file is None and has_same_data(case):
-        return MarketComparison(outcome(case, "nothing new", "nothing new since the champion was adapted"))
+        return MarketComparison(drift_result(case, "nothing new", "nothing new since the champion was adapted"))
     before = domain_adapted_on(settings, case)
     until = max(day for split in ("train", "pool") for day in dates_of(before, split))
     if case.file is not None:
@@ -50,15 +50,15 @@ def compare_market(settings: Settings, case: Case) -> MarketComparison:
         known = {day for split in ALL for day in dates_of(before, split)}
         fresh = {day for split in ALL for day in dates_of(here, split)} - known
         if not fresh:
-            return MarketComparison(outcome(case, "nothing new", "no day is new since the champion was adapted"))
+            return MarketComparison(drift_result(case, "nothing new", "no day is new since the champion was adapted"))
         weeks = Weeks.read(here)
     sizes = {"new": len(fresh), "old": len({day for split in ("train", "pool") for day in dates_of(before, split)})}
     try:
-        found = regime(weeks)
+        found = find_regime(weeks)
     except UserError as error:
         if case.file is not None:
             raise UserError(f"{case.file}: {error}") from error
-        return MarketComparison(outcome(case, "too few", str(error), **sizes))
+        return MarketComparison(drift_result(case, "too few", str(error), **sizes))
     drifted = found.last is not None and found.last > pd.Timestamp(until)
     why = f"no drift (no change of regime after {until}, {len(fresh):,} new days)"
     levels = {name: round(value, 4) for name, value in found.levels().items()}
@@ -68,7 +68,7 @@ def compare_market(settings: Settings, case: Case) -> MarketComparison:
             f"{levels['volatility_before']:.2f} to {levels['volatility_after']:.2f} of the year before"
         )
     change = None if found.last is None else f"{found.last:%Y-%m-%d}"
-    state = outcome(
+    state = drift_result(
         case, "drift" if drifted else "no drift", why, **sizes, change=change, levels=levels, adapted_until=until
     )
     return MarketComparison(state, found)

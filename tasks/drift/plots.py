@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from domains.market.regime import Regime
-from tasks.base.figure import BASELINE, INK, OURS, RIGHT, WRONG, finish, plain_label, start
+from tasks.base.figure import BASELINE, BLUE, INK, RIGHT, WRONG, figure_png, plain_label, start_figure
 
 
 def plot_shares(
@@ -24,11 +24,11 @@ def plot_shares(
         most: labels that are drawn.
     """
     labels = sorted(before, key=lambda label: abs(after[label] - before[label]))[-most:]
-    figure, axes = start(1.1 + 0.42 * max(len(labels), 2), title)
+    figure, axes = start_figure(1.1 + 0.42 * max(len(labels), 2), title)
     where = np.arange(len(labels))
     old, new = (100 * np.array([shares[label] for label in labels]) for shares in (before, after))
     axes.barh(where + 0.2, old, height=0.36, color=BASELINE, label="before")
-    axes.barh(where - 0.2, new, height=0.36, color=OURS, label="after, with the 95 % interval of the change")
+    axes.barh(where - 0.2, new, height=0.36, color=BLUE, label="after, with the 95 % interval of the change")
     low, high = (old + 100 * np.array([interval[label][side] for label in labels]) for side in (0, 1))
     beyond = np.stack([np.maximum(new - low, 0), np.maximum(high - new, 0)])
     axes.errorbar(new, where - 0.2, xerr=beyond, fmt="none", ecolor=INK, elinewidth=1, capsize=3)
@@ -37,21 +37,21 @@ def plot_shares(
     axes.set_xlim(left=0)
     axes.set_xlabel("share of the examples, %")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2)
-    return finish(figure)
+    return figure_png(figure)
 
 
 def plot_regime(title: str, regime: Regime, adapted_until: str | None = None) -> bytes:
     """Draw the weekly volatility of a market, the level of each regime, and until when the champion was adapted."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    figure, axes = start(3.0, title)
+    figure, axes = start_figure(3.0, title)
     weeks, edges = regime.weeks, (0, *regime.changes, len(regime.weeks.dates))
     days = weeks.dates.to_numpy()
     axes.plot(days, np.exp(weeks.volatility), color=BASELINE, linewidth=1.4, label="volatility of a week")
     for i, (first, end) in enumerate(pairwise(edges)):
         level = float(np.exp(weeks.volatility[first:end].mean()))
         label = "level of a regime" if i == 0 else None
-        axes.hlines(level, days[first], days[end - 1], color=OURS, linewidth=2.2, label=label)
+        axes.hlines(level, days[first], days[end - 1], color=BLUE, linewidth=2.2, label=label)
     for change in regime.changes:
         axes.axvline(days[change], color=WRONG, linewidth=1, linestyle=":")
     if adapted_until is not None:
@@ -62,4 +62,4 @@ def plot_regime(title: str, regime: Regime, adapted_until: str | None = None) ->
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     axes.set(ylim=(0, None), ylabel="of the year's", xlabel=f"{weeks.dates[0]:%Y-%m-%d} to {weeks.dates[-1]:%Y-%m-%d}")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8.5, borderaxespad=0.2)
-    return finish(figure)
+    return figure_png(figure)

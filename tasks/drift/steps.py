@@ -7,17 +7,17 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.base.settings import Settings, settings
-from tasks.drift.cases import Case, DriftResult, cases, has_same_data, outcome
+from tasks.drift.cases import DriftCase, DriftResult, drift_result, find_cases, has_same_data
 from tasks.drift.examples import compare_examples
 from tasks.drift.market import compare_market
 from tasks.drift.page import drift_page, publish
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftFinding:
     """A case, its outcome, and the page that shows why."""
 
-    case: Case
+    case: DriftCase
     result: DriftResult
     page: str
 
@@ -25,30 +25,30 @@ class Finding:
 @task(cache_policy=NO_CACHE)
 def plan_drift(
     domain: str | None, revision: str, file: str | None, alpha: float, column: str | None = None
-) -> list[Case]:
+) -> list[DriftCase]:
     """Return what to look at: the domain named, or all with a champion."""
-    return cases(settings(), domain, revision, None if file is None else Path(file), alpha, column)
+    return find_cases(settings(), domain, revision, None if file is None else Path(file), alpha, column)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="compare {case.domain}")
-def compare(case: Case) -> Finding:
+def compare_with_old(case: DriftCase) -> DriftFinding:
     """Compare what is new of a domain with what its champion was adapted on."""
     s = settings()
     try:
         if case.champion.tags["family"] == "market":
             market = compare_market(s, case)
-            return Finding(case, market.result, drift_page(market.result, regime=market.regime))
+            return DriftFinding(case, market.result, drift_page(market.result, regime=market.regime))
         compared = compare_examples(s, case)
-        return Finding(case, compared.result, drift_page(compared.result, compared.farthest))
+        return DriftFinding(case, compared.result, drift_page(compared.result, compared.farthest))
     except Exception as error:  # of one domain, its files or its model: the others go on
         if not case.patient:
             raise
-        unknown = outcome(case, "unknown", f"unknown: {error}")
-        return Finding(case, unknown, drift_page(unknown))
+        unknown = drift_result(case, "unknown", f"unknown: {error}")
+        return DriftFinding(case, unknown, drift_page(unknown))
 
 
 @task(cache_policy=NO_CACHE)
-def answer(finding: Finding, adapt: bool) -> Finding:
+def act_on(finding: DriftFinding, adapt: bool) -> DriftFinding:
     """Have the domain adapted to where drift was found, if that is wanted and there is new data to adapt on."""
     case, result = finding.case, finding.result
     if result.state != "drift":
@@ -61,11 +61,11 @@ def answer(finding: Finding, adapt: bool) -> Finding:
         action = open_adaptation(settings(), case.domain, case.revision, result.why)
     else:
         action = f"to adapt: acclimate adapt {case.domain}"
-    return Finding(case, result.model_copy(update={"action": action}), finding.page)
+    return DriftFinding(case, result.model_copy(update={"action": action}), finding.page)
 
 
 @task(cache_policy=NO_CACHE)
-def report(finding: Finding) -> DriftResult:
+def report(finding: DriftFinding) -> DriftResult:
     """Leave the artifact ``drift-<domain>``."""
     publish(finding.result, finding.page)
     return finding.result

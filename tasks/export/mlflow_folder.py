@@ -8,7 +8,7 @@ from tasks.base.settings import Settings
 from tasks.export.sentence_transformers import new_folder
 from tasks.features.encoding import ENCODERS, weights
 from tasks.models import registry
-from tasks.models.lookup import family_read, version_or_champion
+from tasks.models.lookup import input_family, version_or_champion
 from tasks.models.mlflow_flavour import ENCODER, InputSpec, write_mlflow_model
 
 
@@ -25,7 +25,7 @@ def export_mlflow(settings: Settings, domain: str, folder: Path, version: str = 
         UserError: no such model, or the folder is in use or cannot be written.
     """
     found = version_or_champion(settings, domain, version)
-    family = family_read(found)
+    family = input_family(found)
     with new_folder(folder) as made:
         own = made / "own"
         shutil.copytree(found.folder, own)

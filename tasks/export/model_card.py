@@ -84,7 +84,7 @@ With `onnxruntime`, and `transformers` for the tokenizer:
 """
 
 
-def card(model: Registered, labels: Sequence[str], encoder: str, onnx: bool = False) -> str:
+def model_card(model: Registered, labels: Sequence[str], encoder: str, onnx: bool = False) -> str:
     """Return the README of an adapted model, with ``model.onnx`` or without."""
     accuracy = model.metrics.get("accuracy")
     page = CARD + WITH_ONNX if onnx else CARD

@@ -22,16 +22,18 @@ from domains.errors import UserError
 from learners.chain import Chain, Step
 from learners.classifier import Affine, Classifier
 from tasks.base.settings import Settings
-from tasks.export.model_card import card
+from tasks.export.model_card import model_card
 from tasks.export.onnx_graph import check_installed, write_onnx
 from tasks.features.encoding import ENCODERS, TOKENS, weights
 from tasks.models import registry
-from tasks.models.lookup import family_read, version_or_champion
+from tasks.models.lookup import input_family, version_or_champion
 
 Files = Iterator[tuple[str, Mapping[str, Any], Mapping[str, Tensor]]]
 
 
-def export(settings: Settings, domain: str, folder: Path, version: str = "", onnx: bool = False) -> registry.Registered:
+def export_sentence_transformers(
+    settings: Settings, domain: str, folder: Path, version: str = "", onnx: bool = False
+) -> registry.Registered:
     """Write an adapted model into a new folder, whole or not at all, and return which it was.
 
     Args:
@@ -48,7 +50,7 @@ def export(settings: Settings, domain: str, folder: Path, version: str = "", onn
     if onnx:
         check_installed()
     found = version_or_champion(settings, domain, version)
-    if family_read(found) != "text":
+    if input_family(found) != "text":
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
     model, spec = Classifier.load(found.folder), ENCODERS["text"]
     try:
@@ -66,7 +68,7 @@ def export(settings: Settings, domain: str, folder: Path, version: str = "", onn
             shutil.copyfile(file, whole / file.name)
         _describe(whole, model.labels)
         _write_modules(whole, chain.steps, spec.dim)
-        (whole / "README.md").write_text(card(found, model.labels, spec.identity, onnx), "utf-8")
+        (whole / "README.md").write_text(model_card(found, model.labels, spec.identity, onnx), "utf-8")
         if onnx:
             write_onnx(whole, chain, TOKENS)
         os.replace(whole, folder)

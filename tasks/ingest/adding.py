@@ -10,7 +10,7 @@ from domains.errors import UserError
 from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
 from domains.own.options import AddOptions
-from domains.own.writing import write
+from domains.own.writing import write_domain
 from tasks.base.artifacts import table_of
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
@@ -33,7 +33,7 @@ def check_name_free(settings: Settings, name: str, replace: bool) -> None:
     data_revision(settings.root_path)  # outside of a checkout nobody would find it again
 
 
-def understand(path: str, options: AddOptions) -> NewDomain:
+def understand_input(path: str, options: AddOptions) -> NewDomain:
     """Read a file, a folder or a dataset, and return what it is; nothing is written.
 
     Raises:
@@ -47,7 +47,7 @@ def understand(path: str, options: AddOptions) -> NewDomain:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error
 
 
-def describe(name: str, found: NewDomain) -> "list[RenderableType]":
+def describe_new_domain(name: str, found: NewDomain) -> "list[RenderableType]":
     """Return what a domain will be, for the terminal: family, columns, split, classes, examples, and every warning."""
     from rich.table import Table
     from rich.text import Text
@@ -74,7 +74,7 @@ def describe(name: str, found: NewDomain) -> "list[RenderableType]":
     return shown + [Text(f"warning: {line}", "yellow") for line in found.warnings]
 
 
-def add(settings: Settings, name: str, found: NewDomain, replace: bool = False) -> Path:
+def add_domain(settings: Settings, name: str, found: NewDomain, replace: bool = False) -> Path:
     """Write what was understood to ``data/<name>/``; builds at the same time take turns.
 
     Raises:
@@ -84,6 +84,6 @@ def add(settings: Settings, name: str, found: NewDomain, replace: bool = False) 
         with writers_lock(settings.home_path):
             check_name_free(settings, name, replace)
             with progress(f"write {name}", sum(found.counts.values())) as advance:
-                return write(found, name, settings.data_path, advance)
+                return write_domain(found, name, settings.data_path, advance)
     except OSError as error:
         raise UserError(f"cannot write {settings.home_path}: {error.strerror or error}; free some space") from error

@@ -1,6 +1,6 @@
 """Check a domain in ``data/``, with a bar that shows how far it is."""
 
-from domains.checks import Finding, check, size
+from domains.checks import Finding, count_rows_to_check, run_checks
 from domains.domain import Domain, check_name
 from domains.errors import UserError
 from tasks.base.progress import progress
@@ -19,5 +19,5 @@ def check_domain(settings: Settings, name: str) -> list[Finding]:
     domain = Domain.read(path)
     if domain.name != name:
         raise UserError(f"{path / 'domain.yaml'}: its name is {domain.name!r}; make it that of the folder, {name!r}")
-    with progress(f"check {name}", size(domain)) as advance:
-        return check(domain, advance)
+    with progress(f"check {name}", count_rows_to_check(domain)) as advance:
+        return run_checks(domain, advance)

@@ -59,7 +59,7 @@ def describe_domain(
     if not path.exists():
         if name not in catalogue.catalogue():
             raise UserError(f"no domain {name!r}; see `acclimate domains list`")
-        entry = catalogue.source(name)
+        entry = catalogue.find_source(name)
         row = _row(settings, entry, None)
         about = {key: value for key, value in row.items() if key not in ("domain", "here", "labels", "counts")}
         command = "acclimate data build" + ("" if entry.quick else f" --domain {name}")

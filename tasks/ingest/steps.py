@@ -35,7 +35,7 @@ def build_named(s: Settings, names: Sequence[str], force: bool = False) -> list[
         UserError: a name is not in the catalogue, or a file cannot be had: then nothing was built. Or a file is not the
             pinned one.
     """
-    sources = [catalogue.source(name) for name in dict.fromkeys(names)]
+    sources = [catalogue.find_source(name) for name in dict.fromkeys(names)]
     todo = [source for source in sources if force or not (s.data_path / source.name).exists()]
     for source in todo:
         for file in source.files:

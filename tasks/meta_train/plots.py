@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.base.figure import BASELINE, FAINT, INK, OURS, empty_figure, finish, plain_label, start, tidy_axes
+from tasks.base.figure import BASELINE, BLUE, FAINT, INK, empty_figure, figure_png, plain_label, start_figure, tidy_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,16 +22,16 @@ def plot_learning(
     for axes in (upper, lower):
         tidy_axes(axes)
     upper.plot(steps, loss, color=BASELINE, linewidth=0.8)
-    upper.plot(steps, _running_mean(np.asarray(loss, float)), color=OURS, linewidth=1.8)
+    upper.plot(steps, _running_mean(np.asarray(loss, float)), color=BLUE, linewidth=1.8)
     upper.set_ylabel("meta-loss")
-    lower.plot(checked, 100 * np.asarray(accuracy, float), color=OURS, linewidth=1.8, marker="o", markersize=3.5)
+    lower.plot(checked, 100 * np.asarray(accuracy, float), color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
     if len(accuracy):
         best = int(np.argmax(accuracy))
         text = f"best {100 * accuracy[best]:.1f} % at step {checked[best]:,}"
         lower.set_title(text, loc="right", fontsize=8.5, color=FAINT, pad=3)
     lower.set(ylabel="meta-validation\naccuracy, %", xlabel="step")
     figure.align_ylabels()
-    return finish(figure)
+    return figure_png(figure)
 
 
 def plot_map(
@@ -45,11 +45,11 @@ def plot_map(
         places: [n, 2] where they lie.
         shown: the share of the variation of all distances that two dimensions show.
     """
-    figure, axes = start(6.2, title)
+    figure, axes = start_figure(6.2, title)
     is_target = np.asarray(targets, bool)
     for mask, marker, colour, size, label in (
         (~is_target, "o", FAINT, 30, "source: meta-trained on"),
-        (is_target, "D", OURS, 46, "target: adapted to"),
+        (is_target, "D", BLUE, 46, "target: adapted to"),
     ):
         if mask.any():
             x, y = places[mask].T
@@ -62,7 +62,7 @@ def plot_map(
         note = f"near is alike; two dimensions show {100 * shown:.0f} % of the variation of the distances"
         axes.set_title(note, loc="left", fontsize=8.5, color=FAINT)
     _name_points(figure, axes, names, is_target, places)
-    return finish(figure)
+    return figure_png(figure)
 
 
 def _name_points(figure: "Figure", axes: "Axes", names: Sequence[str], bold: np.ndarray, places: np.ndarray) -> None:

@@ -65,20 +65,20 @@ def load_piles(
     examples = [column[row] for column, used in zip(columns, rows, strict=True) for row in used]
     x = encode(settings, domains[0].family, examples, advance).split([len(used) for used in rows])
     y = [torch.tensor(domain.targets("train"))[used] for domain, used in zip(domains, rows, strict=True)]
-    time = [days(domain, used) if shared else None for domain, used in zip(domains, rows, strict=True)]
+    time = [example_days(domain, used) if shared else None for domain, used in zip(domains, rows, strict=True)]
     names = encode_names(settings, domains[0].family, [domain.labels for domain in domains])
     piles = [
         Pile(d.name, features, labels, shared, dates, label_names)
         for d, features, labels, dates, label_names in zip(domains, x, y, time, names, strict=True)
     ]
     hashes = {d.name: d.content_hash for d in domains}
-    train, validation = divide(piles, recipe.seed)
+    train, validation = divide_piles(piles, recipe.seed)
     for pile in (*train, *validation):
         check_pile(pile, next(iter(recipe.training.values())).shape)
     return Piles(train, validation, len(domains[0].labels) if shared else None, hashes, last_layer(domains[0].family))
 
 
-def divide(piles: list[Pile], seed: int) -> tuple[list[Pile], list[Pile]]:
+def divide_piles(piles: list[Pile], seed: int) -> tuple[list[Pile], list[Pile]]:
     """Return piles to train on and piles to validate on: see ``load_piles``."""
     if piles[0].shared:
         if len(piles) < 2:
@@ -111,7 +111,7 @@ def check_pile(pile: Pile, shape: Shape) -> None:
         raise UserError(f"{error}; add examples or take it out of the sources") from error
 
 
-def days(domain: Domain, rows: Sequence[int]) -> torch.Tensor:
+def example_days(domain: Domain, rows: Sequence[int]) -> torch.Tensor:
     """Return the date of examples as days since 1970 [n]."""
     dates = np.array(domain.split("train")["date"], dtype="datetime64[D]")
     return torch.from_numpy(dates.astype(np.int64)[list(rows)])

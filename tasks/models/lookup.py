@@ -1,6 +1,6 @@
 """Registered models by the names that people give: all versions, the one in service, and what it reads."""
 
-from domains.decisions import FAMILY as DECISIONS
+from domains.decisions import DECISIONS
 from domains.domain import FAMILIES, Family, check_name
 from domains.errors import UserError
 from tasks.base.settings import Settings
@@ -23,7 +23,7 @@ def versions_of(settings: Settings, name: str) -> list[Registered]:
     return found
 
 
-def in_service(settings: Settings, domain: str) -> Registered:
+def model_in_service(settings: Settings, domain: str) -> Registered:
     """Return the champion of a domain.
 
     Raises:
@@ -43,12 +43,12 @@ def version_or_champion(settings: Settings, domain: str, version: str) -> Regist
     """Return a version of a domain's model; the champion, where none is named.
 
     Raises:
-        UserError: as ``in_service``; or no such version.
+        UserError: as ``model_in_service``; or no such version.
     """
-    return registry.get(settings, check_name(domain), version) if version else in_service(settings, domain)
+    return registry.get(settings, check_name(domain), version) if version else model_in_service(settings, domain)
 
 
-def family_read(model: Registered) -> Family:
+def input_family(model: Registered) -> Family:
     """Return the family whose features an adapted model reads.
 
     Raises:

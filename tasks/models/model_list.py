@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.base.artifacts import ago, with_interval
+from tasks.base.artifacts import time_ago, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.lookup import versions_of
@@ -25,7 +25,7 @@ def table_cells(row: dict[str, Any]) -> dict[str, str]:
         "model": row["model"],
         "champion": row["champion"] or "none",
         "newest": row["newest"] or "",
-        "age": "" if row["age"] is None else ago(row["age"]),
+        "age": "" if row["age"] is None else time_ago(row["age"]),
         "accuracy %": accuracy,
         "decision on the newest": row["decision"],
     }

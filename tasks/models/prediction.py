@@ -8,11 +8,11 @@ from domains.new_examples import read_examples
 from learners.classifier import Classifier
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode
-from tasks.models.lookup import family_read, in_service
+from tasks.models.lookup import input_family, model_in_service
 from tasks.models.prediction_table import prediction_table
 
 
-def predict(settings: Settings, domain: str, path: Path, column: str | None = None) -> pd.DataFrame:
+def predict_file(settings: Settings, domain: str, path: Path, column: str | None = None) -> pd.DataFrame:
     """Return the examples of a file, in order, with ``label``, ``probability``, ``set`` and ``ask``.
 
     ``attrs["warnings"]`` of the table holds a line for each doubtful thing in the file.
@@ -20,8 +20,8 @@ def predict(settings: Settings, domain: str, path: Path, column: str | None = No
     Raises:
         UserError: the domain has no champion, the file is bad, or the champion reads another encoder's features.
     """
-    champion = in_service(settings, domain)
-    family = family_read(champion)
+    champion = model_in_service(settings, domain)
+    family = input_family(champion)
     new = read_examples(family, path, column)
     model = Classifier.load(champion.folder)
     p = model.predict_proba(encode(settings, family, new.examples)).numpy()

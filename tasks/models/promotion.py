@@ -38,7 +38,7 @@ class Change:
         return f"{name} is in service" + (f" in place of version {self.before}" if self.before else "")
 
 
-def promote(settings: Settings, name: str, version: str) -> Change:
+def promote_by_hand(settings: Settings, name: str, version: str) -> Change:
     """Put a version of a model into service because a person says so, and record that on it.
 
     Raises:
@@ -50,10 +50,10 @@ def promote(settings: Settings, name: str, version: str) -> Change:
 
 
 def rollback(settings: Settings, name: str) -> Change:
-    """Put the champion before the one in service back, as :func:`promote` does.
+    """Put the champion before the one in service back, as :func:`promote_by_hand` does.
 
     Raises:
-        UserError: as ``promote``; or there is no previous champion.
+        UserError: as ``promote_by_hand``; or there is no previous champion.
     """
     versions_of(settings, name)
     return _put_into_service(settings, registry.previous(settings, name))

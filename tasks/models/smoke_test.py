@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from domains.decisions import FAMILY as DECISIONS
+from domains.decisions import DECISIONS
 from domains.domain import Domain, Family
 from domains.errors import UserError
 from learners.classifier import Classifier
@@ -12,7 +12,7 @@ from learners.decisions.policies import Policies
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings
 from tasks.features.encoding import ENCODERS, encode
-from tasks.models.lookup import family_read
+from tasks.models.lookup import input_family
 from tasks.models.registry import META_PREFIX, Registered, SmokeTest
 
 EXAMPLES = 4  # that are predicted
@@ -57,7 +57,7 @@ def smoke_test_for(settings: Settings, model: Registered) -> SmokeTest:
         return policies_smoke_test
     if model.name.startswith(META_PREFIX):
         return meta_smoke_test
-    return smoke_test(_sample(settings, model, family_read(model)))
+    return smoke_test(_sample(settings, model, input_family(model)))
 
 
 def _sample(settings: Settings, model: Registered, family: Family) -> torch.Tensor:

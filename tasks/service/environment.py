@@ -39,7 +39,7 @@ def client_environment(url: str) -> dict[str, str]:
 
 
 @contextmanager
-def environment_set(values: dict[str, str]) -> Iterator[None]:
+def set_environment(values: dict[str, str]) -> Iterator[None]:
     """Set environment variables for the block, and have Prefect notice where it is imported already."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -114,7 +114,7 @@ def keep() -> None:
     os.umask(mask)
     listener.listen()
     if request := serve(listener, sources):
-        run(request)
+        run_request(request)
     else:  # sources were edited
         os.execv(sys.executable, own_first.command("tasks.service.forks"))
 
@@ -184,7 +184,7 @@ def report_end(pid: int, client: socket.socket, pidfd: int) -> None:
     os.close(pidfd)
 
 
-def run(request: dict[str, Any]) -> None:
+def run_request(request: dict[str, Any]) -> None:
     """Be the process that ``python -m`` would have started."""
     import runpy
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from domains.errors import UserError
 from tasks.base import own_first
 from tasks.base.settings import Settings
-from tasks.service.environment import api_url, client_environment, environment_set, home_environment
+from tasks.service.environment import api_url, client_environment, home_environment, set_environment
 from tasks.service.listening import check_host
 from tasks.service.processes import (
     STOP_SECONDS,
@@ -77,11 +77,11 @@ def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "")
     with ExitStack() as stack:
         stack.enter_context(_unwind_on_signals())
         if ours := not url:
-            stack.enter_context(environment_set(home_environment(settings)))
+            stack.enter_context(set_environment(home_environment(settings)))
             url = stack.enter_context(_shared_server(settings, say))
         elif not _answers(url):
             raise UserError(f"no Prefect server answers at {url}: start it, or name no server to have one started")
-        stack.enter_context(environment_set(client_environment(url)))
+        stack.enter_context(set_environment(client_environment(url)))
         _check_access(url)
         stack.callback(_send_pending)
         yield Server(url, ours)

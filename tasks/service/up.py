@@ -62,7 +62,7 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
                 with _worker(settings) as worker:
                     began = time.monotonic()
                     if not registered:
-                        register(settings)
+                        register_deployments(settings)
                         if webhook:
                             ensure_webhook(webhook)
                         say(f"Prefect UI: {server.ui}")
@@ -149,7 +149,7 @@ def worker_since(settings: Settings) -> float | None:
     return None
 
 
-def register(settings: Settings) -> None:
+def register_deployments(settings: Settings) -> None:
     """Create or update the deployments of ``prefect.yaml``.
 
     Raises:

@@ -14,7 +14,7 @@ from tasks.base.progress import progress
 from tasks.versions.cache import listing_at
 from tasks.versions.data_dvc import commit_pointer, head_revision, is_as_committed
 from tasks.versions.data_folder import keep_in_cache, read_folder, writers_lock
-from tasks.versions.diff import DataDiff, compare
+from tasks.versions.diff import DataDiff, compare_listings
 from tasks.versions.dvc_repo import dvc, dvc_lock
 from tasks.versions.git import check_user, git
 from tasks.versions.revisions import DataRevision, Listing, changed_names, check_checkout, domain_files
@@ -32,7 +32,7 @@ UNDER_WAY = {
 
 
 @dataclass(frozen=True)
-class Committed:
+class CommitResult:
     """What a commit of ``data/`` did.
 
     Attributes:
@@ -53,7 +53,7 @@ def commit(
     say: Callable[[str], None] = lambda line: None,
     checked: bool = True,
     drop: bool = False,
-) -> Committed:
+) -> CommitResult:
     """Version ``data/`` as it is; what is staged or changed elsewhere stays as it is.
 
     It may be killed at any point and run again: until git has the commit, HEAD names the former data. Two at once take
@@ -83,7 +83,7 @@ def commit(
             with dvc_lock(repo), progress("read data/", _count_files(root / "data")) as advance:
                 folder = read_folder(repo, advance)
             if at is not None and folder.data_hash == at.data_hash and is_as_committed(root):
-                return Committed(None, DataDiff(at.commit, at.commit, (), ()))
+                return CommitResult(None, DataDiff(at.commit, at.commit, (), ()))
             if not folder.files:
                 raise UserError(f"{root / 'data'} is empty: acclimate data build or acclimate domains add fills it")
             former = _former_listing(root, at)
@@ -98,9 +98,11 @@ def commit(
         made = commit_pointer(root, folder, message)  # DVC's lock is free again: hooks of git may need it
     before = "" if at is None else at.commit
     if made is None:
-        return Committed(None, DataDiff(before, before, (), ()), notes)
-    diff = None if former is None else DataDiff(before, made, *compare(former, folder.files, places.__getitem__))
-    return Committed(made, diff, notes)
+        return CommitResult(None, DataDiff(before, before, (), ()), notes)
+    diff = (
+        None if former is None else DataDiff(before, made, *compare_listings(former, folder.files, places.__getitem__))
+    )
+    return CommitResult(made, diff, notes)
 
 
 def check_ready(root: Path) -> tuple[str, ...]:
@@ -128,10 +130,10 @@ def check_changed(data: Path, before: Listing, after: Listing, checked: bool) ->
         domain = Domain.read(data / name)
         if not checked:
             continue
-        from domains.checks import check, size
+        from domains.checks import count_rows_to_check, run_checks
 
-        with progress(f"check {name}", size(domain)) as advance:
-            errors = [finding for finding in check(domain, advance) if finding.is_error]
+        with progress(f"check {name}", count_rows_to_check(domain)) as advance:
+            errors = [finding for finding in run_checks(domain, advance) if finding.is_error]
         if errors:
             raise UserError(
                 f"domain {name} is not fit to be versioned: {errors[0]}: {errors[0].kind.what}; all {len(errors)} with "

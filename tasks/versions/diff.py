@@ -75,10 +75,10 @@ def data_diff(root: Path, before: str, after: str = "HEAD") -> DataDiff:
     if a.data_hash == b.data_hash:  # the same bytes, whether or not their list is at hand
         return DataDiff(a.commit, b.commit, (), ())
     files = _listing_at(root, a), _listing_at(root, b)
-    return DataDiff(a.commit, b.commit, *compare(*files, lambda name: usual_path(root, name)))
+    return DataDiff(a.commit, b.commit, *compare_listings(*files, lambda name: usual_path(root, name)))
 
 
-def compare(before: Listing, after: Listing, locate: Locate) -> tuple[tuple[DomainDiff, ...], tuple[str, ...]]:
+def compare_listings(before: Listing, after: Listing, locate: Locate) -> tuple[tuple[DomainDiff, ...], tuple[str, ...]]:
     """Return the domains that differ between two lists of files, and the other names that do."""
     a, b, names = domain_files(before), domain_files(after), changed_names(before, after)
     differing = tuple(_domain_diff(name, a.get(name), b.get(name), locate) for name in names if name in a or name in b)

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from tasks.versions.commit import Committed
+from tasks.versions.commit import CommitResult
 from tasks.versions.diff import DataDiff, DomainDiff, Side
-from tasks.versions.push import Pushed
+from tasks.versions.push import PushResult
 
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 NAMED = 5  # labels that a line names; it counts the others
 
 
-def committed_lines(done: Committed, pushed: Pushed | None) -> Iterator[str]:
+def commit_lines(done: CommitResult, pushed: PushResult | None) -> Iterator[str]:
     """Say what a commit did, a line a domain."""
     if done.commit is None:
         yield "nothing to commit: HEAD names data/ as it is"
@@ -23,10 +23,10 @@ def committed_lines(done: Committed, pushed: Pushed | None) -> Iterator[str]:
         yield from _changes(done.diff)
     yield from done.notes
     if pushed:
-        yield pushed_line(pushed)
+        yield push_line(pushed)
 
 
-def pushed_line(done: Pushed) -> str:
+def push_line(done: PushResult) -> str:
     """Say what was pushed where."""
     made = " (made now: no DVC remote was configured)" if done.made else ""
     return f"{done.objects} files pushed to the DVC remote {done.remote}, {done.url}{made}"
@@ -48,7 +48,7 @@ def diff_json(diff: DataDiff) -> dict[str, Any]:
     return asdict(diff) | {"domains": domains}
 
 
-def committed_json(done: Committed, pushed: Pushed | None, failed: Exception | None) -> dict[str, Any]:
+def commit_json(done: CommitResult, pushed: PushResult | None, failed: Exception | None) -> dict[str, Any]:
     """Return what a commit did for a program."""
     diff = {"domains": None, "others": None} if done.diff is None else diff_json(done.diff)
     return {

@@ -15,7 +15,7 @@ OWN = "local"  # name of the remote that is made where there is none
 
 
 @dataclass(frozen=True)
-class Pushed:
+class PushResult:
     """What was pushed where.
 
     Attributes:
@@ -31,7 +31,7 @@ class Pushed:
     made: bool
 
 
-def push(root: Path, home: Path, revision: str = "HEAD") -> Pushed:
+def push(root: Path, home: Path, revision: str = "HEAD") -> PushResult:
     """Copy what the remote lacks of a revision.
 
     Raises:
@@ -61,7 +61,7 @@ def push(root: Path, home: Path, revision: str = "HEAD") -> Pushed:
             raise UserError(_failure(name, url, error)) from error
         if done.failed:
             raise UserError(_failure(name, url, reasons[0] if reasons else f"{len(done.failed)} files"))
-    return Pushed(name, str(url), len(done.transferred), made)
+    return PushResult(name, str(url), len(done.transferred), made)
 
 
 def _failure(name: str, url: str, reason: object) -> str:

@@ -49,7 +49,7 @@ _kinds = sa.Table(
 
 
 @dataclass(frozen=True)
-class Row:
+class LedgerRow:
     """A version of a domain to adapt to.
 
     Attributes:
@@ -86,7 +86,7 @@ def row_name(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def kinds(
+def families_and_roles(
     settings: Settings, hashes: Mapping[str, str], find: Callable[[str], tuple[str, str] | None]
 ) -> dict[str, tuple[str, str]]:
     """Return family and role of domains; ``find`` is asked about each until it knows, once for the same bytes."""
@@ -104,7 +104,7 @@ def kinds(
     return new | {name: known[name, digest] for name, digest in hashes.items() if (name, digest) in known}
 
 
-def add(settings: Settings, rows: Iterable[Row]) -> list[Row]:
+def add_rows(settings: Settings, rows: Iterable[LedgerRow]) -> list[LedgerRow]:
     """Add rows, each once, and return those that are new; one that was overtaken is wanted again, and opened again."""
     added = []
     with _transaction(settings) as connection:
@@ -120,7 +120,7 @@ def add(settings: Settings, rows: Iterable[Row]) -> list[Row]:
                 connection.execute(_rows.update().where(there).values(values))
             else:
                 continue
-            added.append(Row(**values))
+            added.append(LedgerRow(**values))
     return added
 
 
@@ -132,13 +132,13 @@ def known_names(settings: Settings, names: Sequence[str]) -> set[str]:
     return every & set(names)
 
 
-def rows(settings: Settings, status: Status | None = None) -> list[Row]:
+def list_rows(settings: Settings, status: Status | None = None) -> list[LedgerRow]:
     """Return rows, oldest first."""
     query = sa.select(_rows).order_by(_rows.c.opened, _rows.c.domain)
     if status is not None:
         query = query.where(_rows.c.status == status)
     with _transaction(settings) as connection:
-        return [Row(**found) for found in connection.execute(query).mappings()]
+        return [LedgerRow(**found) for found in connection.execute(query).mappings()]
 
 
 def record_run(settings: Settings, attempts: Mapping[str, int], flow_run: str) -> None:
@@ -149,7 +149,7 @@ def record_run(settings: Settings, attempts: Mapping[str, int], flow_run: str) -
             connection.execute(_rows.update().where(_rows.c.name == name).values(values))
 
 
-def settle(settings: Settings, key: str, version: str, decision: str, reason: str) -> int:
+def close_rows(settings: Settings, key: str, version: str, decision: str, reason: str) -> int:
     """Close the rows that asked for an adaptation, and return how many; rows that are done stay as they are."""
     values = {"status": "done", "version": version, "decision": decision, "reason": reason, "changed": _now()}
     with _transaction(settings) as connection:
@@ -164,7 +164,7 @@ def give_up(settings: Settings, name: str, reason: str, status: Status = "failed
         connection.execute(_rows.update().where(_rows.c.name == name, _rows.c.status == "open").values(values))
 
 
-def display_row(row: Row) -> dict[str, str]:
+def display_row(row: LedgerRow) -> dict[str, str]:
     """Return a row as people read it."""
     return {
         "domain": row.domain,

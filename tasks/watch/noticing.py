@@ -15,7 +15,7 @@ from tasks.models import registry
 from tasks.versions.snapshots import domains_at, snapshot, target_snapshot
 from tasks.versions.watched_commit import commit_to_watch
 from tasks.watch import ledger
-from tasks.watch.ledger import Row
+from tasks.watch.ledger import LedgerRow
 from tasks.watch.submitting import TOGETHER, submit_due
 
 FEW_DRAWS = 3  # support draws behind each interval, where many domains changed at once
@@ -44,7 +44,7 @@ class Tick:
     """
 
     commit: str
-    opened: list[Row]
+    opened: list[LedgerRow]
     submitted: dict[str, str]
     notes: list[str]
 
@@ -55,7 +55,7 @@ def targets_at(settings: Settings, commit: str, only: Sequence[str] = ()) -> tup
     if unknown := sorted(set(only) - hashes.keys()):
         raise UserError(f"no domain {unknown[0]!r} at revision {commit[:12]}; there are: {', '.join(hashes)}")
     notes: list[str] = []
-    kinds = ledger.kinds(settings, hashes, lambda name: family_and_role(settings, name, commit, notes))
+    kinds = ledger.families_and_roles(settings, hashes, lambda name: family_and_role(settings, name, commit, notes))
     found, waiting = [], set()
     metas = {
         family: registry.champion(settings, registry.meta_name(family)) for family in {k[0] for k in kinds.values()}
@@ -83,7 +83,9 @@ def family_and_role(settings: Settings, name: str, commit: str, notes: list[str]
     return found.family, found.role
 
 
-def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str = "") -> tuple[list[Row], list[str]]:
+def notice(
+    settings: Settings, commit: str, only: Sequence[str] = (), why: str = ""
+) -> tuple[list[LedgerRow], list[str]]:
     """Open a row for every domain that has to be adapted to and has none; rows that no longer apply are closed."""
     every, notes = targets_at(settings, commit, only)
     known = ledger.known_names(settings, [w.row for w in every])
@@ -92,16 +94,16 @@ def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str =
         if w.row in known:
             continue
         try:
-            row, made = row_of(settings, w, commit, why)
+            row, made = ledger_row(settings, w, commit, why)
         except UserError as error:
             notes.append(f"{w.domain}: {error}")
             continue
         (new if made else begun).append(row)
     if len(begun) >= TOGETHER:
         begun = [replace(row, parameters=row.parameters | {"draws": FEW_DRAWS}) for row in begun]
-    added = ledger.add(settings, [*new, *begun])
+    added = ledger.add_rows(settings, [*new, *begun])
     current = {w.domain: w.row for w in every}
-    for row in ledger.rows(settings, "open"):
+    for row in ledger.list_rows(settings, "open"):
         if row.domain in current and row.name != current[row.domain]:
             ledger.give_up(
                 settings, row.name, "another version of the data or the meta-model took its place", "overtaken"
@@ -109,7 +111,7 @@ def notice(settings: Settings, commit: str, only: Sequence[str] = (), why: str =
     return added, notes
 
 
-def row_of(settings: Settings, w: Target, commit: str, why: str = "") -> tuple[Row, bool]:
+def ledger_row(settings: Settings, w: Target, commit: str, why: str = "") -> tuple[LedgerRow, bool]:
     """Return the row of a domain, and whether a person had it adapted to before: then it is done, or left half-way."""
     domain = target_snapshot(settings, w.domain, commit)
     before = registry.champion(settings, w.domain)
@@ -117,7 +119,7 @@ def row_of(settings: Settings, w: Target, commit: str, why: str = "") -> tuple[R
     made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))
     parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
     key = work_key(domain, w.meta_version, how)
-    row = Row(w.row, w.domain, w.content_hash, key, parameters, why or reason_to_adapt(w, before))
+    row = LedgerRow(w.row, w.domain, w.content_hash, key, parameters, why or reason_to_adapt(w, before))
     if made is None or was_left_unpromoted(made, before):
         return row, made is not None
     decision = made.tags.get("decision", "")
@@ -150,7 +152,7 @@ def was_left_unpromoted(made: registry.Registered, champion: registry.Registered
     return passed and (champion is None or int(champion.version) < int(made.version))
 
 
-def announce(rows: Iterable[Row]) -> None:
+def announce(rows: Iterable[LedgerRow]) -> None:
     """Emit an event for each domain, for automations of the user's; nothing of ours depends on it."""
     from prefect.events import emit_event
 

@@ -51,7 +51,7 @@ def clear_dead_runs(settings: Settings, client: Any, worker_since: float | None 
 
 def is_dead(settings: Settings, run: Any, worker_since: float | None) -> bool:
     """Whether a run that should have a process has none."""
-    lives = run_locks.lives(settings, run.id)
+    lives = run_locks.is_alive(settings, run.id)
     if lives is not None:
         return not lives
     if not run.state.is_pending():

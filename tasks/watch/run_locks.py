@@ -32,7 +32,7 @@ def mark(flow: Any, flow_run: Any, state: Any) -> None:
         _held[name] = file
 
 
-def lives(settings: Settings, run: UUID | str) -> bool | None:
+def is_alive(settings: Settings, run: UUID | str) -> bool | None:
     """Return whether the process of a flow run lives; None: it never ran on this machine."""
     try:
         with (_folder(settings) / str(run)).open() as file:
@@ -46,7 +46,7 @@ def lives(settings: Settings, run: UUID | str) -> bool | None:
 
 def ended_runs(settings: Settings) -> list[str]:
     """Return the flow runs of this machine whose process is gone."""
-    return [path.name for path in _folder(settings).glob("[!.]*") if not lives(settings, path.name)]
+    return [path.name for path in _folder(settings).glob("[!.]*") if not is_alive(settings, path.name)]
 
 
 def forget(settings: Settings, runs: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from domains.domain import FAMILIES
 from domains.errors import UserError
-from tasks.base.artifacts import ago, table_of, with_interval
+from tasks.base.artifacts import table_of, time_ago, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.verdicts import last_decisions
@@ -34,7 +34,7 @@ def status(settings: Settings) -> dict[str, Any]:
     champions = {name: registry.champion(settings, name) for name in found["domains"]}
     found["champions"] = {name: describe_version(model) for name, model in champions.items() if model is not None}
     found["ledger"] = [
-        ledger.display_row(row) for row in ledger.rows(settings)[::-1] if row.status in ("open", "failed")
+        ledger.display_row(row) for row in ledger.list_rows(settings)[::-1] if row.status in ("open", "failed")
     ]
     decisions = [{"domain": name, **on} for name, on in last_decisions(settings, found["domains"]).items()]
     found["decided"] = sorted(decisions, key=lambda decision: decision["when"], reverse=True)
@@ -103,7 +103,7 @@ def describe_version(model: registry.Registered) -> dict[str, Any]:
     } | kept
 
 
-def tables(found: dict[str, Any]) -> list[Any]:
+def status_tables(found: dict[str, Any]) -> list[Any]:
     """Return a status as tables for the terminal."""
     server = f"running at {found['server']}" if found["server"] else "not running (`acclimate up` starts it)"
     lines = [
@@ -114,10 +114,10 @@ def tables(found: dict[str, Any]) -> list[Any]:
     for name, model in found["champions"].items():
         accuracy = with_interval(model["metrics"]["accuracy"], model["metrics"].get("ci95"))
         how = model["params"]
-        champions.add_row(name, model["version"], how["strategy"], how["k"], accuracy, ago(model["age"]))
+        champions.add_row(name, model["version"], how["strategy"], how["k"], accuracy, time_ago(model["age"]))
     metas = Table("family", "meta-model", "age", title="Meta-models", title_justify="left")
     for family, model in found["meta_models"].items():
-        metas.add_row(family, model["version"], ago(model["age"]))
+        metas.add_row(family, model["version"], time_ago(model["age"]))
     more = []
     for title, rows in (
         ("Waiting or failed", [waiting_row(row) for row in found["ledger"]]),

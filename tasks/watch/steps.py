@@ -38,7 +38,7 @@ def settle(plan: "Plan", result: "AdaptResult") -> None:
     from tasks.adapt.adaptation import work_key  # slow to import too
 
     key = work_key(plan.domain, plan.meta_version, plan.how)
-    ledger.settle(settings(), key, result.model_version, result.decision, result.reason)
+    ledger.close_rows(settings(), key, result.model_version, result.decision, result.reason)
 
 
 @task(cache_policy=NO_CACHE)
@@ -69,6 +69,6 @@ def tick_line(done: "Tick") -> str:
 
 def show_ledger() -> None:
     """Leave the newest rows of the ledger as an artifact."""
-    newest = ledger.rows(settings())[::-1][:SHOWN]
+    newest = ledger.list_rows(settings())[::-1][:SHOWN]
     about = f"The {len(newest)} newest rows of the ledger: versions of domains and what came of them."
     table_artifact("ledger", [ledger.display_row(row) for row in newest], about)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from tasks.base.settings import Settings
 from tasks.watch import ledger
-from tasks.watch.ledger import Row
+from tasks.watch.ledger import LedgerRow
 
 ADAPT, ADAPT_MANY = "adapt/acclimate", "adapt-many/acclimate"
 TOGETHER = 4  # from so many rows on, one flow run does several: a process takes seconds to start
@@ -24,12 +24,12 @@ def submit_due(settings: Settings, client: Any) -> tuple[dict[str, str], list[st
     Returns:
         The flow run's id by domain, and what could not be done.
     """
-    due = [row for row in ledger.rows(settings, "open") if is_due(settings, client, row)]
+    due = [row for row in ledger.list_rows(settings, "open") if is_due(settings, client, row)]
     if not due:
         return {}, []
     created: dict[str, str] = {}
     try:
-        for batch in batches(due, settings.processes):
+        for batch in divide_into_batches(due, settings.processes):
             created |= create_run(settings, client, batch)
     except LookupError as error:
         return created, [
@@ -38,14 +38,14 @@ def submit_due(settings: Settings, client: Any) -> tuple[dict[str, str], list[st
     return created, []
 
 
-def batches(due: Sequence[Row], processes: int) -> list[list[Row]]:
+def divide_into_batches(due: Sequence[LedgerRow], processes: int) -> list[list[LedgerRow]]:
     """Divide rows into flow runs: one each where there are few, else one a process."""
     if len(due) < TOGETHER:
         return [[row] for row in due]
     return [list(due[i::processes]) for i in range(processes)]
 
 
-def create_run(settings: Settings, client: Any, batch: Sequence[Row]) -> dict[str, str]:
+def create_run(settings: Settings, client: Any, batch: Sequence[LedgerRow]) -> dict[str, str]:
     """Create the flow run of these rows, unless there is one, and record it in the ledger."""
     from prefect.exceptions import ObjectNotFound
 
@@ -66,7 +66,7 @@ def create_run(settings: Settings, client: Any, batch: Sequence[Row]) -> dict[st
     return {row.domain: str(run.id) for row in batch}
 
 
-def is_due(settings: Settings, client: Any, row: Row) -> bool:
+def is_due(settings: Settings, client: Any, row: LedgerRow) -> bool:
     """Whether a row needs a flow run now; closes it where no further run would help."""
     if not row.flow_run:
         return True

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from domains.build import build
-from domains.catalogue import source
+from domains.catalogue import find_source
 from domains.domain import Domain
 from domains.errors import UserError
 from domains.fetch import Fetch
@@ -44,14 +44,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", ["digits", "drugreviews", "glyphs-hebrew"])
 def test_building_twice_gives_the_same_bytes(name: str, fetch: Fetch, tmp_path: Path) -> None:
-    first = contents(build(source(name), fetch, tmp_path / "first"))
+    first = contents(build(find_source(name), fetch, tmp_path / "first"))
     assert "domain.yaml" in first
-    assert contents(build(source(name), fetch, tmp_path / "second")) == first
-    assert contents(build(source(name), fetch, tmp_path / "first")) == first
+    assert contents(build(find_source(name), fetch, tmp_path / "second")) == first
+    assert contents(build(find_source(name), fetch, tmp_path / "first")) == first
 
 
 def test_the_splits_of_a_target_share_no_example(fetch: Fetch, tmp_path: Path) -> None:
-    domain = Domain.read(build(source("digits"), fetch, tmp_path))
+    domain = Domain.read(build(find_source("digits"), fetch, tmp_path))
     assert domain.counts == {"pool": 797, "test": 500, "train": 500}
     everything = [image for split in ("train", "pool", "test") for image in domain.column(split)]
     assert len(set(everything)) == len(everything) == 1797
@@ -61,7 +61,7 @@ def test_the_splits_of_a_target_share_no_example(fetch: Fetch, tmp_path: Path) -
 def test_datasets_reads_labels_by_name_images_decoded_and_a_pool_without_labels(fetch: Fetch, tmp_path: Path) -> None:
     from datasets import Dataset
 
-    path = build(source("digits"), fetch, tmp_path / "data")
+    path = build(find_source("digits"), fetch, tmp_path / "data")
     cache = str(tmp_path / "cache")
     test = Dataset.from_parquet(str(path / "test.parquet"), cache_dir=cache)
     assert test.features["label"].names == list("0123456789")

@@ -12,7 +12,7 @@ import pytest
 
 from domains import catalogue
 from domains.build import build
-from domains.catalogue import overlaps, quick_start, source
+from domains.catalogue import find_source, overlaps, quick_start
 from domains.class_split import class_split
 from domains.domain import FAMILIES, Domain, check_name
 from domains.errors import UserError
@@ -65,7 +65,7 @@ def notes(mirror: Path) -> PinnedFile:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_an_entry_says_all_that_has_to_be_said(name: str) -> None:
-    found = source(name)
+    found = find_source(name)
     assert check_name(name) == found.name == name
     assert found.family in FAMILIES
     assert found.role in ("source", "target")
@@ -133,12 +133,14 @@ def test_a_part_with_a_medical_class_is_medical() -> None:
 
 def test_an_unknown_name_is_told_where_names_are() -> None:
     with pytest.raises(UserError, match="no domain 'nope' in the catalogue; see `acclimate domains list`"):
-        source("nope")
+        find_source("nope")
 
 
 def test_the_page_of_the_catalogue_shows_the_table_as_it_is() -> None:
     page = (ROOT / "docs" / "catalogue.md").read_text("utf-8")
-    assert catalogue.table() in page, 'put it there: python -c "from domains.catalogue import table; print(table())"'
+    assert catalogue.catalogue_table() in page, (
+        'put it there: python -c "from domains.catalogue import catalogue_table; print(catalogue_table())"'
+    )
 
 
 # Files
@@ -267,7 +269,7 @@ def test_a_window_of_a_price_table_is_read_wide_long_or_of_one_asset(form: str, 
 
 @pytest.mark.parametrize("name", ["clinc150", "reuters31-test", "chula_rbc", "vix-latest", "snips"])
 def test_a_domain_of_the_mirror_has_as_many_classes_and_examples_as_is_said(name: str, tmp_path: Path) -> None:
-    now, found = settings(), source(name)
+    now, found = settings(), find_source(name)
     if now.mirror is None:
         pytest.skip("ACCLIMATE_MIRROR is not set")
     fetch = Fetch(now.home_path / "downloads", now.mirror)
@@ -280,8 +282,8 @@ def test_a_domain_of_the_mirror_has_as_many_classes_and_examples_as_is_said(name
 
 @pytest.mark.parametrize("name", ["digits", "drugreviews", "glyphs-hebrew"])
 def test_a_domain_of_the_quick_start_has_as_many_too(name: str, fetch: Fetch, tmp_path: Path) -> None:
-    domain = Domain.read(build(source(name), fetch, tmp_path))
-    assert (len(domain.labels), sum(domain.counts.values())) == (source(name).classes, source(name).examples)
+    domain = Domain.read(build(find_source(name), fetch, tmp_path))
+    assert (len(domain.labels), sum(domain.counts.values())) == (find_source(name).classes, find_source(name).examples)
     assert "files" not in domain.meta  # or every hash of the quick start would be another
 
 

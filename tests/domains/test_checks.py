@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from domains.checks import KINDS, Finding, check, lines, size, summary
+from domains.checks import KINDS, Finding, count_rows_to_check, report_lines, report_summary, run_checks
 from domains.domain import Domain
 from domains.errors import UserError
 
@@ -85,7 +85,7 @@ def write(folder: Path, family: str = "text", about: Columns | None = None, **sh
 
 def only(domain: Domain, kind: str) -> list[Finding]:
     """Check; there is one kind of finding, this one."""
-    found = check(domain)
+    found = run_checks(domain)
     assert {finding.kind.name for finding in found} == {kind}, [str(finding) for finding in found]
     return found
 
@@ -106,8 +106,8 @@ def test_a_sound_domain_has_no_findings_and_every_row_is_counted(family: str, tm
     counts = {split: len(next(iter(columns.values()))) for split, columns in shards.items()}
     domain = write(tmp_path / "notes", family, {"counts": counts}, **shards)
     rows: list[int] = []
-    assert check(domain, rows.append) == []
-    assert sum(rows) == size(domain) == sum(counts.values())
+    assert run_checks(domain, rows.append) == []
+    assert sum(rows) == count_rows_to_check(domain) == sum(counts.values())
 
 
 def test_the_table_of_the_documents_is_the_list_of_the_code() -> None:
@@ -131,7 +131,7 @@ FOLDERS: dict[str, tuple[Columns, str, str]] = {
 def test_what_domain_yaml_says_is_checked(kind: str, tmp_path: Path) -> None:
     about, file, value = FOLDERS[kind]
     domain = write(tmp_path / "notes", "text", about, train=text_shard("a"), test=text_shard("b"))
-    found = [finding for finding in check(domain) if finding.kind.name == kind]
+    found = [finding for finding in run_checks(domain) if finding.kind.name == kind]
     assert [str(finding) for finding in found] == [f"notes/{file}: {value}"]
 
 
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_domain_yaml_is_said_in_one_line(said: str, tmp_path: 
 
 def test_letters_in_both_cases_are_labels_of_their_own(tmp_path: Path) -> None:
     about = {"labels": ["a", "A"]}
-    assert check(write(tmp_path / "notes", "text", about, train=text_shard("a"), test=text_shard("b"))) == []
+    assert run_checks(write(tmp_path / "notes", "text", about, train=text_shard("a"), test=text_shard("b"))) == []
 
 
 def test_a_target_without_test_and_a_domain_without_train_miss_a_shard(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_target_without_test_and_a_domain_without_train_miss_a_shard(tmp_path:
     assert str(found) == "notes/test.parquet: no such file"
     (found,) = only(write(tmp_path / "b", test=text_shard("a")), "missing-shard")
     assert str(found) == "notes/train.parquet: no such file"
-    assert check(write(tmp_path / "c", "text", {"role": "source"}, train=text_shard("a"))) == []
+    assert run_checks(write(tmp_path / "c", "text", {"role": "source"}, train=text_shard("a"))) == []
 
 
 def test_a_shard_without_rows_is_found(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_other_files_and_links_are_strays(tmp_path: Path) -> None:
     (tmp_path / "notes/old.csv").write_text("x")
     (tmp_path / "elsewhere").write_text("secret")
     (tmp_path / "notes/pool.parquet").symlink_to(tmp_path / "elsewhere")
-    found = [str(f) for f in check(domain) if f.kind.name == "stray-file"]
+    found = [str(f) for f in run_checks(domain) if f.kind.name == "stray-file"]
     assert found == ["notes/old.csv: 1 bytes", "notes/pool.parquet: a link"]
 
 
@@ -194,7 +194,7 @@ def test_a_shard_that_is_cut_off_is_found(kept: float, tmp_path: Path) -> None:
     shard = tmp_path / "notes/test.parquet"
     whole = shard.read_bytes()
     shard.write_bytes(whole[: int(kept * len(whole) if 0 < kept < 1 else kept)])
-    (found,) = (f for f in check(domain) if f.kind.name == "unreadable-shard")
+    (found,) = (f for f in run_checks(domain) if f.kind.name == "unreadable-shard")
     assert found.file == "notes/test.parquet"
 
 
@@ -204,7 +204,7 @@ def test_damage_in_the_middle_of_a_shard_is_found(tmp_path: Path) -> None:
     raw = bytearray(shard.read_bytes())
     raw[4:400] = bytes(396)
     shard.write_bytes(raw)
-    assert "unreadable-shard" in {f.kind.name for f in check(domain)}
+    assert "unreadable-shard" in {f.kind.name for f in run_checks(domain)}
 
 
 ROWS: dict[str, tuple[str, str, Any, str]] = {
@@ -255,7 +255,7 @@ def test_rows_are_counted_over_batches(tmp_path: Path) -> None:
 )
 def test_a_column_that_is_absent_or_of_another_type_is_found(columns: Columns, said: str, tmp_path: Path) -> None:
     domain = write(tmp_path / "notes", train=text_shard("a"), test=columns)
-    assert [str(f) for f in check(domain) if f.kind.name == "wrong-column"] == [f"notes/test.parquet: {said}"]
+    assert [str(f) for f in run_checks(domain) if f.kind.name == "wrong-column"] == [f"notes/test.parquet: {said}"]
 
 
 def test_bytes_that_are_not_utf8_are_found(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_bytes_that_are_not_utf8_are_found(tmp_path: Path) -> None:
     array = pa.array(raw, pa.binary())
     text = pa.Array.from_buffers(pa.string(), len(array), array.buffers())
     domain = write(tmp_path / "notes", train=train | {"text": text}, test=text_shard("b"))
-    found = [f for f in check(domain) if f.kind.name == "not-utf8"]
+    found = [f for f in run_checks(domain) if f.kind.name == "not-utf8"]
     assert [str(f) for f in found] == ["notes/train.parquet row 3: 'M\ufffdller was here'"]
 
 
@@ -283,7 +283,7 @@ def test_damaged_text_is_found(text: str, tmp_path: Path) -> None:
 def test_right_text_is_not_taken_for_damaged(text: str, tmp_path: Path) -> None:
     train = text_shard("a")
     train["text"][5] = text
-    assert check(write(tmp_path / "notes", train=train, test=text_shard("b"))) == []
+    assert run_checks(write(tmp_path / "notes", train=train, test=text_shard("b"))) == []
 
 
 # Images
@@ -370,7 +370,9 @@ def test_a_near_copy_is_found_among_many_texts_with_the_same_beginning(tmp_path:
     train = {"text": [f"{LONG} {word}" for word in texts(60, "a")], "label": [i % 2 for i in range(60)]}
     test = text_shard("b")
     test["text"][2] = train["text"][40] + " today"
-    found = [f for f in check(write(tmp_path / "notes", train=train, test=test)) if f.kind.name == "nearly-in-train"]
+    found = [
+        f for f in run_checks(write(tmp_path / "notes", train=train, test=test)) if f.kind.name == "nearly-in-train"
+    ]
     assert [f.row for f in found] == [2]
 
 
@@ -442,7 +444,7 @@ def test_a_source_wants_two_examples_more_a_class(tmp_path: Path) -> None:
 
 def test_a_small_difference_of_frequencies_is_no_shift(tmp_path: Path) -> None:
     shards = {"train": shard_of("a", well=10, sick=20), "test": shard_of("b", well=20, sick=10)}
-    assert check(write(tmp_path / "notes", **shards)) == []
+    assert run_checks(write(tmp_path / "notes", **shards)) == []
 
 
 # What gives labels away
@@ -532,7 +534,7 @@ def test_a_test_within_the_horizon_of_the_last_training_label_is_an_error(
 @pytest.mark.parametrize("horizon", ["five", 0, True, None])
 def test_a_horizon_that_is_no_number_of_days_is_found_and_the_default_stands(horizon: Any, tmp_path: Path) -> None:
     shards = {"train": market_shard("2024-01-01", 40), "test": market_shard("2024-02-26", 40)}
-    bad, *early = check(write(tmp_path / "notes", "market", {"horizon": horizon}, **shards))
+    bad, *early = run_checks(write(tmp_path / "notes", "market", {"horizon": horizon}, **shards))
     shown = repr(horizon) if isinstance(horizon, str) else str(horizon)
     assert str(bad) == f"notes/domain.yaml: {shown} (taken for 5)"
     assert {f.about for f in early} == {f"{n} trading days after train ends, labels look 5 ahead" for n in range(1, 5)}
@@ -540,9 +542,9 @@ def test_a_horizon_that_is_no_number_of_days_is_found_and_the_default_stands(hor
 
 def test_a_market_without_a_readable_row_is_checked_to_its_end(tmp_path: Path) -> None:
     domain = write(tmp_path / "notes", "market", {"role": "source"})
-    assert [f.kind.name for f in check(domain)] == ["missing-shard"]
+    assert [f.kind.name for f in run_checks(domain)] == ["missing-shard"]
     (tmp_path / "notes/train.parquet").write_bytes(b"PAR1 and no more")
-    assert [f.kind.name for f in check(domain)] == ["unreadable-shard"]
+    assert [f.kind.name for f in run_checks(domain)] == ["unreadable-shard"]
 
 
 def test_a_test_shard_of_vectors_of_another_length_is_checked_to_its_end(tmp_path: Path) -> None:
@@ -565,11 +567,11 @@ def test_a_report_lists_the_first_five_places_of_a_kind_and_counts_the_rest(tmp_
     train = text_shard("a", 40)
     train["text"][5:13] = [""] * 8
     train["text"][0] = "sister\ufffdcity"
-    found = check(write(tmp_path / "notes", train=train, test=text_shard("b")))
-    said = list(lines(found))
+    found = run_checks(write(tmp_path / "notes", train=train, test=text_shard("b")))
+    said = list(report_lines(found))
     assert said[0] == "error: a text without a character in it [empty-text]"
     assert said[1:7] == [*(f"  notes/train.parquet row {row}: ''" for row in range(5, 10)), "  … and 3 more"]
     assert said[7] == "  → remove the row or fill it in"
     assert said[8].startswith("warning: ")
-    assert summary(found) == "8 errors, 1 warning"
+    assert report_summary(found) == "8 errors, 1 warning"
     assert found[0].record()["row"] == 5

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from domains.decisions.bandit import Bandits
 from domains.decisions.mdp import TabularMDPs
-from domains.decisions.single import Trial
+from domains.decisions.single import TrialEnvironment
 from domains.decisions.spaces import Sizes, sizes
 from domains.errors import UserError
 
@@ -49,7 +49,7 @@ def test_a_trial_is_fixed_by_its_seed_and_the_actions(make):
 @EVERY
 @pytest.mark.filterwarnings("ignore")
 def test_one_trial_is_an_environment_by_gymnasiums_own_check(make):
-    env = Trial(make, steps=20)
+    env = TrialEnvironment(make, steps=20)
     check_env(env, skip_render_check=True)
     env.reset(seed=0)
     ends = [env.step(0)[3] for _ in range(20)]

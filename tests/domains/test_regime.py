@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from domains.errors import UserError
-from domains.market.regime import RETURN, SHORTEST, VOLATILITY, WEEK, Weeks, regime
+from domains.market.regime import RETURN, SHORTEST, VOLATILITY, WEEK, Weeks, find_regime
 
 
 def weeks(levels, seed=0):
@@ -27,7 +27,7 @@ def days(count, first="2020-01-01", assets=2):
 
 def test_a_step_is_found_in_its_week_with_levels_before_and_after():
     series = weeks([0.0] * 40 + [1.0] * 20)
-    found = regime(series)
+    found = find_regime(series)
     assert found.changes == (40,)
     assert found.last == series.dates[40]
     levels = found.levels()
@@ -36,18 +36,18 @@ def test_a_step_is_found_in_its_week_with_levels_before_and_after():
 
 
 def test_the_last_of_two_changes_counts():
-    found = regime(weeks([0.0] * 30 + [1.5] * 20 + [0.0] * 20))
+    found = find_regime(weeks([0.0] * 30 + [1.5] * 20 + [0.0] * 20))
     assert found.changes == (30, 50)
     assert found.levels()["volatility_before"] > 3
 
 
 def test_noise_has_no_change():
-    assert sum(bool(regime(weeks([0.0] * 52, seed)).changes) for seed in range(20)) == 0
+    assert sum(bool(find_regime(weeks([0.0] * 52, seed)).changes) for seed in range(20)) == 0
 
 
 def test_prices_that_never_move_have_no_change():
     still = Weeks(pd.bdate_range("2020-01-03", periods=30, freq="W-FRI"), np.full(30, -3.0), np.zeros(30))
-    found = regime(still)
+    found = find_regime(still)
     assert (found.changes, found.last, found.levels()) == ((), None, {})
 
 
@@ -78,4 +78,4 @@ def test_other_features_and_too_few_weeks_are_refused():
     with pytest.raises(UserError, match="16 numbers an example are needed"):
         Weeks.of(["2020-01-01"], np.zeros((1, 4)))
     with pytest.raises(UserError, match=f"15 weeks of a market; a change of regime takes {2 * SHORTEST} to tell"):
-        regime(weeks([0.0] * 15))
+        find_regime(weeks([0.0] * 15))

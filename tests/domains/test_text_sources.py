@@ -6,7 +6,7 @@ import pytest
 from domains.catalogue import quick_start
 from domains.fetch import Fetch
 from domains.text import bbc, drugreviews, hpo, newsgroups, reuters, trec
-from domains.text.examples import FEWEST, examples
+from domains.text.examples import FEWEST, text_examples
 
 OBO = r"""format-version: 1.2
 
@@ -54,30 +54,30 @@ def check(frame: pd.DataFrame) -> None:
 
 def test_white_space_is_collapsed_and_empty_texts_go() -> None:
     texts = [f" text \n\t {i} " for i in range(FEWEST)] + [" \n "]
-    assert examples(texts, ["a"] * len(texts))["text"].tolist() == [f"text {i}" for i in range(FEWEST)]
+    assert text_examples(texts, ["a"] * len(texts))["text"].tolist() == [f"text {i}" for i in range(FEWEST)]
 
 
 def test_a_class_is_counted_after_its_duplicates_are_gone() -> None:
     kept, short = [f"kept {i}" for i in range(FEWEST)], [f"short {i}" for i in range(FEWEST - 1)]
-    frame = examples([*kept, *short, short[0]], ["kept"] * FEWEST + ["short"] * FEWEST)
+    frame = text_examples([*kept, *short, short[0]], ["kept"] * FEWEST + ["short"] * FEWEST)
     assert set(frame["label"]) == {"kept"}
 
 
 def test_a_text_with_two_labels_is_in_neither_class() -> None:
     texts = [f"text {i}" for i in range(FEWEST)]
-    frame = examples([*texts, "both", "both"], ["a"] * FEWEST + ["a", "b"])
+    frame = text_examples([*texts, "both", "both"], ["a"] * FEWEST + ["a", "b"])
     assert frame["text"].tolist() == texts
 
 
 def test_an_ontology_is_parsed_with_quotes_parents_and_terms_only() -> None:
-    terms = hpo.parse(OBO)
+    terms = hpo.parse_terms(OBO)
     assert terms["HP:3"] == hpo.Term("Both", 'Of "eye" and ear.', ["HP:1", "HP:2"])
     assert terms["HP:4"].definition == ""
     assert "part_of" not in terms
 
 
 def test_the_organ_systems_of_a_term_are_those_of_all_its_parents() -> None:
-    systems = hpo.organ_systems(hpo.parse(OBO))
+    systems = hpo.organ_systems(hpo.parse_terms(OBO))
     assert systems == {
         "HP:0000118": frozenset(),
         "HP:1": {"HP:1"},
@@ -120,7 +120,7 @@ def test_bbc_stories_are_decoded_in_either_encoding(fetch: Fetch) -> None:
     check(frame)
     assert len(frame) == 2_125
     assert set(frame["label"]) == {"business", "entertainment", "politics", "sports", "tech"}
-    assert bbc.decode("£600m".encode()) == bbc.decode("£600m".encode("latin-1")) == "£600m"
+    assert bbc.decode_story("£600m".encode()) == bbc.decode_story("£600m".encode("latin-1")) == "£600m"
     assert not frame["text"].str.contains("\N{REPLACEMENT CHARACTER}").any()
 
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from domains.decisions.single import Trial
-from domains.decisions.trading import COST, History, Regimes, net
+from domains.decisions.single import TrialEnvironment
+from domains.decisions.trading import COST, PriceHistory, Regimes, net_returns
 from domains.errors import UserError
 from domains.market.features import WARM_UP
 
@@ -17,7 +17,7 @@ def prices(days=330, assets=3, seed=0):
 
 
 TABLE = prices()
-HISTORY = History.of(TABLE)
+HISTORY = PriceHistory.of(TABLE)
 
 
 def test_a_day_knows_prices_up_to_its_close_and_is_paid_by_the_next():
@@ -27,7 +27,7 @@ def test_a_day_knows_prices_up_to_its_close_and_is_paid_by_the_next():
     assert HISTORY.returns[day] == pytest.approx((tomorrow / today - 1).to_numpy())
     changed = TABLE.copy()
     changed.iloc[WARM_UP + day + 1 :] *= 1.5
-    assert np.array_equal(History.of(changed).x[: day + 1], HISTORY.x[: day + 1])
+    assert np.array_equal(PriceHistory.of(changed).x[: day + 1], HISTORY.x[: day + 1])
 
 
 def test_what_lies_before_a_date_holds_no_return_that_ends_on_it_or_later():
@@ -44,10 +44,10 @@ def test_a_step_pays_the_position_times_the_next_return_less_the_cost_of_its_cha
     envs.reset(seed=0)
     actions = np.random.default_rng(0).integers(3, size=(steps, 3))
     paid = np.stack([envs.step(action)[1] for action in actions])
-    assert paid / 100 == pytest.approx(net(actions - 1.0, HISTORY.returns), abs=1e-7)
-    still = net(np.ones((4, 1)), np.full((4, 1), 0.01))
+    assert paid / 100 == pytest.approx(net_returns(actions - 1.0, HISTORY.returns), abs=1e-7)
+    still = net_returns(np.ones((4, 1)), np.full((4, 1), 0.01))
     assert still[:, 0] == pytest.approx([0.01 - COST, 0.01, 0.01, 0.01])
-    turned = net(np.array([[1.0], [-1.0]]), np.full((2, 1), 0.01))
+    turned = net_returns(np.array([[1.0], [-1.0]]), np.full((2, 1), 0.01))
     assert turned[:, 0] == pytest.approx([0.01 - COST, -0.01 - 2 * COST])
 
 
@@ -63,7 +63,7 @@ def test_trials_are_cut_from_the_given_days_alone_and_fixed_by_their_seed():
 
 @pytest.mark.filterwarnings("ignore")
 def test_one_trial_of_trading_is_an_environment_by_gymnasiums_own_check():
-    check_env(Trial(lambda n: Regimes(n, HISTORY, 15), 15), skip_render_check=True)
+    check_env(TrialEnvironment(lambda n: Regimes(n, HISTORY, 15), 15), skip_render_check=True)
 
 
 def test_a_span_that_is_too_short_for_a_trial_is_told():

@@ -10,7 +10,7 @@ from PIL import Image
 from domains.fetch import Fetch
 from domains.reading.png import to_png
 from domains.vision import digits, glyphs, mnist
-from domains.vision.fonts import font, fonts_with
+from domains.vision.fonts import fonts_with, load_font
 
 #: What the pinned fonts, Pillow and numpy draw. A machine that draws anything else would build other data.
 SHA256_OF_SHIN = "802b92ad82b865a3569dcc571a30d3886541e20c32ffe42c72ec44ea705bb11a"
@@ -61,7 +61,7 @@ def test_no_script_has_a_character_twice() -> None:
 
 def silhouette(character: str) -> np.ndarray:
     """Return a character in its first font, scaled to a box of 32x32 in a wide frame."""
-    ink = Image.fromarray(glyphs.ink(character, fonts_with(character)[0])[1:-1, 1:-1]).convert("L")
+    ink = Image.fromarray(glyphs.draw_ink(character, fonts_with(character)[0])[1:-1, 1:-1]).convert("L")
     width, height = (max(1, 32 * side // max(ink.size)) for side in ink.size)
     left, top = 18 - width // 2, 18 - height // 2
     shape = np.zeros((36, 36), bool)
@@ -103,7 +103,7 @@ def test_glyphs_are_white_on_black_and_differ_within_their_class() -> None:
 
 def test_no_glyph_is_cut_off_by_its_canvas() -> None:
     pairs = [(c, name) for characters in glyphs.SCRIPTS.values() for c in characters for name in fonts_with(c)]
-    boxes = {(c, name): font(name, glyphs.EM).getbbox(c, anchor="mm") for c, name in pairs}
+    boxes = {(c, name): load_font(name, glyphs.EM).getbbox(c, anchor="mm") for c, name in pairs}
     assert [at for at, box in boxes.items() if max(map(abs, box)) >= glyphs.EM] == []
 
 

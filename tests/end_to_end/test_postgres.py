@@ -80,9 +80,9 @@ def test_flow_runs_models_and_ledger_are_kept_in_postgres(
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"postgresql+asyncpg://{postgres}/prefect")
     ours = f"postgresql://{postgres}/acclimate"
     settings = Settings(root=tmp_path, port=free_port(), mlflow_uri=ours, ledger=ours)
-    ledger.add(settings, [ledger.Row("a", "hpo", "h", "key", {"k": 5}, "new")])
-    assert ledger.settle(settings, "key", "1", "promoted", "better") == 1
-    assert [row.parameters for row in ledger.rows(settings, "done")] == [{"k": 5}]
+    ledger.add_rows(settings, [ledger.LedgerRow("a", "hpo", "h", "key", {"k": 5}, "new")])
+    assert ledger.close_rows(settings, "key", "1", "promoted", "better") == 1
+    assert [row.parameters for row in ledger.list_rows(settings, "done")] == [{"k": 5}]
     (tmp_path / "model").mkdir()
     version = registry.log_meta_model(settings, "text", tmp_path / "model", {}, {}, {"key": "m"})
     registry.promote(settings, "meta-text", version, lambda folder: None)

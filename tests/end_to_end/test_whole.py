@@ -311,7 +311,7 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
     home = Settings(root=clone.path)
     worker = clone.process("worker")
     clone.run("data", "commit", "-m", "Fewer reviews")
-    (row,) = (row for row in ledger.rows(home) if row.attempts)
+    (row,) = (row for row in ledger.list_rows(home) if row.attempts)
     assert (row.domain, row.status, row.why) == ("drugreviews", "open", "its data changed since champion 1")
     with clone.client() as client:
         wait_for(lambda: client.read_flow_run(UUID(row.flow_run)).state.is_running())
@@ -324,11 +324,11 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
         pd.testing.assert_frame_equal(predict(clone), predicted)
         assert "the Prefect worker ended" in up.stderr.readline()
         assert wait_for(lambda: finished(client, run.id)).is_crashed()
-        wait_for(lambda: not ledger.rows(home, "open"))
+        wait_for(lambda: not ledger.list_rows(home, "open"))
         failed = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.FAILED])))
         (refused,) = wait_for(lambda: client.read_flow_runs(flow_run_filter=failed))
         assert "no domain '../x'" in refused.state.message
-    (row,) = (row for row in ledger.rows(home, "done") if row.attempts)
+    (row,) = (row for row in ledger.list_rows(home, "done") if row.attempts)
     assert (row.domain, row.attempts, row.version) == ("drugreviews", 2, "2")
     found = clone.json("status")
     assert found["ledger"] == []

@@ -91,21 +91,6 @@ def here(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 Said = tuple[int, str, str]
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Run a command in this process; returns its exit code and what it printed to stdout and stderr."""
-
-    def run(*arguments: str) -> Said:
-        code = 0
-        try:
-            cli.main(arguments)
-        except SystemExit as left:
-            code = int(left.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def files(root: Path) -> set[str]:
     return {
         str(path) for path in root.rglob("*") if ".git" not in path.parts and path.suffix not in (".db-shm", ".db-wal")

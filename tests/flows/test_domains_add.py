@@ -5,30 +5,21 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from domains.domain import Domain
-from flows import cli
 from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial
 
 Said = tuple[int, str, str]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Run a command in this process; returns its exit code and what it printed to stdout and stderr."""
-
-    def run(*arguments: str) -> Said:
-        code = 0
-        try:
-            cli.main(["domains", *arguments])
-        except SystemExit as left:
-            code = int(left.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
+def run(run: Callable[..., Said]) -> Callable[..., Said]:
+    """Run a command of ``acclimate domains`` in this process."""
+    return partial(run, "domains")
 
 
 @pytest.fixture

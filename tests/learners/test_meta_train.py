@@ -60,7 +60,7 @@ def same(one, other):
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-def told(history):
+def history_text(history):
     """A history as text, for nan is not equal to itself."""
     return repr(asdict(history))
 
@@ -69,7 +69,7 @@ def assert_same_end(name, ways, path, straight_path):
     """Go on from the checkpoint at a path and compare with a run from start to end."""
     straight, resumed, steps = new(name, ways), new(name, ways), []
     history = train(straight, straight_path)
-    assert told(train(resumed, path, steps.append)) == told(history)
+    assert history_text(train(resumed, path, steps.append)) == history_text(history)
     assert same(resumed, straight)
     assert steps == [6, 1, 1, 1]
     (mine, _), (theirs, _) = checkpoint.load(path), checkpoint.load(straight_path)
@@ -106,7 +106,7 @@ def test_a_run_that_was_killed_ends_bit_for_bit_like_one_that_was_not(name, ways
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first, again, steps = new("maml", None), new("maml", None), []
     history = train(first, tmp_path / "run.checkpoint")
-    assert told(train(again, tmp_path / "run.checkpoint", steps.append)) == told(history)
+    assert history_text(train(again, tmp_path / "run.checkpoint", steps.append)) == history_text(history)
     assert same(first, again)
     assert steps == [TRAINING.steps]
 

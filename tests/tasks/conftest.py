@@ -3,11 +3,12 @@
 And a git and DVC checkout of tiny domains.
 """
 
+import io
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from domains.build import build
 from domains.domain import Domain
@@ -24,6 +26,7 @@ from domains.fetch import Fetch
 from domains.source import Source, SplitRule
 from learners.choice.prior import Prior
 from learners.meta_model import MetaModel
+from tasks.base.figure import LARGEST
 from tasks.base.settings import Settings
 from tasks.features import encoding
 from tasks.features.encoding import ENCODERS, EncoderSpec
@@ -187,3 +190,18 @@ def checkout(versioned, tmp_path, monkeypatch) -> Checkout:
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
     monkeypatch.setenv("ACCLIMATE_ROOT", str(tmp_path / "root"))
     return Checkout(tmp_path / "root")
+
+
+@pytest.fixture
+def check_picture(recwarn) -> Callable[[bytes], None]:
+    """Check that a picture is a small PNG, 700 wide, with something on it, drawn without a warning."""
+
+    def check(png: bytes) -> None:
+        image = Image.open(io.BytesIO(png))
+        assert image.format == "PNG"
+        assert image.width == 700
+        assert len(png) <= LARGEST
+        assert len(image.getcolors()) > 5
+        assert not [w for w in recwarn if "matplotlib" in str(w.filename)]
+
+    return check

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from domains.catalogue import overlaps, source
+from domains.catalogue import find_source, overlaps
 from domains.domain import Family
 from domains.errors import UserError, check_known
 from domains.labelled_examples import LabelledExamples, to_examples
@@ -35,7 +35,7 @@ class Corpus:
 
 def corpus(name: str) -> Corpus:
     """Return a domain of the catalogue as the benchmark reads it: of a file in the mirror, any version."""
-    entry = source(name)
+    entry = find_source(name)
     if not isinstance(entry.read, FileReader):
         return Corpus(name, entry.medical, built_in=True)
     read = entry.read
@@ -58,7 +58,7 @@ GLYPHS += " fraktur calligraphic math arrows shapes symbols"
 _GLYPHS = tuple(corpus(f"glyphs-{script}") for script in GLYPHS.split())
 
 #: Each corpus once: where the mirror and the quick start both have one, the mirror's. The order counts: every fifth
-#: from the last on is held out for validation and for the portfolio's prior (``tasks.meta_train.training.divide``).
+#: from the last on is held out for validation and for the portfolio's prior (see ``divide_piles``).
 SOURCES: dict[Family, tuple[Corpus, ...]] = {
     "text": corpora(
         "20newsgroups huffpost clinc150 agnews trec50 hwu64 stc2_stackoverflow reuters31 sst5 amazon_products mag "
@@ -112,12 +112,12 @@ def sources(family: Family, target: Corpus, which: str = NON_MEDICAL) -> tuple[C
     return (*MEDICAL_SOURCES[family], *others, *(replace(corpus, without=()) for corpus in SOURCES[family]))
 
 
-def read(settings: Settings, family: Family, corpus: Corpus) -> LabelledExamples:
+def all_examples(settings: Settings, family: Family, corpus: Corpus) -> LabelledExamples:
     """Return all examples of a corpus.
 
     Raises:
         UserError: its file is neither in the mirror nor to be had; it says what to do.
     """
     if corpus.built_in:
-        return to_examples(corpus.name, family, source(corpus.name).read(fetcher(settings)), corpus.without)
+        return to_examples(corpus.name, family, find_source(corpus.name).read(fetcher(settings)), corpus.without)
     return read_mirror(settings.mirror, family, corpus.name, corpus.label, corpus.group, corpus.without)

@@ -23,7 +23,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Problem:
+class DrawProblem:
     """A domain at K labels a class.
 
     Attributes:
@@ -58,7 +58,7 @@ def split(y: np.ndarray, groups: Sequence[str] | None = None, seed: int = 0) -> 
     return Split(np.flatnonzero(~held), np.flatnonzero(held))
 
 
-def problem(name: str, y: np.ndarray, parts: Split, k: int) -> Problem:
+def problem_at(name: str, y: np.ndarray, parts: Split, k: int) -> DrawProblem:
     """Return the problem of a domain at K labels a class.
 
     Raises:
@@ -71,10 +71,10 @@ def problem(name: str, y: np.ndarray, parts: Split, k: int) -> Problem:
     fresh = np.full(len(train), -1)
     fresh[classes] = np.arange(len(classes))
     now = fresh[y]
-    return Problem(k, classes, parts.train[now[parts.train] >= 0], parts.test[now[parts.test] >= 0], now)
+    return DrawProblem(k, classes, parts.train[now[parts.train] >= 0], parts.test[now[parts.test] >= 0], now)
 
 
-def draw_support(task: Problem, seed: int, number: int) -> np.ndarray:
+def draw_support_rows(task: DrawProblem, seed: int, number: int) -> np.ndarray:
     """Return the rows [K * N] of the support of a draw: K of every class, sorted by class.
 
     The draws of K and of K + 1 share their first K of a class, where the same classes take part.
@@ -84,7 +84,7 @@ def draw_support(task: Problem, seed: int, number: int) -> np.ndarray:
     return np.concatenate([rng.permutation(task.train[own == c])[: task.k] for c in range(len(task.classes))])
 
 
-def draw_pool(task: Problem, support: np.ndarray, kind: str, seed: int, number: int) -> np.ndarray:
+def draw_pool_rows(task: DrawProblem, support: np.ndarray, kind: str, seed: int, number: int) -> np.ndarray:
     """Return the rows of a draw's pool: at most 2,000 training examples outside the support, as far as there are any.
 
     ``balanced``: the same number of every class; ``imbalanced``: shares of classes from a Dirichlet distribution with

@@ -8,11 +8,11 @@ import pandas as pd
 
 from domains.errors import UserError
 from domains.labelled_examples import LabelledExamples
-from tasks.bench.adapt.draws import Problem, draw_support
+from tasks.bench.adapt.draws import DrawProblem, draw_support_rows
 
 
-def export(
-    folder: Path, domains: Sequence[tuple[LabelledExamples, Sequence[Problem]]], draws: int, seed: int
+def export_draws(
+    folder: Path, domains: Sequence[tuple[LabelledExamples, Sequence[DrawProblem]]], draws: int, seed: int
 ) -> list[Path]:
     """Write ``<domain>-k<K>.parquet`` for every problem and return the paths.
 
@@ -27,7 +27,7 @@ def export(
         if domain.family != "text":
             raise UserError("--export writes texts; use --family text")
         for task in problems:
-            supports = [draw_support(task, seed, number) for number in range(draws)]
+            supports = [draw_support_rows(task, seed, number) for number in range(draws)]
             rows = np.concatenate([*supports, task.test])
             number = np.concatenate([np.repeat(np.arange(draws), len(supports[0])), np.full(len(task.test), -1)])
             table = pd.DataFrame(

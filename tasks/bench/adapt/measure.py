@@ -16,15 +16,25 @@ from domains.labelled_examples import LabelledExamples
 from learners import metrics
 from learners.bodies import Body
 from tasks.bench.adapt import models
-from tasks.bench.adapt.draws import Problem, draw_pool, draw_support
-from tasks.bench.adapt.methods import ABLATED, READ_POOL, TUNED, Adapter, Case, adapters, body, predict, raw
-from tasks.bench.adapt.rows import Score, Scores
+from tasks.bench.adapt.draws import DrawProblem, draw_pool_rows, draw_support_rows
+from tasks.bench.adapt.methods import (
+    ABLATED,
+    READ_POOL,
+    TUNED,
+    AdaptCase,
+    Adapter,
+    adapters,
+    body_inputs,
+    encoder_body,
+    predict_in_parts,
+)
+from tasks.bench.adapt.rows import DrawScore, Scores
 
 SMALL, LARGE = 64, 128  # pixels a side: as ``tasks.features.encoding.load_efficientnet``
 
 
 @dataclass(frozen=True)
-class Job:
+class AdaptJob:
     """All draws, pools and methods of one problem.
 
     Attributes:
@@ -34,7 +44,7 @@ class Job:
     """
 
     domain: LabelledExamples
-    task: Problem
+    task: DrawProblem
     x: np.ndarray
     names: np.ndarray | None
     methods: tuple[str, ...]
@@ -47,21 +57,21 @@ class Job:
     device: str = "cpu"
 
 
-def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Scores:
+def measure_adaptation(job: AdaptJob, advance: Callable[[int], None] = lambda n: None) -> Scores:
     """Return the scores of every pool and method, one a draw.
 
     What reads no pool is adapted once a draw and stands beside every pool; what is slow, on its first draws only.
     """
     task, found = job.task, defaultdict(list)
     known = adapters_of(job)
-    inputs = {is_raw: reader(job, is_raw) for is_raw in {method in TUNED for method in job.methods}}
+    inputs = {is_raw: example_reader(job, is_raw) for is_raw in {method in TUNED for method in job.methods}}
     tests = {is_raw: read(task.test) for is_raw, read in inputs.items()}
     names = None if job.names is None else torch.from_numpy(job.names[task.classes])
     for number in range(job.draws):
-        support = draw_support(task, job.seed, number)
+        support = draw_support_rows(task, job.seed, number)
         y, scored = torch.from_numpy(task.y[support]), {}
         for kind in job.pools:
-            rows = draw_pool(task, support, kind, job.seed, number)
+            rows = draw_pool_rows(task, support, kind, job.seed, number)
             for method in job.methods:
                 reads, is_raw = method in READ_POOL, method in TUNED
                 if is_raw and number >= job.tune_draws:
@@ -69,26 +79,26 @@ def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Scores
                 if (key := (method, kind if reads else "")) not in scored:
                     x = inputs[is_raw](support)
                     pool = inputs[False](rows) if reads and len(rows) else None
-                    case = Case(x, y.to(x.device), pool, names, len(task.classes), 1000 * job.seed + number)
-                    scored[key] = score(known[method], case, tests[is_raw], task.y[task.test], is_raw)
+                    case = AdaptCase(x, y.to(x.device), pool, names, len(task.classes), 1000 * job.seed + number)
+                    scored[key] = score_adapter(known[method], case, tests[is_raw], task.y[task.test], is_raw)
                 found[kind, method].append(scored[key])
             advance(1)
     return dict(found)
 
 
-def adapters_of(job: Job) -> dict[str, Adapter]:
+def adapters_of(job: AdaptJob) -> dict[str, Adapter]:
     """Return what each method of a job does with a case."""
     parts = [ABLATED[method] for method in job.methods if method in ABLATED]
-    model, less = (None, {}) if job.folder is None else models.load(job.folder, parts)
-    family, side = job.domain.family, pixels(job)
+    model, less = (None, {}) if job.folder is None else models.load_meta_model(job.folder, parts)
+    family, side = job.domain.family, image_side(job)
 
     def tunable(method: str) -> Body:
-        return body(family, job.weights, method, side).to(job.device)
+        return encoder_body(family, job.weights, method, side).to(job.device)
 
     return adapters(job.methods, family, job.x.shape[1], model, less, tunable)
 
 
-def pixels(job: Job) -> int:
+def image_side(job: AdaptJob) -> int:
     """Return the side that images are fine-tuned at: that at which most of the domain's are encoded."""
     if job.domain.family != "vision":
         return 0
@@ -96,18 +106,20 @@ def pixels(job: Job) -> int:
     return SMALL if np.median(sizes) <= SMALL else LARGE
 
 
-def reader(job: Job, is_raw: bool) -> Callable[[np.ndarray], Tensor]:
+def example_reader(job: AdaptJob, is_raw: bool) -> Callable[[np.ndarray], Tensor]:
     """Return what gives examples by their rows: raw ones on the job's device, or features."""
     if not is_raw:
         return lambda rows: torch.from_numpy(job.x[rows])
-    family, side = job.domain.family, pixels(job)
-    return lambda rows: raw(family, job.weights, [job.domain.examples[i] for i in rows], side).to(job.device)
+    family, side = job.domain.family, image_side(job)
+    return lambda rows: body_inputs(family, job.weights, [job.domain.examples[i] for i in rows], side).to(job.device)
 
 
-def score(adapter: Adapter, case: Case, x: Tensor, y: np.ndarray, is_raw: bool) -> Score:
+def score_adapter(adapter: Adapter, case: AdaptCase, x: Tensor, y: np.ndarray, is_raw: bool) -> DrawScore:
     """Adapt to a case and return how good it is on test examples, and the CPU seconds that adapting took."""
     started = time.process_time()
     classifier = adapter(case)
     seconds = time.process_time() - started
-    p = predict(classifier, x, is_raw).cpu().double().numpy()
-    return Score(metrics.accuracy(p, y), metrics.log_loss(p, y), metrics.ece(p, y), metrics.ece_by_chance(p), seconds)
+    p = predict_in_parts(classifier, x, is_raw).cpu().double().numpy()
+    return DrawScore(
+        metrics.accuracy(p, y), metrics.log_loss(p, y), metrics.ece(p, y), metrics.ece_by_chance(p), seconds
+    )

@@ -19,7 +19,7 @@ from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.portfolio import choose
 from learners.choice.prior import Prior
 from learners.classifier import Classifier
-from learners.encoders.efficientnet import read_images
+from learners.encoders.efficientnet import decode_images
 from learners.encoders.minilm import tokenise
 from learners.meta_model import MetaModel
 from learners.plain.knn import KNN
@@ -51,7 +51,7 @@ CHUNK = 64  # raw examples predicted at once
 
 
 @dataclass(frozen=True)
-class Case:
+class AdaptCase:
     """One draw of one domain: a support [S, D] with labels [S], a pool [U, D] or None, names [N, D] or None."""
 
     x: Tensor
@@ -67,7 +67,7 @@ class Case:
         return Support(self.x, self.y, self.pool, self.names, ways=self.ways)
 
 
-Adapter = Callable[[Case], Classifier]
+Adapter = Callable[[AdaptCase], Classifier]
 
 
 def select_methods(family: Family, names: Sequence[str]) -> tuple[str, ...]:
@@ -119,32 +119,32 @@ def adapters(
     return found
 
 
-def _alone(learner: Learner, case: Case) -> Classifier:
+def _alone(learner: Learner, case: AdaptCase) -> Classifier:
     return adapt_to_all_labels(learner, case.support)
 
 
-def _choose(strategies: Mapping[str, Learner], prior: Prior, case: Case) -> Classifier:
+def _choose(strategies: Mapping[str, Learner], prior: Prior, case: AdaptCase) -> Classifier:
     generator = torch.Generator().manual_seed(case.seed)
     return choose(strategies, case.support, prior, generator).classifier
 
 
-def _nameless(adapter: Adapter, case: Case) -> Classifier:
-    return adapter(Case(case.x, case.y, case.pool, None, case.ways, case.seed))
+def _nameless(adapter: Adapter, case: AdaptCase) -> Classifier:
+    return adapter(AdaptCase(case.x, case.y, case.pool, None, case.ways, case.seed))
 
 
-def body(family: Family, weights: Path, method: str, pixels: int = 64) -> Body:
+def encoder_body(family: Family, weights: Path, method: str, pixels: int = 64) -> Body:
     """Return the encoder as a body to fine-tune, whole or by adapters; images have so many pixels a side."""
     if family == "vision":
         return EfficientNet.from_folder(weights, pixels)
     return TransformerBody.from_folder(weights, adapters="lora" if method == "lora" else None)
 
 
-def raw(family: Family, weights: Path, examples: Sequence[Any], pixels: int = 64) -> Tensor:
+def body_inputs(family: Family, weights: Path, examples: Sequence[Any], pixels: int = 64) -> Tensor:
     """Return examples as those bodies read them: texts [n, 2, tokens], or images [n, 3, pixels, pixels] 0 to 1."""
-    return tokenise(weights, examples) if family == "text" else read_images(examples, pixels).float() / 255
+    return tokenise(weights, examples) if family == "text" else decode_images(examples, pixels).float() / 255
 
 
-def predict(classifier: Classifier, x: Tensor, raw: bool) -> Tensor:
+def predict_in_parts(classifier: Classifier, x: Tensor, raw: bool) -> Tensor:
     """Return probabilities [n, N]; raw examples a few at a time, for memory."""
     if not raw:
         return classifier.predict_proba(x)

@@ -23,7 +23,7 @@ from tasks.base.settings import Settings
 from tasks.features.encoding import encoder_identity, last_layer
 from tasks.meta_train import training
 from tasks.meta_train.recipes import Recipe
-from tasks.meta_train.training import Piles, assemble, check_pile, divide, save_new, train_learner
+from tasks.meta_train.training import Piles, assemble, check_pile, divide_piles, save_new, train_learner
 
 PILES = "piles.safetensors"
 META_MODEL = "meta_model"
@@ -61,7 +61,7 @@ def folder_of(settings: Settings, family: Family, recipe: Recipe, hashes: Mappin
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Assembly:
     """A meta-model to put together from the learners in a folder."""
 
     folder: Path
@@ -114,10 +114,10 @@ def read_piles(folder: Path, family: Family, seed: int) -> Piles:
             )
             for i, name in enumerate(names)
         ]
-    return Piles(*divide(piles, seed), hashes=dict.fromkeys(names, ""), last=last_layer(family))
+    return Piles(*divide_piles(piles, seed), hashes=dict.fromkeys(names, ""), last=last_layer(family))
 
 
-def train(work: Work, advance: Callable[[int], None] = lambda n: None) -> None:
+def train_in_folder(work: Work, advance: Callable[[int], None] = lambda n: None) -> None:
     """Meta-train one learner from its last checkpoint, and keep its weights and its history in the folder."""
     piles, path = read_piles(work.folder, work.family, work.seed), work.folder / f"{work.file}.checkpoint"
     if work.without:
@@ -134,7 +134,7 @@ def train(work: Work, advance: Callable[[int], None] = lambda n: None) -> None:
     (work.folder / f"{work.file}.new").replace(work.folder / f"{work.file}.trained")
 
 
-def compare(work: Comparison, advance: Callable[[int], None] = lambda n: None) -> None:
+def assemble_in_folder(work: Assembly, advance: Callable[[int], None] = lambda n: None) -> None:
     """Learn the portfolio's prior from held-out source episodes and keep the meta-model; then the piles may go."""
     folder, recipe = work.folder, work.recipe
     if not has_meta_model(folder):
@@ -156,7 +156,7 @@ def reference_without(dim: int, last: int | None, without: str) -> Learner:
     return learner
 
 
-def load(folder: Path, without: Sequence[str] = ()) -> tuple[MetaModel, dict[str, Learner]]:
+def load_meta_model(folder: Path, without: Sequence[str] = ()) -> tuple[MetaModel, dict[str, Learner]]:
     """Return the meta-model of a folder, and its reference learners without a part, by that part."""
     model = MetaModel.load(folder / META_MODEL)
     less: dict[str, Learner] = {}

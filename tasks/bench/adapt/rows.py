@@ -12,7 +12,7 @@ OURS, FLOOR = "acclimate", "logistic"
 
 
 @dataclass(frozen=True)
-class Score:
+class DrawScore:
     """One method on one draw; ``seconds`` of CPU time are those of the adaptation, choice included.
 
     ``ece_by_chance`` is the ECE to expect of so many test examples if the method were perfectly calibrated.
@@ -26,11 +26,11 @@ class Score:
 
 
 #: Scores of the draws, by pool and method.
-Scores = dict[tuple[str, str], list[Score]]
+Scores = dict[tuple[str, str], list[DrawScore]]
 
 
-def rows(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) -> list[Row]:
-    """Return a row a domain, K, pool, method and metric, then the rows of ``summary``.
+def result_rows(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) -> list[Row]:
+    """Return a row a domain, K, pool, method and metric, then the rows of ``mean_rows``.
 
     Args:
         scores: by domain and K.
@@ -42,11 +42,11 @@ def rows(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) -> li
             seconds = round(float(np.mean([draw.seconds for draw in draws])), 4)
             for metric in ("accuracy", "log_loss", "ece", "ece_by_chance"):
                 values = np.array([getattr(draw, metric) for draw in draws])
-                found.append(row(domain, k, pool, method, metric, values, seconds))
-    return found + summary(scores, medical)
+                found.append(interval_row(domain, k, pool, method, metric, values, seconds))
+    return found + mean_rows(scores, medical)
 
 
-def summary(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) -> list[Row]:
+def mean_rows(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) -> list[Row]:
     """Return means over domains, their interval over draws: draw i of the mean is the mean of every domain's draw i.
 
     Beside accuracy: ``gain over logistic``, and ``gain of acclimate`` over each method, paired by draw. Domains stay
@@ -61,7 +61,7 @@ def summary(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) ->
         every = [scores[name, k] for name in medical]
         means = {key: mean_by_draw([each[key] for each in every]) for key in every[0]}
         for (pool, method), values in means.items():
-            found.append(row(domain, k, pool, method, "accuracy", values))
+            found.append(interval_row(domain, k, pool, method, "accuracy", values))
             for metric, one, other in (
                 (f"gain over {FLOOR}", method, FLOOR),
                 (f"gain of {OURS}", OURS, method),
@@ -69,17 +69,17 @@ def summary(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) ->
                 if one != other and (pool, one) in means and (pool, other) in means:
                     n = min(len(means[pool, one]), len(means[pool, other]))
                     gain = means[pool, one][:n] - means[pool, other][:n]
-                    found.append(row(domain, k, pool, method, metric, gain))
+                    found.append(interval_row(domain, k, pool, method, metric, gain))
     return found
 
 
-def mean_by_draw(every: Sequence[Sequence[Score]]) -> np.ndarray:
+def mean_by_draw(every: Sequence[Sequence[DrawScore]]) -> np.ndarray:
     """Return the mean accuracy [draws] over domains, of the draws that all have."""
     n = min(len(draws) for draws in every)
     return np.array([[draw.accuracy for draw in draws[:n]] for draws in every]).mean(0)
 
 
-def row(
+def interval_row(
     domain: str, k: int, pool: str, method: str, metric: str, values: np.ndarray, seconds: float | None = None
 ) -> Row:
     """Return one row, with a Student-t interval over the draws where there are two."""

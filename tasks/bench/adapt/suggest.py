@@ -13,8 +13,8 @@ from learners.choice.suggest import suggest
 from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
-from tasks.bench.adapt.domains import TARGETS, read, targets
-from tasks.bench.adapt.draws import Problem, draw_support, problem, split
+from tasks.bench.adapt.domains import TARGETS, all_examples, targets
+from tasks.bench.adapt.draws import DrawProblem, draw_support_rows, problem_at, split
 from tasks.bench.adapt.suite import TARGET_CLASS
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.side_by_side import run_side_by_side
@@ -31,10 +31,10 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class SuggestJob:
     """All draws of one domain: features x [n, D] of its examples, and how many of them are of the last layer."""
 
-    task: Problem
+    task: DrawProblem
     name: str
     x: np.ndarray
     learners: tuple[str, ...]
@@ -57,22 +57,24 @@ def bench_suggest(settings: Settings, options: BenchOptions, say: Say = lambda l
     check_known(options.methods, LEARNERS, "method", " in this benchmark")
     learners, draws = options.methods or LEARNERS, options.draws or DRAWS
     corpora = targets(options.family, options.domains or DOMAINS.get(options.family, ()))
-    every = [read(settings, options.family, corpus).sample(TARGET_CLASS, seed=settings.seed) for corpus in corpora]
-    tasks = [problem(domain.name, domain.y, split(domain.y, domain.groups, settings.seed), 1) for domain in every]
+    every = [
+        all_examples(settings, options.family, corpus).sample(TARGET_CLASS, seed=settings.seed) for corpus in corpora
+    ]
+    tasks = [problem_at(domain.name, domain.y, split(domain.y, domain.groups, settings.seed), 1) for domain in every]
     with progress("bench suggest: encode targets", sum(len(domain.y) for domain in every)) as advance:
         x = [encode(settings, options.family, domain.examples, advance).numpy() for domain in every]
     jobs = [
-        Job(task, domain.name, features, learners, draws, settings.seed, last_layer(options.family))
+        SuggestJob(task, domain.name, features, learners, draws, settings.seed, last_layer(options.family))
         for task, domain, features in zip(tasks, every, x, strict=True)
     ]
     with progress("bench suggest", len(jobs) * draws) as advance:
         done = run_side_by_side(
-            measure, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
+            measure_suggestions, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
         )
-    return [row for job, curves in zip(jobs, done, strict=True) for row in rows(job, curves)]
+    return [row for job, curves in zip(jobs, done, strict=True) for row in suggestion_rows(job, curves)]
 
 
-def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Curves:
+def measure_suggestions(job: SuggestJob, advance: Callable[[int], None] = lambda n: None) -> Curves:
     """Return the accuracy after every batch of N labels, of every learner, draw and order of the pool.
 
     Each draw starts from one label a class at random and a pool of at most MOST_POOL other training examples, and
@@ -82,7 +84,7 @@ def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Curves
     strategies = plain_strategies(job.x.shape[1], job.last)
     x, y, ways = torch.from_numpy(job.x), torch.from_numpy(task.y), len(task.classes)
     for number in range(job.draws):
-        support = draw_support(task, job.seed, number)
+        support = draw_support_rows(task, job.seed, number)
         rng = np.random.default_rng((job.seed, number, 7))
         pool = rng.permutation(task.train[~np.isin(task.train, support)])[:MOST_POOL]
         most = min(BATCHES * ways, len(pool))
@@ -107,7 +109,8 @@ def share_needed(curves: np.ndarray) -> float:
     """Return the share of 10 N random labels that suggestions need for the same mean accuracy; 1 if they need more.
 
     Args:
-        curves: [draws, 1 + ORDERS, 1 + BATCHES] of :func:`measure`; between two batches accuracy is taken as linear.
+        curves: [draws, 1 + ORDERS, 1 + BATCHES] of :func:`measure_suggestions`; accuracy is taken as linear between
+            two batches.
     """
     ours, goal = curves[:, 0].mean(0), curves[:, 1:, -1].mean()
     reached = np.flatnonzero(ours >= goal)
@@ -120,7 +123,7 @@ def share_needed(curves: np.ndarray) -> float:
     return float((after + (goal - before) / (ours[after] - before)) / len(ours))
 
 
-def rows(job: Job, found: Curves) -> list[Row]:
+def suggestion_rows(job: SuggestJob, found: Curves) -> list[Row]:
     """Return a row a learner, order and number of labels, and one of the share of labels needed, with its interval."""
     ways, rng, made = len(job.task.classes), np.random.default_rng(job.seed), list[Row]()
     for name, curves in found.items():
@@ -140,7 +143,7 @@ def rows(job: Job, found: Curves) -> list[Row]:
     return made
 
 
-def result_line(job: Job, found: Curves) -> str:
+def result_line(job: SuggestJob, found: Curves) -> str:
     """Return the line that is said when a domain is done."""
     parts = [f"{name} {100 * share_needed(curves):.0f} %" for name, curves in found.items()]
     return f"{job.name}: labels needed relative to random choice: {', '.join(parts)}"

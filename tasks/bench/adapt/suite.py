@@ -14,12 +14,12 @@ from domains.labelled_examples import LabelledExamples
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.adapt import models
-from tasks.bench.adapt.domains import TARGETS, Corpus, read, sources, targets
-from tasks.bench.adapt.draws import POOLS, Problem, problem, split
-from tasks.bench.adapt.export import export
-from tasks.bench.adapt.measure import Job, measure
+from tasks.bench.adapt.domains import TARGETS, Corpus, all_examples, sources, targets
+from tasks.bench.adapt.draws import POOLS, DrawProblem, problem_at, split
+from tasks.bench.adapt.export import export_draws
+from tasks.bench.adapt.measure import AdaptJob, measure_adaptation
 from tasks.bench.adapt.methods import ABLATED, NEED_MODEL, TUNED, select_methods
-from tasks.bench.adapt.rows import Scores, rows
+from tasks.bench.adapt.rows import Scores, result_rows
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.side_by_side import run_side_by_side
 from tasks.features.encoding import ENCODERS, encode, encode_names, weights
@@ -36,7 +36,7 @@ EPISODES: dict[Family, Shape] = {
 Say = Callable[[str], None]
 
 
-def adapt(settings: Settings, options: BenchOptions, say: Say = lambda line: None) -> list[Row]:
+def bench_adapt(settings: Settings, options: BenchOptions, say: Say = lambda line: None) -> list[Row]:
     """Run the benchmark of adaptation and return its rows; with ``options.export``, write its draws and return none.
 
     Raises:
@@ -48,10 +48,10 @@ def adapt(settings: Settings, options: BenchOptions, say: Say = lambda line: Non
     methods, draws = select_methods(family, options.methods), options.draws or DRAWS
     corpora = targets(family, options.domains)
     allowed = {corpus: sources(family, corpus, options.sources) for corpus in corpora}
-    every = {c: read(settings, family, c).sample(TARGET_CLASS, seed=settings.seed) for c in corpora}
+    every = {c: all_examples(settings, family, c).sample(TARGET_CLASS, seed=settings.seed) for c in corpora}
     problems = {c: problems_of(domain, options.shots, settings.seed) for c, domain in every.items()}
     if options.export is not None:
-        paths = export(options.export, [(every[c], problems[c]) for c in corpora], draws, settings.seed)
+        paths = export_draws(options.export, [(every[c], problems[c]) for c in corpora], draws, settings.seed)
         say(f"{len(paths)} files of {draws} draws written to {options.export}; nothing was measured")
         return []
     recipe = recipe_of(family).with_steps(options.steps)
@@ -64,7 +64,7 @@ def adapt(settings: Settings, options: BenchOptions, say: Say = lambda line: Non
     encoded = encode_names(settings, family, [every[c].labels for c in corpora])
     names = {c: None if found is None else found.numpy() for c, found in zip(corpora, encoded, strict=True)}
     jobs = [
-        Job(
+        AdaptJob(
             *(every[c], task, x[c], names[c]),
             *(methods, options.pools, draws, min(options.tune_draws, draws), settings.seed),
             *(
@@ -79,11 +79,11 @@ def adapt(settings: Settings, options: BenchOptions, say: Say = lambda line: Non
     jobs.sort(key=lambda job: -job.task.k * len(job.task.classes))  # many labels take long: they start first
     with progress("bench adapt", len(jobs) * draws * len(options.pools)) as advance:
         done = run_side_by_side(
-            measure, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
+            measure_adaptation, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
         )
     scores = {(job.domain.name, job.task.k): found for job, found in zip(jobs, done, strict=True)}
     order = [(c.name, k) for c in corpora for k in options.shots]
-    return rows({key: scores[key] for key in order}, [c.name for c in corpora if c.medical])
+    return result_rows({key: scores[key] for key in order}, [c.name for c in corpora if c.medical])
 
 
 def recipe_of(family: Family) -> Recipe:
@@ -93,10 +93,10 @@ def recipe_of(family: Family) -> Recipe:
     return replace(recipe, per_class=SOURCE_CLASS[family], training=training)
 
 
-def problems_of(domain: LabelledExamples, shots: Sequence[int], seed: int) -> list[Problem]:
+def problems_of(domain: LabelledExamples, shots: Sequence[int], seed: int) -> list[DrawProblem]:
     """Return the problems of a domain, one a number of shots, over one split."""
     parts = split(domain.y, domain.groups, seed)
-    return [problem(domain.name, domain.y, parts, k) for k in shots]
+    return [problem_at(domain.name, domain.y, parts, k) for k in shots]
 
 
 def meta_models(
@@ -105,7 +105,9 @@ def meta_models(
     """Return the folder of every target's meta-model, trained now where it is not there; one a set of sources."""
     needed = {corpus for used in allowed.values() for corpus in used}
     order = sorted(needed, key=lambda corpus: (corpus.name, corpus.without))
-    read_in = {c: read(settings, family, c).sample(recipe.per_class, recipe.classes, recipe.seed) for c in order}
+    read_in = {
+        c: all_examples(settings, family, c).sample(recipe.per_class, recipe.classes, recipe.seed) for c in order
+    }
     hashes = {c: domain.content_hash for c, domain in read_in.items()}
     folders: dict[Corpus, Path] = {}
     for target, used in allowed.items():
@@ -119,26 +121,26 @@ def meta_models(
     if not fresh:
         return folders
     with progress("bench adapt: encode sources", sum(len(domain.y) for domain in read_in.values())) as advance:
-        piles = {c: pile(settings, domain, advance) for c, domain in read_in.items()}
+        piles = {c: encode_pile(settings, domain, advance) for c, domain in read_in.items()}
     for target, folder in folders.items():
         if folder in fresh:
             models.write_piles(folder, [piles[c] for c in allowed[target]], recipe)
     with progress("bench adapt: meta-train", sum(work.how.steps for work in todo)) as advance:
-        run_side_by_side(models.train, todo, settings.processes, advance)
-    comparisons = [models.Comparison(folder, family, recipe) for folder in fresh]
+        run_side_by_side(models.train_in_folder, todo, settings.processes, advance)
+    comparisons = [models.Assembly(folder, family, recipe) for folder in fresh]
     with progress("bench adapt: compare strategies", len(fresh) * recipe.prior_episodes) as advance:
-        run_side_by_side(models.compare, comparisons, settings.processes, advance)
+        run_side_by_side(models.assemble_in_folder, comparisons, settings.processes, advance)
     return folders
 
 
-def pile(settings: Settings, domain: LabelledExamples, advance: Callable[[int], None]) -> Pile:
+def encode_pile(settings: Settings, domain: LabelledExamples, advance: Callable[[int], None]) -> Pile:
     """Return a source as features to draw episodes from."""
     x = encode(settings, domain.family, domain.examples, advance)
     (names,) = encode_names(settings, domain.family, [domain.labels])
     return Pile(domain.name, x, torch.from_numpy(domain.y), names=names)
 
 
-def result_line(job: Job, found: Scores) -> str:
+def result_line(job: AdaptJob, found: Scores) -> str:
     """Return the line that is said when a job has ended: accuracies with the first of the pools."""
     parts = {method: np.mean([s.accuracy for s in found[job.pools[0], method]]) for method in job.methods}
     return f"{job.domain.name} K={job.task.k}: " + ", ".join(f"{m} {100 * value:.1f}" for m, value in parts.items())

@@ -14,7 +14,7 @@ from tasks.bench.decisions.stocks import PROBLEM, bench_stocks
 from tasks.bench.images.fewshot import stopwatch
 from tasks.bench.options import BenchOptions, Row
 from tasks.decisions.comparison import TRIALS, compare_players, figure_row
-from tasks.decisions.problems import Problem, new_policy, problems
+from tasks.decisions.problems import DecisionProblem, find_problems, new_policy
 
 ROUNDS, REPEATS = 8, 5  # iterations a measurement of speed, and measurements
 DEFAULT = ("bandit-k5-n10", "bandit-k10-n10", "bandit-k5-n100", "bandit-k10-n100", "mdp-n10")
@@ -31,19 +31,21 @@ def bench_rl2(settings: Settings, options: BenchOptions, say: Callable[[str], No
     """
     rows: list[Row] = []
     names = options.domains or (*DEFAULT, PROBLEM)
-    todo = problems([name for name in names if name != PROBLEM])
+    todo = find_problems([name for name in names if name != PROBLEM])
     for problem in todo:
         own = problem.with_training(options.steps, settings.seed)
         with progress(f"train {own.name}", own.how.iterations) as advance:
             policy, seconds = train_policy(own, settings.home_path / "bench" / "rl2", advance)
         rows += compare_players(own, policy, options.draws or TRIALS, settings.seed, seconds)
         if own.name == DEFAULT[0]:
-            rows.append(speed(own, settings.seed))
+            rows.append(speed_row(own, settings.seed))
         say(f"{own.name}: " + ", ".join(f"{r['method']} {r['value']}" for r in rows if r["domain"] == own.name))
     return rows + (bench_stocks(settings, options, say) if PROBLEM in names else [])
 
 
-def train_policy(problem: Problem, folder: Path, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, float]:
+def train_policy(
+    problem: DecisionProblem, folder: Path, advance: Callable[[int], None] = lambda n: None
+) -> tuple[RL2, float]:
     """Return a trained policy and the CPU seconds that it took; a training that was done before is not done again."""
     path = folder / f"{problem.learned}-{problem.key}.checkpoint"
     with stopwatch(path.with_suffix(".seconds")) as spent:
@@ -51,7 +53,7 @@ def train_policy(problem: Problem, folder: Path, advance: Callable[[int], None] 
     return policy, spent()
 
 
-def speed(problem: Problem, seed: int) -> Row:
+def speed_row(problem: DecisionProblem, seed: int) -> Row:
     """Return the row of environment steps a second while training as the recipe does, on one core.
 
     Counted: steps that were played and learned from (every one ``epochs`` times), over the wall-clock time of both;

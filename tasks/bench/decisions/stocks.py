@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from domains.decisions.trading import COST, History, Regimes, net
+from domains.decisions.trading import COST, PriceHistory, Regimes, net_returns
 from domains.market import stocks
 from domains.market.features import FEATURES
 from domains.market.returns import YEAR
@@ -40,27 +40,27 @@ def bench_stocks(settings: Settings, options: BenchOptions, say: Callable[[str],
     of 120 days cut from the days before it, the last two years of which choose the best parameters; it then plays the
     regime once, as one trial an asset. Intervals: blocks of 20 days. The stocks were chosen with hindsight.
     """
-    prices = stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO))
-    history, rows = History.of(prices), list[Row]()
+    prices = stocks.closing_prices(fetcher(settings).wheel(stocks.SKFOLIO))
+    history, rows = PriceHistory.of(prices), list[Row]()
     how = replace(HOW, seed=settings.seed, iterations=options.steps or HOW.iterations)
     how = replace(how, every=min(how.every, how.iterations))
     for window in REGIMES:
         test, daily = history.within(window.start, window.end), dict[str, np.ndarray]()
         for name, memory in POLICIES.items():
             with progress(f"train {name} before {window.start}", how.iterations) as advance:
-                policy = train_policy(
+                policy = train_trader(
                     history.before(window.start), how, memory, settings.home_path, window.name, advance
                 )
-            daily[name] = net(positions(policy, test), test.returns).mean(1)
-        daily |= {name: net(rule, test.returns).mean(1) for name, rule in rules(test).items()}
+            daily[name] = net_returns(positions(policy, test), test.returns).mean(1)
+        daily |= {name: net_returns(rule, test.returns).mean(1) for name, rule in rule_positions(test).items()}
         rows += window_rows(window, daily, settings.seed)
         yearly = [f"{r['method']} {r['value']}" for r in rows if r["setting"] == window.name and r["metric"] == YEARLY]
         say(f"{window.name}: {', '.join(yearly)}")
     return rows
 
 
-def train_policy(
-    past: History, how: PPO, memory: bool, home: Path, window: str, advance: Callable[[int], None] = lambda n: None
+def train_trader(
+    past: PriceHistory, how: PPO, memory: bool, home: Path, window: str, advance: Callable[[int], None] = lambda n: None
 ) -> RL2:
     """Return a policy trained on all but the last HELD days of a history, and chosen on those."""
     torch.set_num_threads(1)
@@ -74,14 +74,14 @@ def train_policy(
     return policy
 
 
-def positions(policy: RL2, test: History) -> np.ndarray:
+def positions(policy: RL2, test: PriceHistory) -> np.ndarray:
     """Return the positions [T, A] that a policy takes in one trial through all days of a history, asset by asset."""
     days, assets = test.returns.shape
     _, actions = play(Regimes(assets, test, days, every=True), Recurrent(policy), days, seed=0)
     return actions - 1.0
 
 
-def rules(test: History) -> Mapping[str, np.ndarray]:
+def rule_positions(test: PriceHistory) -> Mapping[str, np.ndarray]:
     """Return the positions [T, A] of plain rules, from features of the day."""
     x = {name: test.x[..., i].astype(float) for i, (name, _) in enumerate(FEATURES)}
     return {

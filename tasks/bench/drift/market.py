@@ -7,7 +7,7 @@ import pandas as pd
 
 from domains.market import stocks
 from domains.market.features import WARM_UP, features
-from domains.market.regime import WEEK, Weeks, regime
+from domains.market.regime import WEEK, Weeks, find_regime
 from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
@@ -31,20 +31,20 @@ KNOWN = {
 }
 
 
-def bench_market(settings: Settings, trials: int, say: Callable[[str], None] = lambda line: None) -> list[Row]:
+def bench_market_drift(settings: Settings, trials: int, say: Callable[[str], None] = lambda line: None) -> list[Row]:
     """Return false alarms on shuffled quiet years, and whether known changes of regime are found.
 
     A trial is a year of twenty stocks, made of blocks of 20 days of returns drawn from quiet years: all stocks keep
     their days, so that volatility clusters within a block and no level lasts longer. A known change counts as found
     where the series of a year before to half a year after it has a change within 60 days.
     """
-    prices = stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO))
+    prices = stocks.closing_prices(fetcher(settings).wheel(stocks.SKFOLIO))
     rows, rng = [], np.random.default_rng(settings.seed)
     with progress("bench drift: stocks", len(QUIET) * trials) as advance:
         for start, end in QUIET:
             returns, alarms = np.log(prices[start:end]).diff().to_numpy()[1:], []  # type: ignore[misc]
             for _ in range(trials):
-                alarms.append(bool(regime(_weeks(shuffle_blocks(returns, WARM_UP + WEEK * LENGTH, rng))).changes))
+                alarms.append(bool(find_regime(_weeks(shuffle_blocks(returns, WARM_UP + WEEK * LENGTH, rng))).changes))
                 advance(1)
             years = f"blocks of {start[:4]} to {end[:4]}"
             rows.append(rate_row("stocks", years, "change points", "false alarms", alarms))
@@ -55,7 +55,7 @@ def bench_market(settings: Settings, trials: int, say: Callable[[str], None] = l
         date = pd.Timestamp(day)
         inside = (weeks.dates >= date - pd.Timedelta(days=365)) & (weeks.dates <= date + pd.Timedelta(days=182))
         part = Weeks(weeks.dates[inside], weeks.volatility[inside], weeks.returns[inside])
-        changes = [part.dates[i] for i in regime(part).changes]
+        changes = [part.dates[i] for i in find_regime(part).changes]
         near = [change for change in changes if abs(change - date) <= NEAR]
         found.append(bool(near))
         shown = ", ".join(f"{change:%Y-%m-%d}" for change in changes) or "none"

@@ -17,7 +17,7 @@ from learners.shift.drift import Drift, drift_test
 from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
-from tasks.bench.drift.market import bench_market
+from tasks.bench.drift.market import bench_market_drift
 from tasks.bench.drift.rows import rate_row
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.side_by_side import run_side_by_side
@@ -49,7 +49,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Job:
+class DriftJob:
     """All trials of a domain, and the domains of its family whose examples are swapped in, in turn."""
 
     own: Sample
@@ -77,26 +77,28 @@ def bench_drift(settings: Settings, options: BenchOptions, say: Say = lambda lin
     """
     trials = options.draws or TRIALS
     names = [name for name in MEASURED if not options.domains or name in options.domains]
-    made: dict[Family, list[Sample]] = {family: samples(settings, family, options.domains) for family in NAMES}
+    made: dict[Family, list[Sample]] = {family: read_samples(settings, family, options.domains) for family in NAMES}
     jobs = [
-        Job(own, tuple(other for other in found if other.name != own.name), last_layer(family), trials, settings.seed)
+        DriftJob(
+            own, tuple(other for other in found if other.name != own.name), last_layer(family), trials, settings.seed
+        )
         for family, found in made.items()
         for own in found
         if own.name in names and len(found) > 1
     ]
     with progress("bench drift", 3 * trials * len(jobs)) as advance:
         done = run_side_by_side(
-            measure, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
+            measure_drift, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
         )
-    rows = [row for job, found in zip(jobs, done, strict=True) for row in rows_of(job, found)]
+    rows = [row for job, found in zip(jobs, done, strict=True) for row in rate_rows(job, found)]
     if not options.domains or "stocks" in options.domains:
-        rows += bench_market(settings, trials, say)
+        rows += bench_market_drift(settings, trials, say)
     if not rows:
         raise UserError(f"nothing to measure; --domains takes {', '.join((*MEASURED, 'stocks'))}")
     return rows
 
 
-def samples(settings: Settings, family: Family, only: Sequence[str]) -> list[Sample]:
+def read_samples(settings: Settings, family: Family, only: Sequence[str]) -> list[Sample]:
     """Return features of the family's domains; none where no measured domain is asked for, or images are not cached.
 
     Raises:
@@ -108,7 +110,7 @@ def samples(settings: Settings, family: Family, only: Sequence[str]) -> list[Sam
     for name in NAMES[family]:
         if not (settings.data_path / name / "domain.yaml").exists():
             raise UserError(f"{name} is not in data/; run `acclimate data build` first")
-        domains_read.append(read_examples(Domain.read(settings.data_path / name), settings.seed))
+        domains_read.append(read_sample(Domain.read(settings.data_path / name), settings.seed))
     if family == "vision":  # encoding images takes minutes: what other work has encoded is used
         store = FeatureStore(settings.home_path / "features" / ENCODERS[family].identity)
         known = set(store.get({key_of(example) for _, examples, _ in domains_read for example in examples}))
@@ -121,7 +123,7 @@ def samples(settings: Settings, family: Family, only: Sequence[str]) -> list[Sam
         ]
 
 
-def read_examples(domain: Domain, seed: int) -> tuple[str, list[Any], list[int]]:
+def read_sample(domain: Domain, seed: int) -> tuple[str, list[Any], list[int]]:
     """Return at most MOST examples of all shards, none twice, with their labels; -1 in the pool."""
     labelled: dict[Any, int] = {}
     for split in SPLITS:
@@ -141,7 +143,7 @@ def keep_cached(domain: tuple[str, list[Any], list[int]], known: set[bytes]) -> 
     return name, [examples[i] for i in here], [y[i] for i in here]
 
 
-def measure(job: Job, advance: Callable[[int], None] = lambda n: None) -> Found:
+def measure_drift(job: DriftJob, advance: Callable[[int], None] = lambda n: None) -> Found:
     """Return the outcome of every trial in every setting."""
     x, y, found = job.own.x, job.own.y, {name: list[Drift]() for name in ("unchanged", "swapped", "tilted")}
     strategy, ways = plain_strategies(x.shape[1], job.last)["transductive"], int(y.max()) + 1
@@ -180,7 +182,7 @@ SETTINGS = {
 }
 
 
-def rows_of(job: Job, found: Found) -> list[Row]:
+def rate_rows(job: DriftJob, found: Found) -> list[Row]:
     """Return a row a setting and test."""
     rows = []
     for name, outcomes in found.items():
@@ -194,7 +196,7 @@ def rows_of(job: Job, found: Found) -> list[Row]:
     return rows
 
 
-def result_line(job: Job, found: Found) -> str:
+def result_line(job: DriftJob, found: Found) -> str:
     """Return the line that is said when a domain is done."""
     counts = [f"{name} {sum(o.found for o in outcomes)} of {len(outcomes)}" for name, outcomes in found.items()]
     return f"{job.own.name}: drift found: {', '.join(counts)}"

@@ -50,7 +50,7 @@ PUBLISHED: dict[tuple[str, int, int], dict[str, float]] = {
 
 
 @dataclass(frozen=True)
-class Job:
+class FewShotJob:
     """One row to measure: a method on one problem size, all of it part of its identity.
 
     Args:
@@ -77,83 +77,83 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FewShotRecipe:
     """A method on raw images: how to make it from a job and the images' channels, and how to meta-train it.
 
     ``Finetune`` is pretrained by batches of so many images (``Training.batch``) instead of episodes.
     """
 
-    learner: Callable[[Job, int], Learner]
-    training: Callable[[Job], Training]
+    learner: Callable[[FewShotJob, int], Learner]
+    training: Callable[[FewShotJob], Training]
 
 
-def body(job: Job, channels: int, statistics: str = "batch", strided: bool = False) -> Conv4:
+def make_body(job: FewShotJob, channels: int, statistics: str = "batch", strided: bool = False) -> Conv4:
     width = 64 if statistics == "source" else WIDTH[job.suite]
     return Conv4(channels, job.pixels, width, strided, statistics)  # type: ignore[arg-type]
 
 
-def _gradient(kind: type[MAML], **arguments: Any) -> Callable[[Job, int], Learner]:
-    def make(job: Job, channels: int) -> Learner:
+def _gradient(kind: type[MAML], **arguments: Any) -> Callable[[FewShotJob, int], Learner]:
+    def make(job: FewShotJob, channels: int) -> Learner:
         strided, omniglot = job.suite == "omniglot", job.suite == "omniglot"
         own: dict[str, Any] = {"steps": 1 if job.ways == 5 else 5, "rate": 0.4 if job.ways == 5 else 0.1}
         if not omniglot:
             own = {"steps": 5, "rate": 0.01}
         own = {**own, "test_steps": 3 if omniglot and job.ways == 5 else 10, **arguments}
-        return kind(body(job, channels, strided=strided), job.ways, **own)
+        return kind(make_body(job, channels, strided=strided), job.ways, **own)
 
     return make
 
 
-def _metric(kind: type[Learner]) -> Callable[[Job, int], Learner]:
-    return lambda job, channels: kind(body(job, channels, "source"))
+def _metric(kind: type[Learner]) -> Callable[[FewShotJob, int], Learner]:
+    return lambda job, channels: kind(make_body(job, channels, "source"))
 
 
-def _episodes(job: Job, steps: int, ways: int, queries: int, batch: int, rate: float, **more: Any) -> Training:
+def _episodes(job: FewShotJob, steps: int, ways: int, queries: int, batch: int, rate: float, **more: Any) -> Training:
     shape = Shape((ways, ways), (job.shots,), queries, pool=(0,))
     steps = job.steps or steps
     return Training(shape, steps, batch, rate, every=max(1, steps // 10), episodes=VALIDATION, seed=job.seed, **more)
 
 
-def _maml_training(job: Job) -> Training:
+def _maml_training(job: FewShotJob) -> Training:
     if job.suite == "omniglot":
         steps, batch = {1: (6000, 16), 5: (18000, 4)}.get(job.shots, (6000, 4))
         return _episodes(job, steps, job.ways, 5, batch, 2e-3)
     return _episodes(job, 600, job.ways, 10, 4, 2e-3)
 
 
-def _metric_training(job: Job) -> Training:
+def _metric_training(job: FewShotJob) -> Training:
     """More ways than in the test, as ProtoNet's authors found best."""
     if job.suite == "omniglot":
         return _episodes(job, 2000 if job.shots < 5 else 800, 4 * job.ways, 5, 1, 2e-3)
     return _episodes(job, 1500, 2 * job.ways, 5, 1, 2e-3)
 
 
-def _reptile(job: Job, channels: int) -> Learner:
+def _reptile(job: FewShotJob, channels: int) -> Learner:
     """As published: Adam inside, 10 examples a minibatch, more shots in training than in the test."""
-    return Reptile(body(job, channels), job.ways, steps=8, rate=1e-3, test_steps=50, batch=10, queries=True)
+    return Reptile(make_body(job, channels), job.ways, steps=8, rate=1e-3, test_steps=50, batch=10, queries=True)
 
 
-def _reptile_training(job: Job) -> Training:
+def _reptile_training(job: FewShotJob) -> Training:
     like = _episodes(job, 3000 if job.suite == "omniglot" else 1500, job.ways, max(1, 15 - job.shots), 5, 1.0)
     return replace(like, optimiser="sgd", schedule="linear", clip=1e9, episodes=VALIDATION // 5)
 
 
-def _pretraining(job: Job) -> Training:
+def _pretraining(job: FewShotJob) -> Training:
     return _episodes(job, 1500, job.ways, 5, 64, 1e-3)
 
 
-METHODS: Mapping[str, Recipe] = {
-    "maml": Recipe(_gradient(MAML), _maml_training),
-    "fomaml": Recipe(_gradient(FOMAML), _maml_training),
-    "reptile": Recipe(_reptile, _reptile_training),
-    "anil": Recipe(_gradient(ANIL), _maml_training),
-    "protonet": Recipe(_metric(ProtoNet), _metric_training),
-    "ridge": Recipe(_metric(Ridge), _metric_training),
-    "finetune": Recipe(_metric(Finetune), _pretraining),
+METHODS: Mapping[str, FewShotRecipe] = {
+    "maml": FewShotRecipe(_gradient(MAML), _maml_training),
+    "fomaml": FewShotRecipe(_gradient(FOMAML), _maml_training),
+    "reptile": FewShotRecipe(_reptile, _reptile_training),
+    "anil": FewShotRecipe(_gradient(ANIL), _maml_training),
+    "protonet": FewShotRecipe(_metric(ProtoNet), _metric_training),
+    "ridge": FewShotRecipe(_metric(Ridge), _metric_training),
+    "finetune": FewShotRecipe(_metric(Finetune), _pretraining),
 }
 
 
-def load(settings: Settings, suite: str, pixels: int) -> tuple[Pile, Pile, Pile]:
+def load_images(settings: Settings, suite: str, pixels: int) -> tuple[Pile, Pile, Pile]:
     """Return the images for meta-training, validation and test, no class in two of them.
 
     Omniglot: 1,100 / 100 / 423 characters at random, each in four rotations as classes of their own, as in the MAML
@@ -174,7 +174,7 @@ def load(settings: Settings, suite: str, pixels: int) -> tuple[Pile, Pile, Pile]
     return train, validation, test
 
 
-def run(job: Job, settings: Settings, advance: Callable[[int], None] = lambda steps: None) -> list[Row]:
+def run_job(job: FewShotJob, settings: Settings, advance: Callable[[int], None] = lambda steps: None) -> list[Row]:
     """Meta-train if the method does, score on test episodes, and return rows as ``acclimate bench`` writes them.
 
     An interrupted meta-training goes on from its checkpoint. Every method sees the same test episodes; supports that
@@ -182,7 +182,7 @@ def run(job: Job, settings: Settings, advance: Callable[[int], None] = lambda st
     """
     torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    train, validation, test = load(settings, job.suite, job.pixels)
+    train, validation, test = load_images(settings, job.suite, job.pixels)
     channels, seconds = train.x.shape[1], 0.0
     with torch.random.fork_rng():  # torch's modules draw their starts from the global generator only
         torch.manual_seed(job.seed)
@@ -191,7 +191,7 @@ def run(job: Job, settings: Settings, advance: Callable[[int], None] = lambda st
             training = METHODS[job.method].training(job)
         else:
             raw = job.method == "scratch"
-            learner = SUPERVISED[job.method](body(job, channels) if raw else train.x[0].numel()).to(job.device)
+            learner = SUPERVISED[job.method](make_body(job, channels) if raw else train.x[0].numel()).to(job.device)
     if job.method in METHODS:
         if job.device != "cpu":
             learner.together = 16
@@ -234,7 +234,9 @@ def stopwatch(path: Path) -> Iterator[Callable[[], float]]:
         path.write_text(str(before + process_time() - started))
 
 
-def evaluate(learner: Learner, test: Pile, job: Job, advance: Callable[[int], None] = lambda n: None) -> torch.Tensor:
+def evaluate(
+    learner: Learner, test: Pile, job: FewShotJob, advance: Callable[[int], None] = lambda n: None
+) -> torch.Tensor:
     """Return the accuracy [episodes] on test episodes, the same ones for every method of one problem size."""
     generator = torch.Generator().manual_seed(job.seed + 10)
     shape = Shape((job.ways, job.ways), (job.shots,), QUERIES, pool=(0,))
@@ -254,7 +256,7 @@ def evaluate(learner: Learner, test: Pile, job: Job, advance: Callable[[int], No
     return torch.stack(scores)
 
 
-def jobs(suite: str, options: BenchOptions) -> list[Job]:
+def make_jobs(suite: str, options: BenchOptions) -> list[FewShotJob]:
     """Return the jobs of a benchmark, by default every method.
 
     Raises:
@@ -264,7 +266,7 @@ def jobs(suite: str, options: BenchOptions) -> list[Job]:
     check_known(options.methods, known, "method", " in this benchmark")
     side = options.pixels or PIXELS[suite]
     return [
-        Job(
+        FewShotJob(
             suite,
             method,
             options.ways,
@@ -279,29 +281,29 @@ def jobs(suite: str, options: BenchOptions) -> list[Job]:
     ]
 
 
-def omniglot(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
+def bench_omniglot(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Run the jobs of Omniglot that are asked for."""
     return _suite("omniglot", settings, options, say)
 
 
-def miniimagenet(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
+def bench_miniimagenet(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Run the jobs of miniImageNet that are asked for."""
     return _suite("miniimagenet", settings, options, say)
 
 
 def _suite(suite: str, settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
-    todo = jobs(suite, options)
-    with progress(f"bench {suite}", total(todo)) as advance:
-        return few_shot(settings, todo, advance, say)
+    todo = make_jobs(suite, options)
+    with progress(f"bench {suite}", count_updates(todo)) as advance:
+        return run_jobs(settings, todo, advance, say)
 
 
-def few_shot(
-    settings: Settings, todo: Sequence[Job], advance: Callable[[int], None], say: Callable[[str], None]
+def run_jobs(
+    settings: Settings, todo: Sequence[FewShotJob], advance: Callable[[int], None], say: Callable[[str], None]
 ) -> list[Row]:
     """Run jobs side by side, one thread and one process a core, and return their rows in order."""
-    load(settings, todo[0].suite, todo[0].pixels)  # what is missing is said before anything starts
+    load_images(settings, todo[0].suite, todo[0].pixels)  # what is missing is said before anything starts
 
-    def done(job: Job, rows: list[Row]) -> None:
+    def done(job: FewShotJob, rows: list[Row]) -> None:
         row = rows[0]
         say(f"{row['setting']} {job.method}: {100 * row['value']:.2f} ± {100 * row['ci95']:.2f} %")
 
@@ -309,10 +311,10 @@ def few_shot(
     return [row for rows in found for row in rows]
 
 
-def total(todo: Sequence[Job]) -> int:
+def count_updates(todo: Sequence[FewShotJob]) -> int:
     """Return the meta-updates that jobs take, for a progress bar."""
     return sum(METHODS[job.method].training(job).steps for job in todo if job.method in METHODS)
 
 
-def _run(settings: Settings, job: Job, advance: Callable[[int], None]) -> list[Row]:
-    return run(job, settings, advance)
+def _run(settings: Settings, job: FewShotJob, advance: Callable[[int], None]) -> list[Row]:
+    return run_job(job, settings, advance)

@@ -16,7 +16,7 @@ from domains.episode import Pile, Shape
 from domains.errors import check_known
 from domains.fetch import Fetch
 from domains.reading.archives import ClassImages
-from domains.vision.lake import RUNS, WAYS, Run, alphabet_of, draw_runs
+from domains.vision.lake import RUNS, WAYS, LakeRun, alphabet_of, draw_runs
 from domains.vision.omniglot import BACKGROUND, EVALUATION, add_rotations, load_omniglot
 from learners import Logistic, NearestPrototype, ProtoNet
 from learners.base import Learner
@@ -40,7 +40,7 @@ METHODS = ("protonet", "logistic", "nearest", "hausdorff")
 PUBLISHED = {"people": 0.955, "program learning": 0.967, "protonet": 0.863, "hausdorff": 0.612}
 
 
-def lake(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
+def bench_lake(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Return the accuracy of every method over the same runs, and what is published.
 
     Learned from: the 30 background alphabets. Tested on: 20-way 1-shot runs of one evaluation alphabet each, 20 trials
@@ -65,7 +65,7 @@ def lake(settings: Settings, options: BenchOptions, say: Callable[[str], None]) 
         else:
             plain = Logistic(side * side) if method == "logistic" else NearestPrototype(side * side)
             scores = learner_scores(plain, images, runs)
-        rows.append(row_of(method, scores, seconds))
+        rows.append(accuracy_row(method, scores, seconds))
         say(f"{method}: {100 * rows[-1]['value']:.1f} ± {100 * rows[-1]['ci95']:.1f} %")
     return rows + [
         rows[0]
@@ -74,7 +74,7 @@ def lake(settings: Settings, options: BenchOptions, say: Callable[[str], None]) 
     ]
 
 
-def row_of(method: str, scores: Sequence[float], seconds: float) -> Row:
+def accuracy_row(method: str, scores: Sequence[float], seconds: float) -> Row:
     """Return the row of a method from its accuracy in every run."""
     n = len(scores)
     half = t.ppf(0.975, n - 1) * np.std(scores, ddof=1) / math.sqrt(n) if n > 1 else 0.0
@@ -91,7 +91,7 @@ def row_of(method: str, scores: Sequence[float], seconds: float) -> Row:
     }
 
 
-def learner_scores(learner: Learner, images: ClassImages, runs: Sequence[Run]) -> list[float]:
+def learner_scores(learner: Learner, images: ClassImages, runs: Sequence[LakeRun]) -> list[float]:
     """Return the share of right trials of every run: the learner adapts to the run's support."""
     x, y, scores = torch.from_numpy(images.x).float() / 255, torch.arange(WAYS), []
     x = x if learner.raw else x.flatten(1)
@@ -102,17 +102,17 @@ def learner_scores(learner: Learner, images: ClassImages, runs: Sequence[Run]) -
     return scores
 
 
-def hausdorff_scores(images: ClassImages, runs: Sequence[Run]) -> list[float]:
+def hausdorff_scores(images: ClassImages, runs: Sequence[LakeRun]) -> list[float]:
     """Return the share of right trials where the nearest drawing by modified Hausdorff distance is the answer."""
     scores = []
     for run in runs:
-        support, query = ([ink(images.x[row, 0]) for row in rows] for rows in (run.support, run.query))
+        support, query = ([ink_places(images.x[row, 0]) for row in rows] for rows in (run.support, run.query))
         costs = np.array([[hausdorff(a, b) for b in support] for a in query])
         scores.append(float((costs.argmin(1) == np.arange(WAYS)).mean()))
     return scores
 
 
-def ink(image: np.ndarray) -> np.ndarray:
+def ink_places(image: np.ndarray) -> np.ndarray:
     """Return the places [n, 2] of an image's ink, around their mean."""
     places = np.argwhere(image > 127).astype(float)
     return places - places.mean(0)
@@ -127,7 +127,7 @@ def hausdorff(a: np.ndarray, b: np.ndarray) -> float:
     return float(max(distance.min(1).mean(), distance.min(0).mean()))
 
 
-def alphabets(images: ClassImages) -> list[Pile]:
+def alphabet_piles(images: ClassImages) -> list[Pile]:
     """Return the alphabets, each in four rotations, as piles of their own: an episode is within one of them."""
     turned = add_rotations(images)
     home = [f"{alphabet_of(name)}@{name.partition('@')[2]}" for name in turned.names]
@@ -138,7 +138,7 @@ def alphabets(images: ClassImages) -> list[Pile]:
     return piles
 
 
-def training(steps: int | None, seed: int) -> Training:
+def alphabet_training(steps: int | None, seed: int) -> Training:
     """Episodes like the test, with up to half as many characters more; small alphabets give all they have."""
     steps = steps or STEPS
     shape = Shape((WAYS, 3 * WAYS // 2), (1,), queries=3, pool=(0,))
@@ -151,8 +151,8 @@ def train_protonet(settings: Settings, fetch: Fetch, side: int, steps: int | Non
     Some alphabets, the same for a seed, are held out and choose the best parameters. An interrupted training goes on
     from its checkpoint, and the same one is not done twice.
     """
-    how = training(steps, settings.seed)
-    piles = alphabets(load_omniglot(fetch, side, [BACKGROUND]))
+    how = alphabet_training(steps, settings.seed)
+    piles = alphabet_piles(load_omniglot(fetch, side, [BACKGROUND]))
     names = sorted({pile.name.partition("@")[0] for pile in piles})
     held = set(np.random.default_rng(settings.seed).permutation(names)[:HELD_OUT].tolist())
     parts = {kept: [p for p in piles if (p.name.partition("@")[0] in held) != kept] for kept in (True, False)}

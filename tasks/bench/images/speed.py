@@ -44,7 +44,7 @@ class Duel:
     episodes: int
 
 
-def peer() -> Any:
+def import_higher() -> Any:
     """Return the module ``higher``, whose loop is as fast as learn2learn's.
 
     Raises:
@@ -87,7 +87,7 @@ class Usual(nn.Module):
 
 def usual_maml(network: nn.Module, batch: Sequence[Episode], steps: int) -> Work:
     """Return MAML as usual: a loop over episodes, a differentiable optimiser, second order."""
-    higher, optimiser = peer(), torch.optim.SGD(network.parameters(), lr=RATE)
+    higher, optimiser = import_higher(), torch.optim.SGD(network.parameters(), lr=RATE)
 
     def work() -> None:
         network.zero_grad()
@@ -102,7 +102,7 @@ def usual_maml(network: nn.Module, batch: Sequence[Episode], steps: int) -> Work
 
 def usual_anil(network: Usual, batch: Sequence[Episode], steps: int) -> Work:
     """Return ANIL as usual: features of support and query once, the head in the differentiable loop."""
-    higher, optimiser = peer(), torch.optim.SGD(network.head.parameters(), lr=RATE)
+    higher, optimiser = import_higher(), torch.optim.SGD(network.head.parameters(), lr=RATE)
 
     def work() -> None:
         network.zero_grad()
@@ -145,7 +145,7 @@ def backward(learner: Learner, batch: Sequence[Episode]) -> Work:
     return work
 
 
-def duels(device: str = "cpu") -> Iterator[Duel]:
+def make_duels(device: str = "cpu") -> Iterator[Duel]:
     """Yield the comparisons, one at a time so that each one's memory is gone before the next."""
     to = torch.device(device)
     together = 1 if device == "cpu" else 16
@@ -174,10 +174,10 @@ def duels(device: str = "cpu") -> Iterator[Duel]:
 def bench_speed(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Time every duel on the device asked for."""
     with progress("bench speed", 4 * (ROUNDS + 1)) as advance:
-        return speed(ROUNDS, options.torch_device, advance)
+        return time_duels(ROUNDS, options.torch_device, advance)
 
 
-def speed(rounds: int, device: str, advance: Callable[[int], None]) -> list[Row]:
+def time_duels(rounds: int, device: str, advance: Callable[[int], None]) -> list[Row]:
     """Time the duels in turn, theirs, ours, theirs, ..., after one warm-up; one thread.
 
     The value of a ``ratio`` row is the median over rounds of theirs / ours in CPU seconds (on a GPU: wall seconds,
@@ -186,7 +186,7 @@ def speed(rounds: int, device: str, advance: Callable[[int], None]) -> list[Row]
     torch.set_num_threads(1)
     clock = time.process_time if device == "cpu" else time.perf_counter
     rows: list[Row] = []
-    for duel in duels(device):
+    for duel in make_duels(device):
         times: dict[str, list[float]] = {"theirs": [], "ours": []}
         for _ in range(rounds + 1):
             for who, work in (("theirs", duel.theirs), ("ours", duel.ours)):
@@ -210,11 +210,11 @@ def speed(rounds: int, device: str, advance: Callable[[int], None]) -> list[Row]
                 | {"seconds": round(sum(taken), 2)}
             )
     if device == "cpu":
-        rows += [*memory(), *two_processes()]
+        rows += [*measure_memory(), *time_two_processes()]
     return rows
 
 
-def two_processes(steps: int = 30) -> list[Row]:
+def time_two_processes(steps: int = 30) -> list[Row]:
     """Measure Conv4 MAML in two processes that share each batch against one process, in wall seconds."""
     if (os.cpu_count() or 1) < 2:
         return []
@@ -256,7 +256,7 @@ def _train(rank: int, processes: int, steps: int, folder: str, took: Any) -> Non
         distributed.destroy_process_group()
 
 
-def memory() -> list[Row]:
+def measure_memory() -> list[Row]:
     """Measure what a meta-update adds to a process at most, in MB, by batch and by inner steps (Conv4 MAML)."""
     rows = []
     for batch, steps in ((2, 1), (32, 1), (2, 5), (2, 10)):
@@ -280,10 +280,10 @@ def _peak(batch: int, steps: int, found: Any) -> None:
     learner = MAML(Conv4(), 5, steps, RATE)
     before = psutil.Process().memory_info().rss
     backward(learner, drawn)()
-    found.put((peak() - before) / 1e6)
+    found.put((peak_bytes() - before) / 1e6)
 
 
-def peak() -> int:
+def peak_bytes() -> int:
     """Return the most bytes that this process has held (``getrusage`` would count its parent's too)."""
     status = Path("/proc/self/status")
     if status.exists():

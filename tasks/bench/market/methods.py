@@ -26,7 +26,7 @@ MOST = 10.0  # weight of a source day, and one over the least
 
 
 @dataclass
-class Case:
+class MarketCase:
     """One adaptation: a label rule, a cut of the days, and the models of the days before the regime.
 
     Attributes:
@@ -47,7 +47,7 @@ class Case:
         return torch.from_numpy(x), torch.from_numpy(y)
 
 
-def variance_of_states(case: Case, p: np.ndarray) -> np.ndarray:
+def variance_of_states(case: MarketCase, p: np.ndarray) -> np.ndarray:
     """Return the expected daily variance of the next days [n, A] by probabilities of volatility states [n, A, N].
 
     That of each state is its mean in the source, as a multiple of the variance of the trailing year.
@@ -59,7 +59,7 @@ def variance_of_states(case: Case, p: np.ndarray) -> np.ndarray:
     return p @ by_state * panel.year_volatility[case.cut.query] ** 2
 
 
-def persistence(case: Case) -> np.ndarray:
+def persistence(case: MarketCase) -> np.ndarray:
     """P(label | the asset's last known label), as often as in the source."""
     rule, source = case.rule, case.cut.source[HORIZON:]
     counts = np.ones((rule.ways, rule.ways))
@@ -67,7 +67,7 @@ def persistence(case: Case) -> np.ndarray:
     return (counts / counts.sum(1, keepdims=True))[rule.labels(case.cut.query - HORIZON)]
 
 
-def har_states(case: Case) -> np.ndarray:
+def har_states(case: MarketCase) -> np.ndarray:
     """HAR of the source."""
     model, predict = har(case.rule, case.cut.source)
     past = case.rule.panel.volatility[case.cut.query]
@@ -75,7 +75,7 @@ def har_states(case: Case) -> np.ndarray:
     return predict(case.cut.query)
 
 
-def garch(case: Case) -> np.ndarray:
+def garch(case: MarketCase) -> np.ndarray:
     """GARCH(1,1) of each asset's returns up to the query; around it what was left in the year before."""
     panel, query = case.rule.panel, case.cut.query
     if (
@@ -94,12 +94,12 @@ def garch(case: Case) -> np.ndarray:
     return case.rule.on_days(state_probabilities(now.reshape(-1), np.sort(rest, axis=None), terciles))
 
 
-def window_boosting(case: Case) -> np.ndarray:
+def window_boosting(case: MarketCase) -> np.ndarray:
     """Gradient boosting on the support alone."""
     return boosting(case.rule, case.cut.support)(case.cut.query)
 
 
-def fine_tune(case: Case) -> np.ndarray:
+def fine_tune(case: MarketCase) -> np.ndarray:
     """Logistic regression on the support that starts at the pooled one and pays |W - W0|^2 / 2 to leave it.
 
     The strength is scikit-learn's usual one (C = 1): nobody has asked how far to move.
@@ -126,7 +126,7 @@ def fine_tune(case: Case) -> np.ndarray:
     return case.rule.on_days(F.softmax(logits(query, start[1]), 1).detach().numpy())
 
 
-def reweight(case: Case) -> np.ndarray:
+def reweight(case: MarketCase) -> np.ndarray:
     """Pooled logistic regression whose source days count as they are like the support's, and the support as itself.
 
     In the manner of DDG-DA (Li et al. 2022), which weighs the past by a forecast of the coming distribution: here by
@@ -142,7 +142,7 @@ def reweight(case: Case) -> np.ndarray:
     return case.rule.on_days(model.predict_proba(case.rule.features(case.cut.query)))
 
 
-def ours(case: Case) -> np.ndarray:
+def ours(case: MarketCase) -> np.ndarray:
     """The pool of experts, moved towards the support as far as past episodes say."""
     episode = pool_episode(case, case.cut.support, case.cut.query)
     assert case.pool is not None
@@ -150,21 +150,21 @@ def ours(case: Case) -> np.ndarray:
     return case.rule.on_days(classifier.predict_proba(episode.query_x).numpy())
 
 
-def pool_at_start(case: Case) -> np.ndarray:
+def pool_at_start(case: MarketCase) -> np.ndarray:
     """The same pool at its start."""
     assert case.pool is not None
     logs = torch.from_numpy(opinions(case.models, case.cut.query)).flatten(0, 1)
     return case.rule.on_days(case.pool.to_classifier(case.pool.start).predict_proba(logs).numpy())
 
 
-def pool_episode(case: Case, support: np.ndarray, query: np.ndarray) -> Episode:
+def pool_episode(case: MarketCase, support: np.ndarray, query: np.ndarray) -> Episode:
     logs = [torch.from_numpy(opinions(case.models, days)).flatten(0, 1) for days in (support, query)]
     labels = [torch.from_numpy(case.rule.labels(days).reshape(-1)) for days in (support, query)]
     return Episode(logs[0], labels[0], logs[1], labels[1], ways=case.rule.ways)
 
 
 #: Every row by name; those of volatility alone after the others.
-METHODS: dict[str, Callable[[Case], np.ndarray]] = {
+METHODS: dict[str, Callable[[MarketCase], np.ndarray]] = {
     "persistence": persistence,
     "boosting": window_boosting,
     POOLED: lambda case: case.models[POOLED](case.cut.query),
@@ -174,7 +174,7 @@ METHODS: dict[str, Callable[[Case], np.ndarray]] = {
     UNMOVED: pool_at_start,
     OURS: ours,
 }
-VOLATILITY: dict[str, Callable[[Case], np.ndarray]] = {
+VOLATILITY: dict[str, Callable[[MarketCase], np.ndarray]] = {
     "HAR": har_states,
     "GARCH": garch,
     "ordinal": lambda case: case.models["ordinal"](case.cut.query),
@@ -182,7 +182,7 @@ VOLATILITY: dict[str, Callable[[Case], np.ndarray]] = {
 }
 
 
-def methods_of(rule: str) -> dict[str, Callable[[Case], np.ndarray]]:
+def methods_of(rule: str) -> dict[str, Callable[[MarketCase], np.ndarray]]:
     """Return the rows that a label rule has."""
     return METHODS | (VOLATILITY if rule == STATE else {})
 

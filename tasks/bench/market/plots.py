@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.base.figure import FAINT, INK, RIGHT, WRONG, finish, start
-from tasks.base.figure import OURS as BLUE
+from tasks.base.figure import BLUE, FAINT, INK, RIGHT, WRONG, figure_png, start_figure
 from tasks.bench.market.methods import OURS, POOLED
-from tasks.bench.market.scores import Forecast
+from tasks.bench.market.scores import RegimeForecast
 
 COLOURS = {OURS: BLUE, "HAR": RIGHT, "GARCH": WRONG, "pooled boosting": FAINT}
 
 
-def plot_saved(judged: Sequence[Forecast]) -> bytes:
+def plot_saved(judged: Sequence[RegimeForecast]) -> bytes:
     """Draw one regime as a PNG: the running sum of pooled log-loss less a method's, and how turbulent the days were.
 
     Args:
@@ -23,7 +22,7 @@ def plot_saved(judged: Sequence[Forecast]) -> bytes:
     by = {one.method: one for one in judged}
     pooled = by[POOLED]
     dates = pooled.rule.panel.dates[pooled.days]
-    figure, axes = start(3.4, f"{pooled.regime}: log-loss saved against the pooled model")
+    figure, axes = start_figure(3.4, f"{pooled.regime}: log-loss saved against the pooled model")
     turbulent = (pooled.rule.labels(pooled.days) == pooled.rule.ways - 1).mean(1)
     share = axes.twinx()
     share.fill_between(dates, 100 * turbulent, color=FAINT, alpha=0.15, linewidth=0)
@@ -39,4 +38,4 @@ def plot_saved(judged: Sequence[Forecast]) -> bytes:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     axes.set(ylabel="nats, summed over days", xlabel=f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}; grey: turbulent")
     axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8.5)
-    return finish(figure)
+    return figure_png(figure)

@@ -19,7 +19,7 @@ LEAST_VARIANCE = 1e-8  # realised, of a week without a move
 
 
 @dataclass(frozen=True)
-class Forecast:
+class RegimeForecast:
     """What a method said of the query days of a regime.
 
     Attributes:
@@ -62,7 +62,7 @@ class Forecast:
         return found
 
 
-def rows_of(judged: Sequence[Forecast], seed: int = 0) -> list[Row]:
+def score_rows(judged: Sequence[RegimeForecast], seed: int = 0) -> list[Row]:
     """Return the rows of one label rule and protocol: every method in every regime, and the mean of the regimes."""
     regimes = list(dict.fromkeys(one.regime for one in judged))
     by = {(one.regime, one.method): one for one in judged}
@@ -93,7 +93,7 @@ def _over(series: dict[tuple[str, str], dict[str, np.ndarray]], regime: str, met
     return series[regime, method]["log_loss"] - series[regime, other]["log_loss"]
 
 
-def _row(of: Forecast, place: str, metric: str, days: Sequence[np.ndarray], seconds: float, seed: int) -> Row:
+def _row(of: RegimeForecast, place: str, metric: str, days: Sequence[np.ndarray], seconds: float, seed: int) -> Row:
     value, low, high = block_interval(days, np.random.default_rng(seed))
     return _base(of, place) | {
         "metric": metric,
@@ -104,7 +104,7 @@ def _row(of: Forecast, place: str, metric: str, days: Sequence[np.ndarray], seco
     }
 
 
-def _single(place: str, judged: Sequence[Forecast], seconds: float) -> list[Row]:
+def _single(place: str, judged: Sequence[RegimeForecast], seconds: float) -> list[Row]:
     """Return the measures that are no means over days."""
     values = {"auc": [_auc(one) for one in judged]}
     if judged[0].rule.name != STATE:
@@ -120,14 +120,14 @@ def _single(place: str, judged: Sequence[Forecast], seconds: float) -> list[Row]
     ]
 
 
-def _auc(one: Forecast) -> float:
+def _auc(one: RegimeForecast) -> float:
     """Return the area under the ROC curve, one label against the rest, mean of the labels that came and did not."""
     y, p = one.rule.labels(one.days).reshape(-1), one.p.reshape(-1, one.rule.ways)
     met = [k for k in range(one.rule.ways) if 0 < (y == k).mean() < 1]
     return float(np.mean([roc_auc_score(y == k, p[:, k]) for k in met])) if met else float("nan")
 
 
-def _base(of: Forecast, place: str) -> Row:
+def _base(of: RegimeForecast, place: str) -> Row:
     return {
         "suite": "market",
         "domain": place,

@@ -17,9 +17,9 @@ from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.market.experts import FIRST, STATE, YEAR, Rule, experts, past_opinions
-from tasks.bench.market.methods import OURS, POOLED, UNMOVED, Case, learn_pool, methods_of, variance_of_states
+from tasks.bench.market.methods import OURS, POOLED, UNMOVED, MarketCase, learn_pool, methods_of, variance_of_states
 from tasks.bench.market.plots import plot_saved
-from tasks.bench.market.scores import MEAN, Forecast, rows_of
+from tasks.bench.market.scores import MEAN, RegimeForecast, score_rows
 from tasks.bench.options import BenchOptions, Row
 
 ONCE, WALK = f"first {QUERY} days", f"walk by {STEP} days"
@@ -53,31 +53,31 @@ def bench_market(
     """
     torch.set_num_threads(1)
     regimes, chosen = _regimes(options.domains), _methods(options.methods)
-    panel = Panel.of(stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO)))
+    panel = Panel.of(stocks.closing_prices(fetcher(settings).wheel(stocks.SKFOLIO)))
     years = len(range(FIRST, len(panel.dates), YEAR))
     rows: list[Row] = []
     with progress("bench market", len(RULES) * (years + len(regimes)) + len(regimes)) as advance:
         for rule in (Rule(panel, name) for name in RULES):
             past = past_opinions(rule, advance) if {OURS, UNMOVED} & set(chosen) else None
-            judged: dict[str, list[Forecast]] = {ONCE: [], WALK: []}
+            judged: dict[str, list[RegimeForecast]] = {ONCE: [], WALK: []}
             for regime in regimes:
-                judged[ONCE] += judge(
+                judged[ONCE] += forecast_regime(
                     rule, regime, ONCE, [first_split(panel.dates, regime)], past, chosen, settings.seed
                 )
                 advance(1)
                 if rule.name == STATE:
                     some = [name for name in chosen if name in WALKED]
-                    walked = judge(rule, regime, WALK, walk(panel.dates, regime), past, some, settings.seed)
+                    walked = forecast_regime(rule, regime, WALK, walk(panel.dates, regime), past, some, settings.seed)
                     keep_picture(settings, walked)
                     judged[WALK] += walked
                     advance(1)
             for found in filter(None, judged.values()):
-                rows += rows_of(found, settings.seed)
+                rows += score_rows(found, settings.seed)
                 say_log_losses(rows, found[0].rule.name, found[0].protocol, say)
     return rows
 
 
-def judge(
+def forecast_regime(
     rule: Rule,
     regime: Window,
     protocol: str,
@@ -85,7 +85,7 @@ def judge(
     past: np.ndarray | None,
     methods: Sequence[str],
     seed: int,
-) -> list[Forecast]:
+) -> list[RegimeForecast]:
     """Return what methods say of the query days of a regime's cuts, which share their source.
 
     ``past``: opinions of every day (``past_opinions``); None where no method asks the pool.
@@ -94,7 +94,7 @@ def judge(
     length = QUERY if protocol == ONCE else STEP
     pool = None if past is None else learn_pool(rule, past, cuts[0].first, length, seed)
     kept: dict[str, np.ndarray] = {}
-    cases = [Case(rule, cut, models, pool, int(cuts[0].query[0]) + 1, kept) for cut in cuts]
+    cases = [MarketCase(rule, cut, models, pool, int(cuts[0].query[0]) + 1, kept) for cut in cuts]
     days = np.concatenate([cut.query for cut in cuts])
     found = []
     for name, method in methods_of(rule.name).items():
@@ -110,7 +110,7 @@ def judge(
                 for case, part in zip(cases, parts, strict=True)
             ]
         found.append(
-            Forecast(
+            RegimeForecast(
                 *(rule, protocol, regime.name, name, days, np.concatenate(parts)),
                 np.concatenate(variance) if variance else None,
                 spent,
@@ -119,7 +119,7 @@ def judge(
     return found
 
 
-def keep_picture(settings: Settings, judged: Sequence[Forecast]) -> None:
+def keep_picture(settings: Settings, judged: Sequence[RegimeForecast]) -> None:
     """Leave the picture of a regime: in the home, and as an artifact where this runs in Prefect."""
     if POOLED not in (one.method for one in judged):
         return
@@ -139,7 +139,7 @@ def say_log_losses(rows: Sequence[Row], rule: str, protocol: str, say: Callable[
             say(f"{row['setting']}: {row['method']}: log-loss {row['value']:.4f} ± {row['ci95']:.4f}")
 
 
-def check(options: BenchOptions) -> None:
+def check_options(options: BenchOptions) -> None:
     """Raise UserError where a method or a regime asked for is unknown, before anything is started."""
     _regimes(options.domains)
     _methods(options.methods)

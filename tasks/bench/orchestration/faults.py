@@ -14,7 +14,7 @@ from learners.classifier import Classifier
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.options import BenchOptions, Row
-from tasks.bench.orchestration.rig import Rig, rig, up
+from tasks.bench.orchestration.rig import Rig, make_rig, run_up
 from tasks.models import registry
 from tasks.watch import ledger
 
@@ -24,7 +24,7 @@ SPREAD = 12.0  # seconds after the commit in which a kill comes
 RECOVERED = 180.0
 
 
-def faults(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
+def bench_faults(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Commit a change, kill -9 one process at a random moment, and wait until the change is adapted to.
 
     Meanwhile and afterwards the champion must load; in the end there is one more version than before, and the ledger is
@@ -38,13 +38,13 @@ def faults(settings: Settings, options: BenchOptions, say: Callable[[str], None]
     """
     trials, rng = options.draws or TRIALS, np.random.default_rng(settings.seed)
     rows: list[Row] = []
-    with rig(settings) as made, up(made), progress("bench faults", trials * len(KILLS)) as advance:
+    with make_rig(settings) as made, run_up(made), progress("bench faults", trials * len(KILLS)) as advance:
         made.wait(lambda: registry.champion(made.settings, "first"))
-        made.wait(lambda: not made.unsettled())
+        made.wait(lambda: not made.count_open_rows())
         for kind in KILLS:
             took = []
             for number in range(trials):
-                took.append(trial(made, kind, float(rng.uniform(0, SPREAD)), len(rows) * 1000 + number))
+                took.append(time_recovery(made, kind, float(rng.uniform(0, SPREAD)), len(rows) * 1000 + number))
                 say(f"{kind} killed: made good after {took[-1]:.0f} s")
                 advance(1)
             base = {"suite": "faults", "domain": "20news", "setting": f"kill -9 {kind}", "method": "acclimate"}
@@ -54,21 +54,21 @@ def faults(settings: Settings, options: BenchOptions, say: Callable[[str], None]
     return rows
 
 
-def trial(made: Rig, kind: str, after: float, seed: int) -> float:
+def time_recovery(made: Rig, kind: str, after: float, seed: int) -> float:
     """Return the seconds from the kill to the end of the adaptation."""
     before = {model.version for model in registry.versions(made.settings, "first")}
-    closed = len(ledger.rows(made.settings, "done"))
-    made.write("first", 10_000 + seed)
+    closed = len(ledger.list_rows(made.settings, "done"))
+    made.write_target("first", 10_000 + seed)
     made.commit(f"Change {seed}", checked=False)
     time.sleep(after)
     kill(made, kind)
     started = time.perf_counter()
 
-    def settled() -> bool:
+    def is_settled() -> bool:
         check_champion(made)
-        return len(ledger.rows(made.settings, "done")) > closed
+        return len(ledger.list_rows(made.settings, "done")) > closed
 
-    made.wait(settled, every=1)
+    made.wait(is_settled, every=1)
     new = {model.version for model in registry.versions(made.settings, "first")} - before
     if len(new) != 1:
         raise UserError(f"after kill -9 of the {kind}, {len(new)} versions came of one change")
@@ -78,7 +78,7 @@ def trial(made: Rig, kind: str, after: float, seed: int) -> float:
 def kill(made: Rig, kind: str) -> None:
     """Kill the server, the worker, or the flow runs that the worker has at this moment."""
     with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-        pid = made.process("server" if kind == "server" else "worker")
+        pid = made.process_id("server" if kind == "server" else "worker")
         for one in psutil.Process(pid).children() if kind == "flow" else [psutil.Process(pid)]:
             os.kill(one.pid, signal.SIGKILL)
 

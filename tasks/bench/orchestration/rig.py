@@ -56,7 +56,7 @@ class Rig:
             raise UserError(f"acclimate {' '.join(arguments)} failed in the benchmark: see {self.path / 'bench.log'}")
         return time.perf_counter() - started
 
-    def write(self, name: str, seed: int) -> None:
+    def write_target(self, name: str, seed: int) -> None:
         """Write a target of a few classes; another seed gives other examples."""
         rng = np.random.default_rng(seed)
         labels = sorted(rng.choice(sorted(self.texts), CLASSES, replace=False).tolist())
@@ -73,7 +73,7 @@ class Rig:
         about: dict[str, Any] = {"name": name, "family": "text", "role": "target", "labels": labels, "counts": counts}
         (folder / "domain.yaml").write_text(yaml.safe_dump(about))
 
-    def take(self, data: Path, names: Sequence[str]) -> None:
+    def copy_domains(self, data: Path, names: Sequence[str]) -> None:
         """Copy domains of the quick start; they must have been built."""
         check_built(data, names)
         for name in names:
@@ -82,7 +82,7 @@ class Rig:
     def commit(self, message: str, checked: bool = True) -> float:
         return self.run("data", "commit", "-m", message, *(() if checked else ("--no-check",)))
 
-    def process(self, name: str) -> int:
+    def process_id(self, name: str) -> int:
         """Return the id of the recorded server or worker."""
         return int(json.loads((self.path / f".acclimate/prefect/{name}.json").read_text())["pid"])
 
@@ -101,8 +101,8 @@ class Rig:
             time.sleep(every)
         return value
 
-    def unsettled(self) -> int:
-        return len(ledger.rows(self.settings, "open"))
+    def count_open_rows(self) -> int:
+        return len(ledger.list_rows(self.settings, "open"))
 
 
 def check_built(data: Path, names: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ def check_built(data: Path, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def rig(settings: Settings) -> Iterator[Rig]:
+def make_rig(settings: Settings) -> Iterator[Rig]:
     """Make a project in a temporary folder, with a text meta-model, and delete it afterwards.
 
     Raises:
@@ -137,8 +137,8 @@ def rig(settings: Settings) -> Iterator[Rig]:
     environment = kept | {"ACCLIMATE_PORT": str(port), "PYTHONPATH": str(path), "ACCLIMATE_MIRROR": str(mirror)}
     made = Rig(path, port, environment, texts)
     try:
-        made.take(data, SOURCES)
-        made.write("first", 0)
+        made.copy_domains(data, SOURCES)
+        made.write_target("first", 0)
         made.run("data", "commit", "--drop", "-m", "Start")
         made.run("meta-train", "--family", "text", "--steps", "5")
         yield made
@@ -147,7 +147,7 @@ def rig(settings: Settings) -> Iterator[Rig]:
 
 
 @contextmanager
-def up(made: Rig) -> Iterator[subprocess.Popen[str]]:
+def run_up(made: Rig) -> Iterator[subprocess.Popen[str]]:
     """Run `acclimate up` in the project until the block ends."""
     running = made.start("up")
     try:

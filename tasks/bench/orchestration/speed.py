@@ -9,7 +9,7 @@ from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.options import BenchOptions, Row
-from tasks.bench.orchestration.rig import FROM, Rig, rig, up
+from tasks.bench.orchestration.rig import FROM, Rig, make_rig, run_up
 from tasks.versions.commit import commit
 from tasks.versions.watched_commit import commit_to_watch
 from tasks.watch import ledger, noticing
@@ -20,7 +20,7 @@ MARKETS = ("stocks-crisis", "stocks-bull")  # sources of a market meta-model, tr
 QUIET_UNTIL, TURN, UNTIL = "2019-11-29", "2020-01-02", "2020-09-30"  # a change is found in the week to 2020-03-26
 
 
-def orchestration(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
+def bench_orchestration(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
     """Measure in a project of its own with a real server and worker, on this machine as busy as it is.
 
     Returns:
@@ -37,35 +37,35 @@ def orchestration(settings: Settings, options: BenchOptions, say: Callable[[str]
         rows.append(row | {"method": "acclimate", "metric": metric, "value": value, "ci95": None, "n": len(values)})
         say(f"{metric}: {value} s")
 
-    with rig(settings) as made, progress("bench orchestration", 5) as advance:
-        quiet_markets(made, settings, repeats)
+    with make_rig(settings) as made, progress("bench orchestration", 5) as advance:
+        adapt_to_quiet_markets(made, settings, repeats)
         advance(1)
-        with up(made):
-            row("commit to decided", [one(made, i) for i in range(repeats)])
+        with run_up(made):
+            row("commit to decided", [time_one_change(made, i) for i in range(repeats)])
             advance(1)
-            row("regime to decided", [fresh_regime(made, i) for i in range(repeats)], "stocks")
+            row("regime to decided", [time_new_regime(made, i) for i in range(repeats)], "stocks")
             advance(1)
-            row(f"{MANY} changed", [many(made)])
+            row(f"{MANY} changed", [time_many_changes(made)])
             advance(1)
-            row(f"tick, none of {MANY} changed", [tick(made) for _ in range(REPEATS)])
+            row(f"tick, none of {MANY} changed", [time_quiet_tick(made) for _ in range(REPEATS)])
             advance(1)
     return rows
 
 
-def one(made: Rig, number: int) -> float:
+def time_one_change(made: Rig, number: int) -> float:
     """Return the seconds from a commit of one changed domain to the end of its adaptation."""
-    made.wait(lambda: not made.unsettled())
-    made.write("first", 1000 + number)
-    started, before = time.perf_counter(), len(ledger.rows(made.settings, "done"))
+    made.wait(lambda: not made.count_open_rows())
+    made.write_target("first", 1000 + number)
+    started, before = time.perf_counter(), len(ledger.list_rows(made.settings, "done"))
     made.commit(f"Change {number}")
-    made.wait(lambda: len(ledger.rows(made.settings, "done")) > before)
+    made.wait(lambda: len(ledger.list_rows(made.settings, "done")) > before)
     return time.perf_counter() - started
 
 
-def quiet_markets(made: Rig, settings: Settings, count: int) -> None:
+def adapt_to_quiet_markets(made: Rig, settings: Settings, count: int) -> None:
     """Adapt to markets of 19 stocks in a quiet year, and leave their prices up to half a year after it ended."""
-    made.take(settings.data_path, MARKETS)
-    prices = stocks.prices(fetcher(settings).wheel(stocks.SKFOLIO))["2016":UNTIL]  # type: ignore[misc]
+    made.copy_domains(settings.data_path, MARKETS)
+    prices = stocks.closing_prices(fetcher(settings).wheel(stocks.SKFOLIO))["2016":UNTIL]  # type: ignore[misc]
     for i in range(count):
         table = prices.drop(columns=prices.columns[i])
         table.to_csv(made.path / f"market-{i}.csv")
@@ -76,37 +76,37 @@ def quiet_markets(made: Rig, settings: Settings, count: int) -> None:
         made.run("adapt", f"market-{i}")
 
 
-def fresh_regime(made: Rig, number: int) -> float:
+def time_new_regime(made: Rig, number: int) -> float:
     """Return the seconds from the start of ``acclimate drift`` over committed prices to the end of the adaptation.
 
     Raises:
         UserError: something else than drift adapted to them.
     """
-    made.wait(lambda: not made.unsettled())
+    made.wait(lambda: not made.count_open_rows())
     name = f"market-{number}"
     made.run("domains", "add", name, f"{name}.csv", "--start", TURN, "--replace")
     commit(made.path, made.settings.home_path, f"Regime {number}")  # the command would wake ``watch``
     started = time.perf_counter()
     made.run("drift", name)
-    made.wait(lambda: not made.unsettled())
+    made.wait(lambda: not made.count_open_rows())
     seconds = time.perf_counter() - started
-    why = [row.why for row in ledger.rows(made.settings) if row.domain == name][-1]
+    why = [row.why for row in ledger.list_rows(made.settings) if row.domain == name][-1]
     if not why.startswith("drift"):
         raise UserError(f"{name} was adapted to because: {why}; try again: a tick of `watch` came first")
     return seconds
 
 
-def many(made: Rig) -> float:
+def time_many_changes(made: Rig) -> float:
     """Return the seconds from a commit of many new domains to the end of the last adaptation."""
     for i in range(MANY):
-        made.write(f"many-{i:03}", i)
-    started, before = time.perf_counter(), len(ledger.rows(made.settings, "done"))
+        made.write_target(f"many-{i:03}", i)
+    started, before = time.perf_counter(), len(ledger.list_rows(made.settings, "done"))
     made.commit("Many")
-    made.wait(lambda: len(ledger.rows(made.settings, "done")) >= before + MANY, 3600, 1)
+    made.wait(lambda: len(ledger.list_rows(made.settings, "done")) >= before + MANY, 3600, 1)
     return time.perf_counter() - started
 
 
-def tick(made: Rig) -> float:
+def time_quiet_tick(made: Rig) -> float:
     """Return the seconds of a look at the data that finds no change."""
     started = time.perf_counter()
     opened, _ = noticing.notice(made.settings, commit_to_watch(made.settings, []))

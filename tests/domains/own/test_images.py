@@ -17,7 +17,7 @@ from domains.own import images
 from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
 from domains.own.options import AddOptions
-from domains.own.writing import write
+from domains.own.writing import write_domain
 from domains.reading import archives, pictures
 from domains.reading.pictures import to_picture
 
@@ -52,7 +52,7 @@ def opened(content: bytes) -> Image.Image:
 
 
 def test_class_folders_become_labels_and_plain_images_stay_as_they_are(parts: Path, tmp_path: Path) -> None:
-    domain = Domain.read(write(understand(parts), "mine", tmp_path / "data", lambda n: None))
+    domain = Domain.read(write_domain(understand(parts), "mine", tmp_path / "data", lambda n: None))
     assert (domain.family, domain.labels) == ("vision", ("ok", "scratched"))
     assert domain.counts == {"pool": 4, "test": 6, "train": 14}
     stored = {image for split in ("train", "pool", "test") for image in domain.column(split)}  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from domains.new_examples import read_examples
 from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
 from domains.own.options import AddOptions
-from domains.own.writing import write
+from domains.own.writing import write_domain
 
 DAYS = 420
 
@@ -51,7 +51,7 @@ def test_wide_and_long_tables_are_the_same_domain(walks: pd.DataFrame, tmp_path:
 
 def test_labels_come_from_a_named_rule_and_the_test_is_later(walks: pd.DataFrame, tmp_path: Path) -> None:
     found = understand(saved(walks, tmp_path / "prices.csv"))
-    domain = Domain.read(write(found, "mine", tmp_path / "data", lambda n: None))
+    domain = Domain.read(write_domain(found, "mine", tmp_path / "data", lambda n: None))
     assert (domain.family, domain.labels) == ("market", LABELS)
     assert domain.meta["label_rule"].startswith("volatility_state: ")
     assert domain.meta["assets"] == ["A", "B", "C"]

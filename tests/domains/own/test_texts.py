@@ -13,7 +13,7 @@ from domains.errors import UserError
 from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
 from domains.own.options import AddOptions
-from domains.own.writing import write
+from domains.own.writing import write_domain
 
 
 def understand(path: Path, **options: Any) -> NewDomain:
@@ -21,7 +21,7 @@ def understand(path: Path, **options: Any) -> NewDomain:
 
 
 def add(path: Path, data: Path, **options: Any) -> Domain:
-    return Domain.read(write(understand(path, **options), "mine", data, lambda n: None))
+    return Domain.read(write_domain(understand(path, **options), "mine", data, lambda n: None))
 
 
 def rows(n: int = 60, labels: tuple[str, ...] = ("flu", "cold", "")) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def test_the_same_input_gives_the_same_bytes_and_nothing_of_the_machine(tmp_path
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
         path = saved(rows(), tmp_path / place / "reports.csv")
-        folder = write(understand(path), "mine", tmp_path / place / "data", lambda n: None)
+        folder = write_domain(understand(path), "mine", tmp_path / place / "data", lambda n: None)
         made.append({file.name: file.read_bytes() for file in sorted(folder.iterdir())})
     assert made[0] == made[1]
     about = made[0]["domain.yaml"].decode()
@@ -294,7 +294,7 @@ def test_a_file_that_changes_between_the_two_readings_is_not_written(tmp_path: P
     found = understand(path)
     saved(rows().assign(report="other"), path)
     with pytest.raises(UserError, match=r"a\.csv: changed while it was read"):
-        write(found, "mine", tmp_path / "data", lambda n: None)
+        write_domain(found, "mine", tmp_path / "data", lambda n: None)
     assert not (tmp_path / "data").exists()
 
 

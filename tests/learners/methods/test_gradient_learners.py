@@ -74,7 +74,7 @@ class Still(Body):
         return x
 
 
-def line(kind, **arguments):
+def line_learner(kind, **arguments):
     """A learner of y = w x + b at w = 1, b = 0, and an episode whose b has no gradient, for x and y are odd.
 
     L_support = (w - 3)^2, so w_1 = w - 0.1 * 2 (w - 3) = 1.4. L_query = (2 w_1 - 8)^2 = 5.2^2.
@@ -255,13 +255,13 @@ def test_what_is_frozen_in_a_body_stays(kind, together):
 
 
 def test_reptile_on_paper():
-    learner, task = line(Reptile, optimiser="sgd")
+    learner, task = line_learner(Reptile, optimiser="sgd")
     assert learner.backward([task]) == pytest.approx([4])  # (1 - 3)^2
     assert learner.network.weight.grad.item() == pytest.approx(1 - 1.4, rel=1e-12)
     assert learner.network.bias.grad.item() == pytest.approx(0, abs=1e-12)
     torch.optim.SGD(learner.parameters(), lr=0.25).step()
     assert learner.network.weight.item() == pytest.approx(1 + 0.25 * 0.4, rel=1e-12)
-    learner, task = line(Reptile, optimiser="adam")  # the first step of Adam has the length of its rate
+    learner, task = line_learner(Reptile, optimiser="adam")  # the first step of Adam has the length of its rate
     learner.backward([task])
     assert learner.network.weight.grad.item() == pytest.approx(-0.1, rel=1e-6)
 
@@ -347,7 +347,7 @@ def test_anil_leaves_the_body_to_meta_training():
 
 
 def test_meta_sgd_on_paper():
-    learner, task = line(MetaSGD)
+    learner, task = line_learner(MetaSGD)
     assert learner.backward([task])[0] == pytest.approx(5.2**2)
     assert learner.network.weight.grad.item() == pytest.approx(4 * -5.2 * 0.8)
     # dL/d alpha = -grad L_support * dL_query/dw_1 = 4 * (4 * -5.2)

@@ -158,7 +158,7 @@ class Still(Body):
         return x
 
 
-def line(kind, **arguments):
+def line_learner(kind, **arguments):
     """A learner of y = w x + b at w = 1, b = 0, and an episode whose b has no gradient, for x and y are odd.
 
     L_support = (w - 3)^2, so w_1 = 1 - 0.1 * 2 (1 - 3) = 1.4. L_query = (2 w_1 - 8)^2 = 5.2^2.
@@ -173,7 +173,7 @@ def line(kind, **arguments):
 
 @pytest.mark.parametrize(("kind", "slope"), [(MAML, 4 * -5.2 * (1 - 0.1 * 2)), (FOMAML, 4 * -5.2)])
 def test_least_squares_on_paper(kind, slope):
-    learner, task = line(kind, steps=1, rate=0.1)
+    learner, task = line_learner(kind, steps=1, rate=0.1)
     assert learner.backward([task])[0] == pytest.approx(5.2**2, rel=1e-12)
     assert learner.network.weight.grad.item() == pytest.approx(slope, rel=1e-12)
     assert learner.network.bias.grad.item() == pytest.approx(0, abs=1e-12)

@@ -167,14 +167,14 @@ def test_what_does_not_wait_cannot_be_answered(tags, settings):
         ("../data", "", "domain name '../data'"),
     ):
         with pytest.raises(UserError, match=said):
-            approval.answer(settings, name, version, True)
+            approval.answer_request(settings, name, version, True)
 
 
 def test_an_answer_without_a_server_says_what_to_do(tags, settings, monkeypatch):
     tags.tags |= {"decision": "awaiting approval", "approval_run": str(RUN.id)}
     monkeypatch.setattr(approval, "running_ui", lambda settings: None)
     with pytest.raises(UserError, match=r"is gone .use acclimate models promote hpo 2, .* no Prefect server runs"):
-        approval.answer(settings, "hpo", "", True)
+        approval.answer_request(settings, "hpo", "", True)
 
 
 def test_an_answer_is_recorded_before_the_run_is_resumed_and_waits_until_it_acted(tags, settings, monkeypatch):
@@ -193,7 +193,7 @@ def test_an_answer_is_recorded_before_the_run_is_resumed_and_waits_until_it_acte
     monkeypatch.setattr(approval, "running_ui", lambda settings: "http://127.0.0.1:1")
     monkeypatch.setattr(approval, "prefect_server", server)
     monkeypatch.setattr(approval, "resume", resume)
-    assert approval.answer(settings, "hpo", "", True).aliases == ("champion",)
+    assert approval.answer_request(settings, "hpo", "", True).aliases == ("champion",)
     assert given == [(RUN.id, {"approve": True, "reason": ""}, "approved by a person")]
 
 

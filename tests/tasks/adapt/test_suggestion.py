@@ -22,7 +22,7 @@ from tasks.adapt.suggestion import (
     forecast_at_twice,
     forecast_line,
     readable_examples,
-    reason,
+    suggestion_reason,
     suggestions,
 )
 from tasks.models import registry
@@ -67,8 +67,8 @@ def test_images_are_named_by_their_files_where_they_have_names(tmp_path):
 
 def test_a_reason_says_what_an_example_stands_for_and_what_is_undecided():
     labels = ("heart", "lung", "skin")
-    assert reason(12, np.array([0.1, 0.7, 0.2]), labels) == "typical of 12 examples that no label is near"
-    assert reason(1, np.array([0.4, 0.5, 0.1]), labels) == "unlike any labelled example; lung or heart?"
+    assert suggestion_reason(12, np.array([0.1, 0.7, 0.2]), labels) == "typical of 12 examples that no label is near"
+    assert suggestion_reason(1, np.array([0.4, 0.5, 0.1]), labels) == "unlike any labelled example; lung or heart?"
 
 
 def test_a_forecast_is_one_line_and_unknown_under_three_labels_a_class(target, settings, model):

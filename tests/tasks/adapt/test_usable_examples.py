@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from domains.catalogue import source
+from domains.catalogue import find_source
 from domains.domain import Domain
 from domains.errors import UserError
 from flows import cli
@@ -178,7 +178,7 @@ def reviews(fetch):
     """Features of drug reviews by the real encoder, and what makes more of them."""
     s, spec = own_settings(), ENCODERS["text"]
     folder = weights(s, spec)
-    texts = source("drugreviews").read(fetch)["text"].tolist()[:120]
+    texts = find_source("drugreviews").read(fetch)["text"].tolist()[:120]
     return encode_here("text", folder, texts), lambda more: encode_here("text", folder, more)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from domains.errors import UserError
 from tasks.base.settings import Settings
-from tasks.bench import parts as bench_all
+from tasks.bench import parts
 from tasks.bench.parts import PARTS, Result
 from tasks.bench.results_page import bench_tables, markdown, pivot, tables, write_page
 
@@ -42,25 +42,25 @@ def runs(monkeypatch):
             json.dump(ROWS, file)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(bench_all.subprocess, "run", run)
-    monkeypatch.setattr(bench_all, "code_and_packages", lambda: {"code": "c", "packages": "{}"})
+    monkeypatch.setattr(parts.subprocess, "run", run)
+    monkeypatch.setattr(parts, "code_and_packages", lambda: {"code": "c", "packages": "{}"})
     return made
 
 
 def test_a_part_that_fails_stops_no_other_and_what_is_measured_is_kept(settings, runs):
     said = []
-    first = bench_all.bench_all(settings, ["quick", "vision", "lake"], said.append)
+    first = parts.bench_all(settings, ["quick", "vision", "lake"], said.append)
     assert [result.name for result in first] == ["quick", "lake"]
     assert "vision: failed, see above; the others go on" in said
     assert first[0].rows == ROWS
-    assert bench_all.bench_all(settings, ["quick", "lake"], said.append) == first
+    assert parts.bench_all(settings, ["quick", "lake"], said.append) == first
     assert len(runs) == 3
 
 
 def test_other_code_measures_again(settings, runs, monkeypatch):
-    bench_all.bench_all(settings, ["quick"], print)
-    monkeypatch.setattr(bench_all, "code_and_packages", lambda: {"code": "d", "packages": "{}"})
-    assert bench_all.bench_all(settings, ["quick"], print)[0].code == "d"
+    parts.bench_all(settings, ["quick"], print)
+    monkeypatch.setattr(parts, "code_and_packages", lambda: {"code": "d", "packages": "{}"})
+    assert parts.bench_all(settings, ["quick"], print)[0].code == "d"
     assert len(runs) == 2
 
 
@@ -138,7 +138,7 @@ def test_a_file_of_something_else_and_an_unknown_part_are_one_line(tmp_path, set
     with pytest.raises(UserError, match=r"x\.json: not what `acclimate bench all --json` writes"):
         Result.read(tmp_path / "x.json")
     with pytest.raises(UserError, match="no part 'x' of all benchmarks; there are: quick, text"):
-        bench_all.bench_all(settings, ["x"], print)
+        parts.bench_all(settings, ["x"], print)
 
 
 def test_a_table_that_would_be_wide_both_ways_is_one_a_domain():

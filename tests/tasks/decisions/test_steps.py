@@ -12,11 +12,11 @@ from learners.decisions.policies import Policies
 from tasks.decisions import problems, rivals
 from tasks.decisions import steps as decision_steps
 from tasks.decisions.plots import plot_curve, plot_trial
-from tasks.decisions.problems import new_policy, problem
+from tasks.decisions.problems import find_problem, new_policy
 from tasks.decisions.steps import one_trial
 from tasks.meta_train import steps as meta_train_steps
 from tasks.models import registry
-from tasks.models.promotion import promote
+from tasks.models.promotion import promote_by_hand
 from tasks.models.smoke_test import policies_smoke_test
 
 
@@ -26,7 +26,7 @@ def small(monkeypatch):
     monkeypatch.setattr(problems, "VALIDATION", 20)
     monkeypatch.setattr(rivals, "TUNING", 20)
     monkeypatch.setattr(decision_steps, "TRIALS", 20)
-    monkeypatch.setattr(problems.Problem, "with_training", lambda self, n, seed=0: tiny(self, n or 2, seed))
+    monkeypatch.setattr(problems.DecisionProblem, "with_training", lambda self, n, seed=0: tiny(self, n or 2, seed))
 
 
 def tiny(found, iterations, seed):
@@ -40,7 +40,7 @@ def test_a_constant_is_tuned_on_what_it_gains():
 
 
 def test_the_shown_trial_is_what_the_policy_does():
-    chosen = problem("bandit-k5-n10")
+    chosen = find_problem("bandit-k5-n10")
     policy = new_policy(chosen)
     p, actions, rewards, names = one_trial(chosen, policy)
     assert p.shape == (10, 5)
@@ -70,7 +70,7 @@ def test_policies_are_trained_registered_and_put_into_service_once(settings, mon
     about = Policies.load(done.folder).about["bandit-k5-n10"]
     assert about["curve"]["iteration"] == [0, 1, 2]
     assert about["curve"]["reward"][0] is None
-    assert not promote(settings, "meta-decisions", version).changed
+    assert not promote_by_hand(settings, "meta-decisions", version).changed
 
 
 def test_what_cannot_be_trained_is_told_first(settings, monkeypatch):

@@ -20,10 +20,10 @@ from domains.errors import UserError
 from domains.market.regime import VOLATILITY
 from learners.classifier import Affine, Classifier
 from tasks.base.settings import Settings
-from tasks.drift import steps as drift_steps
-from tasks.drift.examples import label_changes, new_and_old, outcome_in_words
+from tasks.drift import steps
+from tasks.drift.examples import label_changes, outcome_in_words, read_new_and_old
 from tasks.drift.page import small_png
-from tasks.drift.steps import answer, compare, plan_drift, report
+from tasks.drift.steps import act_on, compare_with_old, plan_drift, report
 from tasks.features import encoding
 from tasks.features.encoding import ENCODERS, EncoderSpec
 from tasks.models import registry
@@ -127,13 +127,13 @@ def world(tmp_path_factory):
         encoding._encoder.cache_clear()
 
 
-def seen(world, revision, domain="news", file=None, alpha=0.01):
+def compare_domain(world, revision, domain="news", file=None, alpha=0.01):
     (case,) = plan_drift.fn(domain, world.at[revision], None if file is None else str(file), alpha)
-    return compare.fn(case)
+    return compare_with_old.fn(case)
 
 
 def result(world, revision, domain="news", **more):
-    return seen(world, revision, domain, **more).result
+    return compare_domain(world, revision, domain, **more).result
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_where_nothing_is_new_that_is_said_and_nothing_is_compared(world):
 
 def test_only_what_the_champion_has_not_seen_is_new_and_the_pool_is_old(world):
     (case,) = plan_drift.fn("news", world.at["same"], None, 0.01)
-    found = new_and_old(world.settings, case)
+    found = read_new_and_old(world.settings, case)
     assert (set(found.new), set(found.old)) == (set(SAME) - set(OLD), set(OLD))
 
 
@@ -165,7 +165,7 @@ def test_new_examples_of_the_same_kind_are_no_drift(world):
 
 
 def test_new_examples_of_another_kind_are_drift_and_the_page_shows_why(world):
-    page, found = seen(world, "other").page, result(world, "other")
+    page, found = compare_domain(world, "other").page, result(world, "other")
     assert (found.state, found.new) == ("drift", 60)
     assert found.p <= 0.01
     assert found.statistic > found.threshold
@@ -199,9 +199,9 @@ def test_an_empty_file_is_one_line(world, tmp_path):
 
 
 def test_examples_of_a_file_are_tested_and_nothing_is_opened_before_they_are_committed(world, csv, monkeypatch):
-    monkeypatch.setattr(drift_steps, "open_adaptation", lambda *_: pytest.fail("opened"))
-    found = seen(world, "first", file=csv(words(60, TURNED, 9)))
-    done = answer.fn(found, adapt=True).result
+    monkeypatch.setattr(steps, "open_adaptation", lambda *_: pytest.fail("opened"))
+    found = compare_domain(world, "first", file=csv(words(60, TURNED, 9)))
+    done = act_on.fn(found, adapt=True).result
     assert done.state == "drift"
     assert "add the examples to the pool in data/news" in done.line()
 
@@ -211,7 +211,10 @@ def test_a_champion_of_another_encoder_is_told_and_stops_no_other_domain(world, 
     monkeypatch.setitem(ENCODERS, "text", spec)
     with pytest.raises(UserError, match="reads features of letters-1, now the encoder is letters-2"):
         result(world, "same")
-    found = {case.domain: compare.fn(case).result.state for case in plan_drift.fn(None, world.at["same"], None, 0.01)}
+    found = {
+        case.domain: compare_with_old.fn(case).result.state
+        for case in plan_drift.fn(None, world.at["same"], None, 0.01)
+    }
     assert found == {"news": "unknown", "stocks": "no drift"}
 
 
@@ -232,7 +235,7 @@ def test_what_cannot_be_asked_is_told_at_once(world):
 def test_the_data_of_the_champion_is_found_by_its_hash_where_its_commit_is_gone(world, monkeypatch):
     (case,) = plan_drift.fn("news", world.at["same"], None, 0.01)
     case.champion.tags["revision"] = "0" * 40
-    assert len(new_and_old(world.settings, case).new) == 60
+    assert len(read_new_and_old(world.settings, case).new) == 60
 
 
 # Markets
@@ -244,7 +247,7 @@ def test_a_market_without_another_regime_has_not_drifted(world):
 
 
 def test_a_regime_that_began_after_the_champion_was_adapted_is_drift(world):
-    page, found = seen(world, "other", "stocks").page, result(world, "other", "stocks")
+    page, found = compare_domain(world, "other", "stocks").page, result(world, "other", "stocks")
     assert found.state == "drift"
     assert found.adapted_until == "2024-03-22"
     assert "2024-07-10" <= found.change <= "2024-08-07"  # the jump is on 2024-07-22
@@ -266,12 +269,12 @@ def test_prices_that_are_none_are_told_with_asset_and_day(world, tmp_path):
 
 def test_an_adaptation_is_opened_where_there_is_drift_and_it_is_wanted(world, monkeypatch):
     opened = []
-    monkeypatch.setattr(drift_steps, "open_adaptation", lambda *asked: opened.append(asked[1:3]) or "adapt asked for")
-    found = seen(world, "other")
-    assert report.fn(answer.fn(found, adapt=True)).line().endswith("; adapt asked for")
+    monkeypatch.setattr(steps, "open_adaptation", lambda *asked: opened.append(asked[1:3]) or "adapt asked for")
+    found = compare_domain(world, "other")
+    assert report.fn(act_on.fn(found, adapt=True)).line().endswith("; adapt asked for")
     assert opened == [("news", world.at["other"])]
-    assert answer.fn(found, adapt=False).result.action == "to adapt: acclimate adapt news"
-    assert answer.fn(seen(world, "same"), adapt=True).result.action == ""
+    assert act_on.fn(found, adapt=False).result.action == "to adapt: acclimate adapt news"
+    assert act_on.fn(compare_domain(world, "same"), adapt=True).result.action == ""
     assert len(opened) == 1
 
 

@@ -12,9 +12,9 @@ from domains.errors import UserError
 from learners.classifier import Affine, Classifier, Columns
 from tasks.base.settings import Settings
 from tasks.base.settings import settings as own_settings
-from tasks.export import onnx_graph as export_onnx
+from tasks.export import onnx_graph
 from tasks.export.model_card import ONNX, SENTENCE_TRANSFORMERS, TRANSFORMERS
-from tasks.export.sentence_transformers import export
+from tasks.export.sentence_transformers import export_sentence_transformers
 from tasks.features.encoding import ENCODERS, encode, weights
 from tasks.models import registry
 
@@ -71,7 +71,7 @@ def exported(settings, tmp_path_factory):
     for name, layers in HEADS.items():
         folder = tmp_path_factory.mktemp(name)
         model = registered(settings, folder / "adapted", name, layers)
-        assert export(settings, name, folder / "model").version == "1"
+        assert export_sentence_transformers(settings, name, folder / "model").version == "1"
         made[folder / "model"] = model.predict_proba(encode(settings, "text", TEXTS))
     return made
 
@@ -108,15 +108,15 @@ def test_onnx_runtime_gives_the_same_predictions(settings, tmp_path):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
     model = registered(settings, tmp_path / "adapted", "graph", HEADS["network"])
-    export(settings, "graph", tmp_path / "model", onnx=True)
+    export_sentence_transformers(settings, "graph", tmp_path / "model", onnx=True)
     expected = model.predict_proba(encode(settings, "text", TEXTS))
     gives_what_is_expected(ONNX, {tmp_path / "model": expected}, tmp_path)
 
 
 def test_without_the_packages_that_onnx_needs_the_user_is_told_which(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(export_onnx, "find_spec", lambda name: None)
+    monkeypatch.setattr(onnx_graph, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install onnx onnxscript"):
-        export(settings, "graph", tmp_path / "model", onnx=True)
+        export_sentence_transformers(settings, "graph", tmp_path / "model", onnx=True)
 
 
 def test_a_folder_holds_data_only_and_neighbouring_maps_as_one(exported):
@@ -130,35 +130,35 @@ def test_a_folder_holds_data_only_and_neighbouring_maps_as_one(exported):
 def test_a_version_that_is_not_in_service_can_be_exported(settings, tmp_path):
     for i, name in enumerate(("linear", "cosine")):
         registered(settings, tmp_path / name, "twice", HEADS[name])
-        assert export(settings, "twice", tmp_path / f"champion-{i}").version == str(i + 1)
-    assert export(settings, "twice", tmp_path / "first", "1").version == "1"
+        assert export_sentence_transformers(settings, "twice", tmp_path / f"champion-{i}").version == str(i + 1)
+    assert export_sentence_transformers(settings, "twice", tmp_path / "first", "1").version == "1"
     assert not (tmp_path / "first" / "4_Normalize").exists()
     with pytest.raises(UserError, match="twice has no version 9; see: acclimate models show twice"):
-        export(settings, "twice", tmp_path / "ninth", "9")
+        export_sentence_transformers(settings, "twice", tmp_path / "ninth", "9")
 
 
 def test_a_strategy_that_the_format_lacks_is_refused_by_name_and_nothing_is_written(settings, tmp_path):
     registered(settings, tmp_path / "adapted", "attends", (*HEADS["linear"], "softmax", "log"))
     with pytest.raises(UserError, match=r"strategy made-up, .*'softmax'.*`acclimate adapt attends --method logistic`"):
-        export(settings, "attends", tmp_path / "model")
+        export_sentence_transformers(settings, "attends", tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["adapted"]
 
 
 def test_models_of_other_families_and_of_earlier_encoders_are_refused(settings, tmp_path):
     registered(settings, tmp_path / "seen", "seen", HEADS["linear"], family="vision")
     with pytest.raises(UserError, match="seen is of family vision: only models of text"):
-        export(settings, "seen", tmp_path / "model")
+        export_sentence_transformers(settings, "seen", tmp_path / "model")
     registered(settings, tmp_path / "old", "old", HEADS["linear"], encoder="minilm-before")
     with pytest.raises(UserError, match="the champion of old reads features of minilm-before, now the encoder is"):
-        export(settings, "old", tmp_path / "model")
+        export_sentence_transformers(settings, "old", tmp_path / "model")
 
 
 def test_a_folder_in_use_or_without_a_parent_is_refused(settings, tmp_path):
     registered(settings, tmp_path / "adapted", "fine", HEADS["linear"])
     with pytest.raises(UserError, match="adapted is there and not empty; choose a new folder"):
-        export(settings, "fine", tmp_path / "adapted")
+        export_sentence_transformers(settings, "fine", tmp_path / "adapted")
     with pytest.raises(UserError, match="no such folder"):
-        export(settings, "fine", tmp_path / "no" / "model")
+        export_sentence_transformers(settings, "fine", tmp_path / "no" / "model")
     (tmp_path / "empty").mkdir()
-    export(settings, "fine", tmp_path / "empty")
+    export_sentence_transformers(settings, "fine", tmp_path / "empty")
     assert (tmp_path / "empty" / "modules.json").exists()

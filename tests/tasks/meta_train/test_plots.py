@@ -1,12 +1,8 @@
 """Pictures of meta-training are small and of one width, whatever they show."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from tasks.base.figure import LARGEST
 from tasks.meta_train.plots import plot_learning, plot_map
 
 HOSTILE = "<b> | [red] $x_1$ \\frac{1}"
@@ -19,11 +15,5 @@ PLOTS = {
 
 
 @pytest.mark.parametrize("plot", PLOTS)
-def test_every_plot_is_a_small_png_700_wide_whatever_it_shows(plot, recwarn):
-    png = PLOTS[plot]()
-    image = Image.open(io.BytesIO(png))
-    assert image.format == "PNG"
-    assert image.width == 700
-    assert len(png) <= LARGEST
-    assert len(image.getcolors()) > 5
-    assert not [w for w in recwarn if "matplotlib" in str(w.filename)]
+def test_every_plot_is_a_small_png_700_wide_whatever_it_shows(plot, check_picture):
+    check_picture(PLOTS[plot]())

@@ -11,7 +11,7 @@ import torch
 
 from learners import make
 from learners.classifier import FILE
-from tasks.adapt import steps as adapt_steps
+from tasks.adapt import steps
 from tasks.adapt.adaptation import Adaptation, adaptation_key
 from tasks.adapt.plan import Plan
 from tasks.adapt.steps import adapt_and_compare
@@ -102,14 +102,14 @@ def plan(target, letters, model, tmp_path, monkeypatch):
 
 
 def adapted(plan):
-    decision, result = adapt_steps.judge(plan, adapt_and_compare(plan, 0.0))
-    return adapt_steps.register(plan, result, decision)
+    decision, result = steps.judge(plan, adapt_and_compare(plan, 0.0))
+    return steps.register(plan, result, decision)
 
 
 def test_one_draw_has_no_interval_and_is_found_again(plan):
     done = adapted(plan)
     assert done.scores["acclimate"].ci95 is None
-    again = adapt_steps.find_finished(plan)
+    again = steps.find_finished(plan)
     assert again == done.model_copy(update={"reused": True})
     assert "NaN" not in json.dumps(again.model_dump())
 
@@ -118,11 +118,11 @@ def test_where_another_came_into_service_meanwhile_the_gate_is_asked_again(plan)
     first = adapted(plan)
     second = adapted(replace(plan, key="other"))
     assert (first.decision, second.decision, second.champion_before) == ("promoted", "promoted", None)
-    adapt_steps.promote(plan, first)
-    said = adapt_steps.promote(replace(plan, key="other"), second)
+    steps.promote(plan, first)
+    said = steps.promote(replace(plan, key="other"), second)
     assert (said.decision, said.champion_before) == ("refused", "1")
     assert "equal within noise" in said.reason
-    assert adapt_steps.find_finished(replace(plan, key="other")).decision == "refused"
+    assert steps.find_finished(replace(plan, key="other")).decision == "refused"
     assert registry.champion(settings_of_tasks(), plan.domain.name).version == "1"
 
 

@@ -6,7 +6,7 @@ import torch
 
 from learners.classifier import Affine, Classifier
 from tasks.models import registry
-from tasks.models.prediction import predict
+from tasks.models.prediction import predict_file
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def champion(settings, letters, tmp_path):
 def test_predictions_are_written_with_a_set_and_whether_to_ask_a_person(settings, champion, tmp_path):
     texts = ["aaaaaa", "abab", "ccc a", "abcabc"]
     pd.DataFrame({"id": range(4), "text": texts}).to_csv(tmp_path / "new.csv", index=False)
-    found = predict(settings, "animals", tmp_path / "new.csv")
+    found = predict_file(settings, "animals", tmp_path / "new.csv")
     found.to_csv(tmp_path / "out.csv", index=False)
     read = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
     assert list(read) == [*list(read)[:-4], "label", "probability", "set", "ask"]
@@ -36,5 +36,5 @@ def test_predictions_are_written_with_a_set_and_whether_to_ask_a_person(settings
 
 def test_what_is_doubtful_in_a_file_comes_with_its_predictions(settings, champion, tmp_path):
     (tmp_path / "new.csv").write_bytes("text\na café\n".encode("cp1252"))
-    (said,) = predict(settings, "animals", tmp_path / "new.csv").attrs["warnings"]
+    (said,) = predict_file(settings, "animals", tmp_path / "new.csv").attrs["warnings"]
     assert said.startswith("not UTF-8 (byte 10: ")

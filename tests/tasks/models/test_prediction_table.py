@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from learners.classifier import Classifier
-from tasks.adapt.pages import trust
+from tasks.adapt.pages import trust_facts
 from tasks.models.adapt_result import AdaptResult, Score, SetScore
 from tasks.models.prediction_table import ASK, prediction_table
 
@@ -52,9 +52,9 @@ def test_the_report_says_how_far_probabilities_and_sets_may_be_believed():
     about = dict.fromkeys(("domain", "family", "revision", "content_hash", "strategy"), "")
     scores = {"acclimate": Score(accuracy=0.8, ci95=0.01, log_loss=0.5, ece=0.0421)}
     result = AdaptResult(**about, k=10, draws=3, pool=0, test=50, scores=scores, seconds={})
-    assert trust(result) == {"calibration error (ECE)": "0.042"}
+    assert trust_facts(result) == {"calibration error (ECE)": "0.042"}
     sets = SetScore(coverage=0.914, size=1.537, asked=0.4)
-    assert list(trust(result.model_copy(update={"sets": sets})).items())[1:] == [
+    assert list(trust_facts(result.model_copy(update={"sets": sets})).items())[1:] == [
         ("prediction sets with the true label", "91.4 %, 90 % meant"),
         ("labels a prediction set", "1.54"),
         ("a person is asked about", "40 %"),

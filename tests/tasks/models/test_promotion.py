@@ -12,7 +12,7 @@ from learners.classifier import FILE, Affine, Classifier
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings
 from tasks.features.encoding import encoder_identity
-from tasks.meta_train import steps as meta_train_steps
+from tasks.meta_train import steps
 from tasks.models import promotion, registry
 from tasks.models.model_list import list_models, table_cells
 
@@ -57,22 +57,22 @@ def in_service(settings, name):
 
 def test_a_promotion_by_a_person_is_recorded_with_when_and_what_it_replaced(settings, log):
     first, second = log("notes"), log("notes", "refused")
-    change = promotion.promote(settings, "notes", first)
+    change = promotion.promote_by_hand(settings, "notes", first)
     assert change.line == "notes version 1 is in service"
-    change = promotion.promote(settings, "notes", second)
+    change = promotion.promote_by_hand(settings, "notes", second)
     assert change.line == "notes version 2 is in service in place of version 1"
     assert change.gate == "refused: r"
     tags = registry.champion(settings, "notes").tags
     assert (tags["decision"], tags["replaced"], tags["gate"]) == ("promoted by a person", "1", "refused: r")
     assert tags["decided"].startswith("20")
-    again = promotion.promote(settings, "notes", second)
+    again = promotion.promote_by_hand(settings, "notes", second)
     assert (again.changed, again.line) == (False, "notes version 2 is in service already")
 
 
 def test_a_rollback_marks_what_it_takes_out_so_that_no_flow_puts_it_back(settings, log):
     first, second = log("rolled"), log("rolled")
-    promotion.promote(settings, "rolled", first)
-    promotion.promote(settings, "rolled", second)
+    promotion.promote_by_hand(settings, "rolled", first)
+    promotion.promote_by_hand(settings, "rolled", second)
     assert promotion.rollback(settings, "rolled").line == "rolled version 1 is in service in place of version 2"
     assert promotion.WITHDRAWN in registry.get(settings, "rolled", second).tags
     assert promotion.WITHDRAWN not in registry.champion(settings, "rolled").tags
@@ -84,7 +84,7 @@ def test_a_rollback_marks_what_it_takes_out_so_that_no_flow_puts_it_back(setting
 
 def test_a_damaged_model_is_not_put_into_service_and_the_champion_is_not_marked(settings, log):
     good, bad, absent, nonsense = (log("damaged") for _ in range(4))
-    promotion.promote(settings, "damaged", good)
+    promotion.promote_by_hand(settings, "damaged", good)
     (registry.get(settings, "damaged", bad).folder / FILE).write_bytes(b"no weights")
     (registry.get(settings, "damaged", absent).folder / FILE).unlink()
     Classifier((Affine(torch.full((2, 384), torch.nan), torch.zeros(2)),), ("a", "b")).save(
@@ -92,14 +92,14 @@ def test_a_damaged_model_is_not_put_into_service_and_the_champion_is_not_marked(
     )
     for version in (bad, absent, nonsense):
         with pytest.raises(UserError, match=f"damaged version {version} fails its smoke test"):
-            promotion.promote(settings, "damaged", version)
+            promotion.promote_by_hand(settings, "damaged", version)
     champion = registry.champion(settings, "damaged")
     assert champion.version == good
     assert promotion.WITHDRAWN not in champion.tags
 
 
 def test_bad_names_and_versions_are_told_with_what_to_do(settings, log):
-    promotion.promote(settings, "only", log("only"))
+    promotion.promote_by_hand(settings, "only", log("only"))
     for name, said in {
         "nope": "no model of 'nope' yet; see `acclimate status`",
         "../data": "domain name '../data'",
@@ -107,12 +107,15 @@ def test_bad_names_and_versions_are_told_with_what_to_do(settings, log):
         "meta-' or '1'='1": "domain name",
         "meta-text": "no model of 'meta-text' yet",
     }.items():
-        for act in (lambda name: promotion.promote(settings, name, "1"), lambda n: promotion.rollback(settings, n)):
+        for act in (
+            lambda name: promotion.promote_by_hand(settings, name, "1"),
+            lambda n: promotion.rollback(settings, n),
+        ):
             with pytest.raises(UserError, match=said):
                 act(name)
     for version in ("7", "0", "-1", "latest", "1.0", ""):
         with pytest.raises(UserError, match=f"only has no version {version}; see: acclimate models show only"):
-            promotion.promote(settings, "only", version)
+            promotion.promote_by_hand(settings, "only", version)
     with pytest.raises(UserError, match="only has no previous champion; choose one: acclimate models show only"):
         promotion.rollback(settings, "only")
 
@@ -120,26 +123,26 @@ def test_bad_names_and_versions_are_told_with_what_to_do(settings, log):
 def test_a_model_of_another_encoder_would_predict_nonsense_and_is_refused(settings, log):
     log("older", encoder="letters-0")
     with pytest.raises(UserError, match="version 1 of older reads features of letters-0, now the encoder is minilm"):
-        promotion.promote(settings, "older", "1")
+        promotion.promote_by_hand(settings, "older", "1")
     assert in_service(settings, "older") is None
 
 
 def test_a_meta_model_that_a_person_took_out_is_not_put_back_by_meta_training(settings, log_meta, monkeypatch):
-    monkeypatch.setattr(meta_train_steps, "settings", lambda: settings)
+    monkeypatch.setattr(steps, "settings", lambda: settings)
     first, second = log_meta("protonet"), log_meta("protonet")
     for version in (first, second):
-        promotion.promote(settings, "meta-text", version)
+        promotion.promote_by_hand(settings, "meta-text", version)
     promotion.rollback(settings, "meta-text")
     plan = SimpleNamespace(family="text", folder=settings.home_path / "checkpoints")
-    assert meta_train_steps.put_into_service.fn(plan, second) == second
+    assert steps.put_into_service.fn(plan, second) == second
     assert in_service(settings, "meta-text") == first
 
 
 def test_a_meta_model_has_a_smoke_test_of_its_own(settings, log_meta):
     good, empty = log_meta("protonet"), log_meta()
-    promotion.promote(settings, "meta-text", good)
+    promotion.promote_by_hand(settings, "meta-text", good)
     with pytest.raises(UserError, match=rf"meta-text version {empty} fails its smoke test .it has no learners"):
-        promotion.promote(settings, "meta-text", empty)
+        promotion.promote_by_hand(settings, "meta-text", empty)
     assert in_service(settings, "meta-text") == good
 
 
@@ -151,7 +154,7 @@ def test_models_are_listed_in_a_row_each_meta_models_last(settings, log, log_met
     first = {"model": "aaa", "champion": None, "newest": "1", "age": None, "accuracy": None, "ci95": None}
     assert rows[0] == first | {"decision": "refused"}
     assert table_cells(rows[0])["champion"] == "none"
-    promotion.promote(settings, "aaa", "1")
+    promotion.promote_by_hand(settings, "aaa", "1")
     row = list_models(settings)[0]
     assert (row["champion"], row["accuracy"], row["decision"]) == ("1", 0.7, "promoted by a person")
     assert 0 <= row["age"] < 600

@@ -33,7 +33,7 @@ from tasks.features import encoding
 from tasks.features.encoding import ENCODERS, EncoderSpec, encoder_identity, weights
 from tasks.models import registry
 from tasks.models.mlflow_flavour import input_example
-from tasks.models.prediction import predict
+from tasks.models.prediction import predict_file
 
 TEXTS = ["Short stature.", "abnormal heart rhythm " * 90, "Ελληνικά, 中文 and emoji 🫀", 'a, "b"\nand c', "NULL"]
 ONE = torch.Generator().manual_seed(1)
@@ -105,7 +105,7 @@ def ask(url, body, kind="application/json"):
 
 def test_mlflow_serves_what_predict_predicts_and_refuses_bad_requests(settings, text, tmp_path):
     (tmp_path / "new.jsonl").write_text("\n".join(json.dumps({"text": each}) for each in TEXTS), "utf-8")
-    expected = predict(settings, "letters", tmp_path / "new.jsonl")
+    expected = predict_file(settings, "letters", tmp_path / "new.jsonl")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/letters@champion"]
@@ -161,7 +161,7 @@ def test_images_are_sent_as_base64(settings, vision, tmp_path):
     (tmp_path / "new").mkdir()
     for grey in (0, 90, 200):
         (tmp_path / "new" / f"{grey:03}.png").write_bytes(picture(grey))
-    expected = predict(settings, "pictures", tmp_path / "new")
+    expected = predict_file(settings, "pictures", tmp_path / "new")
     model = mlflow.pyfunc.load_model("models:/pictures@champion")
     sent = [base64.b64encode(picture(grey)).decode() for grey in (0, 90, 200)]
     found = model.predict(pd.DataFrame({"image": sent}))

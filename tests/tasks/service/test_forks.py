@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def kept(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def kept_process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     environment = os.environ | {"PYTHONPATH": str(folder)}
     with subprocess.Popen([sys.executable, "-c", KEEP], cwd=folder, env=environment, start_new_session=True) as process:
         wait_for((folder / "warm.socket").exists)
@@ -82,7 +82,7 @@ def gone(pid: int) -> bool:
 
 
 def test_a_fork_has_the_environment_folder_output_and_end_of_its_client(
-    folder: Path, kept: subprocess.Popen[bytes]
+    folder: Path, kept_process: subprocess.Popen[bytes]
 ) -> None:
     for _ in range(2):
         client = start(folder, "say")
@@ -90,7 +90,9 @@ def test_a_fork_has_the_environment_folder_output_and_end_of_its_client(
         assert client.returncode == 7
 
 
-def test_signals_reach_the_fork_and_a_killed_client_takes_it_along(folder: Path, kept: subprocess.Popen[bytes]) -> None:
+def test_signals_reach_the_fork_and_a_killed_client_takes_it_along(
+    folder: Path, kept_process: subprocess.Popen[bytes]
+) -> None:
     client = start(folder, "wait")
     job(folder)
     client.terminate()
@@ -104,17 +106,19 @@ def test_signals_reach_the_fork_and_a_killed_client_takes_it_along(folder: Path,
 
 
 def test_where_the_kept_process_is_killed_its_forks_end_and_the_next_run_starts_cold(
-    folder: Path, kept: subprocess.Popen[bytes]
+    folder: Path, kept_process: subprocess.Popen[bytes]
 ) -> None:
     client = start(folder, "wait")
     pid = job(folder)
-    kept.kill()
+    kept_process.kill()
     assert client.wait(240) == 128 + signal.SIGKILL
     wait_for(lambda: gone(pid))
     assert start(folder, "say").wait(240) == 99
 
 
-def test_edited_sources_are_never_run_stale_and_what_runs_goes_on(folder: Path, kept: subprocess.Popen[bytes]) -> None:
+def test_edited_sources_are_never_run_stale_and_what_runs_goes_on(
+    folder: Path, kept_process: subprocess.Popen[bytes]
+) -> None:
     running = start(folder, "wait")
     job(folder)
     (folder / "sources").write_text("2")

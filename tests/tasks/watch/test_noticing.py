@@ -62,7 +62,7 @@ def test_only_what_changed_is_opened_and_takes_the_place_of_what_waits(there):
     there.checkout.write("news", train=8, test=4)
     commit(there)
     (new,), _ = notice(there)
-    first, second = ledger.rows(there.settings)
+    first, second = ledger.list_rows(there.settings)
     assert (first.status, second.name) == ("overtaken", new.name)
     assert "took its place" in first.reason
 
@@ -77,7 +77,7 @@ def test_what_was_overtaken_is_opened_again_when_it_is_wanted_again_as_another_r
     commit(there)
     (again,), _ = notice(there)
     assert (again.name, again.status, again.attempts, again.flow_run) == (first.name, "open", 1, "")
-    assert sorted(row.status for row in ledger.rows(there.settings)) == ["open", "overtaken"]
+    assert sorted(row.status for row in ledger.list_rows(there.settings)) == ["open", "overtaken"]
 
 
 def commit(there):
@@ -160,7 +160,7 @@ def test_drift_and_watch_open_one_row_between_them_whichever_comes_first(there, 
     monkeypatch.setattr("prefect.client.orchestration.get_client", lambda sync_client: nullcontext(server))
     said = open_adaptation(there.settings, "news", commit_of(there), "p < 0.001")
     assert said.startswith("adapt asked for as run ")
-    assert [row.why for row in ledger.rows(there.settings)] == ["drift: p < 0.001"]
+    assert [row.why for row in ledger.list_rows(there.settings)] == ["drift: p < 0.001"]
     assert notice(there) == ([], [])
     again = open_adaptation(there.settings, "news", commit_of(there), "p < 0.001")
     assert again == "its new data are in the ledger already; see acclimate status"

@@ -17,16 +17,16 @@ def run_of(state: State, **values):
 def test_the_process_of_a_run_is_known_to_live_while_it_does(settings, monkeypatch):
     monkeypatch.setattr(run_locks, "settings", lambda: settings)
     run = run_of(Running())
-    assert run_locks.lives(settings, run.id) is None
+    assert run_locks.is_alive(settings, run.id) is None
     run_locks.mark(None, run, None)
-    assert run_locks.lives(settings, run.id) is True
+    assert run_locks.is_alive(settings, run.id) is True
     run_locks.forget(settings, run_locks.ended_runs(settings))
-    assert run_locks.lives(settings, run.id) is True
+    assert run_locks.is_alive(settings, run.id) is True
     run_locks._held.pop(str(run.id)).close()  # as the kernel does when a process ends
-    assert run_locks.lives(settings, run.id) is False
+    assert run_locks.is_alive(settings, run.id) is False
     assert reconciling.is_dead(settings, run, None)
     run_locks.forget(settings, run_locks.ended_runs(settings))
-    assert run_locks.lives(settings, run.id) is None
+    assert run_locks.is_alive(settings, run.id) is None
     assert not reconciling.is_dead(settings, run, None)
 
 
@@ -51,7 +51,7 @@ def test_a_run_that_dies_while_others_are_cleared_keeps_its_file_for_the_next_ti
     ended = run_locks.ended_runs(settings)
     run_locks._held.pop(str(run.id)).close()
     reconciling.clear_files(settings, ended)
-    assert run_locks.lives(settings, run.id) is False
+    assert run_locks.is_alive(settings, run.id) is False
 
 
 def test_a_run_that_never_began_is_dead_when_its_worker_is_or_after_a_while(settings, aged):

@@ -10,8 +10,8 @@ from tasks.watch import ledger, submitting
 
 
 def add_rows(settings, *domains):
-    rows = [ledger.Row(f"row {d}", d, "h", f"key {d}", {"domain": d}, "new") for d in domains]
-    return ledger.add(settings, rows)
+    rows = [ledger.LedgerRow(f"row {d}", d, "h", f"key {d}", {"domain": d}, "new") for d in domains]
+    return ledger.add_rows(settings, rows)
 
 
 def test_a_run_is_asked_for_once_even_if_the_ledger_never_heard_of_it(settings, monkeypatch, server):
@@ -31,7 +31,7 @@ def test_what_ended_without_a_result_is_asked_for_again_at_once(settings, end, s
     server.end(end)
     submitting.submit_due(settings, server)
     assert len(server.runs) == 2
-    assert [row.attempts for row in ledger.rows(settings)] == [2]
+    assert [row.attempts for row in ledger.list_rows(settings)] == [2]
 
 
 def test_a_run_that_failed_is_tried_again_later_and_not_for_ever(settings, server, aged):
@@ -43,7 +43,7 @@ def test_a_run_that_failed_is_tried_again_later_and_not_for_ever(settings, serve
     for _ in range(submitting.ATTEMPTS):
         submitting.submit_due(settings, server)
         server.end(aged(Failed(message="UserError: no labels"), hours=2))
-    (row,) = ledger.rows(settings, "failed")
+    (row,) = ledger.list_rows(settings, "failed")
     assert (row.attempts, row.reason) == (submitting.ATTEMPTS, "5 runs of it failed: UserError: no labels")
 
 
@@ -57,12 +57,12 @@ def test_a_clock_that_was_put_back_makes_no_run_wait_for_it(settings, server, ag
 def test_a_run_that_a_person_cancelled_is_left_alone_and_one_that_the_server_lost_is_not(settings, server):
     add_rows(settings, "news", "trec")
     submitting.submit_due(settings, server)
-    ids = {row.domain: UUID(row.flow_run) for row in ledger.rows(settings)}
+    ids = {row.domain: UUID(row.flow_run) for row in ledger.list_rows(settings)}
     server.states[ids["news"]] = Cancelled()
     del server.states[ids["trec"]]
     submitted, _ = submitting.submit_due(settings, server)
     assert list(submitted) == ["trec"]
-    assert [row.domain for row in ledger.rows(settings, "failed")] == ["news"]
+    assert [row.domain for row in ledger.list_rows(settings, "failed")] == ["news"]
 
 
 def test_many_rows_share_as_many_runs_as_there_are_processes(tmp_path, server):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.bench.adapt.draws import problem, split
-from tasks.bench.adapt.suggest import BATCHES, ORDERS, Job, measure, rows, share_needed
+from tasks.bench.adapt.draws import problem_at, split
+from tasks.bench.adapt.suggest import BATCHES, ORDERS, SuggestJob, measure_suggestions, share_needed, suggestion_rows
 
 
 def curves(suggested, random):
@@ -23,13 +23,13 @@ def test_every_number_of_labels_and_the_share_have_a_row():
     generator = torch.Generator().manual_seed(0)
     y = np.repeat(np.arange(3), 60)
     x = torch.nn.functional.one_hot(torch.from_numpy(y), 8) + torch.randn(180, 8, generator=generator) / 2
-    task = problem("made-up", y, split(y), 1)
-    job = Job(task, "made-up", x.numpy(), ("logistic",), draws=2, seed=0)
-    found = measure(job)
+    task = problem_at("made-up", y, split(y), 1)
+    job = SuggestJob(task, "made-up", x.numpy(), ("logistic",), draws=2, seed=0)
+    found = measure_suggestions(job)
     assert found["logistic"].shape == (2, 1 + ORDERS, 1 + BATCHES)
-    assert np.array_equal(found["logistic"], measure(job)["logistic"])
+    assert np.array_equal(found["logistic"], measure_suggestions(job)["logistic"])
     assert np.array_equal(found["logistic"][:, 0, 0], found["logistic"][:, 1, 0])  # before anything is chosen
-    made = rows(job, found)
+    made = suggestion_rows(job, found)
     keys = {"suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds"}
     assert all(row.keys() == keys for row in made)
     assert [row["setting"] for row in made[:2]] == ["labels=3 suggested", "labels=6 suggested"]

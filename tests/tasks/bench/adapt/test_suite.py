@@ -15,19 +15,16 @@ from domains.errors import UserError
 from learners.bodies import TransformerBody
 from learners.encoders import efficientnet
 from learners.meta_train import Training
-from tasks.bench.adapt import domains as bench_adapt_domains
-from tasks.bench.adapt import measure as bench_adapt_measure
-from tasks.bench.adapt import methods as bench_adapt_methods
-from tasks.bench.adapt import suite as bench_adapt
+from tasks.bench.adapt import domains, measure, methods, suite
 from tasks.bench.adapt.domains import SOURCES, TARGETS, Corpus, sources
-from tasks.bench.adapt.draws import POOLS, draw_pool, draw_support, problem, split
+from tasks.bench.adapt.draws import POOLS, draw_pool_rows, draw_support_rows, problem_at, split
 from tasks.bench.adapt.methods import METHODS, TUNED, select_methods
-from tasks.bench.adapt.rows import Score, rows, summary
-from tasks.bench.adapt.suite import adapt
+from tasks.bench.adapt.rows import DrawScore, mean_rows, result_rows
+from tasks.bench.adapt.suite import bench_adapt
 from tasks.bench.options import BenchOptions
 from tasks.bench.results_page import bench_tables
 from tasks.bench.side_by_side import run_side_by_side
-from tasks.bench.suites import run
+from tasks.bench.suites import run_suite
 from tasks.meta_train.recipes import RECIPES, Recipe
 
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
@@ -62,36 +59,36 @@ def test_no_group_is_on_both_sides_and_no_class_gives_more_than_its_share():
 def test_a_class_takes_part_if_it_has_one_example_more_than_k():
     y = labels((40, 30, 14, 3))  # trained on: 28, 21, 10, 2
     parts = split(y)
-    few, many = problem("d", y, parts, 9), problem("d", y, parts, 10)
+    few, many = problem_at("d", y, parts, 9), problem_at("d", y, parts, 10)
     assert (few.classes.tolist(), many.classes.tolist()) == ([0, 1, 2], [0, 1])
     assert set(y[many.test]) == set(y[many.train]) == {0, 1}
     assert set(many.y) == {-1, 0, 1}
     with pytest.raises(UserError, match="d: fewer than 2 classes have the 31 training examples that K = 30 needs"):
-        problem("d", y, parts, 30)
+        problem_at("d", y, parts, 30)
 
 
 @pytest.mark.parametrize("kind", POOLS)
 def test_a_draw_is_the_same_every_time_and_shares_nothing_with_the_test(kind):
     y = labels()
-    task = problem("d", y, split(y), 5)
-    support = draw_support(task, seed=0, number=3)
-    pool = draw_pool(task, support, kind, 0, 3)
+    task = problem_at("d", y, split(y), 5)
+    support = draw_support_rows(task, seed=0, number=3)
+    pool = draw_pool_rows(task, support, kind, 0, 3)
     assert np.bincount(task.y[support]).tolist() == [5, 5, 5]
     assert not (set(support) | set(pool)) & set(task.test)
     assert not set(support) & set(pool)
-    assert np.array_equal(support, draw_support(task, 0, 3))
-    assert np.array_equal(pool, draw_pool(task, support, kind, 0, 3))
-    assert not np.array_equal(support, draw_support(task, 0, 4))
+    assert np.array_equal(support, draw_support_rows(task, 0, 3))
+    assert np.array_equal(pool, draw_pool_rows(task, support, kind, 0, 3))
+    assert not np.array_equal(support, draw_support_rows(task, 0, 4))
     assert (len(pool) == 0) == (kind == "none")
-    assert set(draw_support(problem("d", y, split(y), 1), 0, 3)) < set(support)  # more labels are added labels
+    assert set(draw_support_rows(problem_at("d", y, split(y), 1), 0, 3)) < set(support)  # more labels are added labels
 
 
 def test_a_balanced_pool_has_equal_classes_and_an_imbalanced_one_has_not():
     y = labels((2000, 2000, 2000, 2000))
-    task = problem("d", y, split(y), 1)
-    support = draw_support(task, 0, 0)
-    assert np.bincount(task.y[draw_pool(task, support, "balanced", 0, 0)]).tolist() == [500] * 4
-    counts = [np.bincount(task.y[draw_pool(task, support, "imbalanced", 0, i)], minlength=4) for i in range(200)]
+    task = problem_at("d", y, split(y), 1)
+    support = draw_support_rows(task, 0, 0)
+    assert np.bincount(task.y[draw_pool_rows(task, support, "balanced", 0, 0)]).tolist() == [500] * 4
+    counts = [np.bincount(task.y[draw_pool_rows(task, support, "imbalanced", 0, i)], minlength=4) for i in range(200)]
     assert np.std([c / c.sum() for c in counts]) == pytest.approx(0.19, abs=0.03)  # of Dirichlet(1): sqrt(3/80)
     assert max(c.sum() for c in counts) <= 2000
 
@@ -129,7 +126,7 @@ def test_what_is_unknown_is_told_with_what_there_is(settings):
         (BenchOptions(), "ohsumed23 is read from a mirror: .* set ACCLIMATE_MIRROR"),
     ):
         with pytest.raises(UserError, match=told):
-            run(settings, "adapt", options, lambda line: None)
+            run_suite(settings, "adapt", options, lambda line: None)
     assert "lora" not in select_methods("vision", ())
     assert "logistic on layers" not in select_methods("text", ())
     assert {*select_methods("text", ()), *select_methods("vision", ())} == set(METHODS)
@@ -155,8 +152,8 @@ def small(settings, letters, monkeypatch, tmp_path):
     for name, classes in {"ills": 3, "pills": 4, "news": 12, "mail": 12}.items():
         words(name, classes, 20).to_parquet(folder / f"{name}.parquet")
     medical = tuple(Corpus(name, medical=True) for name in ("ills", "pills"))
-    monkeypatch.setitem(bench_adapt_domains.TARGETS, "text", medical)
-    monkeypatch.setitem(bench_adapt_domains.SOURCES, "text", (Corpus("news"), Corpus("mail", without=("mail A",))))
+    monkeypatch.setitem(domains.TARGETS, "text", medical)
+    monkeypatch.setitem(domains.SOURCES, "text", (Corpus("news"), Corpus("mail", without=("mail A",))))
     shape = Shape(ways=(3, 3), shots=(1, 2), queries=3, pool=(0, 6))
     how = Training(shape, steps=2, batch=2, every=1, episodes=4)
     recipe = Recipe(12, 12, {"protonet": how, "reference": how}, prior_episodes=8)
@@ -173,14 +170,14 @@ def small(settings, letters, monkeypatch, tmp_path):
         ids = torch.tensor([[1 + ord(letter) - ord("a") for letter in text[:24]] for text in examples])
         return torch.stack([ids, torch.ones_like(ids)], 1)
 
-    monkeypatch.setattr(bench_adapt_measure, "body", body)
-    monkeypatch.setattr(bench_adapt_measure, "raw", raw)
+    monkeypatch.setattr(measure, "encoder_body", body)
+    monkeypatch.setattr(measure, "body_inputs", raw)
     return settings.model_copy(update={"mirror": tmp_path / "mirror"})
 
 
 def test_every_method_is_measured_on_every_pool_and_rows_can_be_read_by_programs(small):
     said = []
-    found = adapt(small, BenchOptions(**FEW), said.append)
+    found = bench_adapt(small, BenchOptions(**FEW), said.append)
     assert json.loads(json.dumps(found)) == found
     assert {tuple(row) for row in found} == {ROW}
     assert len(said) == 4  # two domains at two K
@@ -205,9 +202,9 @@ def test_every_method_is_measured_on_every_pool_and_rows_can_be_read_by_programs
 
 def test_a_second_run_trains_nothing_and_gives_the_same_rows(small, monkeypatch):
     options = BenchOptions(**FEW, methods=("logistic", "acclimate", "reference without update"))
-    first = adapt(small, options)
-    monkeypatch.setattr(bench_adapt.models, "train", None)
-    again = adapt(small, options)
+    first = bench_adapt(small, options)
+    monkeypatch.setattr(suite.models, "train_in_folder", None)
+    again = bench_adapt(small, options)
     assert [r | {"seconds": 0} for r in again] == [r | {"seconds": 0} for r in first]
     (folder,) = (small.home_path / "bench" / "adapt").iterdir()
     assert (folder / "meta_model" / "meta_model.json").exists()
@@ -221,21 +218,23 @@ def test_a_second_run_trains_nothing_and_gives_the_same_rows(small, monkeypatch)
 def test_methods_that_learn_nothing_before_need_no_source(small, tmp_path):
     for name in ("news", "mail"):
         (tmp_path / "mirror" / "text" / f"{name}.parquet").unlink()
-    found = adapt(small, BenchOptions(**FEW, methods=("knn", "acclimate without meta-training"), domains=("ills",)))
+    found = bench_adapt(
+        small, BenchOptions(**FEW, methods=("knn", "acclimate without meta-training"), domains=("ills",))
+    )
     assert {row["method"] for row in found} == {"knn", "acclimate without meta-training"}
     with pytest.raises(UserError, match=r"no text/mail.parquet or text/mail.csv in .*ACCLIMATE_MIRROR"):
-        adapt(small, BenchOptions(**FEW, methods=("acclimate",)))
+        bench_adapt(small, BenchOptions(**FEW, methods=("acclimate",)))
 
 
 def test_other_sources_are_another_meta_model_for_each_target(small, monkeypatch):
-    monkeypatch.setitem(bench_adapt_domains.MEDICAL_SOURCES, "text", ())
-    adapt(small, BenchOptions(**FEW, methods=("acclimate",), sources="all", pools=("none",)))
+    monkeypatch.setitem(domains.MEDICAL_SOURCES, "text", ())
+    bench_adapt(small, BenchOptions(**FEW, methods=("acclimate",), sources="all", pools=("none",)))
     assert len(list((small.home_path / "bench" / "adapt").iterdir())) == 2
 
 
 def test_exported_draws_are_those_that_are_measured(small, tmp_path):
     said = []
-    assert adapt(small, BenchOptions(**FEW, export=tmp_path / "draws"), said.append) == []
+    assert bench_adapt(small, BenchOptions(**FEW, export=tmp_path / "draws"), said.append) == []
     assert said == [f"4 files of 3 draws written to {tmp_path / 'draws'}; nothing was measured"]
     table = pd.read_parquet(tmp_path / "draws" / "ills-k2.parquet")
     supports = table[table["part"] == "support"]
@@ -243,11 +242,11 @@ def test_exported_draws_are_those_that_are_measured(small, tmp_path):
     test = table[table["part"] == "test"]
     assert not set(test["text"]) & set(supports["text"])
     assert len(test) == 18
-    from tasks.bench.adapt.domains import read
+    from tasks.bench.adapt.domains import all_examples
 
-    domain = read(small, "text", bench_adapt_domains.TARGETS["text"][0]).sample(300)
-    task = problem("ills", domain.y, split(domain.y), 2)
-    drawn = [domain.examples[i] for i in draw_support(task, small.seed, 1)]
+    domain = all_examples(small, "text", domains.TARGETS["text"][0]).sample(300)
+    task = problem_at("ills", domain.y, split(domain.y), 2)
+    drawn = [domain.examples[i] for i in draw_support_rows(task, small.seed, 1)]
     assert supports[supports["draw"] == 1]["text"].tolist() == drawn
 
 
@@ -255,7 +254,7 @@ def test_exported_draws_are_those_that_are_measured(small, tmp_path):
 
 
 def scores(*accuracies):
-    return [Score(a, 1.0, 0.1, 0.02, 0.5) for a in accuracies]
+    return [DrawScore(a, 1.0, 0.1, 0.02, 0.5) for a in accuracies]
 
 
 def test_a_gain_is_paired_by_draw_and_its_interval_is_over_draws():
@@ -264,7 +263,7 @@ def test_a_gain_is_paired_by_draw_and_its_interval_is_over_draws():
         ("none", "acclimate"): scores(0.5, 0.7),
         ("none", "finetune"): scores(0.3),
     }
-    found = summary({("a", 5): of, ("b", 5): of}, ["a", "b"])
+    found = mean_rows({("a", 5): of, ("b", 5): of}, ["a", "b"])
     by = {(r["method"], r["metric"]): r for r in found}
     assert by["acclimate", "gain over logistic"]["value"] == pytest.approx(0.1)
     assert by["acclimate", "gain over logistic"]["ci95"] == pytest.approx(0, abs=1e-9)  # both move together
@@ -277,8 +276,8 @@ def test_a_gain_is_paired_by_draw_and_its_interval_is_over_draws():
 def test_the_mean_is_over_medical_targets_alone():
     of = {("none", "logistic"): scores(0.4, 0.6)}
     every = {(name, 1): of for name in ("a", "b", "digits")}
-    assert [r["domain"] for r in rows(every, ["a", "b"])][-1] == "mean of 2 medical targets"
-    assert not summary(every, ["a"])
+    assert [r["domain"] for r in result_rows(every, ["a", "b"])][-1] == "mean of 2 medical targets"
+    assert not mean_rows(every, ["a"])
 
 
 def double(job, advance):
@@ -305,7 +304,7 @@ def test_images_are_fine_tuned_from_the_network_that_their_features_come_from(tm
         Image.fromarray(each).save(out, "PNG")
         images.append(out.getvalue())
     frozen = efficientnet.EfficientNetLite(tmp_path).encode(images)[:, :1280]
-    body = bench_adapt_methods.body("vision", tmp_path, "finetune").train()
+    body = methods.encoder_body("vision", tmp_path, "finetune").train()
     with torch.no_grad():
-        tuned = body(bench_adapt_methods.raw("vision", tmp_path, images))
+        tuned = body(methods.body_inputs("vision", tmp_path, images))
     assert torch.allclose(frozen, tuned, atol=1e-5)

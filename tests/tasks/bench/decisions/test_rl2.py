@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.bench.decisions import rl2 as bench_rl2
+from tasks.bench.decisions import rl2
 from tasks.bench.options import BenchOptions
 from tasks.decisions import problems, rivals
 
@@ -15,9 +15,9 @@ def small(monkeypatch):
     """Few trials everywhere."""
     monkeypatch.setattr(problems, "VALIDATION", 20)
     monkeypatch.setattr(rivals, "TUNING", 20)
-    monkeypatch.setattr(bench_rl2, "ROUNDS", 1)
-    monkeypatch.setattr(bench_rl2, "REPEATS", 2)
-    monkeypatch.setattr(problems.Problem, "with_training", lambda self, n, seed=0: tiny(self, n or 2, seed))
+    monkeypatch.setattr(rl2, "ROUNDS", 1)
+    monkeypatch.setattr(rl2, "REPEATS", 2)
+    monkeypatch.setattr(problems.DecisionProblem, "with_training", lambda self, n, seed=0: tiny(self, n or 2, seed))
 
 
 def tiny(found, iterations, seed):
@@ -27,7 +27,7 @@ def tiny(found, iterations, seed):
 def test_the_benchmark_has_a_row_a_player_and_a_paired_difference(settings, capsys):
     options = BenchOptions(draws=30, steps=2, domains=("bandit-k5-n10", "mdp-n10"))
     said: list[str] = []
-    rows = bench_rl2.bench_rl2(settings, options, said.append)
+    rows = rl2.bench_rl2(settings, options, said.append)
     assert json.loads(json.dumps(rows)) == rows
     for name, players in (("bandit-k5-n10", (*rivals.INDICES, "random")), ("mdp-n10", ("psrl", "greedy", "random"))):
         gains = {r["method"]: r for r in rows if r["domain"] == name and r["metric"] == "reward of a trial"}
@@ -39,7 +39,7 @@ def test_the_benchmark_has_a_row_a_player_and_a_paired_difference(settings, caps
         expected = 100 * (gains["rl2"]["value"] / gains[best]["value"] - 1)
         assert paired["value"] == pytest.approx(expected, abs=0.01)
     assert [r["n"] for r in rows if r["metric"] == "steps a second in training"] == [2]
-    again = bench_rl2.bench_rl2(settings, replace(options, domains=("mdp-n10",)), said.append)
+    again = rl2.bench_rl2(settings, replace(options, domains=("mdp-n10",)), said.append)
     mine = [{**r, "seconds": None} for r in rows if r["domain"] == "mdp-n10"]
     assert [{**r, "seconds": None} for r in again] == mine  # from the checkpoint: not trained again
     assert len(said) == 3

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from domains.decisions.trading import History
+from domains.decisions.trading import PriceHistory
 from domains.market.windows import Window
 from learners.decisions.rl2_train import PPO
-from tasks.bench.decisions import stocks as bench
+from tasks.bench.decisions import stocks
 from tasks.bench.options import BenchOptions
 
 
@@ -24,18 +24,18 @@ WINDOW = Window("late", "a window", str(TABLE.index[800].date()), str(TABLE.inde
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(bench, "HELD", 100)
-    monkeypatch.setattr(bench, "TRIALS", 4)
-    monkeypatch.setattr(bench, "HIDDEN", 4)
-    monkeypatch.setattr(bench, "HOW", PPO(iterations=2, steps=20, epochs=1, minibatches=2, every=1))
-    monkeypatch.setattr(bench, "REGIMES", (WINDOW,))
-    monkeypatch.setattr(bench, "fetcher", lambda settings: SimpleNamespace(wheel=lambda wheel: None))
-    monkeypatch.setattr(bench.stocks, "prices", lambda wheel: TABLE)
+    monkeypatch.setattr(stocks, "HELD", 100)
+    monkeypatch.setattr(stocks, "TRIALS", 4)
+    monkeypatch.setattr(stocks, "HIDDEN", 4)
+    monkeypatch.setattr(stocks, "HOW", PPO(iterations=2, steps=20, epochs=1, minibatches=2, every=1))
+    monkeypatch.setattr(stocks, "REGIMES", (WINDOW,))
+    monkeypatch.setattr(stocks, "fetcher", lambda settings: SimpleNamespace(wheel=lambda wheel: None))
+    monkeypatch.setattr(stocks.stocks, "closing_prices", lambda wheel: TABLE)
 
 
 def test_rows_of_every_strategy_depend_on_nothing_that_comes_after_the_window(settings, monkeypatch, tmp_path):
-    rows = bench.bench_stocks(settings, BenchOptions(), lambda line: None)
-    yearly = {row["method"]: row for row in rows if row["metric"] == bench.YEARLY}
+    rows = stocks.bench_stocks(settings, BenchOptions(), lambda line: None)
+    yearly = {row["method"]: row for row in rows if row["metric"] == stocks.YEARLY}
     assert list(yearly) == ["rl2", "rl2 without memory", "buy and hold", "volatility targeting", "momentum"]
     held = TABLE.pct_change().shift(-1).iloc[800:881].mean(axis=1)
     expected = 100 * 252 * (held.mean() - 0.0005 / 81)
@@ -43,13 +43,13 @@ def test_rows_of_every_strategy_depend_on_nothing_that_comes_after_the_window(se
     assert all(row["n"] == 81 for row in rows)
     later = TABLE.copy()
     later.iloc[882:] = later.iloc[882:].to_numpy()[::-1]  # the last return of the window ends on day 881
-    monkeypatch.setattr(bench.stocks, "prices", lambda wheel: later)
+    monkeypatch.setattr(stocks.stocks, "closing_prices", lambda wheel: later)
     monkeypatch.setattr(type(settings), "home_path", tmp_path / "other")
-    assert bench.bench_stocks(settings, BenchOptions(), lambda line: None) == rows
+    assert stocks.bench_stocks(settings, BenchOptions(), lambda line: None) == rows
 
 
 def test_plain_rules_are_long_scaled_by_volatility_or_with_the_trend():
-    found = bench.rules(History.of(TABLE))
+    found = stocks.rule_positions(PriceHistory.of(TABLE))
     assert (found["buy and hold"] == 1).all()
     assert found["volatility targeting"].min() > 0
     assert found["volatility targeting"].max() == 1

@@ -12,23 +12,22 @@ from domains.errors import UserError
 from learners import ANIL, MAML, Reptile
 from learners.bodies import Conv4
 from tasks.bench import side_by_side
-from tasks.bench.images import fewshot as bench_fewshot
-from tasks.bench.images import speed as bench_speed
+from tasks.bench.images import fewshot, speed
 from tasks.bench.images.fewshot import (
     METHODS,
     PUBLISHED,
     SUPERVISED,
-    Job,
+    FewShotJob,
+    count_updates,
     evaluate,
-    few_shot,
-    jobs,
-    run,
+    make_jobs,
+    run_job,
+    run_jobs,
     stopwatch,
-    total,
 )
 from tasks.bench.options import BenchOptions, parse_shots
 
-JOB = Job("omniglot", "protonet", ways=3, shots=1, pixels=16, steps=3, episodes=3)
+JOB = FewShotJob("omniglot", "protonet", ways=3, shots=1, pixels=16, steps=3, episodes=3)
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
 
 
@@ -43,14 +42,14 @@ def patterns(seed, classes=16, n=20):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(bench_fewshot, "load", lambda *asked: tuple(patterns(seed) for seed in (1, 2, 3)))
-    monkeypatch.setattr(bench_fewshot, "VALIDATION", 5)
+    monkeypatch.setattr(fewshot, "load_images", lambda *asked: tuple(patterns(seed) for seed in (1, 2, 3)))
+    monkeypatch.setattr(fewshot, "VALIDATION", 5)
 
 
 @pytest.mark.parametrize("method", [*METHODS, *SUPERVISED])
 def test_every_method_gives_a_row_that_programs_can_read(method, settings):
     done = []
-    (row, *published) = run(replace(JOB, method=method), settings, done.append)
+    (row, *published) = run_job(replace(JOB, method=method), settings, done.append)
     assert tuple(row) == ROW
     assert json.loads(json.dumps(row)) == row
     assert (row["suite"], row["setting"], row["method"]) == ("omniglot", "3-way 1-shot", method)
@@ -61,15 +60,15 @@ def test_every_method_gives_a_row_that_programs_can_read(method, settings):
 
 
 def test_a_published_figure_stands_beside_ours(settings):
-    ours, theirs = run(replace(JOB, method="maml", ways=5), settings)
+    ours, theirs = run_job(replace(JOB, method="maml", ways=5), settings)
     assert (theirs["metric"], theirs["value"]) == ("published accuracy", PUBLISHED["omniglot", 5, 1]["maml"])
     assert tuple(theirs) == tuple(ours) == ROW
     assert theirs["ci95"] is None
 
 
 def test_a_finished_run_is_scored_again_and_not_trained_again(settings):
-    first, steps = run(JOB, settings), []
-    (again,) = run(JOB, settings, steps.append)
+    first, steps = run_job(JOB, settings), []
+    (again,) = run_job(JOB, settings, steps.append)
     assert again["value"] == first[0]["value"]
     assert again["seconds"] >= first[0]["seconds"]
     assert [n for n in steps if n] == [3]  # told at once
@@ -96,29 +95,29 @@ def test_every_method_sees_the_same_test_episodes():
 
 
 def test_jobs_are_every_method_at_every_number_of_shots_unless_named():
-    every = jobs("omniglot", BenchOptions())
+    every = make_jobs("omniglot", BenchOptions())
     assert len(every) == 3 * (len(METHODS) + len(SUPERVISED))
-    few = jobs("miniimagenet", BenchOptions(methods=("maml", "scratch"), shots=(5,), ways=4, steps=7))
+    few = make_jobs("miniimagenet", BenchOptions(methods=("maml", "scratch"), shots=(5,), ways=4, steps=7))
     assert [(j.method, j.shots, j.ways, j.pixels, j.steps) for j in few] == [
         ("maml", 5, 4, 84, 7),
         ("scratch", 5, 4, 84, 7),
     ]
-    assert total(few) == 7
+    assert count_updates(few) == 7
     with pytest.raises(UserError, match=r"no method 'mamel' in this benchmark; there are: maml, .*scratch"):
-        jobs("omniglot", BenchOptions(methods=("mamel",)))
+        make_jobs("omniglot", BenchOptions(methods=("mamel",)))
 
 
 def test_more_ways_than_classes_or_shots_than_examples_are_refused_with_value_and_limit(settings):
     with pytest.raises(ValueError, match="40 ways asked, 16 classes have the 3 examples that 1 shots need"):
-        run(replace(JOB, method="maml", ways=40), settings)
+        run_job(replace(JOB, method="maml", ways=40), settings)
     with pytest.raises(ValueError, match="fewer than 2 classes have the 52 examples that 50 shots need"):
-        run(replace(JOB, shots=50), settings)
+        run_job(replace(JOB, shots=50), settings)
 
 
 def test_jobs_run_side_by_side_come_back_in_order(settings, monkeypatch):
     todo, said = [replace(JOB, method=m, steps=None) for m in ("prototype", "logistic")], []
     monkeypatch.setattr(side_by_side, "ProcessPoolExecutor", InProcess)
-    rows = few_shot(settings, todo, lambda n: None, said.append)
+    rows = run_jobs(settings, todo, lambda n: None, said.append)
     assert [row["method"] for row in rows] == ["prototype", "logistic"]
     assert len(said) == 2
 
@@ -145,7 +144,7 @@ class InProcess:
 
 def test_the_stopwatch_goes_on_after_an_interruption(tmp_path, monkeypatch):
     clock = iter((0.0, 7.0, 10.0, 12.5))
-    monkeypatch.setattr(bench_fewshot, "process_time", lambda: next(clock))
+    monkeypatch.setattr(fewshot, "process_time", lambda: next(clock))
     path = tmp_path / "work.seconds"
     with pytest.raises(KeyboardInterrupt), stopwatch(path):
         raise KeyboardInterrupt
@@ -174,33 +173,33 @@ def same_start(learner, usual):
 
 
 CONV4 = {
-    "maml": (bench_speed.usual_maml, MAML),
-    "anil": (bench_speed.usual_anil, ANIL),
-    "reptile": (bench_speed.usual_reptile, lambda *a: Reptile(*a, batch=None, optimiser="sgd")),
+    "maml": (speed.usual_maml, MAML),
+    "anil": (speed.usual_anil, ANIL),
+    "reptile": (speed.usual_reptile, lambda *a: Reptile(*a, batch=None, optimiser="sgd")),
 }
 
 
 @pytest.mark.parametrize("name", CONV4)
 def test_the_speed_of_conv4_is_compared_on_the_same_meta_gradient(name):
     theirs, kind = CONV4[name]
-    batch = [e.to(torch.float64) for e in bench_speed.episodes(2, (1, 28, 28), 1, 2)]
-    learner, usual = kind(Conv4(), 5, 2, bench_speed.RATE).double(), bench_speed.Usual().double()
+    batch = [e.to(torch.float64) for e in speed.episodes(2, (1, 28, 28), 1, 2)]
+    learner, usual = kind(Conv4(), 5, 2, speed.RATE).double(), speed.Usual().double()
     same_start(learner, usual)
     theirs(usual, batch, 2)()
-    bench_speed.backward(learner, batch)()
+    speed.backward(learner, batch)()
     for convolution, i in zip(learner.network.body.convolutions, (0, 4, 8, 12), strict=True):
         assert torch.allclose(usual.body[i].weight.grad, convolution.weight.grad, rtol=1e-6, atol=1e-9)
 
 
 def test_the_speed_of_the_maml_head_is_compared_on_the_same_meta_gradient():
-    batch = [e.to(torch.float64) for e in bench_speed.episodes(4, (384,), 1, 3)]
-    learner = MAML(384, 5, 5, bench_speed.RATE).double()
+    batch = [e.to(torch.float64) for e in speed.episodes(4, (384,), 1, 3)]
+    learner = MAML(384, 5, 5, speed.RATE).double()
     usual = nn.Sequential(nn.Linear(384, 64), nn.ReLU(), nn.Linear(64, 5)).double()
     ours = dict(learner.network.named_parameters())
     names = {"0": "body.layers.0.", "2": ""}
     usual.load_state_dict({f"{i}.{what}": ours[f"{n}{what}"] for i, n in names.items() for what in ("weight", "bias")})
-    bench_speed.usual_maml(usual, batch, 5)()
-    bench_speed.backward(learner, batch)()
+    speed.usual_maml(usual, batch, 5)()
+    speed.backward(learner, batch)()
     for i, name in names.items():
         theirs = usual.get_parameter(f"{i}.weight").grad
         assert torch.allclose(theirs, ours[f"{name}weight"].grad, rtol=1e-6, atol=1e-9)
@@ -215,5 +214,5 @@ def test_a_device_that_is_not_there_is_told_and_a_gpu_is_taken_where_there_is_on
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_training_on_a_gpu_is_vmapped_and_near_that_on_a_cpu(settings):
-    rows = {device: run(replace(JOB, method="maml", device=device), settings)[0] for device in ("cpu", "cuda")}
+    rows = {device: run_job(replace(JOB, method="maml", device=device), settings)[0] for device in ("cpu", "cuda")}
     assert abs(rows["cpu"]["value"] - rows["cuda"]["value"]) < 0.2

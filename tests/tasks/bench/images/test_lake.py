@@ -13,8 +13,16 @@ from domains.vision.lake import RUNS, WAYS, draw_runs
 from domains.vision.omniglot import BACKGROUND, EVALUATION
 from learners import NearestPrototype
 from learners.meta_train import Training
-from tasks.bench.images import lake as bench_lake
-from tasks.bench.images.lake import PUBLISHED, alphabets, hausdorff, hausdorff_scores, lake, learner_scores, row_of
+from tasks.bench.images import lake
+from tasks.bench.images.lake import (
+    PUBLISHED,
+    accuracy_row,
+    alphabet_piles,
+    bench_lake,
+    hausdorff,
+    hausdorff_scores,
+    learner_scores,
+)
 from tasks.bench.options import BenchOptions
 
 
@@ -67,14 +75,14 @@ def test_what_is_drawn_alike_is_found_and_every_trial_counts() -> None:
 
 
 def test_alphabets_are_piles_in_four_rotations_so_that_an_episode_is_within_one() -> None:
-    piles = alphabets(characters())
+    piles = alphabet_piles(characters())
     assert sorted(pile.name for pile in piles)[:2] == ["alphabet0@", "alphabet0@180"]
     assert len(piles) == 12
     assert all(len(pile.classes) == 21 for pile in piles)
 
 
 def test_rows_have_an_interval_over_runs() -> None:
-    row = row_of("nearest", [0.5, 0.7], 0)
+    row = accuracy_row("nearest", [0.5, 0.7], 0)
     assert (row["value"], row["n"]) == (0.6, 2)
     assert row["ci95"] == pytest.approx(12.706 * 0.1, abs=1e-3)  # Student-t with one degree of freedom
 
@@ -89,20 +97,20 @@ def test_the_benchmark_trains_on_the_background_and_is_tested_on_the_evaluation_
         return characters(alphabets=7) if files == [BACKGROUND] else characters(seed=1)
 
     shape = Shape((3, 3), (1,), queries=1, pool=(0,))
-    monkeypatch.setattr(bench_lake, "load_omniglot", load)
-    monkeypatch.setattr(bench_lake, "training", lambda n, seed: Training(shape, n or 2, 1, every=2, episodes=2))
-    rows = lake(settings, BenchOptions(steps=2, pixels=16, draws=3), lambda line: None)
+    monkeypatch.setattr(lake, "load_omniglot", load)
+    monkeypatch.setattr(lake, "alphabet_training", lambda n, seed: Training(shape, n or 2, 1, every=2, episodes=2))
+    rows = bench_lake(settings, BenchOptions(steps=2, pixels=16, draws=3), lambda line: None)
     assert json.loads(json.dumps(rows)) == rows
     measured = {row["method"]: row for row in rows if row["metric"] == "accuracy"}
-    assert measured.keys() == set(bench_lake.METHODS)
+    assert measured.keys() == set(lake.METHODS)
     assert all(0 <= row["value"] <= 1 and row["n"] == 3 for row in measured.values())
     assert {row["method"]: row["value"] for row in rows if row["metric"] == "published accuracy"} == PUBLISHED
     assert asked_for == [(16, (EVALUATION,)), (16, (BACKGROUND,)), (105, (EVALUATION,))]
-    again = lake(settings, BenchOptions(steps=2, pixels=16, draws=3, methods=("protonet",)), lambda line: None)
+    again = bench_lake(settings, BenchOptions(steps=2, pixels=16, draws=3, methods=("protonet",)), lambda line: None)
     assert again[0]["value"] == measured["protonet"]["value"]
 
 
 def test_a_method_that_is_unknown_is_told_before_anything_is_read(settings) -> None:
     with pytest.raises(UserError, match="no method 'bpl' in this benchmark; there are: protonet, logistic, nearest"):
-        lake(settings, BenchOptions(methods=("bpl",)), print)
+        bench_lake(settings, BenchOptions(methods=("bpl",)), print)
     assert torch.is_grad_enabled()

@@ -12,12 +12,12 @@ from domains.market.panel import Panel
 from domains.market.walk import first_split, walk
 from domains.market.windows import Window
 from tasks.bench.market import methods as bench_market_methods
-from tasks.bench.market import suite as bench_market
+from tasks.bench.market import suite
 from tasks.bench.market.backtest import backtest
 from tasks.bench.market.experts import STATE, Rule, past_opinions
 from tasks.bench.market.methods import BEATEN, OURS, POOLED, methods_of
-from tasks.bench.market.scores import MEAN, Forecast, rows_of
-from tasks.bench.market.suite import ONCE, WALK, judge
+from tasks.bench.market.scores import MEAN, RegimeForecast, score_rows
+from tasks.bench.market.suite import ONCE, WALK, forecast_regime
 from tasks.bench.options import BenchOptions
 
 REGIME = Window("test", "a regime", "2004-06-01", "2004-11-30", "target")
@@ -50,7 +50,7 @@ def said(rule, changed_after=None):
         later = np.diff(np.log(prices(seed=9).to_numpy()), axis=0)[day:]
         table.iloc[day + 1 :] = table.iloc[day].to_numpy() * np.exp(3 * later.cumsum(0))
     seen = Rule(Panel.of(table), rule)
-    return judge(seen, REGIME, ONCE, [cut], past_opinions(seen), list(methods_of(rule)), 0)
+    return forecast_regime(seen, REGIME, ONCE, [cut], past_opinions(seen), list(methods_of(rule)), 0)
 
 
 @pytest.mark.parametrize("rule", [STATE, "direction"])
@@ -66,7 +66,7 @@ def test_no_method_says_other_things_of_a_day_when_the_days_after_it_change(rule
 
 
 def test_every_method_has_rows_that_programs_can_read():
-    rows = rows_of(said(STATE))
+    rows = score_rows(said(STATE))
     assert {row["method"] for row in rows} == set(methods_of(STATE))
     assert all(tuple(row) == ROW for row in rows)
     value = {(row["method"], row["metric"]): row["value"] for row in rows}
@@ -85,10 +85,10 @@ def test_every_method_has_rows_that_programs_can_read():
 def test_the_mean_counts_regimes_alike():
     rule = Rule(Panel.of(prices()), "direction")
     judged = [
-        Forecast(rule, ONCE, name, POOLED, np.arange(300, 300 + days), np.full((days, 3, 2), 0.5), None, 1.0)
+        RegimeForecast(rule, ONCE, name, POOLED, np.arange(300, 300 + days), np.full((days, 3, 2), 0.5), None, 1.0)
         for name, days in (("short", 20), ("long", 100))
     ]
-    rows = [row for row in rows_of(judged) if row["metric"] == "log_loss"]
+    rows = [row for row in score_rows(judged) if row["metric"] == "log_loss"]
     assert [row["domain"] for row in rows] == ["short", "long", MEAN]
     assert [row["value"] for row in rows] == pytest.approx([np.log(2)] * 3, abs=1e-5)
     assert rows[2]["n"] == 120
@@ -98,20 +98,20 @@ def test_the_walk_judges_every_day_once_and_leaves_a_picture(settings):
     rule = Rule(Panel.of(prices()), STATE)
     cuts = walk(rule.panel.dates, REGIME)
     methods = [POOLED, "HAR", OURS]
-    walked = judge(rule, REGIME, WALK, cuts, past_opinions(rule), methods, 0)
+    walked = forecast_regime(rule, REGIME, WALK, cuts, past_opinions(rule), methods, 0)
     assert [one.method for one in walked] == [POOLED, OURS, "HAR"]
     for one in walked:
         assert (np.diff(one.days) == 1).all()
         assert len(one.p) == len(one.losses) == len(one.days)
-    bench_market.keep_picture(settings, walked)
+    suite.keep_picture(settings, walked)
     assert (settings.home_path / "bench" / "market" / "test.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_names_that_are_unknown_are_told(settings):
     with pytest.raises(UserError, match=r"no method 'garch' in this benchmark; there are: persistence, .*GARCH"):
-        bench_market.bench_market(settings, BenchOptions(methods=("garch",)))
+        suite.bench_market(settings, BenchOptions(methods=("garch",)))
     with pytest.raises(UserError, match="no regime 'panic' in this benchmark; there are: dot-com, calm"):
-        bench_market.bench_market(settings, BenchOptions(domains=("panic",)))
+        suite.bench_market(settings, BenchOptions(domains=("panic",)))
 
 
 def test_a_backtest_holds_the_best_against_the_worst_and_pays_for_every_trade():
