@@ -50,9 +50,9 @@ def export(settings: Settings, domain: str, folder: Path, version: str = "", onn
     found = version_or_champion(settings, domain, version)
     if family_read(found) != "text":
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
-    model, spec = Classifier.load(found.folder), ENCODERS["text"]
+    model, spec = Classifier.load(found.folder).in_use(), ENCODERS["text"]
     try:
-        chain = Chain.of(model, spec.dim)
+        chain = Chain.of(model.without_ngrams(), spec.dim)
     except ValueError as error:
         strategy = found.params.get("strategy", "unknown")
         raise UserError(
@@ -66,7 +66,7 @@ def export(settings: Settings, domain: str, folder: Path, version: str = "", onn
             shutil.copyfile(file, whole / file.name)
         _describe(whole, model.labels)
         _write_modules(whole, chain.steps, spec.dim)
-        (whole / "README.md").write_text(card(found, model.labels, spec.identity, onnx), "utf-8")
+        (whole / "README.md").write_text(card(found, model.labels, spec.identity, onnx, model.reads_ngrams), "utf-8")
         if onnx:
             write_onnx(whole, chain, TOKENS)
         os.replace(whole, folder)
