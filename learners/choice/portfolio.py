@@ -97,7 +97,7 @@ def choose(
     weights = torch.ones(len(compact), dtype=torch.double)
     if held_out:
         plain = adapt_to_all_labels(strategies[safe], support, temperatures[safe])
-        shift = _shift_of_pool(plain, support, F.softmax(logits[safe] / temperatures[safe], 1).mean(0))
+        shift = _shift_of_pool(plain, support)
         if shift is not None:
             weights = shift.double().exp()[present][compact].clamp(1 / LARGEST_WEIGHT, LARGEST_WEIGHT)
             weights = weights / weights.mean()
@@ -127,26 +127,24 @@ def choose(
         p = F.softmax(chosen / temperature, 1)
         threshold = held_out_threshold(p, compact)
         if only is None:
-            classifier = replace(classifier, shift=_shift_of_pool(classifier, support, p.mean(0)))
+            classifier = replace(classifier, shift=_shift_of_pool(classifier, support))
     return Choice(best, replace(classifier, threshold=threshold), expected, left_out)
 
 
-def _shift_of_pool(classifier: Classifier, support: Support, implied: Tensor) -> Tensor | None:
+def _shift_of_pool(classifier: Classifier, support: Support) -> Tensor | None:
     """Return what to add to the logits [N] of a classifier for examples like those of the pool, or None.
 
-    Args:
-        implied: [C] the class prior that its probabilities are of, over the labels that have an example.
+    Its probabilities are taken to be under the class prior of the support.
     """
     if support.pool_x is None or not len(support.pool_x):
         return None
     pool: Tensor | Examples = support.pool_x
     if support.pool_ngrams is not None:
         pool = Examples(support.pool_x, support.pool_ngrams)
-    present = support.y.unique()
+    present, counts = support.y.unique(return_counts=True)
     with torch.no_grad():
         log_p = F.log_softmax(classifier.logits(pool)[:, present] / classifier.temperature, 1)
-    prior = implied.double().clamp_min(1e-6)
-    shift = prior_shift(log_p, prior / prior.sum(), len(support.y) / len(present))
+    shift = prior_shift(log_p, counts.double() / len(support.y), len(support.y) / len(present))
     return None if shift is None else torch.zeros(support.ways).index_copy(0, present, shift)
 
 

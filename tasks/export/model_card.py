@@ -87,8 +87,8 @@ With `onnxruntime`, and `transformers` for the tokenizer:
 WITHOUT_WORDS = """
 ## What is not in this folder
 
-In service this model blends the encoder's opinion with character n-grams, which these formats cannot express. This folder
-holds the encoder's part alone: its probabilities differ from those of `acclimate predict`, and it may be less accurate.
+In service this model blends the encoder's opinion with character n-grams, which these formats cannot express. This
+folder holds the encoder's part alone: its probabilities differ from those of `acclimate predict`, and it may be less accurate.
 `acclimate models export {domain} FOLDER --mlflow` exports the whole.
 """
 

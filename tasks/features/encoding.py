@@ -163,7 +163,7 @@ def encode(
 
 
 def view_for(model: Classifier, x: Tensor, examples: Sequence[Any]) -> Tensor | Examples:
-    """Return what a classifier reads of examples: their features [n, D], and the n-grams of texts if it wants them."""
+    """Return what a classifier reads of examples: features [n, D], and the n-grams of texts if it wants them."""
     return Examples(x, count_ngrams(examples)) if model.reads_ngrams else x
 
 

@@ -21,7 +21,7 @@ TEXT = "a text"  # read in place of one that is not at hand
 
 
 def smoke_test(sample: torch.Tensor | Examples) -> SmokeTest:
-    """Return a check that a model folder predicts probabilities for samples: features [n, D], or both views of texts."""
+    """Return a check that a model folder predicts probabilities for samples: features [n, D] or both views of texts."""
 
     def check(folder: Path) -> None:
         model = Classifier.load(folder)
