@@ -28,12 +28,13 @@ from learners.methods.svm import SVMHead
 from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
 from learners.plain.scratch import Scratch
+from learners.plain.tuned_logistic import TunedLogistic
 from learners.representation.layers import EveryLayer, LastLayer, OnLayers
 
 #: Plain baselines: what a user would do without other domains.
 BASELINES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Scratch)
 #: Strategies that the portfolio chooses from, besides the meta-trained learners.
-PLAIN_STRATEGIES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Whitened, Transductive)
+PLAIN_STRATEGIES: tuple[type[Learner], ...] = (Logistic, TunedLogistic, NearestPrototype, Whitened, Transductive)
 
 LAYERED_PROBE = "logistic on layers"
 

@@ -15,6 +15,7 @@ class Capabilities:
         examples: it reads the feature vectors of a frozen encoder, raw examples with a body of its own, or either.
         fixed_ways: it is for labels that mean the same in every domain, whose number it is made for.
         needs_pool: it adapts to nothing without unlabelled examples.
+        needs_ngrams: it reads the character n-grams of texts.
         reads_names: the names of the labels change what it gives.
         regression: the labels may be numbers [S, N].
         most_classes: the largest number of classes N; None: any.
@@ -26,6 +27,7 @@ class Capabilities:
     examples: Literal["features", "raw", "either"] = "either"
     fixed_ways: bool = False
     needs_pool: bool = False
+    needs_ngrams: bool = False
     reads_names: bool = False
     regression: bool = False
     most_classes: int | None = None
@@ -44,6 +46,8 @@ class Capabilities:
             return "it tells classes apart, and the labels are numbers"
         if self.needs_pool and (support.pool_x is None or not len(support.pool_x)):
             return "it needs unlabelled examples, and there is no pool"
+        if self.needs_ngrams and support.ngrams is None:
+            return "it reads the words of texts, and these examples are none"
         if ways is not None and support.ways > ways:
             return f"it was made for {ways} labels, and there are {support.ways}"
         if self.most_classes is not None and classes > self.most_classes:

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from learners.examples import Examples
 from learners.parts import Part, make_part
 
 FILE = "classifier.safetensors"
@@ -59,6 +62,40 @@ class PooledOpinions:
     members: tuple["Classifier", ...]
 
 
+@dataclass(frozen=True)
+class NgramAffine:
+    """counts of n-grams -> t W + b, with t the TF-IDF vector at unit length: t_v ~ (1 + log count_v) idf_v.
+
+    Only the n-grams that labelled texts have carry a weight; the others count towards the length of t.
+
+    Attributes:
+        idf: [V] inverse document frequencies.
+        columns: [V'] the n-grams with a weight; weight: [V', N]; bias: [N].
+    """
+
+    idf: Tensor
+    columns: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, ngrams: csr_matrix) -> Tensor:
+        """Return logits [n, N] of counts [n, V]."""
+        found = tf_idf(ngrams, self.idf.float().numpy())[:, self.columns.numpy()] @ self.weight.float().numpy()
+        return torch.from_numpy(np.asarray(found, np.float32)) + self.bias
+
+
+@dataclass(frozen=True)
+class Blend:
+    """x -> sum_e w_e log p_e(y | x), a weighted logarithmic pool of classifiers, each at its temperature.
+
+    C. Genest and J. V. Zidek. Combining probability distributions. Statistical Science 1, 1986.
+    https://doi.org/10.1214/ss/1177013825
+    """
+
+    members: tuple["Classifier", ...]
+    weights: tuple[float, ...]
+
+
 #: Words for steps without numbers. ``normalise`` is to unit length.
 WORDS = {
     "relu": F.relu,
@@ -67,7 +104,7 @@ WORDS = {
     "log": lambda x: x.clamp_min(1e-12).log(),
 }
 #: A step of a classifier: an affine map, some columns, a module, a pool, or a word of WORDS.
-Layer = Affine | Columns | FixedPart | PooledOpinions | str
+Layer = Affine | NgramAffine | Blend | Columns | FixedPart | PooledOpinions | str
 
 
 @dataclass(frozen=True)
@@ -77,17 +114,78 @@ class Classifier:
     Prototype classifiers are of this form too: the softmax of -|z - c|^2 equals that of 2 c.z - |c|^2.
 
     ``threshold`` belongs to the temperature: labels at least so probable are in an example's prediction set
-    (``learners/choice/conformal.py``); None where nothing is known.
+    (``learners/choice/conformal.py``); None where nothing is known. ``shift`` [N] is what calibrated logits gain where
+    classes are as frequent as in the pool (``learners/shift/class_prior.py``); None where they are as the labels are.
     """
 
     layers: tuple[Layer, ...]
     labels: tuple[str, ...] = ()
     temperature: float = 1.0
     threshold: float | None = None
+    shift: Tensor | None = None
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Return uncalibrated logits [n, N] of features [n, D] or raw examples."""
+    def in_use(self) -> "Classifier":
+        """Return the classifier for examples as frequent as those of the pool."""
+        if self.shift is None:
+            return self
+        ways = len(self.shift)
+        prior = Affine(torch.eye(ways), self.shift * self.temperature)
+        return replace(self, layers=(*self.layers, prior), shift=None)
+
+    @property
+    def reads_ngrams(self) -> bool:
+        """Whether it takes ``Examples``, with the n-grams of texts beside their features."""
+        members = [m for layer in self.layers if isinstance(layer, Blend) for m in layer.members]
+        return any(isinstance(layer, NgramAffine) for layer in self.layers) or any(m.reads_ngrams for m in members)
+
+    def without_ngrams(self) -> "Classifier":
+        """Return what reads features alone: a blend keeps those members, with their temperatures and weights.
+
+        Raises:
+            ValueError: nothing would be left.
+        """
+        layers: list[Layer] = []
         for layer in self.layers:
+            if not isinstance(layer, Blend):
+                layers.append(layer)
+                continue
+            kept = [(m, w) for m, w in zip(layer.members, layer.weights, strict=True) if not m.reads_ngrams and w > 0]
+            if not kept:
+                raise ValueError("it reads character n-grams alone")
+            members, weights = zip(*kept, strict=True)
+            total = sum(weights)
+            if len(members) == 1:
+                ways, t = len(self.labels) or members[0].ways, members[0].temperature
+                layers += [*members[0].layers, Affine(torch.eye(ways) / t, torch.zeros(ways))]
+            else:
+                layers.append(Blend(members, tuple(w / total for w in weights)))
+        return replace(self, layers=tuple(layers))
+
+    @property
+    def ways(self) -> int:
+        """The number of labels N, read off the last map."""
+        last = self.layers[-1]
+        if isinstance(last, Blend):
+            return last.members[0].ways
+        return len(last.bias) if isinstance(last, Affine | NgramAffine) else len(self.labels)
+
+    def logits(self, x: Tensor | Examples) -> Tensor:
+        """Return uncalibrated logits [n, N] of features [n, D], raw examples, or texts in both views.
+
+        Raises:
+            ValueError: it reads n-grams, and there are only features.
+        """
+        for layer in self.layers:
+            if isinstance(layer, Blend):
+                logs = [F.log_softmax(member.logits(x) / member.temperature, -1) for member in layer.members]
+                x = torch.stack([w * z for w, z in zip(layer.weights, logs, strict=True)]).sum(0)
+                continue
+            if isinstance(layer, NgramAffine):
+                if not isinstance(x, Examples):
+                    raise ValueError("this model reads the words of texts too: give it Examples, not features alone")
+                x = layer(x.ngrams)
+                continue
+            x = x.x if isinstance(x, Examples) else x
             if isinstance(layer, Affine):
                 x = F.linear(x, layer.weight, layer.bias)
             elif isinstance(layer, Columns):
@@ -98,10 +196,11 @@ class Classifier:
                 x = torch.stack([F.log_softmax(member.logits(x), -1) for member in layer.members]).mean(0)
             else:
                 x = WORDS[layer](x)
+        assert isinstance(x, Tensor)
         return x
 
     @torch.no_grad()
-    def predict_proba(self, x: Tensor) -> Tensor:
+    def predict_proba(self, x: Tensor | Examples) -> Tensor:
         """Return calibrated probabilities [n, N] of features [n, D]."""
         return F.softmax(self.logits(x) / self.temperature, dim=-1)
 
@@ -111,7 +210,7 @@ class Classifier:
 
     def with_temperature(self, temperature: float) -> "Classifier":
         """Return the same classifier with another temperature, for which no threshold is known."""
-        return replace(self, temperature=float(temperature), threshold=None)
+        return replace(self, temperature=float(temperature), threshold=None, shift=None)
 
     def save(self, folder: Path) -> Path:
         """Write one safetensors file into a folder and return its path."""
@@ -119,6 +218,8 @@ class Classifier:
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         numbers = {"temperature": self.temperature, "threshold": self.threshold}
         about = {"layers": words, "labels": self.labels, **numbers}
+        if self.shift is not None:
+            tensors["shift"] = self.shift.detach().cpu().clone().contiguous()
         save_file(tensors, folder / FILE, metadata={"classifier": json.dumps(about)})
         return folder / FILE
 
@@ -133,7 +234,17 @@ class Classifier:
             about = json.loads(file.metadata()["classifier"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         layers = _unpack(about["layers"], tensors, folder / FILE)
-        return cls(layers, tuple(about["labels"]), about["temperature"], about.get("threshold"))
+        numbers = about["temperature"], about.get("threshold")
+        return cls(layers, tuple(about["labels"]), *numbers, tensors.get("shift"))
+
+
+def tf_idf(ngrams: csr_matrix, idf: np.ndarray) -> csr_matrix:
+    """Return rows of unit length, (1 + log count) idf, of counts [n, V] and inverse document frequencies [V]."""
+    found = ngrams.astype(np.float32, copy=True)
+    found.data = (1 + np.log(found.data)) * idf[found.indices]
+    lengths = np.sqrt(np.asarray(found.multiply(found).sum(1)).ravel())
+    found.data /= np.repeat(np.maximum(lengths, 1e-12), np.diff(found.indptr))
+    return found
 
 
 def _pack(layers: Sequence[Layer], prefix: str = "") -> tuple[list[object], dict[str, Tensor]]:
@@ -155,6 +266,14 @@ def _pack(layers: Sequence[Layer], prefix: str = "") -> tuple[list[object], dict
             members = [_pack(member.layers, f"{at}{e}.") for e, member in enumerate(layer.members)]
             words.append({"pool": [of for of, _ in members]})
             tensors |= {name: value for _, own in members for name, value in own.items()}
+        elif isinstance(layer, NgramAffine):
+            words.append("ngrams")
+            tensors |= {f"{at}{name}": value for name, value in vars(layer).items()}
+        elif isinstance(layer, Blend):
+            members = [_pack(member.layers, f"{at}{e}.") for e, member in enumerate(layer.members)]
+            temperatures = [member.temperature for member in layer.members]
+            words.append({"blend": [of for of, _ in members], "weights": layer.weights, "temperatures": temperatures})
+            tensors |= {name: value for _, own in members for name, value in own.items()}
         else:
             words.append(layer)
     return words, tensors
@@ -175,6 +294,12 @@ def _unpack(words: Sequence[Any], tensors: Mapping[str, Tensor], file: Path, pre
         elif isinstance(word, dict) and "pool" in word:
             members = [_unpack(of, tensors, file, f"{at}{e}.") for e, of in enumerate(word["pool"])]
             layers.append(PooledOpinions(tuple(map(Classifier, members))))
+        elif word == "ngrams":
+            layers.append(NgramAffine(*(tensors[f"{at}{name}"] for name in ("idf", "columns", "weight", "bias"))))
+        elif isinstance(word, dict) and "blend" in word:
+            members = [_unpack(of, tensors, file, f"{at}{e}.") for e, of in enumerate(word["blend"])]
+            blended = zip(members, word["temperatures"], strict=True)
+            layers.append(Blend(tuple(Classifier(m, (), t) for m, t in blended), tuple(word["weights"])))
         elif isinstance(word, str) and word in WORDS:
             layers.append(word)
         else:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from domains.episode import Episode
+from learners.examples import select_rows
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Support:
         pool_x: [U, D] unlabelled examples of the same domain, or None.
         names_x: [N, D] features of the labels' names, or None.
         labels: the N names themselves, or None.
+        ngrams, pool_ngrams: [S, V] and [U, V] counts of the character n-grams of texts, or None.
         dates: [S] the day of each example, or None where examples have no order in time.
         ways: N, the number of labels, of which some may have no example; counted from ``labels`` or ``y`` unless given.
     """
@@ -30,6 +33,8 @@ class Support:
     labels: tuple[str, ...] | None = None
     dates: Tensor | None = None
     ways: int = 0
+    ngrams: csr_matrix | None = None
+    pool_ngrams: csr_matrix | None = None
 
     def __post_init__(self) -> None:
         if not self.ways:
@@ -44,7 +49,7 @@ class Support:
     def select(self, rows: Tensor) -> "Support":
         """Return the support set of these examples only: indices [k], or a mask [S]."""
         dates = None if self.dates is None else self.dates[rows]
-        return replace(self, x=self.x[rows], y=self.y[rows], dates=dates)
+        return replace(self, x=self.x[rows], y=self.y[rows], dates=dates, ngrams=select_rows(self.ngrams, rows))
 
     def compact(self) -> tuple[Tensor, "Support"]:
         """Return the labels [C] that have an example, and the support set in which these are 0..C-1."""

@@ -18,8 +18,9 @@ from domains.domain import EXAMPLE_COLUMN, Family
 from domains.errors import UserError
 from domains.reading.pictures import read_image
 from learners.classifier import Classifier
+from learners.examples import Examples
 from tasks.base.settings import settings
-from tasks.features.encoding import encode_here, encoder_identity, weights_here
+from tasks.features.encoding import encode_here, encoder_identity, view_for, weights_here
 from tasks.models.mlflow_flavour import ENCODER, InputSpec
 from tasks.models.prediction_table import prediction_table
 
@@ -57,13 +58,14 @@ class AdaptedModel:
         every = pd.DataFrame(p, columns=[f"p_{label}" for label in self.classifier.labels])
         return prediction_table(self.classifier, p).join(every)
 
-    def _features(self, model_input: Any) -> Tensor:
+    def _features(self, model_input: Any) -> Tensor | Examples:
         if self.family is None or self.family == "market":
             return feature_matrix(model_input)
         values = column_values(model_input, EXAMPLE_COLUMN[self.family])
         assert self.encoder is not None
         if self.family == "text":
-            return encode_here("text", self.encoder, [text_value(value, row) for row, value in enumerate(values, 1)])
+            texts = [text_value(value, row) for row, value in enumerate(values, 1)]
+            return view_for(self.classifier, encode_here("text", self.encoder, texts), texts)
         return encode_here("vision", self.encoder, [decode_image(value, row) for row, value in enumerate(values, 1)])
 
 
@@ -125,7 +127,7 @@ def _load_pyfunc(data_path: str) -> AdaptedModel:
         UserError: the encoder it was adapted with is not here, or is another one now.
     """
     folder = Path(data_path)
-    classifier, reads = Classifier.load(folder), InputSpec.read(folder)
+    classifier, reads = Classifier.load(folder).in_use(), InputSpec.read(folder)
     if reads is None:
         return AdaptedModel(classifier)
     if reads.encoder != encoder_identity(reads.family):

@@ -29,8 +29,8 @@ ORDER = {
         *("meta_train", "adapt", "watch", "drift", "decisions", "bench"),
     ),
     "learners": (
-        *("encoders", "bodies", "heads", "representation", "choice"),
-        *("shift", "plain", "market", "methods", "decisions"),
+        *("encoders", "bodies", "heads", "representation", "shift"),
+        *("plain", "choice", "market", "methods", "decisions"),
     ),
 }
 #: What runs in a notebook or on a bare GPU machine knows nothing of these.
@@ -71,6 +71,7 @@ SLOW = {
     "pydantic": "0.06: only who makes a secret of the webhook's address",
     "rich": "0.07: only a terminal draws tables and bars",
     "ruptures": "1.8: only changes of regime",
+    "sklearn": "1.0: only who counts the n-grams of texts",
     "sqlalchemy": "0.3: only the address of a database",
     "torch": "2.1: options of a benchmark are parsed without it",
     "transformers": "1.1: only encoders of texts and bodies of raw images and texts",

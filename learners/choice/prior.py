@@ -110,17 +110,18 @@ def score_examples(logits: Tensor, y: Tensor, in_time: bool) -> Tensor:
     return (logits.argmax(1) == y).double()
 
 
-def describe_support(support: Support, held_out: Mapping[str, Tensor]) -> np.ndarray:
+def describe_support(support: Support, held_out: Mapping[str, Tensor], fold: Tensor | None = None) -> np.ndarray:
     """Return the description of a support set and its pool [14].
 
     It holds meta-features, the fallback's accuracy in cross-validation, and how well label names tell the classes
     apart.
 
     Args:
-        held_out: logits [S, N] by strategy, as ``cross_validate`` returns them.
+        held_out: logits [H, N] by strategy, as ``cross_validate`` returns them for ``fold`` [S]; None: of all examples.
     """
     known = float(bool(held_out))
-    right = (held_out[fallback(held_out)].argmax(1) == support.y).double().mean().item() if held_out else 0.0
+    y = support.y if fold is None else support.y[fold >= 0]
+    right = (held_out[fallback(held_out)].argmax(1) == y).double().mean().item() if held_out else 0.0
     present, compact = support.compact()
     names, agreed = compact.names_x, 0.0
     if names is not None and len(present) > 1:
@@ -154,8 +155,9 @@ def learn_prior(
     reasons: dict[str, list[str]] = {}
     for i, episode in enumerate(episodes):
         support = replace(Support.of(episode), ways=labels or episode.ways)
-        held_out = cross_validate(alone, support, None if in_time else stratified_folds(support.y, generator))
-        descriptions.append(describe_support(support, held_out))
+        fold = None if in_time else stratified_folds(support.y, generator)
+        held_out = cross_validate(alone, support, fold)
+        descriptions.append(describe_support(support, held_out, fold))
         shots.append(int(torch.bincount(support.y).max()))
         for name, learner in strategies.items():
             if reason := unable(learner, support):

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from domains.domain import Domain
@@ -20,6 +21,8 @@ from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.portfolio import choose
 from learners.classifier import Classifier
+from learners.encoders.ngrams import count_ngrams
+from learners.examples import Examples, select_rows
 from learners.meta_model import MetaModel
 from learners.representation.sharing import share_results
 from learners.support import Support
@@ -67,11 +70,27 @@ class Encoded:
     names_x: Tensor | None = None
     pool_rows: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+    train_ngrams: csr_matrix | None = None
+    pool_ngrams: csr_matrix | None = None
+    test_ngrams: csr_matrix | None = None
+
+    @property
+    def test(self) -> Tensor | Examples:
+        """The test examples in every view that there is."""
+        return self.test_x if self.test_ngrams is None else Examples(self.test_x, self.test_ngrams)
+
+    @property
+    def pool(self) -> Tensor | Examples | None:
+        """The pool in every view that there is."""
+        if self.pool_x is None or self.pool_ngrams is None:
+            return self.pool_x
+        return Examples(self.pool_x, self.pool_ngrams)
 
     def support(self, rows: Tensor) -> Support:
         """Return these labelled examples as a support set, with the pool and the names of the labels."""
         x, y = self.train_x[rows], self.train_y[rows]
-        return Support(x, y, self.pool_x, self.names_x, self.labels, ways=len(self.labels))
+        views = select_rows(self.train_ngrams, rows), self.pool_ngrams
+        return Support(x, y, self.pool_x, self.names_x, self.labels, None, len(self.labels), *views)
 
 
 @dataclass(frozen=True)
@@ -137,9 +156,12 @@ def encode_domain(
         *sample_warning("pool", len(good.pool), len(pool_rows), how.seed),
         *distance_warning(domain.family, pool_x, train_x),
     )
+    views = [count_ngrams(part) for part in parts] if domain.family == "text" else []
+    train_ngrams, test_ngrams, pool_ngrams = (*views, None, None, None)[:3]
     seconds = time.perf_counter() - started
     return Encoded(
-        *(train_x, train_y, pool_x, test_x, test_y, domain.labels, seconds, names_x), tuple(pool_rows), warnings
+        *(train_x, train_y, pool_x, test_x, test_y, domain.labels, seconds, names_x, tuple(pool_rows), warnings),
+        *(train_ngrams, pool_ngrams, test_ngrams),
     )
 
 
@@ -185,7 +207,7 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
     except ValueError as error:  # of the support: it names the value and the limit
         raise UserError(f"support draw {number}: {error}; look at the labelled examples of the domain") from error
     seconds = time.perf_counter() - started
-    probabilities = {OURS: choice.classifier.predict_proba(data.test_x)}
+    probabilities = {OURS: choice.classifier.predict_proba(data.test)}
     with share_results():
         for name, learner in methods.items():
             if name not in left_out:

@@ -104,7 +104,7 @@ def ask_gate(plan: Plan, result: AdaptResult, folder: Path, probe: np.ndarray) -
     """Return what the gate says of a model beside today's champion and the probe, of probabilities [m, N]."""
     domain, data = plan.domain, encode_plan(plan)
     y, identity = data.test_y.tolist(), hash_of_test(domain.column("test"), data.test_y.tolist())
-    challenger = score(Classifier.load(folder).predict_proba(data.test_x).numpy(), y, identity)
+    challenger = score(Classifier.load(folder).predict_proba(data.test).numpy(), y, identity)
     incumbent = registry.champion(settings(), domain.name)
     champion = None if incumbent is None else rescore(incumbent, data, y, identity)
     decision = gate(challenger, champion, score(probe, y, identity))
@@ -128,7 +128,7 @@ def rescore(incumbent: registry.Registered, data: Encoded, y: list[int], identit
     """Score the champion on today's test examples; a model that cannot be scored has missing scores."""
     try:
         model = Classifier.load(incumbent.folder)
-        p = model.predict_proba(data.test_x).numpy()
+        p = model.predict_proba(data.test).numpy()
     except (OSError, ValueError, RuntimeError, SafetensorError):
         return MISSING
     return score(align(p, model.labels, data.labels), y, identity)
@@ -180,7 +180,7 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
         if result.decision != "promoted":
             events.challenger_refused(result)
             return result
-    sample = encode_plan(plan).test_x[:EXAMPLES]
+    sample = encode_plan(plan).test[:EXAMPLES]
     registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
     events.champion_changed(result)
     return result
@@ -191,7 +191,7 @@ def report(plan: Plan, result: AdaptResult) -> AdaptResult:
     domain = plan.domain
     data = encode_plan(plan)
     done = registry.get(settings(), domain.name, result.model_version)
-    p = Classifier.load(done.folder).predict_proba(data.test_x).numpy()
+    p = Classifier.load(done.folder).predict_proba(data.test).numpy()
     show_adaptation(domain, result, p, data.test_y.numpy())
     show_domain_page(settings(), domain.name)
     return result

@@ -48,7 +48,8 @@ def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptatio
     assert data.pool_x is not None
     found = suggest(data.pool_x, data.train_x[support_of(data, how, 0)[0]], n)
     rows = [data.pool_rows[i] for i in found.rows.tolist()]
-    p = model.predict_proba(data.pool_x[found.rows]).numpy()
+    assert data.pool is not None
+    p = model.in_use().predict_proba(data.pool[found.rows]).numpy()
     best = p.argmax(1)
     return pd.DataFrame(
         {

@@ -17,7 +17,7 @@ from tasks.base.artifacts import shorten
 from tasks.base.progress import say
 from tasks.base.settings import Settings
 from tasks.drift.cases import ALL, DriftCase, DriftResult, domain_adapted_on, drift_result, has_same_data
-from tasks.features.encoding import encode, last_layer
+from tasks.features.encoding import encode, last_layer, view_for
 from tasks.features.store import key_of
 from tasks.models.lookup import input_family
 from tasks.versions.snapshots import snapshot
@@ -101,8 +101,8 @@ def compare_examples(settings: Settings, case: DriftCase) -> ExampleComparison:
     generator = torch.Generator().manual_seed(settings.seed)
     new, old = ([some[i] for i in draw_rows(len(some), generator).tolist()] for some in (found.new, found.old))
     x = encode(settings, family, [*new, *old])
-    model = Classifier.load(case.champion.folder)
-    new_p, old_p = model.predict_proba(x).split([len(new), len(old)])
+    model = Classifier.load(case.champion.folder).in_use()
+    new_p, old_p = model.predict_proba(view_for(model, x, [*new, *old])).split([len(new), len(old)])
     new_x, old_x = x[:, : last_layer(family)].split([len(new), len(old)])
     test = drift_test(new_x, old_x, new_p, old_p, case.alpha, generator)
     shift = label_shift(new_p, old_p, generator)

@@ -84,10 +84,22 @@ With `onnxruntime`, and `transformers` for the tokenizer:
 """
 
 
-def model_card(model: Registered, labels: Sequence[str], encoder: str, onnx: bool = False) -> str:
+WITHOUT_WORDS = """
+## What is not in this folder
+
+In service this model blends the encoder's opinion with character n-grams, which these formats cannot express. This
+folder holds the encoder's part alone: its probabilities differ from those of `acclimate predict`, and it may be less
+accurate.
+`acclimate models export {domain} FOLDER --mlflow` exports the whole.
+"""
+
+
+def model_card(
+    model: Registered, labels: Sequence[str], encoder: str, onnx: bool = False, without_words: bool = False
+) -> str:
     """Return the README of an adapted model, with ``model.onnx`` or without."""
     accuracy = model.metrics.get("accuracy")
-    page = CARD + WITH_ONNX if onnx else CARD
+    page = (CARD + WITH_ONNX if onnx else CARD) + (WITHOUT_WORDS if without_words else "")
     return page.format(
         domain=model.name,
         version=model.version,

@@ -52,9 +52,9 @@ def export_sentence_transformers(
     found = version_or_champion(settings, domain, version)
     if input_family(found) != "text":
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
-    model, spec = Classifier.load(found.folder), ENCODERS["text"]
+    model, spec = Classifier.load(found.folder).in_use(), ENCODERS["text"]
     try:
-        chain = Chain.of(model, spec.dim)
+        chain = Chain.of(model.without_ngrams(), spec.dim)
     except ValueError as error:
         strategy = found.params.get("strategy", "unknown")
         raise UserError(
@@ -68,7 +68,8 @@ def export_sentence_transformers(
             shutil.copyfile(file, whole / file.name)
         _describe(whole, model.labels)
         _write_modules(whole, chain.steps, spec.dim)
-        (whole / "README.md").write_text(model_card(found, model.labels, spec.identity, onnx), "utf-8")
+        page = model_card(found, model.labels, spec.identity, onnx, model.reads_ngrams)
+        (whole / "README.md").write_text(page, "utf-8")
         if onnx:
             write_onnx(whole, chain, TOKENS)
         os.replace(whole, folder)

@@ -25,6 +25,9 @@ from domains.domain import Family
 from domains.errors import UserError
 from domains.fetch import Wheel
 from domains.names import label_phrases
+from learners.classifier import Classifier
+from learners.encoders.ngrams import count_ngrams
+from learners.examples import Examples
 from tasks.base.downloads import fetcher
 from tasks.base.settings import Settings
 from tasks.features.store import FeatureStore, key_of
@@ -157,6 +160,11 @@ def encode(
     else:
         advance(len(keys))
     return torch.stack([known[key] for key in keys]) if keys else torch.zeros(0, spec.dim)
+
+
+def view_for(model: Classifier, x: Tensor, examples: Sequence[Any]) -> Tensor | Examples:
+    """Return what a classifier reads of examples: features [n, D], and the n-grams of texts if it wants them."""
+    return Examples(x, count_ngrams(examples)) if model.reads_ngrams else x
 
 
 def encode_names(settings: Settings, family: Family, domains: Sequence[Sequence[str]]) -> list[Tensor | None]:

@@ -7,7 +7,7 @@ import pandas as pd
 from domains.new_examples import read_examples
 from learners.classifier import Classifier
 from tasks.base.settings import Settings
-from tasks.features.encoding import encode
+from tasks.features.encoding import encode, view_for
 from tasks.models.lookup import input_family, model_in_service
 from tasks.models.prediction_table import prediction_table
 
@@ -23,8 +23,9 @@ def predict_file(settings: Settings, domain: str, path: Path, column: str | None
     champion = model_in_service(settings, domain)
     family = input_family(champion)
     new = read_examples(family, path, column)
-    model = Classifier.load(champion.folder)
-    p = model.predict_proba(encode(settings, family, new.examples)).numpy()
+    model = Classifier.load(champion.folder).in_use()
+    x = encode(settings, family, new.examples)
+    p = model.predict_proba(view_for(model, x, new.examples)).numpy()
     found = new.names.assign(**prediction_table(model, p).set_axis(new.names.index))
     found.attrs["warnings"] = new.warnings
     return found

@@ -9,20 +9,24 @@ from domains.domain import Domain, Family
 from domains.errors import UserError
 from learners.classifier import Classifier
 from learners.decisions.policies import Policies
+from learners.examples import Examples
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings
-from tasks.features.encoding import ENCODERS, encode
+from tasks.features.encoding import ENCODERS, encode, view_for
 from tasks.models.lookup import input_family
 from tasks.models.registry import META_PREFIX, Registered, SmokeTest
 
 EXAMPLES = 4  # that are predicted
+TEXT = "a text"  # read in place of one that is not at hand
 
 
-def smoke_test(sample: torch.Tensor) -> SmokeTest:
-    """Return a check that a model folder predicts probabilities for sample features [n, D]."""
+def smoke_test(sample: torch.Tensor | Examples) -> SmokeTest:
+    """Return a check that a model folder predicts probabilities for samples: features [n, D] or both views of texts."""
 
     def check(folder: Path) -> None:
-        p = Classifier.load(folder).predict_proba(sample)
+        model = Classifier.load(folder)
+        x = view_for(model, sample, [TEXT] * len(sample)) if isinstance(sample, torch.Tensor) else sample
+        p = model.predict_proba(x)
         if not torch.isfinite(p).all() or not torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-4):
             raise ValueError("its predictions are not probabilities")
 

@@ -261,12 +261,19 @@ def test_cross_validation_never_shows_a_strategy_the_example_it_is_asked_about()
         assert torch.allclose(held_out[PROBE][fold == i], expected)
 
 
-def test_one_example_of_a_class_leaves_nothing_to_hold_out():
+def test_the_only_example_of_a_class_stays_in_every_training_part():
     x, y = task(shots=3)
-    assert cross_validate(strategies(), Support(x[2:], y[2:], ways=3), stratified_folds(y[2:], seeded())) == {}
-    assert set(cross_validate(strategies(), Support(x[1:], y[1:], ways=3), stratified_folds(y[1:], seeded()))) == set(
-        strategies()
-    )
+    fold = stratified_folds(y[2:], seeded())
+    assert fold is not None
+    assert fold[y[2:] == y[2]].tolist() == [-1]
+    found = cross_validate(strategies(), Support(x[2:], y[2:], ways=3), fold)
+    assert {len(logits) for logits in found.values()} == {len(y) - 3}
+
+
+def test_one_example_of_every_class_leaves_nothing_to_hold_out():
+    x, y = task(shots=1)
+    assert stratified_folds(y, seeded()) is None
+    assert cross_validate(strategies(), Support(x, y, ways=3), None) == {}
 
 
 # Temperature

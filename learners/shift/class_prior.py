@@ -1,0 +1,47 @@
+"""How frequent the classes are where a model will be used, from an unlabelled pool at its natural frequencies.
+
+M. Saerens, P. Latinne and C. Decaestecker. Adjusting the outputs of a classifier to new a priori probabilities. Neural
+Computation 14, 2002. https://doi.org/10.1162/089976602753284446
+"""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+STEPS = 100  # of expectation maximisation
+PSEUDO = 5.0  # examples a class that the pool is joined by
+FEWEST = 50  # pool examples, below which nothing is estimated
+LEAST_EVIDENCE, FULL_EVIDENCE = 0.12, 0.27  # nats an example: even pools of few shots show up to the first
+SHOTS = 2.0  # so many shots halve the trust, as a model of few labels takes its own bias for a frequency
+
+
+def estimate_prior(log_p: Tensor, prior: Tensor) -> tuple[Tensor, float]:
+    """Return the class prior of a pool [N], and the evidence for it: mean log-likelihood ratio to ``prior``, in nats.
+
+    pi_c <- (PSEUDO + sum_u q_u(c)) / (N PSEUDO + U), with q_u(c) ~ p_u(c) pi_c / prior_c, until it stands still.
+
+    Args:
+        log_p: [U, N] calibrated log-probabilities of the pool.
+        prior: [N] the class prior that these probabilities are of, without zeros.
+    """
+    likelihood, estimate = log_p.double() - prior.double().log(), prior.double()
+    for _ in range(STEPS):
+        mass = F.softmax(likelihood + estimate.log(), 1).sum(0) + PSEUDO
+        estimate = mass / mass.sum()
+    gain = (likelihood + estimate.log()).logsumexp(1) - (likelihood + prior.double().log()).logsumexp(1)
+    return estimate, float(gain.mean())
+
+
+def prior_shift(log_p: Tensor, prior: Tensor, shots: float) -> Tensor | None:
+    """Return what to add to a model's logits [N] where it is used, or None if the pool gives no reason to.
+
+    strength * (log pi - log prior): the strength grows with the evidence, from nothing at what an even pool may show by
+    chance, and with the mean number of labelled examples a class, ``shots``.
+    """
+    if len(log_p) < FEWEST:
+        return None
+    estimate, evidence = estimate_prior(log_p, prior)
+    trust = (evidence - LEAST_EVIDENCE) / (FULL_EVIDENCE - LEAST_EVIDENCE)
+    strength = max(0.0, min(1.0, trust)) * shots / (shots + SHOTS)
+    if strength == 0.0:
+        return None
+    return (strength * (estimate.log() - prior.double().log())).float()

@@ -1,0 +1,148 @@
+"""Words beside features: n-grams, the model of them, its blend with a strategy, and how it is kept."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from learners.base import unable
+from learners.choice.portfolio import choose
+from learners.choice.prior import Prior
+from learners.classifier import Affine, Blend, Classifier, NgramAffine
+from learners.encoders.ngrams import BUCKETS, count_ngrams
+from learners.examples import Examples
+from learners.plain.logistic import Logistic
+from learners.plain.tuned_logistic import TunedLogistic, assign_folds, fit_logistic
+from learners.plain.words import Words
+from learners.support import Support
+
+TOPICS = ("heart valve murmur", "broken leg bone", "blurred vision eye", "itching skin rash")
+FILLER = [
+    "the",
+    "patient",
+    "was",
+    "seen",
+    "today",
+    "with",
+    "a",
+    "report",
+    "of",
+    "mild",
+    "and",
+    "then",
+    "severe",
+    "signs",
+    "for",
+    "some",
+    "days",
+]
+
+
+def texts(count: int, seed: int = 0) -> tuple[list[str], torch.Tensor]:
+    """Return texts that a word of their topic tells apart, and their topics [n]."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(count) % len(TOPICS)
+    rows = [" ".join([*rng.choice(FILLER, 6), rng.choice(TOPICS[c].split()), *rng.choice(FILLER, 3)]) for c in y]
+    return rows, torch.from_numpy(y)
+
+
+def support_of(count: int, dim: int = 6, seed: int = 0) -> Support:
+    rows, y = texts(count, seed)
+    x = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))  # says nothing of the topic
+    return Support(x, y, ngrams=count_ngrams(rows))
+
+
+def test_a_text_has_the_same_ngrams_everywhere_and_none_is_lost_to_an_empty_one() -> None:
+    found = count_ngrams(["fever", "", "fever"])
+    assert found.shape == (3, BUCKETS)
+    assert (found[0] != found[2]).nnz == 0
+    assert found[1].nnz == 0
+    assert found[0].sum() == 5 + 4 + 3  # of " fever ": 3-grams, 4-grams, 5-grams
+
+
+def test_words_tell_apart_what_features_cannot() -> None:
+    support, (rows, y) = support_of(120), texts(80, seed=1)
+    classifier = Words(6).adapt(support)
+    p = classifier.predict_proba(Examples(torch.zeros(80, 6), count_ngrams(rows)))
+    assert (p.argmax(1) == y).float().mean() > 0.9
+    assert torch.allclose(p.sum(1), torch.ones(80), atol=1e-5)
+
+
+def test_the_solution_is_that_of_scikit_learn_on_the_same_vectors() -> None:
+    rows, y = texts(40)
+    new, _ = texts(20, seed=1)
+    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True).fit(rows)
+    kernel = (vectors.transform(rows) @ vectors.transform(rows).T).toarray()
+    lower = np.linalg.cholesky(kernel + 1e-9 * np.eye(40))
+    weight, bias = fit_logistic(lower, y.numpy(), 10.0, 4)
+    theirs = LogisticRegression(C=10.0, max_iter=1000, tol=1e-6).fit(vectors.transform(rows), y.numpy())
+    across = (vectors.transform(new) @ vectors.transform(rows).T).toarray()
+    ours = torch.from_numpy(across @ np.linalg.solve(lower.T, weight.double().numpy().T)) + bias
+    assert np.allclose(torch.softmax(ours, 1).numpy(), theirs.predict_proba(vectors.transform(new)), atol=0.05)
+
+
+def test_a_model_of_words_is_kept_whole_and_refuses_features_alone(tmp_path) -> None:
+    support, (rows, _) = support_of(24), texts(8, seed=2)
+    words, plain = Words(6).adapt(support), Logistic(6).adapt(support)
+    blend = Classifier((Blend((plain.with_temperature(2.0), words), (0.3, 0.7)),), tuple("abcd"), 1.5)
+    blend = Classifier(blend.layers, blend.labels, 1.5, 0.2, torch.tensor([0.5, 0.0, -0.5, 0.0]))
+    blend.save(tmp_path)
+    again, examples = Classifier.load(tmp_path), Examples(support.x[:8], count_ngrams(rows))
+    for one, other in ((blend, again), (blend.in_use(), again.in_use())):
+        assert torch.equal(one.predict_proba(examples), other.predict_proba(examples))
+    assert again.reads_ngrams
+    with pytest.raises(ValueError, match="give it Examples"):
+        again.predict_proba(examples.x)
+    assert torch.allclose(blend.without_ngrams().logits(examples.x), plain.logits(examples.x) / 2.0, atol=1e-5)
+    with pytest.raises(ValueError, match="n-grams alone"):
+        Classifier((Blend((words,), (1.0,)),)).without_ngrams()
+
+
+def test_in_use_a_shift_is_added_to_calibrated_logits() -> None:
+    shift = torch.tensor([1.0, 0.0])
+    model = Classifier((Affine(torch.eye(2), torch.zeros(2)),), ("a", "b"), 3.0, shift=shift)
+    x = torch.tensor([[0.3, 0.6]])
+    assert torch.allclose(model.in_use().predict_proba(x), torch.softmax(x / 3.0 + shift, 1))
+    assert torch.equal(model.predict_proba(x), torch.softmax(x / 3.0, 1))
+
+
+def test_the_portfolio_blends_words_in_as_far_as_held_out_examples_say() -> None:
+    support, (rows, y) = support_of(120), texts(80, seed=3)
+    choice = choose({"logistic": Logistic(6)}, support, Prior(), torch.Generator().manual_seed(0))
+    (layer,) = choice.classifier.layers
+    assert isinstance(layer, Blend)
+    assert layer.weights[1] > 0
+    p = choice.classifier.predict_proba(Examples(torch.zeros(80, 6), count_ngrams(rows)))
+    assert (p.argmax(1) == y).float().mean() > 0.85
+    named = choose({"logistic": Logistic(6)}, support, Prior(), torch.Generator().manual_seed(0), only="logistic")
+    assert not named.classifier.reads_ngrams
+
+
+def test_words_are_left_out_where_there_are_no_texts() -> None:
+    support = Support(torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 2)
+    assert "words of texts" in str(unable(Words(3), support))
+
+
+def test_a_tuned_strength_is_below_that_of_separable_examples_where_labels_are_noise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(90, 20, generator=generator), torch.randint(3, (90,), generator=generator)
+    noise = TunedLogistic(20).adapt(Support(x, y)).predict_proba(x)
+    told = TunedLogistic(20).adapt(Support(x + 6 * torch.eye(20)[y], y)).predict_proba(x + 6 * torch.eye(20)[y])
+    assert noise.max(1).values.mean() < told.max(1).values.mean()
+    assert (told.argmax(1) == y).float().mean() > 0.95
+
+
+def test_the_only_example_of_a_class_is_in_no_fold() -> None:
+    fold = assign_folds(np.array([0, 0, 0, 1, 2, 2]), np.random.default_rng(0))
+    assert fold[3] == -1
+    assert sorted(fold[:3]) == [0, 1, 2]
+
+
+def test_half_precision_is_enough_for_the_weights() -> None:
+    support, (rows, _) = support_of(24), texts(8, seed=2)
+    (layer,) = Words(6).adapt(support).layers
+    assert isinstance(layer, NgramAffine)
+    whole = NgramAffine(layer.idf.float(), layer.columns, layer.weight.float(), layer.bias)
+    ngrams = count_ngrams(rows)
+    assert torch.allclose(layer(ngrams), whole(ngrams), atol=1e-2)
