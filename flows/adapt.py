@@ -1,10 +1,11 @@
-"""Adapt a target domain: few labels and an unlabelled pool to a challenger, and past the gate into service."""
+"""Adapt a target domain: its labels and an unlabelled pool to a challenger, and past the gate into service."""
 
 from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from tasks.adapt.approval import wait_for_approval
 from tasks.adapt.plan import plan_adaptation
@@ -42,23 +43,29 @@ def directly(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     return step(*args, **kwargs)
 
 
-@flow(name="adapt", flow_run_name="adapt {domain} K={k}", on_running=[run_locks.mark])
+def run_name() -> str:
+    """Return the name of the flow run that begins."""
+    asked = flow_run.parameters
+    return f"adapt {asked['domain']}" + ("" if asked.get("k") is None else f", K={asked['k']}")
+
+
+@flow(name="adapt", flow_run_name=run_name, on_running=[run_locks.mark])
 def adapt(
     domain: str,
-    k: int = 10,
+    k: int | None = None,
     revision: str = "HEAD",
     draws: int = 10,
     method: str = "auto",
     meta_version: str = "",
     approval: bool | None = None,
 ) -> AdaptResult:
-    """Adapt ``domain`` as it is at ``revision`` from ``k`` labels a class; the same work is done once.
+    """Adapt ``domain`` as it is at ``revision`` from all its labels; the same work is done once.
 
     Args:
         domain: a target domain, for example ``hpo``.
-        k: labels a class.
+        k: at most so many labels a class are used, an experiment; None: all labels.
         revision: git revision whose ``data.dvc`` is read; never the working tree.
-        draws: support draws behind the interval; the first makes the challenger.
+        draws: with ``k``, support draws behind the interval; the first makes the challenger.
         method: a strategy's name, or ``auto``: the portfolio chooses inside the support set.
         meta_version: version or key of the meta-model, if not the one in service.
         approval: whether a person has to approve of what passed the gate; if not said, ``ACCLIMATE_APPROVAL``.
@@ -69,7 +76,7 @@ def adapt(
 def adapt_in_order(
     run: Run,
     domain: str,
-    k: int,
+    k: int | None,
     revision: str,
     draws: int,
     method: str,

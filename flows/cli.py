@@ -37,7 +37,10 @@ app.add_typer(models_commands.app, name="models")
 app.command()(drift_commands.drift)
 
 K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
-Draws = Annotated[int, typer.Option(min=1, help="Support draws behind each interval.")]
+OnlyK = Annotated[
+    int | None, typer.Option("--k", min=1, help="Only so many labels a class: an experiment.", show_default="all")
+]
+Draws = Annotated[int, typer.Option(min=1, help="Support draws of --k labels a class behind each interval.")]
 Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner, if not the recipe's.")]
 
@@ -170,7 +173,7 @@ def meta_train(
 @app.command()
 def adapt(
     domain: Annotated[str, typer.Argument(help="A target domain.")],
-    k: K = 10,
+    k: OnlyK = None,
     rev: Revision = "HEAD",
     draws: Draws = 10,
     method: Annotated[str, typer.Option(help="A strategy by name; auto: chosen inside the support set.")] = "auto",
@@ -183,12 +186,12 @@ def adapt(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where --suggest writes them.")] = Path("to_label.csv"),
     as_json: AsJson = False,
 ) -> None:
-    """Adapt to a domain from few labels and its unlabelled pool; promote what passes the gate.
+    """Adapt to a domain from all its labels and its unlabelled pool; promote what passes the gate.
 
     With --suggest, also write the pool examples whose labels would help most, and forecast the accuracy at twice the
     labels.
 
-    Example: acclimate adapt hpo --k 5 --suggest 20 -o to_label.csv
+    Example: acclimate adapt hpo --suggest 20 -o to_label.csv
     """
     from tasks.adapt.plan import plan_adaptation
 

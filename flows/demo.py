@@ -25,12 +25,12 @@ def demo(
 
     Args:
         families: which to show.
-        k: labels a class.
+        k: at most so many labels a class are used, so that it shows what few labels are worth.
         draws: support draws behind each interval.
         steps: meta-updates a learner, if not those of the recipes.
     """
     revision = ingest()
-    encoding = encode_ahead.submit(families, revision)
+    encoding = encode_ahead.submit(families, revision, k)
     results = []
     for family in sorted(families, key=READY_FIRST.index):
         meta_train(family, revision, steps)

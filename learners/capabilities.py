@@ -19,6 +19,7 @@ class Capabilities:
         reads_names: the names of the labels change what it gives.
         regression: the labels may be numbers [S, N].
         most_classes: the largest number of classes N; None: any.
+        most_examples: the largest number of examples S, where time and memory grow as S^2; None: any.
         most_products: the largest N S^2, which memory bounds where every class has an S x S system; None: any.
         scaled_loss: its meta-loss is that at the temperature that suits the episode, as a later fit will be.
     """
@@ -31,6 +32,7 @@ class Capabilities:
     reads_names: bool = False
     regression: bool = False
     most_classes: int | None = None
+    most_examples: int | None = None
     most_products: int | None = None
     scaled_loss: bool = False
 
@@ -52,6 +54,8 @@ class Capabilities:
             return f"it was made for {ways} labels, and there are {support.ways}"
         if self.most_classes is not None and classes > self.most_classes:
             return f"it tells at most {self.most_classes} classes apart, and there are {classes}"
+        if self.most_examples is not None and size > self.most_examples:
+            return f"it adapts to at most {self.most_examples:,} examples, and there are {size:,}"
         if self.most_products is not None and classes * size**2 > self.most_products:
             return (
                 f"{classes} classes and {size} examples make N S^2 = {classes * size**2:,}, "

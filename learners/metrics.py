@@ -78,6 +78,22 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
     return _mean(values), float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
 
 
+def accuracy_interval(p: ArrayLike, y: ArrayLike) -> tuple[float, float]:
+    """Return the accuracy a of one model and the half-width of its 95 % interval over test examples.
+
+    The n examples are taken as drawn independently from what the model will see, and each is right or wrong, so that
+
+        half-width = 1.96 sqrt(a (1 - a) / (n - 1)),
+
+    1.96 standard errors of the mean; unknown (NaN) for fewer than two examples. Where all are right or all wrong it is
+    0, which is too small: by the rule of three up to 3 / n of new examples may be otherwise.
+    """
+    a, n = accuracy(p, y), len(np.asarray(y))
+    if n < 2:
+        return a, float("nan")
+    return a, float(1.96 * np.sqrt(a * (1 - a) / (n - 1)))
+
+
 def paired_bootstrap(
     correct_a: ArrayLike, correct_b: ArrayLike, rng: np.random.Generator, n: int = 2000
 ) -> tuple[float, float, float]:

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from learners.bodies import MLP
 from learners.heads.network import Network, Parameters, errors
 
+GRAM = 4096  # support examples up to which their inner products are kept: 64 MB
+
 
 class TwoLayer(Network):
     """x -> W ReLU(V x + c) + b, descended without autograd: the same numbers as ``Network`` in a fraction of the time.
@@ -19,7 +21,8 @@ class TwoLayer(Network):
         Z_{t+1} = Z_t - (a_t X X^T + c_t 1 1^T) E_t,
 
     which takes S x S and S x H numbers, and V_T = V_0 - (sum_t a_t E_t)^T X is formed once at the end (the representer
-    theorem along the path of descent). Every operation is a differentiable product, so that episodes can be stacked.
+    theorem along the path of descent). Beyond GRAM examples X (X^T E_t) takes the place of (X X^T) E_t. Every operation
+    is a differentiable product, so that episodes can be stacked.
     """
 
     def __init__(self, dim: int, hidden: int, ways: int | None = None) -> None:
@@ -47,7 +50,8 @@ class TwoLayer(Network):
     ) -> dict[str, Tensor]:
         v, c = parameters["body.layers.0.weight"], parameters["body.layers.0.bias"]
         w, b = parameters["weight"], parameters["bias"]
-        gram, fed = x @ x.T, F.linear(x, v, c)
+        gram = x @ x.T if len(x) <= GRAM else None
+        fed = F.linear(x, v, c)
         moved, shifted = torch.zeros_like(fed), torch.zeros_like(c)
         for step in rates:
             of_v, of_c = step["body.layers.0.weight"], step["body.layers.0.bias"]
@@ -57,7 +61,10 @@ class TwoLayer(Network):
             by_w, by_b = error.T @ hidden, error.sum(0)
             if first_order:
                 back, by_w, by_b = back.detach(), by_w.detach(), by_b.detach()
-            fed = fed - (of_v * gram + of_c) @ back
+            if gram is None:
+                fed = fed - of_v * (x @ (x.T @ back)) - of_c * back.sum(0)
+            else:
+                fed = fed - (of_v * gram + of_c) @ back
             moved, shifted = moved + of_v * back, shifted + of_c * back.sum(0)
             w, b = w - step["weight"] * by_w, b - step["bias"] * by_b
         return {

@@ -14,6 +14,7 @@ from learners.parts import Part, register_part
 from learners.support import Support
 
 CHUNK = 256  # queries that pass together when predicting
+LONGEST = 3_000  # support examples: twice as many take four times as long, and 5,000 twenty seconds
 TURNS = 1e4 * (5**0.5 - 1) / 2  # irrational, so that every phi comes first in turn for any number of updates
 
 
@@ -57,7 +58,7 @@ class CAML(Learner):
     ) -> None:
         super().__init__(body, ways)
         self.max_ways = max_ways if ways is None else ways
-        self.capabilities = replace(self.capabilities, most_classes=self.max_ways)
+        self.capabilities = replace(self.capabilities, most_classes=self.max_ways, most_examples=LONGEST)
         self.project = nn.Linear(self.dim, width)
         nn.init.orthogonal_(self.project.weight)
         nn.init.zeros_(self.project.bias)

@@ -1,4 +1,4 @@
-"""Adaptation of one domain: few labels and a pool to a scored challenger."""
+"""Adaptation of one domain: its labels and a pool to a scored challenger."""
 
 import hashlib
 import json
@@ -19,6 +19,7 @@ from domains.labelled_examples import sample_rows
 from learners import BASELINES, baselines
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels
+from learners.choice.fallback import PROBE
 from learners.choice.portfolio import choose
 from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
@@ -31,7 +32,9 @@ from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encode_names, encoder_identity
 
 OURS = "acclimate"
-LABELLED, SUPPORTS = 50, 5  # examples of a class that supports are drawn from: 50, or 5 K where that is more
+MOST = 100_000  # labelled examples that are used at most
+LABELLED, SUPPORTS = 50, 5  # examples of a class that supports of K are drawn from: 50, or 5 K where that is more
+COMPARED = 1_000_000  # labelled examples times classes, up to which all methods are compared: 20 seconds or so
 AUTO = "auto"
 BASELINE_NAMES = tuple(kind.name for kind in BASELINES)
 
@@ -42,15 +45,22 @@ class Adaptation:
 
     Args:
         method: a strategy's name, or ``auto``: the portfolio chooses.
-        k: labels a class; draws: support sets for the interval, the first of which makes the challenger.
+        k: at most so many labels a class are used, an experiment; None: all labels.
+        draws: support sets of K labels a class for the interval, the first of which makes the challenger. All labels
+            make one support set.
         pool: at most so many unlabelled examples are used.
     """
 
-    k: int = 10
+    k: int | None = None
     draws: int = 10
     method: str = AUTO
     pool: int = 2000
     seed: int = 0
+
+    @property
+    def trials(self) -> int:
+        """How many support sets are adapted to."""
+        return 1 if self.k is None else self.draws
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,7 @@ def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
         meta_version,
         version("acclimate"),
     ]
-    parts.append(json.dumps(vars(how), sort_keys=True))
+    parts.append(json.dumps(vars(replace(how, draws=how.trials)), sort_keys=True))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -172,14 +182,23 @@ def examples_used(domain: Domain, how: Adaptation) -> int:
 
 
 def labelled_sample(domain: Domain, rows: Sequence[int], how: Adaptation) -> list[int]:
-    """Return which of the rows of train are used, by their place in ``rows``: at most so many a class that K needs.
+    """Return which of the rows of train are used, by their place in ``rows``.
 
-    Markets need no encoder: there all are used.
+    All are, up to ``MOST``; with K, at most so many a class that K needs. Markets need no encoder: there K needs all.
     """
+    y = np.asarray(domain.targets("train"))[list(rows)]
+    if how.k is None:
+        return np.sort(shuffle_rows(y, how.seed)[:MOST]).tolist()
     if domain.family == "market":
         return list(range(len(rows)))
-    y = np.asarray(domain.targets("train"))[list(rows)]
     return sample_rows(y, len(domain.labels), max(LABELLED, SUPPORTS * how.k), seed=how.seed)
+
+
+def shuffle_rows(y: np.ndarray, seed: int) -> np.ndarray:
+    """Return the rows of y [n] at random, one of each label first, so that the first rows lack no label."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    first = np.unique(y[order], return_index=True)[1]
+    return np.concatenate([order[first], np.delete(order, first)])
 
 
 def pool_sample(size: int, how: Adaptation) -> list[int]:
@@ -190,6 +209,8 @@ def pool_sample(size: int, how: Adaptation) -> list[int]:
 
 def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> Trial:
     """Adapt from one support draw with the portfolio, and with every method on its own for comparison.
+
+    Where all labels are more than ``COMPARED`` allows, only the linear probe is compared with: the gate asks for it.
 
     Raises:
         UserError: the support set cannot be adapted to, or not by the method that is asked for.
@@ -208,6 +229,12 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
         raise UserError(f"support draw {number}: {error}; look at the labelled examples of the domain") from error
     seconds = time.perf_counter() - started
     probabilities = {OURS: choice.classifier.predict_proba(data.test)}
+    if how.k is None and len(rows) * support.ways > COMPARED:
+        left_out["the comparison with other methods"] = (
+            f"{len(rows):,} labelled examples times {support.ways:,} classes are more than the {COMPARED:,} "
+            "up to which it is made"
+        )
+        methods = {PROBE: methods[PROBE]}
     with share_results():
         for name, learner in methods.items():
             if name not in left_out:
@@ -217,8 +244,10 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
 
 
 def support_of(data: Encoded, how: Adaptation, number: int) -> tuple[Tensor, torch.Generator]:
-    """Return the rows of a support draw, and the generator that drew them, for what follows."""
+    """Return the rows of a support draw, and the generator that drew them, for what follows; without K all rows."""
     generator = torch.Generator().manual_seed(how.seed * 1000 + number)
+    if how.k is None:
+        return torch.arange(len(data.train_y)), generator
     return draw_support(data.train_y, how.k, generator), generator
 
 

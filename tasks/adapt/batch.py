@@ -26,7 +26,7 @@ class Request(BaseModel):
     """Parameters of the flow ``adapt``."""
 
     domain: str
-    k: int = 10
+    k: int | None = None
     revision: str = "HEAD"
     draws: int = 10
     method: str = AUTO

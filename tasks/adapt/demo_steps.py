@@ -14,9 +14,9 @@ from tasks.versions.snapshots import snapshots
 
 
 @task(cache_policy=NO_CACHE)
-def encode_ahead(families: Sequence[str], revision: str) -> None:
+def encode_ahead(families: Sequence[str], revision: str, k: int | None) -> None:
     """Encode what the flows will need, sources first, while they train on what is encoded already."""
-    s, how = settings(), Adaptation()
+    s, how = settings(), Adaptation(k=k)
     every = snapshots(s.root_path, s.home_path, revision)
     sources = {f: [d for d in every if d.family == f and d.role == "source"] for f in families}
     targets = [d for d in every if d.family in families and d.role == "target"]

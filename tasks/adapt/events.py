@@ -31,6 +31,8 @@ def _emit(event: str, result: AdaptResult) -> None:
         "domain": result.domain,
         "version": result.model_version,
         "before": result.champion_before,
+        "k": result.k,
+        "labels": result.labels,
         "accuracy": round(result.scores["acclimate"].accuracy, 4),
         "revision": result.revision,
         "reason": result.reason,

@@ -8,7 +8,7 @@ from domains.domain import FAMILIES, Domain
 from learners.choice.conformal import COVERAGE
 from tasks.adapt.adaptation import OURS
 from tasks.adapt.plots import Bar, plot_images, plot_methods, plot_timeline
-from tasks.adapt.tables import result_cells, score_rows
+from tasks.adapt.tables import interval_line, result_cells, score_rows
 from tasks.base.artifacts import (
     artifact_link,
     escape,
@@ -30,7 +30,7 @@ def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.nd
     Args:
         p: the stored model's probabilities on the test examples [n, N]; y: their labels [n].
     """
-    title = f"{domain.name}: {result.k} labels a class, {result.pool:,} unlabelled"
+    title = f"{domain.name}: {result.labels_used}, {result.pool:,} unlabelled"
     bars = [Bar(name, s.accuracy, s.ci95, name == OURS) for name, s in result.scores.items()]
     examples = {"text": texts_markdown, "vision": images_markdown, "market": timeline_markdown}[domain.family]
     lineage = {
@@ -48,7 +48,8 @@ def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.nd
         escape(result.reason),
         *(f"⚠ {escape(warning)}" for warning in result.warnings),
         image_markdown(plot_methods(title, bars, 1 / len(domain.labels)), "accuracy of every method"),
-        f"## Scores, means over {result.draws} support draws",
+        "## Scores",
+        escape(interval_line(result)),
         markdown_table(score_rows(result)),
         "## Test examples and their predictions",
         examples(domain, p, y),
@@ -60,7 +61,7 @@ def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.nd
 
 
 def trust_facts(result: AdaptResult) -> dict[str, str]:
-    """Return how far probabilities and prediction sets may be believed, means over support draws on the test set."""
+    """Return how far probabilities and prediction sets may be believed, means over support draws, on the test set."""
     found = {"calibration error (ECE)": f"{result.scores[OURS].ece:.3f}"}
     if result.sets is not None:
         found["prediction sets with the true label"] = (
@@ -106,6 +107,6 @@ def timeline_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> str:
 def show_summary(results: Sequence[AdaptResult]) -> list[AdaptResult]:
     """Show the table of all results, as in the terminal, and return them in the order of the families."""
     results = sorted(results, key=lambda result: FAMILIES.index(result.family))
-    about = "Mean accuracy over support draws, with its 95 % interval; gain over the best plain baseline, in points"
+    about = "Accuracy with its 95 % interval; gain over the best plain baseline, in points"
     table_artifact("demo-results", [result_cells(result) for result in results], about)
     return results

@@ -33,17 +33,18 @@ class Plan:
     meta_key: str = ""
 
 
-def plan_adaptation(domain: str, revision: str, k: int, draws: int, method: str, meta_version: str = "") -> Plan:
+def plan_adaptation(domain: str, revision: str, k: int | None, draws: int, method: str, meta_version: str = "") -> Plan:
     """Resolve the revision, the domain's bytes and the meta-model, each once: the plan names what it found.
 
     Args:
         revision: git revision whose ``data.dvc`` is read.
+        k: at most so many labels a class; None: all labels.
         meta_version: version or key of the meta-model; empty: the one in service.
 
     Raises:
         UserError: an argument names nothing there is, or the meta-model is of another version.
     """
-    if k < 1 or draws < 1:
+    if (k is not None and k < 1) or draws < 1:
         raise UserError(f"k = {k}, draws = {draws}: both must be at least 1")
     s = settings()
     found = target_snapshot(s, domain, revision)

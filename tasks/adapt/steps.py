@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from learners import metrics
+from learners.choice.fallback import PROBE
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
 from tasks.adapt import events
@@ -29,13 +30,11 @@ from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.features.encoding import encoder_identity
 from tasks.models import registry
-from tasks.models.adapt_result import AdaptResult, Score, SetScore
+from tasks.models.adapt_result import AdaptResult, Interval, Score, SetScore, k_param
 from tasks.models.lineage import code_and_packages
 from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import EXAMPLES, smoke_test
 from tasks.models.verdicts import apply_verdict, utc_now
-
-PROBE = "logistic"
 
 
 def find_finished(plan: Plan) -> AdaptResult | None:
@@ -56,19 +55,24 @@ def encode_examples(plan: Plan) -> float:
 
 
 def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
-    """Adapt from every support draw beside the baselines, and keep the first draw's model as the challenger."""
+    """Adapt from every support draw beside the baselines, and keep the first draw's model as the challenger.
+
+    All labels make one draw.
+    """
     domain, how = plan.domain, plan.how
     model = MetaModel.load(plan.meta_folder)
     check_encoder(domain, model)
     data = encode_plan(plan)
     started = time.perf_counter()
     trials = []
-    with progress(f"adapt {domain.name}", how.draws) as advance:
-        for number in range(how.draws):
+    with progress(f"adapt {domain.name}", how.trials) as advance:
+        for number in range(how.trials):
             trials.append(run_trial(model, data, how, number))
             advance(1)
     seconds = {"encode": encode_seconds, "adapt": float(np.median([trial.seconds for trial in trials]))}
     seconds["evaluate"] = time.perf_counter() - started - sum(trial.seconds for trial in trials)
+    interval: Interval = "test examples" if how.k is None else "support draws"
+    scores = summarise(trials, data, interval)
     result = AdaptResult(
         domain=domain.name,
         family=domain.family,
@@ -76,15 +80,17 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
         content_hash=domain.content_hash,
         strategy=trials[0].strategy,
         k=how.k,
-        draws=how.draws,
+        draws=how.trials,
         pool=0 if data.pool_x is None else len(data.pool_x),
         test=len(data.test_y),
-        scores=summarise(trials, data),
+        labels=len(trials[0].support),
+        interval=interval,
+        scores=scores,
         sets=score_sets(trials, data),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         meta_version=plan.meta_version,
         key=plan.key,
-        baselines=list(BASELINE_NAMES),
+        baselines=[name for name in BASELINE_NAMES if name in scores],
         warnings=[*data.warnings, *(f"{name} is left out: {why}" for name, why in trials[0].left_out.items())],
     )
     shutil.rmtree(plan.folder, ignore_errors=True)
@@ -143,7 +149,13 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
         settings(),
         result.domain,
         plan.folder,
-        params={"k": result.k, "draws": result.draws, "strategy": result.strategy, "pool": result.pool},
+        params={
+            "k": k_param(result.k),
+            "labels": result.labels,
+            "draws": result.draws,
+            "strategy": result.strategy,
+            "pool": result.pool,
+        },
         metrics={name: value for name, value in ours.model_dump().items() if value is not None}
         | {f"set_{name}": value for name, value in sets.items()},
         tags={
@@ -197,13 +209,16 @@ def report(plan: Plan, result: AdaptResult) -> AdaptResult:
     return result
 
 
-def summarise(trials: list[Trial], data: Encoded) -> dict[str, Score]:
-    """Return means over draws by method, ours first."""
+def summarise(trials: list[Trial], data: Encoded, interval: Interval = "support draws") -> dict[str, Score]:
+    """Return means over draws by method, ours first, with the interval of accuracy over draws or test examples."""
     y, scores = data.test_y.numpy(), {}
     for name in trials[0].probabilities:
         p = [trial.probabilities[name].double().numpy() for trial in trials]
-        accuracy, ci95 = metrics.mean_interval([metrics.accuracy(each, y) for each in p])
-        known = None if math.isnan(ci95) else ci95  # of one draw it is not
+        if interval == "support draws":
+            accuracy, ci95 = metrics.mean_interval([metrics.accuracy(each, y) for each in p])
+        else:
+            accuracy, ci95 = metrics.accuracy_interval(p[0], y)
+        known = None if math.isnan(ci95) else ci95  # of one draw, or one test example, it is not
         log_loss, ece = (
             float(np.mean([measure(each, y) for each in p])) for measure in (metrics.log_loss, metrics.ece)
         )

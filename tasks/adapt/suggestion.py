@@ -1,6 +1,6 @@
 """Which pool examples of a domain to label next, and what twice the labels would give."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,11 @@ import torch
 from domains.domain import EXAMPLE_COLUMN, Domain
 from domains.errors import UserError
 from learners.choice.all_labels import adapt_to_all_labels
-from learners.choice.forecast import FEWEST, Forecast, forecast, learning_curve
+from learners.choice.forecast import FEWEST, SHARES, Forecast, forecast, learning_curve
 from learners.choice.suggest import suggest
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks.adapt.adaptation import Adaptation, Encoded, support_of
+from tasks.adapt.adaptation import Adaptation, Encoded, shuffle_rows, support_of
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.base.settings import Settings
 from tasks.models import registry
@@ -82,11 +82,13 @@ def suggestion_reason(count: int, p: np.ndarray, labels: Sequence[str]) -> str:
 
 
 def forecast_at_twice(model: MetaModel, strategy: str, data: Encoded, how: Adaptation) -> Forecast | None:
-    """Return the accuracy to expect from a strategy at 2 K labels a class; None where that is unknown.
+    """Return the accuracy to expect from a strategy at twice the labels; None where that is unknown.
 
-    The curve is measured on the test examples at up to K labels a class; it decides nothing.
+    The curve is measured on the test examples, at up to K labels a class or, of all labels, at shares of them as
+    frequent as they are; it decides nothing. Sizes are then of all classes together.
     """
-    if how.k < FEWEST:
+    labels = how.k or len(data.train_y) / len(data.train_y.unique())
+    if labels < FEWEST:
         return None
 
     def accuracy(rows: torch.Tensor) -> float:
@@ -95,8 +97,28 @@ def forecast_at_twice(model: MetaModel, strategy: str, data: Encoded, how: Adapt
 
     generator = torch.Generator().manual_seed(how.seed)
     with torch.no_grad():
-        sizes, accuracies = learning_curve(accuracy, data.train_y, how.k, CURVES, generator)
+        if how.k is None:
+            sizes, accuracies = natural_curve(accuracy, data.train_y.numpy(), how.seed)
+        else:
+            sizes, accuracies = learning_curve(accuracy, data.train_y, how.k, CURVES, generator)
     return forecast(sizes, accuracies, len(data.test_y))
+
+
+def natural_curve(score: Callable[[torch.Tensor], float], y: np.ndarray, seed: int) -> tuple[list[int], torch.Tensor]:
+    """Return sizes [m] in labels of all classes together, and accuracies [CURVES, m] from nested random parts of y [n].
+
+    The smallest part has an example of each class; otherwise classes are as frequent as they are.
+
+    Args:
+        score: takes rows; returns the accuracy, on other examples, of what is adapted to them.
+    """
+    fewest = len(np.unique(y))
+    sizes = sorted({max(fewest, round(share * len(y))) for share in SHARES})
+    curves = []
+    for number in range(CURVES):
+        rows = torch.from_numpy(shuffle_rows(y, seed * 1000 + number))
+        curves.append([score(rows[:size]) for size in sizes])
+    return sizes, torch.tensor(curves)
 
 
 def forecast_line(found: Forecast | None, how: Adaptation) -> str:
@@ -104,7 +126,8 @@ def forecast_line(found: Forecast | None, how: Adaptation) -> str:
     if found is None:
         return f"accuracy at twice the labels: unknown; it takes {FEWEST} labels a class to forecast"
     low, high = round(100 * found.low), round(100 * found.high)
-    return f"accuracy at twice the labels ({found.size} a class): about {100 * found.accuracy:.0f} %, {low} to {high} %"
+    size = f"{found.size:,}" if how.k is None else f"{found.size} a class"
+    return f"accuracy at twice the labels ({size}): about {100 * found.accuracy:.0f} %, {low} to {high} %"
 
 
 @dataclass(frozen=True)

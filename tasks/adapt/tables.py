@@ -18,7 +18,7 @@ def result_cells(result: AdaptResult) -> dict[str, str]:
     return {
         "domain": result.domain,
         "family": result.family,
-        "K": str(result.k),
+        "K": str(result.k) if result.k is not None else f"all {result.labels:,}",
         "accuracy %": with_interval(ours.accuracy, ours.ci95),
         "best baseline": f"{100 * baseline:.1f} {best}",
         "gain": f"{100 * (ours.accuracy - baseline):+.1f}",
@@ -58,4 +58,16 @@ def score_rows(result: AdaptResult) -> list[dict[str, Any]]:
 
 def score_table(result: AdaptResult) -> "Table":
     """Return one row a method for the terminal."""
-    return table_of(score_rows(result))
+    table = table_of(score_rows(result))
+    table.caption, table.caption_justify = interval_line(result), "left"
+    return table
+
+
+def interval_line(result: AdaptResult) -> str:
+    """Return in a line what the scores are of, and what their intervals are over."""
+    test = f"the {result.test:,} test examples"
+    if result.interval == "test examples":
+        return f"{result.labels_used}; ±: 95 % interval over {test}"
+    if result.draws == 1:
+        return f"{result.labels_used}; one support draw, on {test}"
+    return f"{result.labels_used}; means over {result.draws} support draws, on {test}; ±: 95 % interval over the draws"

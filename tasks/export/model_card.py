@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from tasks.models.adapt_result import k_of
 from tasks.models.registry import Registered
 
 SENTENCE_TRANSFORMERS = """\
@@ -60,7 +61,7 @@ pipeline_tag: text-classification
 
 # {domain}, version {version}
 
-A classifier of texts, adapted by Acclimate: encoder `{encoder}`, strategy `{strategy}`, {k} labels a class{accuracy}.
+A classifier of texts, adapted by Acclimate: encoder `{encoder}`, strategy `{strategy}`, {used}{accuracy}.
 
 Labels: {labels}.
 
@@ -98,14 +99,14 @@ def model_card(
     model: Registered, labels: Sequence[str], encoder: str, onnx: bool = False, without_words: bool = False
 ) -> str:
     """Return the README of an adapted model, with ``model.onnx`` or without."""
-    accuracy = model.metrics.get("accuracy")
+    accuracy, k = model.metrics.get("accuracy"), k_of(model.params)
     page = (CARD + WITH_ONNX if onnx else CARD) + (WITHOUT_WORDS if without_words else "")
     return page.format(
         domain=model.name,
         version=model.version,
         encoder=encoder,
         strategy=model.params.get("strategy", "unknown"),
-        k=model.params.get("k", "few"),
+        used="all labels" if k is None else f"at most {k} labels a class",
         accuracy="" if accuracy is None else f", accuracy {100 * accuracy:.1f} % on its test examples",
         labels=", ".join(json.dumps(label, ensure_ascii=False) for label in labels),
         sentence_transformers=SENTENCE_TRANSFORMERS,

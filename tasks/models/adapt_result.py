@@ -1,16 +1,21 @@
 """What an adaptation reports, to programs (``--json``), tables and the registry alike."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
 FILE = "result.json"
+ALL = "all"  # in place of K where all labels are used
+
+Interval = Literal["support draws", "test examples"]
 
 
 class Score(BaseModel):
     """One method on one domain: means over support draws, and the half-width of accuracy's 95 % interval.
 
-    Of one draw there is no interval.
+    ``AdaptResult.interval`` says what the interval is over. Over support draws there is none of one draw.
     """
 
     accuracy: float
@@ -39,6 +44,13 @@ class AdaptResult(BaseModel):
     ``scores`` holds a row a method: ``acclimate`` is the portfolio, the others are methods on their own. The
     challenger that the gate judged is the portfolio's first support draw. ``sets`` is None where models have none.
     ``warnings`` say what is wrong with the domain's examples, a line each.
+
+    Attributes:
+        k: at most so many labels a class were used; None: all, in one support set.
+        labels: labelled examples that the challenger was adapted to; None in results of before 0.11.
+        interval: what ``Score.ci95`` is over. Support draws: how much accuracy depends on which K examples a class have
+            labels, by Student's t. Test examples: how much it depends on which examples are in the test, 1.96 standard
+            errors.
     """
 
     domain: str
@@ -46,10 +58,12 @@ class AdaptResult(BaseModel):
     revision: str
     content_hash: str
     strategy: str
-    k: int
+    k: int | None
     draws: int
     pool: int
     test: int
+    labels: int | None = None
+    interval: Interval = "support draws"
     scores: dict[str, Score]
     seconds: dict[str, float]
     sets: SetScore | None = None
@@ -71,6 +85,25 @@ class AdaptResult(BaseModel):
         return cls.model_validate_json((folder / FILE).read_text("utf-8"))
 
     @property
+    def labels_used(self) -> str:
+        """How many labels were used, in words that hold whatever the sizes of the classes."""
+        if self.k is None:
+            return f"all {self.labels:,} labels"
+        most = f"at most {self.k} labels a class"
+        return most if self.labels is None else f"{most}, {self.labels:,} in all"
+
+    @property
     def best_baseline(self) -> str:
         """The plain baseline with the highest mean accuracy."""
         return max(self.baselines, key=lambda name: self.scores[name].accuracy)
+
+
+def k_param(k: int | None) -> str:
+    """Return K as a parameter of a registered model."""
+    return ALL if k is None else str(k)
+
+
+def k_of(params: Mapping[str, str]) -> int | None:
+    """Return K by the parameters of a registered model; None: all labels."""
+    k = params.get("k", "10")  # as it was where none was recorded
+    return None if k == ALL else int(k)

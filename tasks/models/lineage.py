@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.base.settings import Settings
 from tasks.models import registry
+from tasks.models.adapt_result import k_of
 from tasks.models.registry import Registered
 from tasks.versions.git import git
 
@@ -63,8 +64,9 @@ def lineage(settings: Settings, model: Registered) -> dict[str, Any]:
 def _adapt_commands(settings: Settings, model: Registered) -> list[str]:
     tags, params = model.tags, model.params
     meta = _meta_model(settings, tags)
-    adapt = ["acclimate", "adapt", model.name, "--k", params.get("k", "10"), "--rev", tags.get("revision", "HEAD")]
-    adapt += ["--draws", params.get("draws", "10"), "--method", tags.get("method", "auto")]
+    k, revision = k_of(params), ["--rev", tags.get("revision", "HEAD")]
+    few = revision if k is None else ["--k", str(k), *revision, "--draws", params.get("draws", "10")]
+    adapt = ["acclimate", "adapt", model.name, *few, "--method", tags.get("method", "auto")]
     adapt += ["--meta-version", tags.get("meta_key") or tags.get("meta_version", "1")]
     seed = tags.get("seed", "0")
     again = ([] if seed == "0" else [f"ACCLIMATE_SEED={seed}"]) + [shlex.join(adapt)]

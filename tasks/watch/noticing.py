@@ -12,13 +12,13 @@ from domains.errors import UserError
 from tasks.adapt.adaptation import AUTO, Adaptation, adaptation_key, work_key
 from tasks.base.settings import Settings
 from tasks.models import registry
+from tasks.models.adapt_result import k_of
 from tasks.versions.snapshots import domains_at, snapshot, target_snapshot
 from tasks.versions.watched_commit import commit_to_watch
 from tasks.watch import ledger
 from tasks.watch.ledger import LedgerRow
-from tasks.watch.submitting import TOGETHER, submit_due
+from tasks.watch.submitting import submit_due
 
-FEW_DRAWS = 3  # support draws behind each interval, where many domains changed at once
 CHANGED = "data.revision.changed"  # event of one domain, emitted when its row is in the ledger
 
 
@@ -89,19 +89,15 @@ def notice(
     """Open a row for every domain that has to be adapted to and has none; rows that no longer apply are closed."""
     every, notes = targets_at(settings, commit, only)
     known = ledger.known_names(settings, [w.row for w in every])
-    new, begun = [], []
+    found = []
     for w in every:
         if w.row in known:
             continue
         try:
-            row, made = ledger_row(settings, w, commit, why)
+            found.append(ledger_row(settings, w, commit, why))
         except UserError as error:
             notes.append(f"{w.domain}: {error}")
-            continue
-        (new if made else begun).append(row)
-    if len(begun) >= TOGETHER:
-        begun = [replace(row, parameters=row.parameters | {"draws": FEW_DRAWS}) for row in begun]
-    added = ledger.add_rows(settings, [*new, *begun])
+    added = ledger.add_rows(settings, found)
     current = {w.domain: w.row for w in every}
     for row in ledger.list_rows(settings, "open"):
         if row.domain in current and row.name != current[row.domain]:
@@ -111,28 +107,34 @@ def notice(
     return added, notes
 
 
-def ledger_row(settings: Settings, w: Target, commit: str, why: str = "") -> tuple[LedgerRow, bool]:
-    """Return the row of a domain, and whether a person had it adapted to before: then it is done, or left half-way."""
+def ledger_row(settings: Settings, w: Target, commit: str, why: str = "") -> LedgerRow:
+    """Return the row of a domain, which is done where a person had it adapted to before, unless it was left half-way.
+
+    What was adapted as the champion was, from K labels a class say, counts as done. What is asked for is all labels.
+    """
     domain = target_snapshot(settings, w.domain, commit)
     before = registry.champion(settings, w.domain)
     how = adaptation_like(settings, before)
     made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))
+    if made is None and how.k is not None:
+        how = replace(how, k=None)
+        made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))
     parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
     key = work_key(domain, w.meta_version, how)
     row = LedgerRow(w.row, w.domain, w.content_hash, key, parameters, why or reason_to_adapt(w, before))
     if made is None or was_left_unpromoted(made, before):
-        return row, made is not None
+        return row
     decision = made.tags.get("decision", "")
     reason = "adapted to before it was noticed"
-    return replace(row, status="done", version=made.version, decision=decision, reason=reason), True
+    return replace(row, status="done", version=made.version, decision=decision, reason=reason)
 
 
 def adaptation_like(settings: Settings, champion: registry.Registered | None) -> Adaptation:
-    """Return how to adapt to a domain: with the K and method of its champion."""
+    """Return how a domain's champion was adapted: its K and method; without one, the default."""
     if champion is None:
         return Adaptation(seed=settings.seed)
-    k, method = int(champion.params.get("k", 10)), champion.tags.get("method", AUTO)
-    return Adaptation(k=k, method=method, seed=settings.seed)
+    method = champion.tags.get("method", AUTO)
+    return Adaptation(k=k_of(champion.params), method=method, seed=settings.seed)
 
 
 def reason_to_adapt(w: Target, champion: registry.Registered | None) -> str:

@@ -80,6 +80,8 @@ def test_the_limits_of_the_two_learners_that_have_any_are_where_they_are_declare
     assert unable(CAML(DIM), support(128, 1)) is None
     assert unable(CAML(DIM), support(129, 1)) == "it tells at most 128 classes apart, and there are 129"
     assert unable(CAML(DIM, max_ways=200), support(150, 1)) is None
+    assert unable(CAML(DIM), support(100, 30)) is None
+    assert unable(CAML(DIM), support(3, 1001)) == "it adapts to at most 3,000 examples, and there are 3,003"
     assert unable(SVMHead(DIM), support(66, 10)) is None
     said = "67 classes and 670 examples make N S^2 = 30,076,300, and its solver has room for 30,000,000"
     assert unable(SVMHead(DIM), support(67, 10)) == said

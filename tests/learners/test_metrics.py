@@ -5,6 +5,7 @@ import pytest
 
 from learners.metrics import (
     accuracy,
+    accuracy_interval,
     clustered_bootstrap,
     ece,
     ece_by_chance,
@@ -33,6 +34,16 @@ def test_ece_compares_accuracy_and_confidence_bin_by_bin():
     p = np.tile([0.75, 0.25], (8, 1))
     assert ece(p, [0, 0, 0, 0, 0, 0, 1, 1]) == pytest.approx(0)
     assert ece(p, [0] * 8) == pytest.approx(0.25)
+
+
+def test_the_interval_over_test_examples_is_of_their_mean():
+    right = np.array([1, 0, 1, 1, 0, 1, 1, 1.0])
+    p = np.stack([right, 1 - right], 1)
+    a, half = accuracy_interval(p, np.zeros(8, int))
+    assert a == 0.75
+    assert half == pytest.approx(1.96 * right.std(ddof=1) / 8**0.5)
+    assert np.isnan(accuracy_interval(p[:1], [0])[1])
+    assert np.isnan(accuracy_interval(np.full((3, 2), np.nan), [0, 0, 0])).all()
 
 
 def test_certain_and_wrong_costs_a_finite_log_loss():

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from domains.episode import Episode
 from learners.bodies import MLP, Body, Conv4
 from learners.classifier import Classifier
+from learners.heads import two_layer
 from learners.heads.network import Network, loss
 from learners.heads.two_layer import TwoLayer
 from learners.methods.fomaml import FOMAML
@@ -96,7 +97,9 @@ def closed_and_general(ways):
 @pytest.mark.parametrize("ways", [None, 4])
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("numbers", [False, True])
-def test_the_closed_form_and_its_derivatives_are_those_of_the_network(ways, first_order, numbers):
+@pytest.mark.parametrize("gram", [two_layer.GRAM, 0])
+def test_the_closed_form_and_its_derivatives_are_those_of_the_network(ways, first_order, numbers, gram, monkeypatch):
+    monkeypatch.setattr(two_layer, "GRAM", gram)
     task, found = episode([3, 1, 4, 2]), []
     if numbers:
         task = replace(task, support_y=normal(10, 4, seed=7), query_y=normal(12, 4, seed=8))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from learners.choice.fallback import PROBE
 from learners.choice.prior import Prior
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
+from tasks.adapt import adaptation
 from tasks.adapt.adaptation import (
     BASELINE_NAMES,
     OURS,
@@ -18,13 +20,19 @@ from tasks.adapt.adaptation import (
     adaptation_key,
     check_encoder,
     encode_domain,
+    examples_used,
+    labelled_sample,
     pool_sample,
     run_trial,
+    shuffle_rows,
+    support_of,
+    work_key,
 )
 from tasks.adapt.plan import Plan
 from tasks.adapt.steps import adapt_and_compare, score_sets
 from tasks.meta_train.recipes import Recipe, Shape
 from tasks.meta_train.training import assemble, load_piles, train_learner
+from tasks.models.adapt_result import AdaptResult
 
 HOW = Adaptation(k=4, draws=2, pool=20)
 SHAPE = Shape(ways=(2, 3), shots=(1, 4), queries=4, pool=(0, 20), days=6)
@@ -58,6 +66,15 @@ def test_a_key_stands_for_the_content_the_meta_model_and_every_setting(target):
     assert len({key, *others}) == 1 + len(others)
 
 
+def test_the_draws_are_no_part_of_the_key_of_all_labels(target):
+    everything = Adaptation()
+    assert (everything.k, everything.trials, replace(everything, k=4).trials) == (None, 1, 10)
+    key = adaptation_key(target, "3", everything)
+    assert adaptation_key(target, "3", replace(everything, draws=3)) == key
+    assert adaptation_key(target, "3", replace(everything, k=10)) != key
+    assert work_key(target, "3", everything) == key
+
+
 # Encoding
 
 
@@ -72,6 +89,42 @@ def test_a_domain_is_encoded_shard_by_shard(target, settings, letters):
     pool = letters.read(target.column("pool"))
     assert torch.equal(data.pool_x, pool[pool_sample(len(pool), HOW)])
     assert sum(steps) == len(data.train_x) + len(data.test_x) + 20
+
+
+def test_of_all_labels_every_usable_row_is_read_singletons_too(made, settings, letters):
+    def uneven(frame):  # 1, 60 and 70 labels a class
+        train = [label != "few 0" or i == 0 for i, label in enumerate(frame["label"])]
+        test = [i % 80 >= 70 for i in range(len(frame))]
+        return frame.assign(split=["test" if t else "train" for t in test])[np.logical_or(train, test)]
+
+    domain = made("few", classes=3, per_class=80, role="target", split=uneven)
+    counts = np.bincount(domain.targets("train"))
+    assert counts.tolist() == [1, 70, 70]
+    assert labelled_sample(domain, range(141), Adaptation()) == list(range(141))
+    assert examples_used(domain, Adaptation()) == 141 + domain.counts["test"]
+    assert len(labelled_sample(domain, range(141), HOW)) == 101
+    data = encode_domain(settings, domain, Adaptation())
+    assert torch.equal(data.train_x, letters.read(domain.column("train")))
+    rows, _ = support_of(data, Adaptation(), 0)
+    assert rows.tolist() == list(range(141))
+
+
+def test_beyond_the_limit_a_fixed_sample_with_every_label_is_used_and_a_line_says_so(target, settings, monkeypatch):
+    monkeypatch.setattr(adaptation, "MOST", 30)
+    rows = labelled_sample(target, range(48), Adaptation())
+    assert len(rows) == 30
+    assert rows == sorted(set(rows)) == labelled_sample(target, range(48), Adaptation())
+    data = encode_domain(settings, target, Adaptation())
+    assert len(data.train_y) == 30
+    assert data.warnings == ("train of 48 examples: 30 of them are used, drawn with seed 0",)
+
+
+def test_shuffled_rows_begin_with_one_of_each_label():
+    y = np.array([3] * 50 + [1] + [2] * 5)
+    rows = shuffle_rows(y, 0)
+    assert sorted(rows.tolist()) == list(range(56))
+    assert sorted(y[rows[:3]].tolist()) == [1, 2, 3]
+    assert shuffle_rows(y, 1).tolist() != rows.tolist()
 
 
 def test_of_a_large_pool_the_same_sample_is_used_every_time():
@@ -184,6 +237,39 @@ def test_of_150_classes_what_cannot_adapt_is_left_out_and_the_result_says_why(
     ]
     with pytest.raises(UserError, match=r"^method caml cannot adapt to this domain: .* 150; take another, or auto$"):
         run_trial(model, encode_domain(settings, many, how), replace(how, method="caml"), 0)
+
+
+def test_all_labels_make_one_trial_whose_interval_is_over_the_test(target, settings, model, tmp_path, monkeypatch):
+    (tmp_path / "meta").mkdir()
+    model.save(tmp_path / "meta")
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
+    plan = Plan(target, "1", tmp_path / "meta", Adaptation(pool=20), "key", tmp_path / "work")
+    result = adapt_and_compare(plan, 0.0)
+    assert (result.k, result.labels, result.draws, result.interval) == (None, 48, 1, "test examples")
+    assert result.labels_used == "all 48 labels"
+    for score in result.scores.values():
+        assert score.ci95 == pytest.approx(1.96 * (score.accuracy * (1 - score.accuracy) / 39) ** 0.5)
+    assert AdaptResult.read(plan.folder) == result
+    few = adapt_and_compare(replace(plan, how=replace(HOW, draws=3)), 0.0)
+    assert (few.k, few.labels, few.draws, few.interval) == (4, 16, 3, "support draws")
+    assert few.labels_used == "at most 4 labels a class, 16 in all"
+
+
+def test_with_very_many_labels_only_the_probe_is_compared_and_a_line_says_so(
+    target, settings, model, tmp_path, monkeypatch
+):
+    (tmp_path / "meta").mkdir()
+    model.save(tmp_path / "meta")
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
+    monkeypatch.setattr(adaptation, "COMPARED", 191)
+    result = adapt_and_compare(Plan(target, "1", tmp_path / "meta", Adaptation(), "key", tmp_path / "work"), 0.0)
+    assert (set(result.scores), result.baselines, result.best_baseline) == ({OURS, PROBE}, [PROBE], PROBE)
+    assert result.warnings == [
+        "the comparison with other methods is left out: 48 labelled examples times 4 classes are more than the 191 "
+        "up to which it is made"
+    ]
+    few = run_trial(model, encode_domain(settings, target, HOW), replace(HOW, k=1000), 0)
+    assert set(BASELINE_NAMES) <= set(few.probabilities)
 
 
 def test_prediction_sets_are_scored_on_the_test_examples(target, settings, model):

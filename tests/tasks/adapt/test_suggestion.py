@@ -21,6 +21,7 @@ from tasks.adapt.suggestion import (
     check_suggestions,
     forecast_at_twice,
     forecast_line,
+    natural_curve,
     readable_examples,
     suggestion_reason,
     suggestions,
@@ -80,6 +81,22 @@ def test_a_forecast_is_one_line_and_unknown_under_three_labels_a_class(target, s
     assert forecast_line(found, HOW).startswith("accuracy at twice the labels (8 a class): about ")
     assert forecast_at_twice(model, "logistic", data, replace(HOW, k=2)) is None
     assert forecast_line(None, HOW) == "accuracy at twice the labels: unknown; it takes 3 labels a class to forecast"
+
+
+def test_with_all_labels_the_curve_is_of_shares_at_their_own_frequencies(target, settings, model):
+    data = encode_domain(settings, target, Adaptation(pool=30))
+    found = forecast_at_twice(model, "logistic", data, Adaptation(pool=30))
+    assert found.size == 2 * 48
+    assert forecast_line(found, Adaptation()).startswith("accuracy at twice the labels (96): about ")
+    few = replace(data, train_x=data.train_x[::6], train_y=data.train_y[::6])  # two of each class
+    assert forecast_at_twice(model, "logistic", few, Adaptation()) is None
+    y = np.array([0] * 90 + [1] * 9 + [2])
+    seen = []
+    sizes, accuracies = natural_curve(lambda rows: float(seen.append(rows) or len(rows)), y, 0)
+    assert sizes == [25, 50, 75, 100]
+    assert accuracies.tolist() == [sizes] * 5
+    assert all(len(np.unique(y[rows])) == 3 for rows in seen)
+    assert set(seen[0].tolist()) < set(seen[1].tolist())
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from tasks.adapt.tables import result_cells, result_table
+from tasks.adapt.tables import interval_line, result_cells, result_table
 from tasks.base import artifacts
 from tasks.models.adapt_result import AdaptResult, Score
 
@@ -49,6 +49,21 @@ def test_a_row_shows_accuracy_with_its_interval_the_best_baseline_and_the_gain()
     shown = " / ".join(result_cells(result()).values())
     assert shown == "hpo / text / 10 / 66.2 ± 1.1 / 61.2 logistic regression / +5.0 / 3.21 / promoted"
     assert artifacts.with_interval(0.5, math.nan) == "50.0"
+    everything = result().model_copy(update={"k": None, "labels": 1622})
+    assert result_cells(everything)["K"] == "all 1,622"
+
+
+def test_a_line_says_what_scores_are_of_and_what_intervals_are_over():
+    few = result().model_copy(update={"labels": 210})
+    assert interval_line(few) == (
+        "at most 10 labels a class, 210 in all; means over 10 support draws, on the 9 test examples; "
+        "±: 95 % interval over the draws"
+    )
+    assert interval_line(few.model_copy(update={"draws": 1, "labels": None})) == (
+        "at most 10 labels a class; one support draw, on the 9 test examples"
+    )
+    everything = few.model_copy(update={"k": None, "labels": 1622, "interval": "test examples"})
+    assert interval_line(everything) == "all 1,622 labels; ±: 95 % interval over the 9 test examples"
 
 
 def test_the_terminal_table_has_every_row_and_no_console_markup_from_data():

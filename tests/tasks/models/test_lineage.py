@@ -48,6 +48,12 @@ def test_the_commands_name_the_code_the_data_the_meta_model_and_every_choice(set
     assert (found["strategy"], found["content_hash"]) == ("maml", "unknown")
 
 
+def test_a_model_of_all_labels_is_made_again_from_all_labels(settings, metas):
+    found = lineage.lineage(settings, registered("hpo", "3", {"k": "all", "draws": "1"}, {"revision": "abc"}))
+    assert found["k"] == "all"
+    assert found["commands"][-1] == "acclimate adapt hpo --rev abc --method auto --meta-version 1"
+
+
 def test_a_meta_model_has_a_command_of_its_own(settings):
     tags = META | {"learners": "", "steps": "", "sources": "nearest:8", "for": "hpo"}
     found = lineage.lineage(settings, registered("meta-text", "2", {}, tags))

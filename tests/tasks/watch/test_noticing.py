@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from domains.errors import UserError
-from tasks.adapt.adaptation import Adaptation, adaptation_key
+from tasks.adapt.adaptation import Adaptation, adaptation_key, work_key
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.registry import Registered
@@ -48,7 +48,7 @@ def test_a_target_is_opened_once_and_a_source_never(there):
     assert notes == []
     assert opened[0].parameters == {
         "domain": "news",
-        "k": 10,
+        "k": None,
         "revision": commit_of(there),
         "draws": 10,
         "method": "auto",
@@ -86,30 +86,34 @@ def commit(there):
     commit_data(there.checkout.root, there.settings.home_path, "more", checked=False)
 
 
-def test_few_draws_are_made_where_many_have_to_be_adapted_to_not_where_many_were_already(there, monkeypatch):
-    for name in ("a", "b", "c"):
-        there.checkout.write(name, train=6, test=4)
-    commit(there)
-    opened, _ = notice(there)
-    assert {row.parameters["draws"] for row in opened} == {noticing.FEW_DRAWS}
-    there.models["meta-text"] = version_of("meta-text", "8")
-    done = version_of("x", "1", tags={"decision": "promoted"})
-    news = adaptation_key(snapshots.target_snapshot(there.settings, "news", commit_of(there)), "8", Adaptation())
-    monkeypatch.setattr(registry, "find_by_key", lambda settings, key: None if key == news else done)
-    opened, _ = notice(there)
-    assert {row.domain: (row.status, row.parameters["draws"]) for row in opened} == {
-        "news": ("open", 10),
-        **dict.fromkeys("abc", ("done", 10)),
-    }
-
-
-def test_a_domain_is_adapted_to_as_a_person_chose_for_its_champion(there):
+def test_a_domain_is_adapted_to_by_the_method_of_its_champion_from_all_labels(there):
     tags = {"content_hash": domains_at(there.checkout.root)["news"], "meta_version": "6", "method": "linear"}
     there.models["news"] = version_of("news", "1", {"k": "5", "draws": "3"}, tags)
     (row,), _ = notice(there)
-    assert {name: row.parameters[name] for name in ("k", "method")} == {"k": 5, "method": "linear"}
-    assert row.parameters["draws"] == 10  # the champion's own may have been few as many changed at once
+    assert {name: row.parameters[name] for name in ("k", "method")} == {"k": None, "method": "linear"}
     assert row.why == "meta-model 7 took the place of 6"
+    assert row.key == work_key(news_of(there), "7", Adaptation(method="linear"))
+
+
+def news_of(there):
+    return snapshots.target_snapshot(there.settings, "news", commit_of(there))
+
+
+@pytest.mark.parametrize("k", [None, 5])
+def test_what_a_person_had_adapted_to_is_done_from_all_labels_or_as_the_champion_in_service(there, k):
+    tags = {"content_hash": domains_at(there.checkout.root)["news"], "meta_version": "7"}
+    there.models["news"] = version_of("news", "1", {"k": "5", "draws": "3"}, tags)
+    key = adaptation_key(news_of(there), "7", Adaptation(k=k))
+    there.models[key] = version_of("news", "2", tags={"decision": "refused"}, aliases=())
+    (row,), _ = notice(there)
+    assert (row.status, row.version, row.parameters["k"]) == ("done", "2", k)
+
+
+def test_of_what_k_labels_made_for_no_champion_all_labels_are_wanted(there):
+    key = adaptation_key(news_of(there), "7", Adaptation(k=10))
+    there.models[key] = version_of("news", "1", tags={"decision": "refused"}, aliases=())
+    (row,), _ = notice(there)
+    assert (row.status, row.parameters["k"]) == ("open", None)
 
 
 @pytest.mark.parametrize(
