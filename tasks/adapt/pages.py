@@ -9,7 +9,7 @@ from domains.domain import FAMILIES, Domain
 from learners.choice.conformal import COVERAGE
 from tasks.adapt.adaptation import OURS
 from tasks.adapt.plots import Bar, plot_images, plot_methods, plot_timeline
-from tasks.adapt.tables import interval_line, result_cells, score_rows
+from tasks.adapt.tables import class_rows, interval_line, result_cells, score_rows
 from tasks.base.artifacts import (
     artifact_link,
     escape,
@@ -23,6 +23,7 @@ from tasks.models.adapt_result import AdaptResult
 
 SHOWN = 30  # test examples in a picture
 TEXTS = 12  # test examples in a table
+CLASSES = 50  # labels in a table
 
 
 def ingestion(data: Path, built: Sequence[str], data_hash: str) -> None:
@@ -69,6 +70,7 @@ def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.nd
         "## Scores",
         escape(interval_line(result)),
         markdown_table(score_rows(result)),
+        *classes_markdown(result),
         "## Test examples and their predictions",
         examples(domain, p, y),
         "## Where it comes from",
@@ -76,6 +78,16 @@ def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.nd
         f"All versions: {artifact_link(f'domain-{domain.name}', f'history of {domain.name}')}",
     ]
     markdown_artifact(f"adapt-{domain.name}", "\n\n".join(parts), result.reason)
+
+
+def classes_markdown(result: AdaptResult) -> list[str]:
+    """Return a table of the challenger's labels, those that it predicts worst first."""
+    if not result.classes:
+        return []
+    about = "Lowest F1 first" + (f", {CLASSES} of {len(result.classes):,}" if len(result.classes) > CLASSES else "")
+    model = "" if result.draws == 1 else " The challenger is the model of the first support draw."
+    table = markdown_table(class_rows(result, CLASSES))
+    return ["## Labels", f"{about}.{model}", table]
 
 
 def trust(result: AdaptResult) -> dict[str, str]:

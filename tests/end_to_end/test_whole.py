@@ -231,7 +231,7 @@ def test_the_data_is_built_once_and_what_data_dvc_names(
 def test_what_was_done_is_not_done_again(clone: Clone, demo: list[dict[str, Any]], up: subprocess.Popen[str]) -> None:
     assert clone.json("meta-train", *MARKETS) == {"family": "market", "model_version": "1"}
     before = next(result for result in demo if result["domain"] == "stocks-rates")
-    again = clone.json("adapt", "stocks-rates")
+    again = clone.json("adapt", "stocks-rates", "--k", "10")
     assert again == before | {"reused": True}
 
 

@@ -27,7 +27,8 @@ OLD = {
 def test_a_result_of_an_earlier_version_is_read(tmp_path):
     (tmp_path / FILE).write_text(json.dumps(OLD))
     found = AdaptResult.read(tmp_path)
-    assert (found.k, found.labels, found.interval) == (10, None, "support draws")
+    assert (found.k, found.labels, found.interval, found.classes) == (10, None, "support draws", [])
+    assert (found.scores["acclimate"].balanced_accuracy, found.scores["acclimate"].macro_f1) == (None, None)
     assert found.labels_used == "at most 10 labels a class"
 
 
