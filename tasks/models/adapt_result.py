@@ -125,3 +125,9 @@ def k_of(params: Mapping[str, str]) -> int | None:
     """Return K by the parameters of a registered model; None: all labels."""
     k = params.get("k", "10")  # as it was where none was recorded
     return None if k == ALL else int(k)
+
+
+def k_cell(params: Mapping[str, str]) -> str:
+    """Return K for a table by the parameters of a registered model: ``5``, or ``all 1622`` labels."""
+    k = params.get("k", "")
+    return f"{ALL} {params.get('labels', '')}".rstrip() if k == ALL else k

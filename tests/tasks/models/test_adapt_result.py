@@ -2,7 +2,7 @@
 
 import json
 
-from tasks.models.adapt_result import FILE, AdaptResult, k_of, k_param
+from tasks.models.adapt_result import FILE, AdaptResult, k_cell, k_of, k_param
 
 #: As 0.10.0 wrote it.
 OLD = {
@@ -42,3 +42,4 @@ def test_a_result_of_all_labels_is_read_as_it_was_written(tmp_path):
 def test_k_as_a_parameter_of_a_model_is_read_back_and_was_ten_before_it_was_kept():
     assert [k_of({"k": k_param(k)}) for k in (None, 5)] == [None, 5]
     assert k_of({}) == 10
+    assert [k_cell(params) for params in ({"k": "5"}, {"k": "all", "labels": "1622"}, {})] == ["5", "all 1622", ""]
