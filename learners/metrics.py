@@ -5,6 +5,7 @@ the true label. A NaN in ``p``, or no example, makes every measure NaN: nothing 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,65 @@ def accuracy(p: ArrayLike, y: ArrayLike) -> float:
 def correct(p: ArrayLike, y: ArrayLike) -> NDArray[np.bool_]:
     """Return [n]: whether the most probable label is the true one, example by example."""
     return np.asarray(p).argmax(axis=1) == np.asarray(y)
+
+
+def confusion(p: ArrayLike, y: ArrayLike) -> NDArray[np.intp]:
+    """Return [N, N]: how many examples of each label (row) have which most probable label (column)."""
+    p, y = np.asarray(p), np.asarray(y, int)
+    labels = p.shape[1]
+    return np.bincount(y * labels + p.argmax(axis=1), minlength=labels**2).reshape(labels, labels)
+
+
+class ClassMeasures(NamedTuple):
+    """How well each of N labels is predicted, each [N]; see :func:`class_measures`."""
+
+    precision: NDArray[np.floating]
+    recall: NDArray[np.floating]
+    f1: NDArray[np.floating]
+    support: NDArray[np.intp]
+
+
+def class_measures(p: ArrayLike, y: ArrayLike) -> ClassMeasures:
+    """Return precision, recall, F1 and support of every label, by its most probable examples.
+
+    With TP_c examples of label c predicted as c, FN_c as another, and FP_c of other labels predicted as c,
+
+        precision_c = TP_c / (TP_c + FP_c),    recall_c = TP_c / (TP_c + FN_c),
+        F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c),    support_c = TP_c + FN_c
+
+    (van Rijsbergen, "Information Retrieval", 1979). What would be 0 / 0 is NaN: the precision of a label that is never
+    predicted, the recall of one without examples. A label that training never had is never predicted, so that its
+    examples count as errors.
+    """
+    p = np.asarray(p, float)
+    if not _usable(p):
+        nan = np.full(p.shape[1], np.nan)
+        return ClassMeasures(nan, nan, nan, np.bincount(np.asarray(y, int), minlength=p.shape[1]))
+    table = confusion(p, y)
+    right, predicted, support = table.diagonal().astype(float), table.sum(axis=0), table.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return ClassMeasures(right / predicted, right / support, 2 * right / (predicted + support), support)
+
+
+def balanced_accuracy(p: ArrayLike, y: ArrayLike) -> float:
+    """Return the mean recall over the labels that have examples: accuracy where every label counts the same.
+
+    Brodersen et al., "The Balanced Accuracy and Its Posterior Distribution", ICPR 2010.
+    """
+    recall = class_measures(p, y).recall
+    return float(np.nanmean(recall)) if _usable(np.asarray(p, float)) else float("nan")
+
+
+def macro_f1(p: ArrayLike, y: ArrayLike) -> float:
+    """Return the mean F1 over the labels that have examples or are predicted, as scikit-learn takes it."""
+    f1 = class_measures(p, y).f1
+    return float(np.nanmean(f1)) if _usable(np.asarray(p, float)) else float("nan")
+
+
+def majority_share(y: ArrayLike) -> float:
+    """Return the share of the most frequent label: the accuracy of whoever always names it; NaN for no example."""
+    y = np.asarray(y, int)
+    return float(np.bincount(y).max() / len(y)) if len(y) else float("nan")
 
 
 def log_loss(p: ArrayLike, y: ArrayLike) -> float:

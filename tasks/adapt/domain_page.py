@@ -9,6 +9,7 @@ from tasks.base.artifacts import artifact_link, escape, image_markdown, markdown
 from tasks.base.figure import BLUE, FAINT, WRONG, figure_png, start_figure
 from tasks.base.settings import Settings
 from tasks.models import registry
+from tasks.models.adapt_result import k_cell
 from tasks.models.registry import CHAMPION, Registered
 from tasks.models.verdicts import AWAITING, BY_A_PERSON, PROMOTED, decision_on
 
@@ -94,7 +95,7 @@ def _version_row(model: Registered) -> dict[str, str]:
         "version": model.version + (" (in service)" if CHAMPION in model.aliases else ""),
         "when": _created(model),
         "revision": model.tags.get("revision", "")[:12],
-        "K": model.params.get("k", ""),
+        "K": k_cell(model.params),
         "strategy": model.params.get("strategy", ""),
         "accuracy %": "" if accuracy is None else with_interval(accuracy, model.metrics.get("ci95")),
         "decision": verdict["decision"],

@@ -130,15 +130,22 @@ def hash_of_test(examples: Iterable[str | bytes | Sequence[float]], targets: Seq
     return digest.hexdigest()
 
 
-def gate(challenger: Scores, champion: Scores | None, probe: Scores, rule: GateRule | None = None) -> Decision:
+def gate(
+    challenger: Scores,
+    champion: Scores | None,
+    probe: Scores,
+    majority: float | None = None,
+    rule: GateRule | None = None,
+) -> Decision:
     """Decide whether the challenger is promoted.
 
     In this order, and refused at the first that fails:
 
     1. every score is there, and all models were scored on the same test examples;
     2. floor: not significantly less accurate than the linear probe;
-    3. calibration: ECE within the rule's limit, or not above a champion's that is itself outside it;
-    4. better than the champion: more accurate, or as accurate (``GateRule.equal``) and lower in log-loss.
+    3. a first champion: more accurate than whoever always names the most frequent label of the test;
+    4. calibration: ECE within the rule's limit, or not above a champion's that is itself outside it;
+    5. better than the champion: more accurate, or as accurate (``GateRule.equal``) and lower in log-loss.
 
     "Significantly" means that the 95 % interval of the difference (paired bootstrap over test examples) is
     wholly on one side of zero.
@@ -147,6 +154,7 @@ def gate(challenger: Scores, champion: Scores | None, probe: Scores, rule: GateR
         challenger: scores of the newly adapted model.
         champion: scores of the model in service, taken again on the same examples; None if there is none.
         probe: scores of logistic regression fitted to the challenger's support set.
+        majority: share of the most frequent label among the test examples; None where that rule is not asked.
         rule: the limits; the defaults unless given.
     """
     rule = rule or GateRule()
@@ -164,13 +172,19 @@ def gate(challenger: Scores, champion: Scores | None, probe: Scores, rule: GateR
         against = f"{percent(probe.accuracy)} of the linear probe on the same {n} test examples ({floor})"
         return Decision(False, f"refused: {got} is significantly below {against}")
 
+    if champion is None and majority is not None and challenger.accuracy <= majority:
+        against = f"the {percent(majority)} of always naming the most frequent label of the same {n} test examples"
+        return Decision(False, f"refused: {got} is not above {against}")
+
     limit = max(rule.ece + challenger.ece_by_chance, champion.ece if champion else 0.0)
     calibration = f"calibration error {challenger.ece:.3f}, limit {limit:.3f}"
     if challenger.ece > limit:
         return Decision(False, f"refused: {got}, but badly calibrated ({calibration})")
 
     if champion is None:
-        passed = f"not below the linear probe at {percent(probe.accuracy)} on the same {n} test examples"
+        beside = f"the linear probe at {percent(probe.accuracy)} on the same {n} test examples ({floor})"
+        above = "" if majority is None else f" and above {percent(majority)}, the share of their most frequent label"
+        passed = f"{_against_probe(floor)} {beside}{above}"
         return Decision(True, f"promoted as first champion: {got} is {passed}; {calibration}")
 
     versus = compare(challenger, champion, rule)
@@ -178,6 +192,13 @@ def gate(challenger: Scores, champion: Scores | None, probe: Scores, rule: GateR
     against = f"the champion's {percent(champion.accuracy)} on the same {n} test examples ({versus})"
     word = "promoted" if promote else "refused"
     return Decision(promote, f"{word}: {got} against {against}: {finding}; {calibration}")
+
+
+def _against_probe(floor: Comparison) -> str:
+    """Return where a challenger that is not significantly below the probe stands."""
+    if floor.low > 0:
+        return "significantly above"
+    return "not below" if floor.difference >= 0 else "not significantly below"
 
 
 def _against_champion(versus: Comparison, log_loss_gain: float, rule: GateRule) -> tuple[bool, str]:
@@ -192,7 +213,7 @@ def _against_champion(versus: Comparison, log_loss_gain: float, rule: GateRule) 
         return False, f"worse by more than {100 * rule.equal:.1f} points, though within noise"
     if log_loss_gain >= rule.log_loss:
         return True, f"equal within noise, and log-loss lower by {log_loss_gain:.3f}"
-    return False, f"equal within noise, and log-loss no better ({-log_loss_gain:+.3f})"
+    return False, f"equal within noise, and log-loss not lower by {rule.log_loss} or more ({-log_loss_gain:+.4f})"
 
 
 def compare(a: Scores, b: Scores, rule: GateRule) -> Comparison:

@@ -5,27 +5,30 @@ from collections.abc import Sequence
 import numpy as np
 
 from domains.domain import FAMILIES, Domain
+from learners import metrics
 from learners.choice.conformal import COVERAGE
 from tasks.adapt.adaptation import OURS
-from tasks.adapt.plots import Bar, plot_images, plot_methods, plot_timeline
-from tasks.adapt.tables import interval_line, result_cells, score_rows
+from tasks.adapt.domain_page import page_key
+from tasks.adapt.plots import Bar, Mistake, plot_confusion, plot_images, plot_methods, plot_timeline
+from tasks.adapt.tables import class_rows, interval_line, result_cells, score_rows
 from tasks.base.artifacts import (
     artifact_link,
     escape,
-    examples_markdown,
     image_markdown,
     markdown_artifact,
     markdown_table,
+    shorten,
     table_artifact,
 )
 from tasks.models.adapt_result import AdaptResult
 
-SHOWN = 30  # test examples in a picture
-TEXTS = 12  # test examples in a table
+SHOWN = 30  # mistakes in a picture
+TEXTS = 12  # mistakes in a table
+CLASSES = 50  # labels in a table
 
 
 def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray) -> None:
-    """Show one adaptation on one page: decision, scores of every method, examples with predictions, and lineage.
+    """Show one adaptation on one page: decision, scores of methods and labels, the worst mistakes, and lineage.
 
     Args:
         p: the stored model's probabilities on the test examples [n, N]; y: their labels [n].
@@ -51,13 +54,24 @@ def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.nd
         "## Scores",
         escape(interval_line(result)),
         markdown_table(score_rows(result)),
-        "## Test examples and their predictions",
-        examples(domain, p, y),
+        *classes_markdown(result),
+        *confusion_markdown(domain, p, y),
+        *examples(domain, p, y),
         "## Where it comes from",
         markdown_table([{"what": name, "value": value} for name, value in lineage.items()]),
-        f"All versions: {artifact_link(f'domain-{domain.name}', f'history of {domain.name}')}",
+        f"All versions of {escape(domain.name)}: {artifact_link(page_key(domain.name), 'its history')}",
     ]
     markdown_artifact(f"adapt-{domain.name}", "\n\n".join(parts), result.reason)
+
+
+def classes_markdown(result: AdaptResult) -> list[str]:
+    """Return a table of the challenger's labels, those that it predicts worst first."""
+    if not result.classes:
+        return []
+    about = "Lowest F1 first" + (f", {CLASSES} of {len(result.classes):,}" if len(result.classes) > CLASSES else "")
+    model = "" if result.draws == 1 else " The challenger is the model of the first support draw."
+    table = markdown_table(class_rows(result, CLASSES))
+    return ["## Labels", f"{about}.{model}", table]
 
 
 def trust_facts(result: AdaptResult) -> dict[str, str]:
@@ -72,36 +86,60 @@ def trust_facts(result: AdaptResult) -> dict[str, str]:
     return found
 
 
-def texts_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> str:
-    rows = np.linspace(0, len(y) - 1, min(TEXTS, len(y))).astype(int)
-    texts, best = domain.column("test"), p.argmax(1)
-    return examples_markdown(
-        [texts[i] for i in rows],
-        [domain.labels[best[i]] for i in rows],
-        [float(p[i].max()) for i in rows],
-        [domain.labels[y[i]] for i in rows],
-    )
+def confusion_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str]:
+    """Return a picture of which labels are taken for which; nothing where all are right."""
+    counts = metrics.confusion(p, y)
+    wrong = int(counts.sum() - counts.trace())
+    if not wrong:
+        return []
+    title = f"{domain.name}: what is taken for what, {wrong:,} of {len(y):,} test examples wrong"
+    return ["## Confusion", image_markdown(plot_confusion(title, counts, domain.labels), title)]
 
 
-def images_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> str:
-    rows = np.linspace(0, len(y) - 1, min(SHOWN, len(y))).astype(int)
-    train, labels, test, best = (
-        domain.column("train"),
-        domain.targets("train"),
-        domain.column("test"),
-        p.argmax(1),
-    )
+def worst_mistakes(p: np.ndarray, y: np.ndarray, most: int) -> list[int]:
+    """Return test examples that are predicted wrongly, those with the most probable wrong label first."""
+    wrong = np.flatnonzero(p.argmax(1) != y)
+    return wrong[np.argsort(-p[wrong].max(1), kind="stable")][:most].tolist()
+
+
+def mistakes_title(shown: int, p: np.ndarray, y: np.ndarray) -> str:
+    """Return the heading above the worst mistakes."""
+    wrong = int((p.argmax(1) != y).sum())
+    return f"## Mistakes: {shown} of {wrong:,}, the most confident first" if wrong else "## Mistakes: none"
+
+
+def texts_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str]:
+    """Return the worst mistakes; texts come last, as they are cut off where the page is too narrow."""
+    texts, rows = domain.column("test"), worst_mistakes(p, y, TEXTS)
+    table = [
+        {
+            "true": domain.labels[y[i]],
+            "predicted": domain.labels[p[i].argmax()],
+            "probability": f"{p[i].max():.2f}",
+            "text": shorten(texts[i], 160),
+        }
+        for i in rows
+    ]
+    return [mistakes_title(len(rows), p, y), *([markdown_table(table)] if table else [])]
+
+
+def images_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str]:
+    """Return labelled images by class beside the worst mistakes."""
+    rows = worst_mistakes(p, y, SHOWN)
+    train, labels, test = domain.column("train"), domain.targets("train"), domain.column("test")
     support = [(train[i], domain.labels[labels[i]]) for i in np.argsort(labels, kind="stable")]
-    tests = [(test[i], domain.labels[best[i]], domain.labels[y[i]]) for i in rows]
-    title = f"{domain.name}: labelled and predicted images"
-    return image_markdown(plot_images(title, support, tests), title)
+    mistakes = [Mistake(test[i], domain.labels[y[i]], domain.labels[p[i].argmax()], float(p[i].max())) for i in rows]
+    title = f"{domain.name}: labelled images and mistakes"
+    return [mistakes_title(len(rows), p, y), image_markdown(plot_images(title, support, mistakes), title)]
 
 
-def timeline_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> str:
+def timeline_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str]:
+    """Return the probability of the last state over time."""
     state = len(domain.labels) - 1
     name, dates = domain.labels[state], list(domain.split("test")["date"])
     title = f"{domain.name}: probability of '{name}', predicted and come true"
-    return image_markdown(plot_timeline(title, dates, p[:, state].tolist(), (y == state).tolist(), name), title)
+    picture = plot_timeline(title, dates, p[:, state].tolist(), (y == state).tolist(), name)
+    return ["## Over time", image_markdown(picture, title)]
 
 
 def show_summary(results: Sequence[AdaptResult]) -> list[AdaptResult]:

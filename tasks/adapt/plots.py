@@ -25,6 +25,8 @@ from tasks.base.figure import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+CONFUSED = 20  # labels in a picture of confusion
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -60,27 +62,77 @@ def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -
     return figure_png(figure)
 
 
+def plot_confusion(title: str, counts: np.ndarray, labels: Sequence[str]) -> bytes:
+    """Draw how many examples of each label are taken for which, those of most errors first, the others together.
+
+    Args:
+        counts: [N, N], true label by predicted label; labels: the N names. Up to CONFUSED labels are drawn.
+    """
+    names, table = most_confused(counts, labels)
+    size = 0.27 * len(names) + 2.0
+    figure, axes = start_figure(min(size, 8.5), title)
+    share = table / table.sum(axis=1, keepdims=True).clip(1)
+    off = ~np.eye(len(names), dtype=bool)
+    for chosen, colours in ((~off, "Greens"), (off, "Reds")):
+        axes.imshow(np.ma.masked_where(~chosen, share), cmap=colours, vmin=0, vmax=1.2, aspect="auto")
+    for row, column in zip(*np.nonzero(table), strict=True):
+        dark = share[row, column] > 0.7
+        axes.text(column, row, table[row, column], ha="center", va="center", fontsize=7, color="white" if dark else INK)
+    places, short = range(len(names)), [plain_label(name, 22) for name in names]
+    axes.set_xticks(places, short, rotation=90)
+    axes.set_yticks(places, short)
+    axes.tick_params(length=0, labelsize=7.5)
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel="predicted", ylabel="true")
+    return figure_png(figure)
+
+
+def most_confused(counts: np.ndarray, labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return the names and counts [n, n] of the labels with the most errors, as true or as predicted label, n at most
+    CONFUSED; the others are one more row and column, ``all others``.
+
+    Args:
+        counts: [N, N], true label by predicted label.
+    """
+    errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+    if len(labels) <= CONFUSED:
+        return list(labels), counts
+    place = np.full(len(labels), CONFUSED)
+    first = np.argsort(-errors, kind="stable")[:CONFUSED]
+    place[first] = np.arange(CONFUSED)
+    table = np.zeros((CONFUSED + 1, CONFUSED + 1), counts.dtype)
+    np.add.at(table, (place[:, None], place[None, :]), counts)
+    return [*(labels[i] for i in first), "all others"], table
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An encoded image that is predicted wrongly, with the probability of the predicted label."""
+
+    image: bytes
+    true: str
+    predicted: str
+    probability: float
+
+
 def plot_images(
-    title: str,
-    support: Sequence[tuple[bytes, str]],
-    tests: Sequence[tuple[bytes, str, str]],
-    columns: int = 6,
+    title: str, support: Sequence[tuple[bytes, str]], mistakes: Sequence[Mistake], columns: int = 6
 ) -> bytes:
-    """Draw the support images by class, and test images with their predicted label in green or red.
+    """Draw the labelled images by class, and mistakes with their predicted label in red above the true one in green.
 
     Args:
         title: of the figure.
         support: (encoded image, label); up to ten classes and five images of each are drawn.
-        tests: (encoded image, predicted label, true label); up to five rows are drawn.
-        columns: test images in a row.
+        mistakes: up to five rows are drawn.
+        columns: mistakes in a row.
     """
     labels = list(dict.fromkeys(label for _, label in support))
     by_class = [[image for image, of in support if of == label][:5] for label in labels[:10]]
-    rows, tests = max(len(by_class), 1), tests[: 5 * columns]
-    test_rows = max(math.ceil(len(tests) / columns), 1)
+    rows, mistakes = max(len(by_class), 1), mistakes[: 5 * columns]
+    test_rows = max(math.ceil(len(mistakes) / columns), 1)
     shots = max([3, *map(len, by_class)])
 
-    figure = empty_figure(max(0.42 * rows, 0.85 * test_rows) + 1.0, title)
+    figure = empty_figure(max(0.42 * rows, 0.98 * test_rows) + 1.0, title)
     left, right = figure.subplots(1, 2, width_ratios=(shots + 2.5, 1.9 * columns))
     for axes in (left, right):
         axes.set_axis_off()
@@ -92,15 +144,14 @@ def plot_images(
     left.set(xlim=(-2.5, shots), ylim=(rows - 0.5, -0.5))
     note = f"{rows} of {len(labels)} classes" if len(labels) > rows else "by class"
     left.set_title(f"labelled examples, {note}", fontsize=9, color=FAINT)
-    for i, (image, predicted, truth) in enumerate(tests):
+    for i, each in enumerate(mistakes):
         row, column = divmod(i, columns)
-        colour = RIGHT if predicted == truth else WRONG
-        _draw_image(right, image, column, 1.35 * row, 0.9, colour)
-        right.text(
-            column, 1.35 * row + 0.52, plain_label(predicted, 11), ha="center", va="top", fontsize=7, color=colour
-        )
-    right.set(xlim=(-0.6, columns - 0.4), ylim=(1.35 * test_rows - 0.5, -0.5))
-    right.set_title("test examples and their predicted label", fontsize=9, color=FAINT)
+        _draw_image(right, each.image, column, 1.6 * row, 0.9, WRONG)
+        predicted = f"{plain_label(each.predicted, 6)} {each.probability:.2f}"
+        for below, words, colour in ((0.5, predicted, WRONG), (0.74, plain_label(each.true, 13), RIGHT)):
+            right.text(column, 1.6 * row + below, words, ha="center", va="top", fontsize=7, color=colour)
+    right.set(xlim=(-0.6, columns - 0.4), ylim=(1.6 * test_rows - 0.5, -0.5))
+    right.set_title("mistakes: the predicted label and the true one", fontsize=9, color=FAINT)
     return figure_png(figure)
 
 

@@ -1,5 +1,6 @@
 """Tables of adaptations: a row a domain, and a row a method, for the terminal and for pages."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,38 @@ def score_rows(result: AdaptResult) -> list[dict[str, Any]]:
     rows = []
     for name, score in result.scores.items():
         kind = "ours" if name == OURS else "baseline" if name in result.baselines else "strategy"
-        cells = {"accuracy %": with_interval(score.accuracy, score.ci95)}
         rows.append(
-            {"method": name, "kind": kind} | cells | {"log-loss": f"{score.log_loss:.3f}", "ECE": f"{score.ece:.3f}"}
+            {
+                "method": name,
+                "kind": kind,
+                "accuracy %": with_interval(score.accuracy, score.ci95),
+                "balanced %": percent(score.balanced_accuracy),
+                "macro-F1 %": percent(score.macro_f1),
+                "log-loss": f"{score.log_loss:.3f}",
+                "ECE": f"{score.ece:.3f}",
+            }
         )
     return rows
+
+
+def percent(share: float | None) -> str:
+    """Return a share in percent; nothing where it is not known."""
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def class_rows(result: AdaptResult, most: int) -> list[dict[str, Any]]:
+    """Return a row a label, at most so many: the lowest F1 first, and of equal ones that with more examples."""
+    worst = sorted(result.classes, key=lambda each: (math.inf if each.f1 is None else each.f1, -each.support))
+    return [
+        {
+            "label": each.label,
+            "precision %": percent(each.precision),
+            "recall %": percent(each.recall),
+            "F1 %": percent(each.f1),
+            "test examples": each.support,
+        }
+        for each in worst[:most]
+    ]
 
 
 def score_table(result: AdaptResult) -> "Table":

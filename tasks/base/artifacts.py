@@ -63,25 +63,6 @@ def table_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def examples_markdown(
-    texts: Sequence[str],
-    predicted: Sequence[str],
-    confidence: Sequence[float],
-    truth: Sequence[str] | None = None,
-) -> str:
-    """Return predicted labels, their probability and, if known, the true label beside the texts.
-
-    The texts come last: they are cut off where the page is too narrow.
-    """
-    rows = []
-    for i, text in enumerate(texts):
-        row = {"predicted": predicted[i], "probability": f"{confidence[i]:.2f}"}
-        if truth is not None:
-            row |= {"": "✓" if truth[i] == predicted[i] else "✗", "true": truth[i]}
-        rows.append(row | {"text": shorten(text, 160)})
-    return markdown_table(rows)
-
-
 # Artifacts
 
 
@@ -112,18 +93,25 @@ def image_artifact(key: str, png: bytes, description: str) -> None:
 
 def image_markdown(png: bytes, description: str) -> str:
     """Return a picture as markdown that holds all its bytes."""
-    return f"![{escape(description)}](data:image/png;base64,{base64.b64encode(png).decode()})"
+    return f"![{plain(description)}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
 def artifact_link(key: str, text: str) -> str:
-    """Return a markdown link to the page of an artifact in the Prefect UI that this process reports to."""
+    """Return a markdown link to the page of an artifact in the Prefect UI that this process reports to.
+
+    Args:
+        text: words of ours. A name stands beside a link, by :func:`escape`: inside of one, one Prefect UI interprets
+            markdown and the other shows what is typed, backslashes too, so that nothing would be right in both.
+    """
     from prefect.settings import PREFECT_UI_URL
 
-    return f"[{escape(text)}]({(PREFECT_UI_URL.value() or '').rstrip('/')}/artifacts/key/{slug(key)})"
+    return f"[{plain(text)}]({(PREFECT_UI_URL.value() or '').rstrip('/')}/artifacts/key/{slug(key)})"
 
 
 def escape(text: object) -> str:
     """Return text as one line of markdown that shows exactly it: no HTML, format, links or table cells.
+
+    Not for the text of links and the description of pictures: :func:`plain`.
 
     By backslashes: one Prefect UI shows ``&lt;`` and its like as they are. The other makes links of bare web
     addresses whatever is done, which is harmless.
@@ -132,7 +120,7 @@ def escape(text: object) -> str:
 
 
 def plain(text: object) -> str:
-    """Return text for a table or a description, with look-alikes for what means something in HTML or markdown.
+    """Return text for a table, a description or a link, with look-alikes for what means something in HTML or markdown.
 
     Of the two Prefect UIs one interprets them and the other shows them as they are, so that no escape would be
     right in both.

@@ -15,6 +15,7 @@ Interval = Literal["support draws", "test examples"]
 class Score(BaseModel):
     """One method on one domain: means over support draws, and the half-width of accuracy's 95 % interval.
 
+    Formulas are in ``learners/metrics.py``; balanced accuracy and macro-F1 are None in results of before 0.11.
     ``AdaptResult.interval`` says what the interval is over. Over support draws there is none of one draw.
     """
 
@@ -22,6 +23,21 @@ class Score(BaseModel):
     ci95: float | None
     log_loss: float
     ece: float
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+
+
+class ClassScore(BaseModel):
+    """How well a label is predicted on the test examples, of which ``support`` have it.
+
+    Precision is None where it is never predicted, recall where no test example has it, F1 where both hold.
+    """
+
+    label: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
 
 
 class SetScore(BaseModel):
@@ -43,7 +59,8 @@ class AdaptResult(BaseModel):
 
     ``scores`` holds a row a method: ``acclimate`` is the portfolio, the others are methods on their own. The
     challenger that the gate judged is the portfolio's first support draw. ``sets`` is None where models have none.
-    ``warnings`` say what is wrong with the domain's examples, a line each.
+    ``warnings`` say what is wrong with the domain's examples, a line each. ``classes`` are the challenger's scores of
+    each label, in the domain's order; results of before 0.11 have none.
 
     Attributes:
         k: at most so many labels a class were used; None: all, in one support set.
@@ -66,6 +83,7 @@ class AdaptResult(BaseModel):
     interval: Interval = "support draws"
     scores: dict[str, Score]
     seconds: dict[str, float]
+    classes: list[ClassScore] = Field(default_factory=list)
     sets: SetScore | None = None
     decision: str = ""
     reason: str = ""
@@ -107,3 +125,9 @@ def k_of(params: Mapping[str, str]) -> int | None:
     """Return K by the parameters of a registered model; None: all labels."""
     k = params.get("k", "10")  # as it was where none was recorded
     return None if k == ALL else int(k)
+
+
+def k_cell(params: Mapping[str, str]) -> str:
+    """Return K for a table by the parameters of a registered model: ``5``, or ``all 1622`` labels."""
+    k = params.get("k", "")
+    return f"{ALL} {params.get('labels', '')}".rstrip() if k == ALL else k

@@ -12,7 +12,7 @@ from tasks.models.lookup import versions_of
 def list_models(settings: Settings) -> list[dict[str, Any]]:
     """Return a row a registered model, domains first; numbers as numbers, None where something is unknown.
 
-    ``age`` is of the champion, in seconds; ``accuracy`` and ``ci95`` are means over its support draws.
+    ``age`` is of the champion, in seconds; ``accuracy`` and ``ci95`` are those of its adaptation.
     """
     names = sorted(registry.names(settings), key=lambda name: (name.startswith(registry.META_PREFIX), name))
     return [_model_row(settings, name) for name in names]

@@ -11,6 +11,7 @@ from domains.errors import UserError
 from tasks.base.artifacts import table_of, time_ago, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
+from tasks.models.adapt_result import k_cell
 from tasks.models.verdicts import last_decisions
 from tasks.service.server import prefect_server, running_ui
 from tasks.versions.revisions import data_revision
@@ -114,7 +115,7 @@ def status_tables(found: dict[str, Any]) -> list[Any]:
     for name, model in found["champions"].items():
         accuracy = with_interval(model["metrics"]["accuracy"], model["metrics"].get("ci95"))
         how = model["params"]
-        champions.add_row(name, model["version"], how["strategy"], how["k"], accuracy, time_ago(model["age"]))
+        champions.add_row(name, model["version"], how["strategy"], k_cell(how), accuracy, time_ago(model["age"]))
     metas = Table("family", "meta-model", "age", title="Meta-models", title_justify="left")
     for family, model in found["meta_models"].items():
         metas.add_row(family, model["version"], time_ago(model["age"]))

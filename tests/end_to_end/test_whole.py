@@ -233,7 +233,7 @@ def test_what_was_done_is_not_done_again(clone: Clone, demo: list[dict[str, Any]
     trained = clone.json("meta-train", *MARKETS)
     assert (trained["family"], trained["model_version"], trained["decision"]) == ("market", "1", "promoted")
     before = next(result for result in demo if result["domain"] == "stocks-rates")
-    again = clone.json("adapt", "stocks-rates")
+    again = clone.json("adapt", "stocks-rates", "--k", "10")
     assert again == before | {"reused": True}
 
 
@@ -301,7 +301,7 @@ def test_a_deployment_that_is_triggered_runs_in_the_worker_and_leaves_artifacts(
     assert left.keys() >= {"adapt-stocks-rates", "domain-stocks-rates"}
     page = left["adapt-stocks-rates"].data
     assert re.search(r"^\| acclimate \| ours \|.*\n(\|.*\n)*\| logistic \| baseline \|", page, re.M)
-    assert page.count("data:image/png;base64,") == 2  # accuracies, and what came true
+    assert page.count("data:image/png;base64,") == 3  # accuracies, confusion, and what came true
 
 
 def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(

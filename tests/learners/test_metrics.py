@@ -2,14 +2,20 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support, recall_score
 
 from learners.metrics import (
     accuracy,
     accuracy_interval,
+    balanced_accuracy,
+    class_measures,
     clustered_bootstrap,
+    confusion,
     ece,
     ece_by_chance,
     log_loss,
+    macro_f1,
+    majority_share,
     mean_interval,
     paired_bootstrap,
 )
@@ -46,11 +52,40 @@ def test_the_interval_over_test_examples_is_of_their_mean():
     assert np.isnan(accuracy_interval(np.full((3, 2), np.nan), [0, 0, 0])).all()
 
 
+def test_measures_of_labels_are_those_of_scikit_learn():
+    p, y = calibrated(np.random.default_rng(0), 200, labels=6)
+    p[:, 4] = 0  # never predicted
+    y[y == 5] = 0  # without examples, though predicted
+    found = class_measures(p, y)
+    theirs = precision_recall_fscore_support(y, p.argmax(1), labels=range(6), zero_division=np.nan)
+    for mine, expected in zip(found, theirs, strict=True):
+        assert mine == pytest.approx(expected, nan_ok=True)
+    assert np.isnan(found.precision[4])
+    assert found.recall[4] == 0
+    assert np.isnan(found.recall[5])
+    assert found.f1[5] == 0
+    assert (confusion(p, y) == confusion_matrix(y, p.argmax(1), labels=range(6))).all()
+    assert balanced_accuracy(p, y) == pytest.approx(recall_score(y, p.argmax(1), labels=range(5), average="macro"))
+    assert macro_f1(p, y) == pytest.approx(f1_score(y, p.argmax(1), average="macro"))
+
+
+def test_examples_of_a_label_that_is_never_predicted_are_errors():
+    p, y = np.tile([0.7, 0.3, 0.0], (4, 1)), [0, 0, 0, 2]
+    assert accuracy(p, y) == 0.75
+    assert balanced_accuracy(p, y) == 0.5
+    assert macro_f1(p, y) == pytest.approx((6 / 7 + 0) / 2)  # label 1 is neither there nor predicted
+
+
+def test_the_share_of_the_most_frequent_label():
+    assert majority_share([2, 0, 2, 2]) == 0.75
+    assert np.isnan(majority_share([]))
+
+
 def test_certain_and_wrong_costs_a_finite_log_loss():
     assert 10 < log_loss([[1.0, 0.0]], [1]) < 100
 
 
-@pytest.mark.parametrize("measure", [accuracy, log_loss, ece])
+@pytest.mark.parametrize("measure", [accuracy, log_loss, ece, balanced_accuracy, macro_f1])
 def test_a_missing_probability_or_no_example_at_all_gives_nan_and_no_score(measure):
     p = P.copy()
     p[3, 0] = np.nan

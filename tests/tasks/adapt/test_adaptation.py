@@ -249,7 +249,13 @@ def test_all_labels_make_one_trial_whose_interval_is_over_the_test(target, setti
     assert result.labels_used == "all 48 labels"
     for score in result.scores.values():
         assert score.ci95 == pytest.approx(1.96 * (score.accuracy * (1 - score.accuracy) / 39) ** 0.5)
+        assert score.balanced_accuracy == pytest.approx(score.accuracy)  # ten test examples of each class
+        assert 0 < score.macro_f1 <= 1
     assert AdaptResult.read(plan.folder) == result
+    ours = result.scores[OURS]
+    assert [(each.label, each.support) for each in result.classes] == [(label, 10) for label in target.labels]
+    assert np.mean([each.recall for each in result.classes]) == pytest.approx(ours.balanced_accuracy)
+    assert np.mean([each.f1 for each in result.classes]) == pytest.approx(ours.macro_f1)
     few = adapt_and_compare(replace(plan, how=replace(HOW, draws=3)), 0.0)
     assert (few.k, few.labels, few.draws, few.interval) == (4, 16, 3, "support draws")
     assert few.labels_used == "at most 4 labels a class, 16 in all"

@@ -65,6 +65,50 @@ def test_a_first_champion_needs_only_floor_and_calibration():
     assert not gate(model(0.60, confidence=0.95), None, PROBE).promote
 
 
+def test_of_a_first_champion_the_reason_says_truly_where_it_stands_beside_the_probe():
+    targets = TARGETS[:24]
+
+    def small(right):  # so many of 24, at a confidence that such a share deserves
+        p = np.full((24, 4), 0.24)
+        p[np.arange(24), np.where(np.arange(24) < right, targets, (targets + 1) % 4)] = 0.28
+        return score(p, targets, TEST)
+
+    below = gate(small(3), None, small(5), 0.1)
+    assert below.promote
+    assert below.reason.startswith(
+        "promoted as first champion: accuracy 12.5 % is not significantly below the linear probe at 20.8 % on the same "
+        "24 test examples (-8.3 points, 95 % interval -20.8 to +0.0) and above 10.0 %, the share of their most "
+        "frequent label; calibration error "
+    )
+    assert "is not below the linear probe at 20.8 %" in gate(small(5), None, small(5)).reason
+    assert "is not below the linear probe at 20.8 %" in gate(small(6), None, small(5), 0.2).reason
+    above = gate(model(0.75), None, PROBE).reason
+    assert "accuracy 75.0 % is significantly above the linear probe at 60.0 % on the same 400" in above
+    assert "(+15.0 points, 95 % interval +1" in above
+    assert "most frequent" not in above
+
+
+@pytest.mark.parametrize("majority", [0.6, 0.7])
+def test_a_first_champion_that_is_not_above_the_most_frequent_label_is_refused(majority):
+    decision = gate(model(0.60), None, PROBE, majority)
+    assert not decision.promote
+    share = f"{100 * majority:.1f} %"
+    assert decision.reason == (
+        f"refused: accuracy 60.0 % is not above the {share} of always naming the most frequent label of the same "
+        "400 test examples"
+    )
+    assert gate(model(0.60), None, PROBE, 0.599).promote
+    assert gate(model(0.60), model(0.40), PROBE, majority).promote  # what is in service is the measure then
+
+
+def test_a_log_loss_that_is_lower_by_a_trifle_is_not_called_higher():
+    a, b = model(0.70, confidence=0.7000), model(0.70, confidence=0.6900)
+    assert 0 < b.log_loss - a.log_loss < 0.001
+    decision = gate(a, b, PROBE)
+    assert not decision.promote
+    assert "log-loss not lower by 0.001 or more (-0.000" in decision.reason
+
+
 def test_below_the_linear_probe_is_refused_even_when_better_than_the_champion():
     decision = gate(model(0.50), model(0.40), PROBE)
     assert not decision.promote

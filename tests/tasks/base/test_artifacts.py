@@ -8,7 +8,9 @@ from io import BytesIO, StringIO
 import numpy as np
 import prefect.artifacts
 import pytest
+from markdown_it import MarkdownIt
 from PIL import Image
+from prefect.settings import PREFECT_UI_URL, temporary_settings
 from rich.console import Console
 
 from tasks.adapt.tables import interval_line, result_cells, result_table
@@ -100,7 +102,7 @@ def test_an_image_artifact_holds_the_whole_picture(sent, picture):
     artifacts.image_artifact("adapt-hpo-plot", picture, "plot of <hpo>")
     [(kind, markdown, key, _)] = sent
     assert (kind, key) == ("markdown", "adapt-hpo-plot")
-    assert markdown.startswith(r"![plot of \<hpo\>](data:image/png;base64,")
+    assert markdown.startswith("![plot of ‹hpo›](data:image/png;base64,")
     assert base64.b64decode(markdown.split(",")[1].rstrip(")")) == picture
 
 
@@ -111,11 +113,26 @@ def test_nothing_is_sent_outside_a_run(sent, monkeypatch):
     assert sent == []
 
 
-def test_example_texts_are_shortened_and_marked_right_or_wrong():
-    shown = artifacts.examples_markdown(["word " * 100, "two"], ["a", "b"], [0.9, 0.4], ["a", "c"])
-    first, second = shown.splitlines()[2:]
-    assert len(first) < 220
-    assert "✓" in first
-    assert "✗" in second
-    assert first.endswith("… |")
-    assert "true" not in artifacts.examples_markdown(["x"], ["a"], [1.0])
+def shown_text(markdown):
+    """The text of the first line as a CommonMark reader shows it, and the types of what it is made of."""
+    children = MarkdownIt().parse(markdown)[1].children
+    return "".join(child.content for child in children), [child.type for child in children]
+
+
+@pytest.mark.parametrize("name", ["h-fsi-atis", "h_fsi_atis", "*a*", "a[b](c)", "a](http://spy) b", "__x__ ~~y~~ `z`"])
+def test_a_name_is_shown_as_it_is_and_a_link_reads_the_same_to_both_interfaces(name, monkeypatch):
+    assert shown_text(artifacts.escape(name)) == (name, ["text"])
+    with temporary_settings({PREFECT_UI_URL: "http://here"}):
+        link = artifacts.artifact_link("adapt-x", name)
+    typed = link[1 : link.index("](")]
+    assert link == f"[{typed}](http://here/artifacts/key/adapt-x)"
+    assert shown_text(link) == (
+        typed,
+        ["link_open", "text", "link_close"],
+    )  # one shows what is typed, one what it means
+    assert "\\" not in typed
+    assert len(typed) == len(name)
+
+
+def test_words_and_hyphens_in_a_link_stay_as_they_are():
+    assert artifacts.artifact_link("k", "history of h-fsi-atis").startswith("[history of h-fsi-atis](")

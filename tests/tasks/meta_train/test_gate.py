@@ -109,7 +109,7 @@ def test_a_short_training_comes_into_service_only_while_none_is(project):
 
 def test_an_experiment_that_is_asked_for_and_good_is_promoted_without_training_again(project, tmp_path, monkeypatch):
     project.log(bad_model(), project.plan(), tmp_path / "bad")
-    promotion.promote(project.settings, NAME, "1")
+    promotion.promote_by_hand(project.settings, NAME, "1")
     assert project.meta_train(project.short()).tags["decision"] == "refused"
     monkeypatch.delattr(steps, "compare")  # it was compared with version 1 already
     found = project.meta_train(project.short(), promote=True)
@@ -120,7 +120,7 @@ def test_an_experiment_that_is_asked_for_and_good_is_promoted_without_training_a
 
 def test_one_that_is_worse_is_refused_with_a_true_sentence_asked_for_or_not(project, tmp_path):
     project.log(good_model(), project.short(), tmp_path / "good")
-    promotion.promote(project.settings, NAME, "1")
+    promotion.promote_by_hand(project.settings, NAME, "1")
     project.log(bad_model(), project.plan(), tmp_path / "bad")
     for asked in (False, True):
         found = project.meta_train(project.plan(), asked)
@@ -161,7 +161,7 @@ BROKEN = {
 def test_one_in_service_that_cannot_be_used_is_replaced_even_by_a_short_training(project, tmp_path, how):
     spoil, said = BROKEN[how]
     project.log(good_model(), project.plan(), tmp_path / "good")
-    promotion.promote(project.settings, NAME, "1")
+    promotion.promote_by_hand(project.settings, NAME, "1")
     spoil(project)
     found = project.meta_train(project.short())
     assert (project.in_service, found.tags["decision"]) == ("2", "promoted")
@@ -174,7 +174,7 @@ def test_one_in_service_whose_predictions_are_no_numbers_is_replaced(project, tm
         for parameter in broken.learners["protonet"].parameters():
             parameter.fill_(float("nan"))
     project.log(replace(broken, prior=insisting_on("protonet")), project.plan(), tmp_path / "nan")
-    promotion.promote(project.settings, NAME, "1")
+    promotion.promote_by_hand(project.settings, NAME, "1")
     found = project.meta_train(project.short())
     assert (project.in_service, found.tags["decision"]) == ("2", "promoted")
     assert "version 1 in service cannot adapt to source episodes" in found.tags["reason"]
@@ -185,7 +185,7 @@ def test_one_in_service_whose_predictions_are_no_numbers_is_replaced(project, tm
 
 def test_the_same_work_is_done_decided_and_written_once(project, tmp_path):
     project.log(good_model(), project.plan(), tmp_path / "good")
-    promotion.promote(project.settings, NAME, "1")
+    promotion.promote_by_hand(project.settings, NAME, "1")
     first, again = (project.meta_train(project.short()) for _ in range(2))
     assert (first.tags, project.trained) == (again.tags, 1)
     assert judge.fn(project.plan(), "1") is None  # in service
@@ -196,7 +196,7 @@ def test_the_same_work_is_done_decided_and_written_once(project, tmp_path):
 def test_what_a_person_took_out_is_not_judged(project, tmp_path):
     for number in ("1", "2"):
         project.log(good_model(), project.plan(), tmp_path / number)
-        promotion.promote(project.settings, NAME, number)
+        promotion.promote_by_hand(project.settings, NAME, number)
     promotion.rollback(project.settings, NAME)
     assert judge.fn(project.plan(), "2", True) is None
     assert project.meta_train(project.plan()).version == "2"
@@ -294,7 +294,7 @@ def test_markets_are_compared_by_log_likelihood(made, settings):
 
 def test_a_challenger_that_cannot_be_used_is_refused(project, tmp_path):
     project.log(good_model(), project.short(), tmp_path / "good")
-    promotion.promote(project.settings, NAME, "1")
+    promotion.promote_by_hand(project.settings, NAME, "1")
     broken = bad_model()
     with torch.no_grad():
         for parameter in broken.learners["protonet"].parameters():

@@ -2,7 +2,7 @@
 
 import json
 
-from tasks.models.adapt_result import FILE, AdaptResult, k_of, k_param
+from tasks.models.adapt_result import FILE, AdaptResult, k_cell, k_of, k_param
 
 #: As 0.10.0 wrote it.
 OLD = {
@@ -27,7 +27,8 @@ OLD = {
 def test_a_result_of_an_earlier_version_is_read(tmp_path):
     (tmp_path / FILE).write_text(json.dumps(OLD))
     found = AdaptResult.read(tmp_path)
-    assert (found.k, found.labels, found.interval) == (10, None, "support draws")
+    assert (found.k, found.labels, found.interval, found.classes) == (10, None, "support draws", [])
+    assert (found.scores["acclimate"].balanced_accuracy, found.scores["acclimate"].macro_f1) == (None, None)
     assert found.labels_used == "at most 10 labels a class"
 
 
@@ -41,3 +42,4 @@ def test_a_result_of_all_labels_is_read_as_it_was_written(tmp_path):
 def test_k_as_a_parameter_of_a_model_is_read_back_and_was_ten_before_it_was_kept():
     assert [k_of({"k": k_param(k)}) for k in (None, 5)] == [None, 5]
     assert k_of({}) == 10
+    assert [k_cell(params) for params in ({"k": "5"}, {"k": "all", "labels": "1622"}, {})] == ["5", "all 1622", ""]
