@@ -268,12 +268,18 @@ def test_new_texts_are_predicted_in_order(clone: Clone, predicted: pd.DataFrame)
 def test_status_names_the_server_the_data_and_what_is_in_service(
     clone: Clone, demo: list[dict[str, Any]], reviews: dict[str, Any]
 ) -> None:
+    home = Settings(root=clone.path)
+    wait_for(lambda: not ledger.list_rows(home, "open"))
     found = clone.json("status")
     assert found["server"] == f"http://127.0.0.1:{clone.port}"
     assert found["revision"] == reviews["revision"]
     assert found["domains"]["drugreviews"] == reviews["content_hash"]
     assert {family: model["version"] for family, model in found["meta_models"].items()} == {"text": "1", "market": "1"}
     promoted = {result["domain"] for result in (*demo, reviews) if result["decision"] == "promoted"}
+    tried_again = [row for row in ledger.list_rows(home, "done") if row.attempts]  # what K labels gave was refused
+    assert {row.domain for row in tried_again} == {result["domain"] for result in demo} - promoted
+    assert {row.parameters["k"] for row in tried_again} <= {None}
+    promoted |= {row.domain for row in tried_again if row.decision == "promoted"}
     assert found["champions"].keys() == promoted
 
 
@@ -309,9 +315,11 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
 ) -> None:
     shorten(clone, "drugreviews", pool=40)
     home = Settings(root=clone.path)
+    wait_for(lambda: not ledger.list_rows(home, "open"))
+    before = {row.name for row in ledger.list_rows(home)}
     worker = clone.process("worker")
     clone.run("data", "commit", "-m", "Fewer reviews")
-    (row,) = (row for row in ledger.list_rows(home) if row.attempts)
+    (row,) = (row for row in ledger.list_rows(home) if row.attempts and row.name not in before)
     assert (row.domain, row.status, row.why) == ("drugreviews", "open", "its data changed since champion 1")
     with clone.client() as client:
         wait_for(lambda: client.read_flow_run(UUID(row.flow_run)).state.is_running())
@@ -328,7 +336,7 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
         failed = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.FAILED])))
         (refused,) = wait_for(lambda: client.read_flow_runs(flow_run_filter=failed))
         assert "no domain '../x'" in refused.state.message
-    (row,) = (row for row in ledger.list_rows(home, "done") if row.attempts)
+    (row,) = (row for row in ledger.list_rows(home, "done") if row.attempts and row.name not in before)
     assert (row.domain, row.attempts, row.version) == ("drugreviews", 2, "2")
     found = clone.json("status")
     assert found["ledger"] == []
