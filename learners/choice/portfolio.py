@@ -95,7 +95,7 @@ def choose(
     temperatures = {name: best_temperature([z], [compact], doubt=doubt) for name, z in logits.items()}
     losses = {n: F.cross_entropy(z / temperatures[n], compact, reduction="none") for n, z in logits.items()}
     weights = torch.ones(len(compact), dtype=torch.double)
-    if held_out:
+    if held_out and support.pool_x is not None:
         plain = adapt_to_all_labels(strategies[safe], support, temperatures[safe])
         shift = _shift_of_pool(plain, support)
         if shift is not None:
