@@ -1,40 +1,37 @@
-"""Adaptation of one domain: its labels and a pool to a scored challenger."""
+"""What an adaptation is made of: its settings, its key, and a domain's examples as features."""
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
 from domains.domain import Domain
 from domains.episode import draw_support
 from domains.errors import UserError
 from domains.labelled_examples import sample_rows
-from learners import BASELINES, baselines
-from learners.base import Learner, unable
-from learners.choice.all_labels import adapt_to_all_labels
-from learners.choice.fallback import PROBE
-from learners.choice.portfolio import choose
-from learners.classifier import Classifier
+from domains.same_example import content_keys
+from learners import BASELINES
 from learners.encoders.ngrams import count_ngrams
 from learners.examples import Examples, select_rows
 from learners.meta_model import MetaModel
-from learners.representation.sharing import share_results
 from learners.support import Support
 from tasks.adapt.usable_examples import distance_warning, find_usable, sample_warning
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encode_names, encoder_identity
 
-OURS = "acclimate"
 MOST = 100_000  # labelled examples that are used at most
 LABELLED, SUPPORTS = 50, 5  # examples of a class that supports of K are drawn from: 50, or 5 K where that is more
-COMPARED = 1_000_000  # labelled examples times classes, up to which all methods are compared: 20 seconds or so
+FOLDS = 5  # of labelled examples, where the test is too small
+LARGE_TEST = 1000  # test examples, from which a score is sure enough: 3 points to either side of 70 %
 AUTO = "auto"
 BASELINE_NAMES = tuple(kind.name for kind in BASELINES)
 
@@ -67,7 +64,11 @@ class Adaptation:
 class Encoded:
     """A target domain as features: labelled [n, D], pool [U, D], test [m, D], label names [N, D]; or None.
 
-    ``pool_rows`` are the rows of the pool that are used; ``warnings`` say what is wrong with the examples.
+    ``train_rows`` and ``pool_rows`` are the rows of the shards that are used; ``warnings`` say what is wrong with the
+    examples; ``keys`` [n + m] tell the labelled examples, train and then test, apart by content.
+
+    ``fold`` [n + m] is there where the test is too small: each labelled example is scored by what was adapted to the
+    other folds, but the only example of a label (-1), which is in every training part. Without it the test is scored.
     """
 
     train_x: Tensor
@@ -83,6 +84,9 @@ class Encoded:
     train_ngrams: csr_matrix | None = None
     pool_ngrams: csr_matrix | None = None
     test_ngrams: csr_matrix | None = None
+    train_rows: tuple[int, ...] = ()
+    keys: np.ndarray | None = None
+    fold: Tensor | None = None
 
     @property
     def test(self) -> Tensor | Examples:
@@ -96,27 +100,42 @@ class Encoded:
             return self.pool_x
         return Examples(self.pool_x, self.pool_ngrams)
 
+    @cached_property
+    def labelled(self) -> Support:
+        """All labelled examples as a support set: train, and then test."""
+        views = (self.train_ngrams, self.test_ngrams)
+        ngrams = None if views[0] is None or views[1] is None else vstack(views, "csr")
+        x, y = torch.cat([self.train_x, self.test_x]), torch.cat([self.train_y, self.test_y])
+        return replace(self.support(torch.arange(0)), x=x, y=y, ngrams=ngrams)
+
+    @property
+    def examples(self) -> Tensor | Examples:
+        """All labelled examples in every view that there is: train, and then test."""
+        labelled = self.labelled
+        return labelled.x if labelled.ngrams is None else Examples(labelled.x, labelled.ngrams)
+
+    @property
+    def scored_rows(self) -> Tensor:
+        """Which of the labelled examples are scored [m], by their place: train, and then test."""
+        if self.fold is None:
+            return torch.arange(len(self.train_y), len(self.train_y) + len(self.test_y))
+        return (self.fold >= 0).nonzero()[:, 0]
+
+    @property
+    def scored(self) -> Tensor | Examples:
+        """The scored examples in every view that there is."""
+        return self.test if self.fold is None else self.examples[self.scored_rows]
+
+    @property
+    def scored_y(self) -> Tensor:
+        """The labels [m] of the scored examples."""
+        return self.test_y if self.fold is None else self.labelled.y[self.fold >= 0]
+
     def support(self, rows: Tensor) -> Support:
-        """Return these labelled examples as a support set, with the pool and the names of the labels."""
+        """Return these examples of train as a support set, with the pool and the names of the labels."""
         x, y = self.train_x[rows], self.train_y[rows]
         views = select_rows(self.train_ngrams, rows), self.pool_ngrams
         return Support(x, y, self.pool_x, self.names_x, self.labels, None, len(self.labels), *views)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One support draw: test probabilities [m, N] by method, the strategy chosen, and its classifier.
-
-    ``left_out`` are the methods that cannot adapt to the support set, each with the reason.
-    """
-
-    probabilities: Mapping[str, Tensor]
-    strategy: str
-    classifier: Classifier
-    expected_gain: Mapping[str, float]
-    seconds: float
-    support: Tensor
-    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
@@ -166,13 +185,47 @@ def encode_domain(
         *sample_warning("pool", len(good.pool), len(pool_rows), how.seed),
         *distance_warning(domain.family, pool_x, train_x),
     )
+    keys = None if domain.family == "market" else content_keys([*parts[0], *parts[1]])
+    fold = None
+    if how.k is None and keys is not None and divided_by_class(domain) and len(test_y) < LARGE_TEST:
+        fold = assign_folds(torch.cat([train_y, test_y]).numpy(), keys, how.seed)
     views = [count_ngrams(part) for part in parts] if domain.family == "text" else []
     train_ngrams, test_ngrams, pool_ngrams = (*views, None, None, None)[:3]
     seconds = time.perf_counter() - started
     return Encoded(
         *(train_x, train_y, pool_x, test_x, test_y, domain.labels, seconds, names_x, tuple(pool_rows), warnings),
-        *(train_ngrams, pool_ngrams, test_ngrams),
+        *(train_ngrams, pool_ngrams, test_ngrams, tuple(used), keys, fold),
     )
+
+
+def divided_by_class(domain: Domain) -> bool:
+    """Whether train and test are one pile, divided at random: not by time or group, or by whoever made the domain."""
+    division = domain.meta.get("split")
+    return isinstance(division, dict) and division.get("by") == "class"
+
+
+def assign_folds(y: np.ndarray, keys: np.ndarray, seed: int) -> Tensor | None:
+    """Return the fold [n] of each labelled example, each label spread evenly and copies of an example together.
+
+    -1 is the only example of a label; None: there is no label with two.
+    """
+    rng, fold = np.random.default_rng(seed), np.full(len(y), -1)
+    first = np.unique(keys, return_index=True)[1]
+    for number, label in enumerate(np.unique(y)):
+        rows = rng.permutation(first[y[first] == label])
+        if len(rows) > 1:
+            fold[rows] = (np.arange(len(rows)) + number) % FOLDS
+    at = dict(zip(keys[first].tolist(), fold[first].tolist(), strict=True))
+    fold = np.array([at[key] for key in keys.tolist()])
+    return torch.from_numpy(fold) if (fold >= 0).any() else None
+
+
+def scored_examples(domain: Domain, data: Encoded) -> list[Any]:
+    """Return the scored examples themselves, as the shards have them."""
+    if data.fold is None:
+        return domain.column("test")
+    every = [*domain.column("train", data.train_rows), *domain.column("test")]
+    return [every[i] for i in data.scored_rows.tolist()]
 
 
 def examples_used(domain: Domain, how: Adaptation) -> int:
@@ -205,42 +258,6 @@ def pool_sample(size: int, how: Adaptation) -> list[int]:
     """Return the rows of the pool that are used: all, or a fixed sample of a larger one."""
     generator = torch.Generator().manual_seed(how.seed)
     return sorted(torch.randperm(size, generator=generator)[: how.pool].tolist())
-
-
-def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> Trial:
-    """Adapt from one support draw with the portfolio, and with every method on its own for comparison.
-
-    Where all labels are more than ``COMPARED`` allows, only the linear probe is compared with: the gate asks for it.
-
-    Raises:
-        UserError: the support set cannot be adapted to, or not by the method that is asked for.
-    """
-    rows, generator = support_of(data, how, number)
-    support = data.support(rows)
-    only = None if how.method == AUTO else how.method
-    methods: dict[str, Learner] = baselines(model.dim, model.last) | model.strategies
-    left_out = {name: reason for name, learner in methods.items() if (reason := unable(learner, support))}
-    if only in left_out:
-        raise UserError(f"method {only} cannot adapt to this domain: {left_out[only]}; take another, or {AUTO}")
-    started = time.perf_counter()
-    try:
-        choice = choose(model.strategies, support, model.prior, generator, only, model.in_time)
-    except ValueError as error:  # of the support: it names the value and the limit
-        raise UserError(f"support draw {number}: {error}; look at the labelled examples of the domain") from error
-    seconds = time.perf_counter() - started
-    probabilities = {OURS: choice.classifier.predict_proba(data.test)}
-    if how.k is None and len(rows) * support.ways > COMPARED:
-        left_out["the comparison with other methods"] = (
-            f"{len(rows):,} labelled examples times {support.ways:,} classes are more than the {COMPARED:,} "
-            "up to which it is made"
-        )
-        methods = {PROBE: methods[PROBE]}
-    with share_results():
-        for name, learner in methods.items():
-            if name not in left_out:
-                probabilities[name] = adapt_to_all_labels(learner, support).predict_proba(data.test_x)
-    classifier = choice.classifier.with_labels(data.labels)
-    return Trial(probabilities, choice.strategy, classifier, choice.expected_gain, seconds, rows, left_out)
 
 
 def support_of(data: Encoded, how: Adaptation, number: int) -> tuple[Tensor, torch.Generator]:

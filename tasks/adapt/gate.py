@@ -11,15 +11,16 @@ from learners import metrics
 
 @dataclass(frozen=True)
 class Scores:
-    """How one model did on one test set.
+    """How one model did on one set of examples.
 
     Attributes:
-        accuracy: share of test examples predicted rightly.
-        log_loss: mean negative log-probability of the true label, in nats.
-        ece: expected calibration error.
+        accuracy: share of examples predicted rightly, with their weights.
+        log_loss: mean negative log-probability of the true label, in nats, with the weights.
+        ece: expected calibration error, of the examples as they are.
         ece_by_chance: what ``ece`` would be on average for a perfectly calibrated model on as few examples.
-        correct: [n] whether each test example was predicted rightly.
-        test_hash: identity of the test set, see :func:`hash_of_test`.
+        correct: [n] the weight of each example that was predicted rightly, 0 of the others.
+        test_hash: identity of the examples, see :func:`hash_of_test`.
+        weighted: the weights are those of the pool's class frequencies, not all 1.
     """
 
     accuracy: float
@@ -28,6 +29,7 @@ class Scores:
     ece_by_chance: float
     correct: np.ndarray = field(repr=False, compare=False)
     test_hash: str
+    weighted: bool = False
 
     @property
     def missing(self) -> bool:
@@ -36,7 +38,7 @@ class Scores:
 
 
 #: The score of a model that could not be scored; the gate refuses whatever depends on it.
-MISSING = Scores(float("nan"), float("nan"), float("nan"), float("nan"), np.empty(0, bool), "")
+MISSING = Scores(float("nan"), float("nan"), float("nan"), float("nan"), np.empty(0), "")
 
 
 @dataclass(frozen=True)
@@ -87,18 +89,33 @@ class Comparison:
         return f"{points[0]} points, 95 % interval {points[1]} to {points[2]}"
 
 
-def score(probabilities: np.ndarray, targets: Sequence[int], test_hash: str) -> Scores:
-    """Score probabilities [n, N] against targets [n]; what is not a probability gives missing scores."""
+def score(
+    probabilities: np.ndarray,
+    targets: Sequence[int],
+    test_hash: str,
+    in_use: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> Scores:
+    """Score probabilities [n, N] against targets [n]; what is not a probability gives missing scores.
+
+    Args:
+        in_use: probabilities [n, N] at the pool's class frequencies, as the model in service gives them; accuracy and
+            log-loss are of these. Calibration is of ``probabilities``, which are of examples as frequent as these.
+        weights: [n] under which the examples are as frequent as in the pool; all 1 unless given.
+    """
     p, y = np.asarray(probabilities, float), np.asarray(targets)
     if p.ndim != 2 or len(p) != len(y) or not np.allclose(p.sum(axis=1), 1, atol=1e-3) or (p < 0).any():
         return MISSING
+    served, w = p if in_use is None else in_use, np.ones(len(y)) if weights is None else weights / weights.mean()
+    correct = metrics.correct(served, y) * w
     return Scores(
-        accuracy=metrics.accuracy(p, y),
-        log_loss=metrics.log_loss(p, y),
+        accuracy=float(correct.mean()) if len(y) else float("nan"),
+        log_loss=metrics.log_loss(served, y, w),
         ece=metrics.ece(p, y),
         ece_by_chance=metrics.ece_by_chance(p),
-        correct=metrics.correct(p, y),
+        correct=correct,
         test_hash=test_hash,
+        weighted=bool(np.ptp(w) > 0) if len(y) else False,
     )
 
 
@@ -136,44 +153,46 @@ def gate(
     probe: Scores,
     majority: float | None = None,
     rule: GateRule | None = None,
+    beside: Scores | None = None,
 ) -> Decision:
     """Decide whether the challenger is promoted.
 
     In this order, and refused at the first that fails:
 
-    1. every score is there, and all models were scored on the same test examples;
+    1. every score is there, and all models were scored on the same examples;
     2. floor: not significantly less accurate than the linear probe;
-    3. a first champion: more accurate than whoever always names the most frequent label of the test;
+    3. a first champion: more accurate than whoever always names their most frequent label;
     4. calibration: ECE within the rule's limit, or not above a champion's that is itself outside it;
     5. better than the champion: more accurate, or as accurate (``GateRule.equal``) and lower in log-loss.
 
-    "Significantly" means that the 95 % interval of the difference (paired bootstrap over test examples) is
-    wholly on one side of zero.
+    "Significantly" means that the 95 % interval of the difference (paired bootstrap over the examples) is wholly on one
+    side of zero.
 
     Args:
         challenger: scores of the newly adapted model.
         champion: scores of the model in service, taken again on the same examples; None if there is none.
-        probe: scores of logistic regression fitted to the challenger's support set.
-        majority: share of the most frequent label among the test examples; None where that rule is not asked.
+        probe: scores of logistic regression of tuned strength, fitted to the challenger's support set.
+        majority: share of the most frequent label among the examples; None where that rule is not asked.
         rule: the limits; the defaults unless given.
+        beside: scores of the challenger on the examples that the champion was scored on, where these are not all.
     """
-    rule = rule or GateRule()
+    rule, beside = rule or GateRule(), beside or challenger
     scored = {"challenger": challenger, "linear probe": probe} | ({"champion": champion} if champion else {})
     for name, scores in scored.items():
         if scores.missing:
             return Decision(False, f"refused: the score of the {name} is missing")
     for name, scores in scored.items():
-        if scores.test_hash != challenger.test_hash:
-            return Decision(False, f"refused: the {name} was scored on other test examples")
+        if scores.test_hash != (beside if scores is champion else challenger).test_hash:
+            return Decision(False, f"refused: the {name} was scored on other examples")
 
-    n, got = len(challenger.correct), f"accuracy {percent(challenger.accuracy)}"
+    n, got = len(challenger.correct), _accuracy(challenger)
     floor = compare(challenger, probe, rule)
     if floor.high < 0:
-        against = f"{percent(probe.accuracy)} of the linear probe on the same {n} test examples ({floor})"
+        against = f"{percent(probe.accuracy)} of the linear probe on the same {n} examples ({floor})"
         return Decision(False, f"refused: {got} is significantly below {against}")
 
     if champion is None and majority is not None and challenger.accuracy <= majority:
-        against = f"the {percent(majority)} of always naming the most frequent label of the same {n} test examples"
+        against = f"the {percent(majority)} of always naming the most frequent label of the same {n} examples"
         return Decision(False, f"refused: {got} is not above {against}")
 
     limit = max(rule.ece + challenger.ece_by_chance, champion.ece if champion else 0.0)
@@ -182,16 +201,21 @@ def gate(
         return Decision(False, f"refused: {got}, but badly calibrated ({calibration})")
 
     if champion is None:
-        beside = f"the linear probe at {percent(probe.accuracy)} on the same {n} test examples ({floor})"
+        against = f"the linear probe at {percent(probe.accuracy)} on the same {n} examples ({floor})"
         above = "" if majority is None else f" and above {percent(majority)}, the share of their most frequent label"
-        passed = f"{_against_probe(floor)} {beside}{above}"
+        passed = f"{_against_probe(floor)} {against}{above}"
         return Decision(True, f"promoted as first champion: {got} is {passed}; {calibration}")
 
-    versus = compare(challenger, champion, rule)
-    promote, finding = _against_champion(versus, champion.log_loss - challenger.log_loss, rule)
-    against = f"the champion's {percent(champion.accuracy)} on the same {n} test examples ({versus})"
+    versus = compare(beside, champion, rule)
+    promote, finding = _against_champion(versus, champion.log_loss - beside.log_loss, rule)
+    against = f"the champion's {percent(champion.accuracy)} on the same {len(beside.correct)} examples ({versus})"
     word = "promoted" if promote else "refused"
-    return Decision(promote, f"{word}: {got} against {against}: {finding}; {calibration}")
+    return Decision(promote, f"{word}: {_accuracy(beside)} against {against}: {finding}; {calibration}")
+
+
+def _accuracy(scores: Scores) -> str:
+    where = " at the pool's class frequencies" if scores.weighted else ""
+    return f"accuracy {percent(scores.accuracy)}{where}"
 
 
 def _against_probe(floor: Comparison) -> str:

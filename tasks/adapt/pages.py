@@ -1,16 +1,17 @@
 """What an adaptation leaves for people in the Prefect UI: one page a domain, and a table of all of a demo."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from domains.domain import FAMILIES, Domain
+from domains.domain import FAMILIES, Domain, Family
 from learners import metrics
 from learners.choice.conformal import COVERAGE
-from tasks.adapt.adaptation import OURS
 from tasks.adapt.domain_page import page_key
 from tasks.adapt.plots import Bar, Mistake, plot_confusion, plot_images, plot_methods, plot_timeline
 from tasks.adapt.tables import class_rows, interval_line, result_cells, score_rows
+from tasks.adapt.trials import OURS
 from tasks.base.artifacts import (
     artifact_link,
     escape,
@@ -27,15 +28,17 @@ TEXTS = 12  # mistakes in a table
 CLASSES = 50  # labels in a table
 
 
-def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.ndarray) -> None:
+def show_adaptation(domain: Domain, result: AdaptResult, scored: Sequence[Any], p: np.ndarray, y: np.ndarray) -> None:
     """Show one adaptation on one page: decision, scores of methods and labels, the worst mistakes, and lineage.
 
     Args:
-        p: the stored model's probabilities on the test examples [n, N]; y: their labels [n].
+        scored: the n examples that the model is scored on, as the shards have them.
+        p: probabilities of them [n, N] by models that were not fitted to them; y: their labels [n].
     """
     title = f"{domain.name}: {result.labels_used}, {result.pool:,} unlabelled"
     bars = [Bar(name, s.accuracy, s.ci95, name == OURS) for name, s in result.scores.items()]
-    examples = {"text": texts_markdown, "vision": images_markdown, "market": timeline_markdown}[domain.family]
+    by_family: dict[Family, Callable[[Domain, Sequence[Any], np.ndarray, np.ndarray], list[str]]]
+    by_family = {"text": texts_markdown, "vision": images_markdown, "market": timeline_markdown}
     lineage = {
         "decision": result.decision,
         "model": f"{result.domain} version {result.model_version}",
@@ -56,7 +59,7 @@ def show_adaptation(domain: Domain, result: AdaptResult, p: np.ndarray, y: np.nd
         markdown_table(score_rows(result)),
         *classes_markdown(result),
         *confusion_markdown(domain, p, y),
-        *examples(domain, p, y),
+        *by_family[domain.family](domain, scored, p, y),
         "## Where it comes from",
         markdown_table([{"what": name, "value": value} for name, value in lineage.items()]),
         f"All versions of {escape(domain.name)}: {artifact_link(page_key(domain.name), 'its history')}",
@@ -75,7 +78,7 @@ def classes_markdown(result: AdaptResult) -> list[str]:
 
 
 def trust_facts(result: AdaptResult) -> dict[str, str]:
-    """Return how far probabilities and prediction sets may be believed, means over support draws, on the test set."""
+    """Return how far probabilities and prediction sets may be believed, means over support draws."""
     found = {"calibration error (ECE)": f"{result.scores[OURS].ece:.3f}"}
     if result.sets is not None:
         found["prediction sets with the true label"] = (
@@ -92,12 +95,12 @@ def confusion_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str
     wrong = int(counts.sum() - counts.trace())
     if not wrong:
         return []
-    title = f"{domain.name}: what is taken for what, {wrong:,} of {len(y):,} test examples wrong"
+    title = f"{domain.name}: what is taken for what, {wrong:,} of {len(y):,} examples wrong"
     return ["## Confusion", image_markdown(plot_confusion(title, counts, domain.labels), title)]
 
 
 def worst_mistakes(p: np.ndarray, y: np.ndarray, most: int) -> list[int]:
-    """Return test examples that are predicted wrongly, those with the most probable wrong label first."""
+    """Return examples that are predicted wrongly, those with the most probable wrong label first."""
     wrong = np.flatnonzero(p.argmax(1) != y)
     return wrong[np.argsort(-p[wrong].max(1), kind="stable")][:most].tolist()
 
@@ -108,9 +111,9 @@ def mistakes_title(shown: int, p: np.ndarray, y: np.ndarray) -> str:
     return f"## Mistakes: {shown} of {wrong:,}, the most confident first" if wrong else "## Mistakes: none"
 
 
-def texts_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str]:
+def texts_markdown(domain: Domain, texts: Sequence[str], p: np.ndarray, y: np.ndarray) -> list[str]:
     """Return the worst mistakes; texts come last, as they are cut off where the page is too narrow."""
-    texts, rows = domain.column("test"), worst_mistakes(p, y, TEXTS)
+    rows = worst_mistakes(p, y, TEXTS)
     table = [
         {
             "true": domain.labels[y[i]],
@@ -123,17 +126,17 @@ def texts_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str]:
     return [mistakes_title(len(rows), p, y), *([markdown_table(table)] if table else [])]
 
 
-def images_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str]:
+def images_markdown(domain: Domain, images: Sequence[bytes], p: np.ndarray, y: np.ndarray) -> list[str]:
     """Return labelled images by class beside the worst mistakes."""
     rows = worst_mistakes(p, y, SHOWN)
-    train, labels, test = domain.column("train"), domain.targets("train"), domain.column("test")
+    train, labels = domain.column("train"), domain.targets("train")
     support = [(train[i], domain.labels[labels[i]]) for i in np.argsort(labels, kind="stable")]
-    mistakes = [Mistake(test[i], domain.labels[y[i]], domain.labels[p[i].argmax()], float(p[i].max())) for i in rows]
+    mistakes = [Mistake(images[i], domain.labels[y[i]], domain.labels[p[i].argmax()], float(p[i].max())) for i in rows]
     title = f"{domain.name}: labelled images and mistakes"
     return [mistakes_title(len(rows), p, y), image_markdown(plot_images(title, support, mistakes), title)]
 
 
-def timeline_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str]:
+def timeline_markdown(domain: Domain, windows: Sequence[Any], p: np.ndarray, y: np.ndarray) -> list[str]:
     """Return the probability of the last state over time."""
     state = len(domain.labels) - 1
     name, dates = domain.labels[state], list(domain.split("test")["date"])

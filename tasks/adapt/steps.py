@@ -3,7 +3,7 @@
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,18 @@ from learners.meta_model import MetaModel
 from tasks.adapt import events
 from tasks.adapt.adaptation import (
     BASELINE_NAMES,
-    OURS,
     Encoded,
-    Trial,
     check_encoder,
     examples_used,
-    run_trial,
+    scored_examples,
 )
+from tasks.adapt.class_frequencies import at_pool_frequencies
 from tasks.adapt.domain_page import show_domain_page
 from tasks.adapt.gate import MISSING, Decision, Scores, align, gate, hash_of_test, score
+from tasks.adapt.held_out import HeldOut
 from tasks.adapt.pages import show_adaptation
 from tasks.adapt.plan import Plan, encode_plan
+from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
 from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.features.encoding import encoder_identity
@@ -75,52 +76,84 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
             advance(1)
     seconds = {"encode": encode_seconds, "adapt": float(np.median([trial.seconds for trial in trials]))}
     seconds["evaluate"] = time.perf_counter() - started - sum(trial.seconds for trial in trials)
-    interval: Interval = "test examples" if how.k is None else "support draws"
-    scores = summarise(trials, data, interval)
+    whole: Interval = "test examples" if data.fold is None else "labelled examples"
+    scores = summarise(trials, data, whole if how.k is None else "support draws")
+    first, y = trials[0], data.scored_y.numpy()
     result = AdaptResult(
         domain=domain.name,
         family=domain.family,
         revision=domain.revision,
         content_hash=domain.content_hash,
-        strategy=trials[0].strategy,
+        strategy=first.strategy,
         k=how.k,
         draws=how.trials,
         pool=0 if data.pool_x is None else len(data.pool_x),
-        test=len(data.test_y),
-        labels=len(trials[0].support),
-        interval=interval,
+        test=len(y),
+        labels=len(first.support),
+        interval=whole if how.k is None else "support draws",
         scores=scores,
-        classes=score_classes(trials[0].probabilities[OURS].numpy(), data.test_y.numpy(), data.labels),
+        classes=score_classes(first.probabilities[OURS].numpy(), y, data.labels),
         sets=score_sets(trials, data),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         meta_version=plan.meta_version,
         key=plan.key,
         baselines=[name for name in BASELINE_NAMES if name in scores],
-        warnings=[*data.warnings, *(f"{name} is left out: {why}" for name, why in trials[0].left_out.items())],
+        warnings=[*data.warnings, *(f"{name} is left out: {why}" for name, why in first.left_out.items())],
     )
     shutil.rmtree(plan.folder, ignore_errors=True)
     plan.folder.mkdir(parents=True)
-    trials[0].classifier.save(plan.folder)
-    np.save(plan.folder / "probe.npy", trials[0].probabilities[PROBE].numpy(), allow_pickle=False)
+    first.classifier.save(plan.folder)
+    held_out(first, data).write(plan.folder)
     result.write(plan.folder)
     return result
 
 
+def held_out(trial: Trial, data: Encoded) -> HeldOut:
+    """Return what a challenger says of the scored examples, and which examples it was fitted to."""
+    ours, floor = (trial.probabilities[name].double().numpy() for name in (OURS, floor_of(trial.probabilities)))
+    weights = np.ones(len(ours)) if trial.weights is None else trial.weights
+    keys = np.empty(0, np.uint64) if data.keys is None else data.keys
+    if data.keys is None:
+        return HeldOut(ours, floor, weights, keys, keys)
+    scored = keys[data.scored_rows.numpy()]
+    return HeldOut(ours, floor, weights, scored, np.setdiff1d(keys[trial.support.numpy()], scored))
+
+
+def floor_of(methods: Iterable[str]) -> str:
+    """Return what the gate asks a model not to be below: logistic regression of tuned strength, where there is one."""
+    return FLOOR if FLOOR in methods else PROBE
+
+
 def judge(plan: Plan, result: AdaptResult) -> tuple[Decision, AdaptResult]:
-    """Score challenger, champion and linear probe on the same test examples, and decide."""
-    return ask_gate(plan, result, plan.folder, np.load(plan.folder / "probe.npy", allow_pickle=False))
+    """Score challenger, champion and linear probe on the same examples, and decide."""
+    return ask_gate(plan, result, plan.folder)
 
 
-def ask_gate(plan: Plan, result: AdaptResult, folder: Path, probe: np.ndarray) -> tuple[Decision, AdaptResult]:
-    """Return what the gate says of a model beside today's champion and the probe, of probabilities [m, N]."""
+def ask_gate(plan: Plan, result: AdaptResult, folder: Path) -> tuple[Decision, AdaptResult]:
+    """Return what the gate says of the model in a folder, beside today's champion and the linear probe."""
     domain, data = plan.domain, encode_plan(plan)
-    y, identity = data.test_y.tolist(), hash_of_test(domain.column("test"), data.test_y.tolist())
-    challenger = score(Classifier.load(folder).predict_proba(data.test).numpy(), y, identity)
+    y, examples, record = data.scored_y.numpy(), scored_examples(domain, data), HeldOut.read(folder)
+
+    def scores(p: np.ndarray, served: np.ndarray, rows: np.ndarray) -> Scores:
+        if record is None or len(p) != len(y):  # damaged, or made by an earlier version from other examples
+            return MISSING
+        identity = hash_of_test([examples[i] for i in rows], y[rows].tolist())
+        return score(p[rows], y[rows].tolist(), identity, served[rows], record.weights[rows])
+
+    ours, floor = (record.ours, record.floor) if record else (np.empty((0, 0)), np.empty((0, 0)))
+    every = np.arange(len(y))
+    served = at_pool_frequencies(ours, Classifier.load(folder).shift) if len(ours) else ours
+    challenger, probe = scores(ours, served, every), scores(floor, floor, every)
+    champion, beside = None, challenger
     incumbent = registry.champion(settings(), domain.name)
-    champion = None if incumbent is None else rescore(incumbent, data, y, identity)
+    if incumbent is not None:
+        recalled = recall_champion(incumbent, data)
+        champion = MISSING if recalled is None else scores(*recalled)
+        beside = challenger if recalled is None else scores(ours, served, recalled[2])
     # a market's test lies after its labels: which of them is the most frequent there is known in hindsight only
-    majority = None if domain.family == "market" else metrics.majority_share(y)
-    decision = gate(challenger, champion, score(probe, y, identity), majority)
+    weights = None if record is None else record.weights
+    majority = None if domain.family == "market" else metrics.majority_share(y, weights)
+    decision = gate(challenger, champion, probe, majority, beside=beside)
     before = None if incumbent is None else incumbent.version
     update = {"decision": decision.word, "reason": decision.reason, "champion_before": before}
     return decision, result.model_copy(update=update)
@@ -128,29 +161,39 @@ def ask_gate(plan: Plan, result: AdaptResult, folder: Path, probe: np.ndarray) -
 
 def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
     """Ask the gate anew about a version that waited while another came into service, and write its word on it."""
-    data = encode_plan(plan)
-    probe = run_trial(MetaModel.load(plan.meta_folder), data, plan.how, 0).probabilities[PROBE].numpy()
     version = registry.get(settings(), result.domain, result.model_version)
-    decision, result = ask_gate(plan, result, version.folder, probe)
+    decision, result = ask_gate(plan, result, version.folder)
     tags = {"decision": decision.word, "reason": decision.reason, "decided": utc_now()}
     registry.tag(settings(), result.domain, result.model_version, tags)
     return result
 
 
-def rescore(incumbent: registry.Registered, data: Encoded, y: list[int], identity: str) -> Scores:
-    """Score the champion on today's test examples; a model that cannot be scored has missing scores."""
+def recall_champion(incumbent: registry.Registered, data: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Return the champion's probabilities of the scored examples [m, N], those in service, and which rows are fair.
+
+    Of an example that it was fitted to, the probabilities are those while it was held out; where there are none the
+    comparison would not be fair. None: the champion cannot be read.
+    """
     try:
         model = Classifier.load(incumbent.folder)
-        p = model.predict_proba(data.test).numpy()
+        p = model.predict_proba(data.scored).double().numpy()
     except (OSError, ValueError, RuntimeError, SafetensorError):
-        return MISSING
-    return score(align(p, model.labels, data.labels), y, identity)
+        return None
+    fair = np.ones(len(p), bool)
+    if data.keys is not None:
+        rows, record = data.scored_rows.numpy(), HeldOut.read(incumbent.folder)
+        if record is None:  # of before 0.11, and fitted to labels of train
+            fair = rows >= len(data.train_y)
+        else:
+            p, fair = record.recall(data.keys[rows], p)
+    served = at_pool_frequencies(p, model.shift)
+    p, served = (align(each, model.labels, data.labels) for each in (p, served))
+    return p, served, np.flatnonzero(fair)
 
 
 def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult:
     """Store the challenger with its scores and lineage as a version of the domain's model."""
     result.write(plan.folder)
-    (plan.folder / "probe.npy").unlink()
     ours, sets = result.scores[OURS], {} if result.sets is None else result.sets.model_dump()
     version = registry.log_adapted(
         settings(),
@@ -210,15 +253,17 @@ def report(plan: Plan, result: AdaptResult) -> AdaptResult:
     domain = plan.domain
     data = encode_plan(plan)
     done = registry.get(settings(), domain.name, result.model_version)
-    p = Classifier.load(done.folder).predict_proba(data.test).numpy()
-    show_adaptation(domain, result, p, data.test_y.numpy())
+    record = HeldOut.read(done.folder)
+    if record is not None:
+        show_adaptation(domain, result, scored_examples(domain, data), record.ours, data.scored_y.numpy())
     show_domain_page(settings(), domain.name)
     return result
 
 
 def summarise(trials: list[Trial], data: Encoded, interval: Interval = "support draws") -> dict[str, Score]:
     """Return means over draws by method, ours first, with the interval of accuracy over draws or test examples."""
-    y, scores = data.test_y.numpy(), {}
+    y, scores = data.scored_y.numpy(), {}
+    weighted = any(trial.weights is not None for trial in trials)
     for name in trials[0].probabilities:
         p = [trial.probabilities[name].double().numpy() for trial in trials]
         if interval == "support draws":
@@ -227,8 +272,17 @@ def summarise(trials: list[Trial], data: Encoded, interval: Interval = "support 
             accuracy, ci95 = metrics.accuracy_interval(p[0], y)
         known = None if math.isnan(ci95) else ci95  # of one draw, or one test example, it is not
         others = {measure.__name__: float(np.mean([measure(each, y) for each in p])) for measure in MEASURES}
+        if weighted:
+            others["in_use"] = float(np.mean([accuracy_in_use(trial, name, y) for trial in trials]))
         scores[name] = Score(accuracy=accuracy, ci95=known, **others)
     return scores
+
+
+def accuracy_in_use(trial: Trial, name: str, y: np.ndarray) -> float:
+    """Return a method's accuracy at the pool's class frequencies, which the portfolio's model knows of."""
+    p = trial.probabilities[name].double().numpy()
+    served = at_pool_frequencies(p, trial.classifier.shift) if name == OURS else p
+    return float(np.average(metrics.correct(served, y), weights=trial.weights))
 
 
 def score_classes(p: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> list[ClassScore]:
@@ -243,7 +297,7 @@ def score_classes(p: np.ndarray, y: np.ndarray, labels: Sequence[str]) -> list[C
 
 def score_sets(trials: list[Trial], data: Encoded) -> SetScore | None:
     """Return how good the prediction sets of the portfolio's models are, means over draws."""
-    y, found = data.test_y.numpy(), []
+    y, found = data.scored_y.numpy(), []
     for trial in trials:
         p = trial.probabilities[OURS].numpy()
         sets = prediction_sets(trial.classifier, p)

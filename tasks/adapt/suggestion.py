@@ -46,7 +46,8 @@ def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptatio
     Examples with a label are those of the support that the model was adapted to.
     """
     assert data.pool_x is not None
-    found = suggest(data.pool_x, data.train_x[support_of(data, how, 0)[0]], n)
+    labelled = data.train_x[support_of(data, how, 0)[0]] if data.fold is None else data.labelled.x
+    found = suggest(data.pool_x, labelled, n)
     rows = [data.pool_rows[i] for i in found.rows.tolist()]
     assert data.pool is not None
     p = model.in_use().predict_proba(data.pool[found.rows]).numpy()

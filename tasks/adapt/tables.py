@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tasks.adapt.adaptation import OURS
+from tasks.adapt.trials import OURS
 from tasks.base.artifacts import table_of, with_interval
 from tasks.models.adapt_result import AdaptResult
 
@@ -55,6 +55,7 @@ def score_rows(result: AdaptResult) -> list[dict[str, Any]]:
                 "method": name,
                 "kind": kind,
                 "accuracy %": with_interval(score.accuracy, score.ci95),
+                **({} if result.scores[OURS].in_use is None else {"in use %": percent(score.in_use)}),
                 "balanced %": percent(score.balanced_accuracy),
                 "macro-F1 %": percent(score.macro_f1),
                 "log-loss": f"{score.log_loss:.3f}",
@@ -78,7 +79,7 @@ def class_rows(result: AdaptResult, most: int) -> list[dict[str, Any]]:
             "precision %": percent(each.precision),
             "recall %": percent(each.recall),
             "F1 %": percent(each.f1),
-            "test examples": each.support,
+            "examples": each.support,
         }
         for each in worst[:most]
     ]
@@ -94,8 +95,17 @@ def score_table(result: AdaptResult) -> "Table":
 def interval_line(result: AdaptResult) -> str:
     """Return in a line what the scores are of, and what their intervals are over."""
     test = f"the {result.test:,} test examples"
-    if result.interval == "test examples":
-        return f"{result.labels_used}; ±: 95 % interval over {test}"
-    if result.draws == 1:
-        return f"{result.labels_used}; one support draw, on {test}"
-    return f"{result.labels_used}; means over {result.draws} support draws, on {test}; ±: 95 % interval over the draws"
+    if result.interval == "labelled examples":
+        whole = (
+            f"{result.labels_used}; each example is scored by what was adapted without it; ±: 95 % interval over them"
+        )
+    elif result.interval == "test examples":
+        whole = f"{result.labels_used}; ±: 95 % interval over {test}"
+    elif result.draws == 1:
+        whole = f"{result.labels_used}; one support draw, on {test}"
+    else:
+        draws = f"means over {result.draws} support draws, on {test}"
+        whole = f"{result.labels_used}; {draws}; ±: 95 % interval over the draws"
+    if result.scores[OURS].in_use is None:
+        return whole
+    return f"{whole}; in use: accuracy at the class frequencies of the pool"

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from domains.domain import Domain
 from domains.errors import UserError
 from learners.meta_model import MetaModel
-from tasks.adapt.adaptation import Adaptation, check_encoder, encode_domain, run_trial
+from tasks.adapt.adaptation import Adaptation, check_encoder, encode_domain
 from tasks.adapt.steps import summarise
+from tasks.adapt.trials import run_trial
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.options import SHOTS, BenchOptions, Row

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 FILE = "result.json"
 ALL = "all"  # in place of K where all labels are used
 
-Interval = Literal["support draws", "test examples"]
+Interval = Literal["support draws", "test examples", "labelled examples"]
 
 
 class Score(BaseModel):
@@ -17,6 +17,10 @@ class Score(BaseModel):
 
     Formulas are in ``learners/metrics.py``; balanced accuracy and macro-F1 are None in results of before 0.11.
     ``AdaptResult.interval`` says what the interval is over. Over support draws there is none of one draw.
+
+    Attributes:
+        in_use: accuracy where classes are as frequent as in the pool; None where the pool shows no other frequencies
+            than the labels have.
     """
 
     accuracy: float
@@ -25,6 +29,7 @@ class Score(BaseModel):
     ece: float
     balanced_accuracy: float | None = None
     macro_f1: float | None = None
+    in_use: float | None = None
 
 
 class ClassScore(BaseModel):

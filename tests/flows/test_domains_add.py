@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from domains.domain import Domain
-from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial
+from tasks.adapt.adaptation import Adaptation, encode_domain
+from tasks.adapt.trials import run_trial
 
 Said = tuple[int, str, str]
 

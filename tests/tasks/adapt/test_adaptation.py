@@ -12,10 +12,9 @@ from learners.choice.fallback import PROBE
 from learners.choice.prior import Prior
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
-from tasks.adapt import adaptation
+from tasks.adapt import adaptation, trials
 from tasks.adapt.adaptation import (
     BASELINE_NAMES,
-    OURS,
     Adaptation,
     adaptation_key,
     check_encoder,
@@ -23,13 +22,13 @@ from tasks.adapt.adaptation import (
     examples_used,
     labelled_sample,
     pool_sample,
-    run_trial,
     shuffle_rows,
     support_of,
     work_key,
 )
 from tasks.adapt.plan import Plan
 from tasks.adapt.steps import adapt_and_compare, score_sets
+from tasks.adapt.trials import FLOOR, OURS, run_trial
 from tasks.meta_train.recipes import Recipe, Shape
 from tasks.meta_train.training import assemble, load_piles, train_learner
 from tasks.models.adapt_result import AdaptResult
@@ -267,9 +266,9 @@ def test_with_very_many_labels_only_the_probe_is_compared_and_a_line_says_so(
     (tmp_path / "meta").mkdir()
     model.save(tmp_path / "meta")
     monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
-    monkeypatch.setattr(adaptation, "COMPARED", 191)
+    monkeypatch.setattr(trials, "COMPARED", 191)
     result = adapt_and_compare(Plan(target, "1", tmp_path / "meta", Adaptation(), "key", tmp_path / "work"), 0.0)
-    assert (set(result.scores), result.baselines, result.best_baseline) == ({OURS, PROBE}, [PROBE], PROBE)
+    assert (set(result.scores), result.baselines, result.best_baseline) == ({OURS, PROBE, FLOOR}, [PROBE], PROBE)
     assert result.warnings == [
         "the comparison with other methods is left out: 48 labelled examples times 4 classes are more than the 191 "
         "up to which it is made"

@@ -26,7 +26,7 @@ PROBE = model(0.60)
 def test_a_significantly_better_challenger_is_promoted_and_the_reason_has_the_numbers():
     decision = gate(model(0.75), model(0.65), PROBE)
     assert decision.promote
-    for part in ("75.0 %", "65.0 %", "400 test examples", "+10.0 points", "significantly better", "limit"):
+    for part in ("75.0 %", "65.0 %", "400 examples", "+10.0 points", "significantly better", "limit"):
         assert part in decision.reason
     assert "\n" not in decision.reason
 
@@ -77,7 +77,7 @@ def test_of_a_first_champion_the_reason_says_truly_where_it_stands_beside_the_pr
     assert below.promote
     assert below.reason.startswith(
         "promoted as first champion: accuracy 12.5 % is not significantly below the linear probe at 20.8 % on the same "
-        "24 test examples (-8.3 points, 95 % interval -20.8 to +0.0) and above 10.0 %, the share of their most "
+        "24 examples (-8.3 points, 95 % interval -20.8 to +0.0) and above 10.0 %, the share of their most "
         "frequent label; calibration error "
     )
     assert "is not below the linear probe at 20.8 %" in gate(small(5), None, small(5)).reason
@@ -95,7 +95,7 @@ def test_a_first_champion_that_is_not_above_the_most_frequent_label_is_refused(m
     share = f"{100 * majority:.1f} %"
     assert decision.reason == (
         f"refused: accuracy 60.0 % is not above the {share} of always naming the most frequent label of the same "
-        "400 test examples"
+        "400 examples"
     )
     assert gate(model(0.60), None, PROBE, 0.599).promote
     assert gate(model(0.60), model(0.40), PROBE, majority).promote  # what is in service is the measure then
@@ -160,7 +160,7 @@ def test_scores_of_different_test_examples_are_never_compared():
     for champion, probe in ((model(0.5, test_hash=other), PROBE), (model(0.5), model(0.5, test_hash=other))):
         decision = gate(model(0.9), champion, probe)
         assert not decision.promote
-        assert "other test examples" in decision.reason
+        assert "other examples" in decision.reason
 
 
 def test_the_hash_of_a_test_set_sees_every_example_and_target():

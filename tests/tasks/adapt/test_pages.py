@@ -59,7 +59,7 @@ def page(monkeypatch):
     monkeypatch.setattr(pages, "markdown_artifact", lambda key, markdown, about: shown.update({key: markdown}))
 
     def show(domain, result, p=P):
-        pages.show_adaptation(domain, result, p, Y)
+        pages.show_adaptation(domain, result, domain.column("test"), p, Y)
         (key,) = shown
         return shown[key]
 

@@ -14,7 +14,7 @@ from domains.errors import UserError
 from flows import cli
 from learners.meta_model import MetaModel
 from tasks.adapt import plan as adapt_plan
-from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial, support_of
+from tasks.adapt.adaptation import Adaptation, encode_domain, support_of
 from tasks.adapt.plan import Plan
 from tasks.adapt.suggestion import (
     advise,
@@ -26,6 +26,7 @@ from tasks.adapt.suggestion import (
     suggestion_reason,
     suggestions,
 )
+from tasks.adapt.trials import run_trial
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult
 

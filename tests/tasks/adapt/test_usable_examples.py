@@ -15,10 +15,11 @@ from domains.errors import UserError
 from flows import cli
 from tasks.adapt import pages as adapt_pages
 from tasks.adapt import plan as adapt_plan
-from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial
+from tasks.adapt.adaptation import Adaptation, encode_domain
 from tasks.adapt.plan import Plan
 from tasks.adapt.steps import adapt_and_compare
 from tasks.adapt.suggestion import suggestions
+from tasks.adapt.trials import run_trial
 from tasks.adapt.usable_examples import distance_warning, find_usable
 from tasks.base import artifacts
 from tasks.base.settings import settings as own_settings
@@ -225,7 +226,7 @@ def test_warnings_reach_the_result_the_terminal_and_an_artifact(target, settings
     pages = {}
     monkeypatch.setattr(adapt_pages, "markdown_artifact", lambda key, page, about: pages.update({key: page}))
     p = np.full((bad.counts["test"], 4), 0.25)
-    adapt_pages.show_adaptation(bad, result, p, np.asarray(bad.targets("test")))
+    adapt_pages.show_adaptation(bad, result, bad.column("test"), p, np.asarray(bad.targets("test")))
     assert f"⚠ {artifacts.escape(line)}" in pages["adapt-target"]
     monkeypatch.setattr(adapt_plan, "plan_adaptation", lambda *asked: plan)
     monkeypatch.setattr(flows.adapt, "adapt", lambda *asked: result)
