@@ -146,19 +146,24 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
 
 
 def accuracy_interval(p: ArrayLike, y: ArrayLike) -> tuple[float, float]:
-    """Return the accuracy a of one model and the half-width of its 95 % interval over test examples.
+    """Return the accuracy a of one model and a half-width h such that a - h to a + h covers its 95 % interval.
 
-    The n examples are taken as drawn independently from what the model will see, and each is right or wrong, so that
+    The n examples are taken as drawn independently from what the model will see, and each is right or wrong. The interval
+    is Wilson's, which is not empty where all are right; its farther end gives h. With z = 1.96 it is
 
-        half-width = 1.96 sqrt(a (1 - a) / (n - 1)),
+        (a + z^2 / 2n +- z sqrt(a (1 - a) / n + z^2 / 4n^2)) / (1 + z^2 / n).
 
-    1.96 standard errors of the mean; unknown (NaN) for fewer than two examples. Where all are right or all wrong it is
-    0, which is too small: by the rule of three up to 3 / n of new examples may be otherwise.
+    Unknown (NaN) for fewer than two examples.
+
+    E. B. Wilson. Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
+    https://doi.org/10.1080/01621459.1927.10502953
     """
     a, n = accuracy(p, y), len(np.asarray(y))
-    if n < 2:
+    if n < 2 or np.isnan(a):
         return a, float("nan")
-    return a, float(1.96 * np.sqrt(a * (1 - a) / (n - 1)))
+    z2 = 1.96**2 / n
+    centre, half = (a + z2 / 2) / (1 + z2), (z2 * (a * (1 - a) + z2 / 4)) ** 0.5 / (1 + z2)
+    return a, float(abs(centre - a) + half)
 
 
 def paired_bootstrap(

@@ -35,8 +35,8 @@ UNTESTED = Kind(
 SMALL = Kind(
     "small-class",
     "warning",
-    "a label with fewer training examples than 10 labels a class need",
-    "label more of it (`acclimate adapt NAME --suggest 20` says what), or adapt with the smaller --k",
+    "a label with few training examples: what is learnt of it rests on them",
+    "label more of it: `acclimate adapt NAME --suggest 20` says what",
 )
 SHIFT = Kind(
     "label-shift",
@@ -88,8 +88,10 @@ def find_small(domain: Domain, train: np.ndarray, file: str) -> Iterator[Finding
     """Yield the labels that have some training examples, but too few."""
     beside = BESIDE if domain.role == "source" else 0
     for i in np.flatnonzero((train > 0) & (train < SHOTS[-1] + beside)):
-        enough = [str(k) for k in SHOTS if train[i] >= k + beside]
-        about = f"{train[i]} training examples, enough for {'K = ' + ', '.join(enough) if enough else 'no K'}"
+        about = f"{train[i]} training examples"
+        if domain.role == "source":
+            enough = [str(k) for k in SHOTS if train[i] >= k + beside]
+            about += f", enough for {'K = ' + ', '.join(enough) if enough else 'no K'}"
         yield Finding(SMALL, file, short_value(domain.labels[i]), about=about)
 
 

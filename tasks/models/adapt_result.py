@@ -71,8 +71,8 @@ class AdaptResult(BaseModel):
         k: at most so many labels a class were used; None: all, in one support set.
         labels: labelled examples that the challenger was adapted to; None in results of before 0.11.
         interval: what ``Score.ci95`` is over. Support draws: how much accuracy depends on which K examples a class have
-            labels, by Student's t. Test examples: how much it depends on which examples are in the test, 1.96 standard
-            errors.
+            labels, by Student's t. Test examples: how much it depends on which examples are in the test, by Wilson's
+            interval.
     """
 
     domain: str

@@ -419,7 +419,7 @@ CLASSES: dict[str, tuple[Columns, Columns, str]] = {
     "small-class": (
         shard_of("a", well=20, sick=20, odd=7),
         shard_of("b", well=20, sick=20, odd=7),
-        "train.parquet: 'odd' (7 training examples, enough for K = 1, 5)",
+        "train.parquet: 'odd' (7 training examples)",
     ),
     "label-shift": (
         shard_of("a", well=90, sick=90, odd=20),

@@ -42,12 +42,13 @@ def test_ece_compares_accuracy_and_confidence_bin_by_bin():
     assert ece(p, [0] * 8) == pytest.approx(0.25)
 
 
-def test_the_interval_over_test_examples_is_of_their_mean():
+def test_the_interval_over_test_examples_is_wilsons_and_never_empty():
     right = np.array([1, 0, 1, 1, 0, 1, 1, 1.0])
     p = np.stack([right, 1 - right], 1)
     a, half = accuracy_interval(p, np.zeros(8, int))
     assert a == 0.75
-    assert half == pytest.approx(1.96 * right.std(ddof=1) / 8**0.5)
+    assert half == pytest.approx(0.75 - 0.4093, abs=1e-4)  # Wilson: 0.4093 to 0.9285
+    assert accuracy_interval(np.tile([1.0, 0.0], (100, 1)), np.zeros(100, int)) == (1.0, pytest.approx(0.037, abs=1e-3))
     assert np.isnan(accuracy_interval(p[:1], [0])[1])
     assert np.isnan(accuracy_interval(np.full((3, 2), np.nan), [0, 0, 0])).all()
 
