@@ -148,8 +148,8 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
 def accuracy_interval(p: ArrayLike, y: ArrayLike) -> tuple[float, float]:
     """Return the accuracy a of one model and a half-width h such that a - h to a + h covers its 95 % interval.
 
-    The n examples are taken as drawn independently from what the model will see, and each is right or wrong. The interval
-    is Wilson's, which is not empty where all are right; its farther end gives h. With z = 1.96 it is
+    The n examples are taken as drawn independently from what the model will see, and each is right or wrong. The
+    interval is Wilson's, which is not empty where all are right; its farther end gives h. With z = 1.96 it is
 
         (a + z^2 / 2n +- z sqrt(a (1 - a) / n + z^2 / 4n^2)) / (1 + z^2 / n).
 
