@@ -37,7 +37,13 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help="All but quick: cpu or cuda; a GPU where there is one.")] = "",
     family: Annotated[str, typer.Option(help="adapt, suggest: text or vision.")] = "text",
-    pools: Annotated[str, typer.Option(help="adapt: which unlabelled pools.")] = "balanced,imbalanced,none",
+    pools: Annotated[
+        str,
+        typer.Option(
+            help="Which unlabelled pools, all unless named. adapt: balanced,imbalanced,none,natural; labels: "
+            "even,natural,none."
+        ),
+    ] = "",
     sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
     only: Annotated[
         str, typer.Option("--domains", help="adapt, suggest, drift: which; market: regimes; all: parts; comma between.")
@@ -50,9 +56,9 @@ def bench(
     """Measure.
 
     quick: every method on every built-in target at 1, 5 and 10 labels a class. adapt: adaptation to medical domains
-    after others, with balanced, imbalanced and no pools, beside logistic regression, fine-tuning and LoRA (reads
-    ACCLIMATE_MIRROR). suggest: the labels that suggestions need, relative to random choice, on medical texts (reads
-    ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
+    after others, with balanced, imbalanced, natural and no pools, beside logistic regression, fine-tuning and LoRA
+    (reads ACCLIMATE_MIRROR). suggest: the labels that suggestions need, relative to random choice, on medical texts
+    (reads ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
     supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
     way to compute them. drift: how often drift is found in new examples where there is none and where there is, and

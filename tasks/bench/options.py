@@ -26,7 +26,7 @@ class BenchOptions:
     episodes: int | None = None
     device: str = ""
     family: Family = "text"
-    pools: tuple[str, ...] = ("balanced", "imbalanced", "none")
+    pools: tuple[str, ...] = ()  # all of the suite
     sources: str = "non-medical"
     domains: tuple[str, ...] = ()
     tune_draws: int = 3

@@ -10,7 +10,8 @@ from domains.groups import hold_out_groups
 
 TEST_SHARE, MOST_TEST = 0.3, 2000
 MOST_POOL = 2000
-POOLS = ("balanced", "imbalanced", "none")
+NATURAL = "natural"
+POOLS = ("balanced", "imbalanced", "none", NATURAL)  # their order is part of the seed of a draw
 CONCENTRATION = 1.0  # of the Dirichlet that the classes of an imbalanced pool follow
 
 
@@ -88,13 +89,15 @@ def draw_pool_rows(task: DrawProblem, support: np.ndarray, kind: str, seed: int,
     """Return the rows of a draw's pool: at most 2,000 training examples outside the support, as far as there are any.
 
     ``balanced``: the same number of every class; ``imbalanced``: shares of classes from a Dirichlet distribution with
-    concentration 1; a class that has fewer gives what it has. ``none``: no rows.
+    concentration 1; a class that has fewer gives what it has. ``natural``: a uniform sample. ``none``: no rows.
     """
     rest = task.train[~np.isin(task.train, support)]
     ways = len(task.classes)
     rng = np.random.default_rng((seed, number, 1 + POOLS.index(kind)))
     if kind == "none":
         return rest[:0]
+    if kind == NATURAL:
+        return rng.permutation(rest)[:MOST_POOL]
     share = np.full(ways, 1 / ways) if kind == "balanced" else rng.dirichlet(np.full(ways, CONCENTRATION))
     size = np.floor(share * min(MOST_POOL, len(rest)) + 1e-9).astype(int)
     own = task.y[rest]

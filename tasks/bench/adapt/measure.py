@@ -15,8 +15,10 @@ from torch import Tensor
 from domains.labelled_examples import LabelledExamples
 from learners import metrics
 from learners.bodies import Body
+from learners.encoders.ngrams import count_ngrams
+from learners.examples import Examples, select_rows
 from tasks.bench.adapt import models
-from tasks.bench.adapt.draws import DrawProblem, draw_pool_rows, draw_support_rows
+from tasks.bench.adapt.draws import NATURAL, DrawProblem, draw_pool_rows, draw_support_rows
 from tasks.bench.adapt.methods import (
     ABLATED,
     READ_POOL,
@@ -65,7 +67,10 @@ def measure_adaptation(job: AdaptJob, advance: Callable[[int], None] = lambda n:
     task, found = job.task, defaultdict(list)
     known = adapters_of(job)
     inputs = {is_raw: example_reader(job, is_raw) for is_raw in {method in TUNED for method in job.methods}}
+    ngrams = count_ngrams(job.domain.examples) if job.domain.family == "text" else None
     tests = {is_raw: read(task.test) for is_raw, read in inputs.items()}
+    if ngrams is not None and False in tests:
+        tests[False] = Examples(tests[False], ngrams[task.test])
     names = None if job.names is None else torch.from_numpy(job.names[task.classes])
     for number in range(job.draws):
         support = draw_support_rows(task, job.seed, number)
@@ -77,10 +82,14 @@ def measure_adaptation(job: AdaptJob, advance: Callable[[int], None] = lambda n:
                 if is_raw and number >= job.tune_draws:
                     continue
                 if (key := (method, kind if reads else "")) not in scored:
-                    x = inputs[is_raw](support)
-                    pool = inputs[False](rows) if reads and len(rows) else None
-                    case = AdaptCase(x, y.to(x.device), pool, names, len(task.classes), 1000 * job.seed + number)
-                    scored[key] = score_adapter(known[method], case, tests[is_raw], task.y[task.test], is_raw)
+                    x, pool, pool_ngrams = inputs[is_raw](support), None, None
+                    if reads and len(rows):
+                        pool, pool_ngrams = inputs[False](rows), select_rows(ngrams, rows)
+                    views = None if is_raw else select_rows(ngrams, support), pool_ngrams
+                    seed = 1000 * job.seed + number
+                    case = AdaptCase(x, y.to(x.device), pool, names, len(task.classes), seed, *views)
+                    test = tests[is_raw], task.y[task.test]
+                    scored[key] = score_adapter(known[method], case, *test, is_raw, kind)
                 found[kind, method].append(scored[key])
             advance(1)
     return dict(found)
@@ -114,11 +123,17 @@ def example_reader(job: AdaptJob, is_raw: bool) -> Callable[[np.ndarray], Tensor
     return lambda rows: body_inputs(family, job.weights, [job.domain.examples[i] for i in rows], side).to(job.device)
 
 
-def score_adapter(adapter: Adapter, case: AdaptCase, x: Tensor, y: np.ndarray, is_raw: bool) -> DrawScore:
-    """Adapt to a case and return how good it is on test examples, and the CPU seconds that adapting took."""
+def score_adapter(
+    adapter: Adapter, case: AdaptCase, x: Tensor | Examples, y: np.ndarray, is_raw: bool, pool: str = "none"
+) -> DrawScore:
+    """Adapt to a case and return how good it is on test examples, and the CPU seconds that adapting took.
+
+    Where the pool is natural, test examples are as frequent as those in it, and a classifier may reckon with that.
+    """
     started = time.process_time()
     classifier = adapter(case)
     seconds = time.process_time() - started
+    classifier = classifier.in_use() if pool == NATURAL else classifier
     p = predict_in_parts(classifier, x, is_raw).cpu().double().numpy()
     return DrawScore(
         metrics.accuracy(p, y), metrics.log_loss(p, y), metrics.ece(p, y), metrics.ece_by_chance(p), seconds

@@ -1,12 +1,13 @@
 """The methods that the benchmark of adaptation compares: each is a way from a support and a pool to a classifier."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from domains.domain import Family
@@ -21,6 +22,7 @@ from learners.choice.prior import Prior
 from learners.classifier import Classifier
 from learners.encoders.efficientnet import decode_images
 from learners.encoders.minilm import tokenise
+from learners.examples import Examples
 from learners.meta_model import MetaModel
 from learners.plain.knn import KNN
 from learners.plain.tune import Tune, trim_padding
@@ -52,7 +54,10 @@ CHUNK = 64  # raw examples predicted at once
 
 @dataclass(frozen=True)
 class AdaptCase:
-    """One draw of one domain: a support [S, D] with labels [S], a pool [U, D] or None, names [N, D] or None."""
+    """One draw of one domain: a support [S, D] with labels [S], a pool [U, D] or None, names [N, D] or None.
+
+    Of texts there are n-grams too, [S, V] and [U, V].
+    """
 
     x: Tensor
     y: Tensor
@@ -60,11 +65,14 @@ class AdaptCase:
     names: Tensor | None
     ways: int
     seed: int
+    ngrams: csr_matrix | None = None
+    pool_ngrams: csr_matrix | None = None
 
     @property
     def support(self) -> Support:
         """The support set with its pool and names."""
-        return Support(self.x, self.y, self.pool, self.names, ways=self.ways)
+        views = {"ngrams": self.ngrams, "pool_ngrams": self.pool_ngrams}
+        return Support(self.x, self.y, self.pool, self.names, ways=self.ways, **views)
 
 
 Adapter = Callable[[AdaptCase], Classifier]
@@ -129,7 +137,7 @@ def _choose(strategies: Mapping[str, Learner], prior: Prior, case: AdaptCase) ->
 
 
 def _nameless(adapter: Adapter, case: AdaptCase) -> Classifier:
-    return adapter(AdaptCase(case.x, case.y, case.pool, None, case.ways, case.seed))
+    return adapter(replace(case, names=None))
 
 
 def encoder_body(family: Family, weights: Path, method: str, pixels: int = 64) -> Body:
@@ -144,8 +152,9 @@ def body_inputs(family: Family, weights: Path, examples: Sequence[Any], pixels: 
     return tokenise(weights, examples) if family == "text" else decode_images(examples, pixels).float() / 255
 
 
-def predict_in_parts(classifier: Classifier, x: Tensor, raw: bool) -> Tensor:
+def predict_in_parts(classifier: Classifier, x: Tensor | Examples, raw: bool) -> Tensor:
     """Return probabilities [n, N]; raw examples a few at a time, for memory."""
     if not raw:
         return classifier.predict_proba(x)
+    assert isinstance(x, Tensor)
     return torch.cat([classifier.predict_proba(trim_padding(part)) for part in x.split(CHUNK)])

@@ -45,6 +45,7 @@ def bench_adapt(settings: Settings, options: BenchOptions, say: Say = lambda lin
     family = options.family
     check_known([family], TARGETS, "benchmark of adaptation for family")
     check_known(options.pools, POOLS, "pool")
+    pools = options.pools or POOLS
     methods, draws = select_methods(family, options.methods), options.draws or DRAWS
     corpora = targets(family, options.domains)
     allowed = {corpus: sources(family, corpus, options.sources) for corpus in corpora}
@@ -66,7 +67,7 @@ def bench_adapt(settings: Settings, options: BenchOptions, say: Say = lambda lin
     jobs = [
         AdaptJob(
             *(every[c], task, x[c], names[c]),
-            *(methods, options.pools, draws, min(options.tune_draws, draws), settings.seed),
+            *(methods, pools, draws, min(options.tune_draws, draws), settings.seed),
             *(
                 folders.get(c),
                 weights(settings, ENCODERS[family]),
@@ -77,7 +78,7 @@ def bench_adapt(settings: Settings, options: BenchOptions, say: Say = lambda lin
         for task in problems[c]
     ]
     jobs.sort(key=lambda job: -job.task.k * len(job.task.classes))  # many labels take long: they start first
-    with progress("bench adapt", len(jobs) * draws * len(options.pools)) as advance:
+    with progress("bench adapt", len(jobs) * draws * len(pools)) as advance:
         done = run_side_by_side(
             measure_adaptation, jobs, settings.processes, advance, lambda job, found: say(result_line(job, found))
         )

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from safetensors.torch import save_file
 
 from domains.episode import Shape
 from domains.errors import UserError
+from domains.labelled_examples import LabelledExamples
 from learners.bodies import TransformerBody
+from learners.classifier import Affine, Classifier
 from learners.encoders import efficientnet
 from learners.meta_train import Training
 from tasks.bench.adapt import domains, measure, methods, suite
@@ -93,6 +96,14 @@ def test_a_balanced_pool_has_equal_classes_and_an_imbalanced_one_has_not():
     assert max(c.sum() for c in counts) <= 2000
 
 
+def test_a_natural_pool_is_as_frequent_as_the_domain():
+    y = labels((4000, 800, 200))
+    task = problem_at("d", y, split(y), 1)
+    pool = draw_pool_rows(task, draw_support_rows(task, 0, 0), "natural", 0, 0)
+    assert len(pool) == len(set(pool)) == 2000
+    assert np.bincount(task.y[pool]) / 2000 == pytest.approx(np.array([0.8, 0.16, 0.04]), abs=0.02)
+
+
 # Domains
 
 
@@ -120,7 +131,7 @@ def test_what_is_unknown_is_told_with_what_there_is(settings):
     for options, told in (
         (BenchOptions(family="market"), "no benchmark of adaptation for family 'market'; there are: text, vision"),
         (BenchOptions(methods=("svm",)), "no method 'svm' in this benchmark; there are: logistic"),
-        (BenchOptions(pools=("large",)), "no pool 'large'; there are: balanced, imbalanced, none"),
+        (BenchOptions(pools=("large",)), "no pool 'large'; there are: balanced, imbalanced, none, natural"),
         (BenchOptions(domains=("trec",)), "no target 'trec' in this benchmark; there are: ohsumed23"),
         (BenchOptions(family="vision", methods=("lora",)), "method 'lora' is not for family vision"),
         (BenchOptions(), "ohsumed23 is read from a mirror: .* set ACCLIMATE_MIRROR"),
@@ -198,6 +209,29 @@ def test_every_method_is_measured_on_every_pool_and_rows_can_be_read_by_programs
     for method in ("logistic", "knn", "finetune"):  # the pool makes no difference
         assert len({measured["ills", f"K=2 pool={kind}", method]["value"] for kind in POOLS}) == 1
     assert measured["ills", "K=2 pool=none", "logistic"]["value"] > 0.5  # letters tell classes apart
+
+
+def test_the_portfolio_reads_the_words_of_texts():
+    rng = np.random.default_rng(0)
+    about = (("heart", "artery", "pulse"), ("skin", "rash", "itch"), ("bone", "joint", "spine"))
+    y = np.repeat(np.arange(3), 40)
+    texts = tuple(f"{' '.join(rng.choice(about[c], 2))} of patient {i}" for i, c in enumerate(y))
+    domain = LabelledExamples("ills", "text", texts, y, ("a", "b", "c"))
+    noise = rng.normal(size=(len(y), 6)).astype(np.float32)
+    ours, plain = "acclimate without meta-training", "logistic"
+    task = problem_at("ills", y, split(y), 10)
+    job = measure.AdaptJob(domain, task, noise, None, (plain, ours), ("natural",), 2, 1, 0, None, Path())
+    scores = measure.measure_adaptation(job)
+    assert np.mean([draw.accuracy for draw in scores["natural", ours]]) > 0.9
+    assert np.mean([draw.accuracy for draw in scores["natural", plain]]) < 0.6
+
+
+def test_only_a_natural_pool_says_how_frequent_the_test_is():
+    classifier = Classifier((Affine(torch.eye(2), torch.zeros(2)),), shift=torch.tensor([2.0, -2.0]))
+    x, y = torch.tensor([[0.0, 1.0], [3.0, 0.0]]), np.array([0, 0])
+    case = methods.AdaptCase(x, torch.from_numpy(y), None, None, 2, 0)
+    found = {kind: measure.score_adapter(lambda case: classifier, case, x, y, False, kind).accuracy for kind in POOLS}
+    assert found == {"balanced": 0.5, "imbalanced": 0.5, "none": 0.5, "natural": 1.0}
 
 
 def test_a_second_run_trains_nothing_and_gives_the_same_rows(small, monkeypatch):
