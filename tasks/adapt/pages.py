@@ -9,7 +9,15 @@ from domains.domain import FAMILIES, Domain, Family
 from learners import metrics
 from learners.choice.conformal import COVERAGE
 from tasks.adapt.domain_page import page_key
-from tasks.adapt.plots import Bar, Mistake, plot_confusion, plot_images, plot_methods, plot_timeline
+from tasks.adapt.plots import (
+    Bar,
+    Mistake,
+    plot_confusion,
+    plot_images,
+    plot_learning_curve,
+    plot_methods,
+    plot_timeline,
+)
 from tasks.adapt.tables import class_rows, interval_line, result_cells, score_rows
 from tasks.adapt.trials import OURS
 from tasks.base.artifacts import (
@@ -57,6 +65,7 @@ def show_adaptation(domain: Domain, result: AdaptResult, scored: Sequence[Any], 
         "## Scores",
         escape(interval_line(result)),
         markdown_table(score_rows(result)),
+        *curve_markdown(result),
         *classes_markdown(result),
         *confusion_markdown(domain, p, y),
         *by_family[domain.family](domain, scored, p, y),
@@ -65,6 +74,14 @@ def show_adaptation(domain: Domain, result: AdaptResult, scored: Sequence[Any], 
         f"All versions of {escape(domain.name)}: {artifact_link(page_key(domain.name), 'its history')}",
     ]
     markdown_artifact(f"adapt-{domain.name}", "\n\n".join(parts), result.reason)
+
+
+def curve_markdown(result: AdaptResult) -> list[str]:
+    """Return a picture of accuracy by the number of labels; nothing where there is one point only."""
+    if len(result.curve) < 2:
+        return []
+    title = f"{result.domain}: accuracy by the number of labels"
+    return ["## What labels are worth", image_markdown(plot_learning_curve(title, result.curve), title)]
 
 
 def classes_markdown(result: AdaptResult) -> list[str]:

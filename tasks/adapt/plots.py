@@ -21,12 +21,11 @@ from tasks.base.figure import (
     plain_label,
     start_figure,
 )
+from tasks.models.adapt_result import CurveScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from learners.choice.forecast import Forecast
-    from tasks.adapt.learning_curve import CurvePoint
 
 CONFUSED = 20  # labels in a picture of confusion
 
@@ -65,38 +64,34 @@ def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -
     return figure_png(figure)
 
 
-def plot_learning_curve(title: str, points: "Sequence[CurvePoint]", forecast: "Forecast | None" = None) -> bytes:
+def plot_learning_curve(title: str, points: Sequence[CurveScore]) -> bytes:
     """Draw the accuracy by the number of labels, and what twice as many would give.
 
     Args:
-        points: by their labels, the fewest first; the last one may be that of all labels.
-        forecast: ``size`` is a number of labels in all.
+        points: by their labels, the fewest first; the last one may be a forecast.
     """
     figure, axes = start_figure(3.2, title)
     labels, accuracy = np.array([p.labels for p in points]), 100 * np.array([p.accuracy for p in points])
-    half = 100 * np.nan_to_num([p.ci95 or 0.0 for p in points])
-    axes.errorbar(labels, accuracy, yerr=half, color=BLUE, ecolor=INK, elinewidth=1, capsize=3, linewidth=1.8)
-    axes.plot(labels, accuracy, "o", color=BLUE, markersize=4.5)
-    ends = [*labels, *([] if forecast is None else [forecast.size])]
-    lowest, highest = (accuracy - half).min(), (accuracy + half).max()
-    if forecast is not None:
-        ahead, low, high = (100 * value for value in (forecast.accuracy, forecast.low, forecast.high))
-        axes.plot([labels[-1], forecast.size], [accuracy[-1], ahead], color=FAINT, linestyle=":", linewidth=1.4)
-        spread = [[ahead - low], [high - ahead]]
-        axes.errorbar(forecast.size, ahead, spread, color=FAINT, marker="o", mfc="white", elinewidth=1, capsize=3)
-        lowest, highest = min(lowest, low), max(highest, high)
-    tops = [*zip(labels, accuracy, accuracy + half, strict=True)]
-    for x, y, end in [*tops, *([] if forecast is None else [(forecast.size, ahead, high)])]:
+    half = 100 * np.array([p.ci95 or 0.0 for p in points])
+    known = sum(not p.forecast for p in points)
+    for part, colour, line, face in ((slice(known), BLUE, "-", BLUE), (slice(known - 1, None), FAINT, ":", "white")):
+        axes.plot(labels[part], accuracy[part], line, color=colour, linewidth=1.6, zorder=2)
+        own = slice(part.start and known, part.stop)
+        axes.errorbar(
+            *(labels[own], accuracy[own], half[own]), fmt="o", color=colour, mfc=face, elinewidth=1, capsize=3, zorder=3
+        )
+    for x, y, end in zip(labels, accuracy, accuracy + half, strict=True):
         axes.annotate(f"{y:.0f}", (x, end), (0, 4), textcoords="offset points", ha="center", fontsize=8.5)
     axes.set_xscale("log")
-    ticks = [size for size, after in zip(ends, [*ends[1:], math.inf], strict=True) if after > 1.15 * size]
+    ticks = [size for size, after in zip(labels, [*labels[1:], math.inf], strict=True) if after > 1.15 * size]
     axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
     axes.set_xticks([], minor=True)
-    axes.set_xlim(min(ends) / 1.25, max(ends) * 1.25)
+    axes.set_xlim(labels[0] / 1.25, labels[-1] * 1.25)
+    lowest, highest = (accuracy - half).min(), (accuracy + half).max()
     axes.set_ylim(max(lowest - 5, 0), min(highest + 10, 110))
     axes.set_yticks([tick for tick in axes.get_yticks() if lowest - 5 <= tick <= 100])
-    note = "" if forecast is None else "; open: a forecast with its 90 % interval"
-    axes.set(xlabel=f"labels{note}", ylabel="accuracy on the test examples, %")
+    note = "; open: a forecast with its 90 % interval" if known < len(points) else ""
+    axes.set(xlabel=f"labels{note}", ylabel="accuracy, %")
     return figure_png(figure)
 
 

@@ -15,7 +15,9 @@ from learners.classifier import Classifier
 from learners.meta_model import MetaModel
 from tasks.adapt import events
 from tasks.adapt.adaptation import (
+    AUTO,
     BASELINE_NAMES,
+    Adaptation,
     Encoded,
     check_encoder,
     examples_used,
@@ -25,6 +27,7 @@ from tasks.adapt.class_frequencies import at_pool_frequencies
 from tasks.adapt.domain_page import show_domain_page
 from tasks.adapt.gate import MISSING, Decision, Scores, align, gate, hash_of_test, score
 from tasks.adapt.held_out import HeldOut
+from tasks.adapt.learning_curve import forecast_beyond, learning_curve
 from tasks.adapt.pages import show_adaptation
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
@@ -32,7 +35,7 @@ from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.features.encoding import encoder_identity
 from tasks.models import registry
-from tasks.models.adapt_result import AdaptResult, ClassScore, Interval, Score, SetScore, k_param
+from tasks.models.adapt_result import AdaptResult, ClassScore, CurveScore, Interval, Score, SetScore, k_param
 from tasks.models.lineage import code_and_packages
 from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import EXAMPLES, smoke_test
@@ -79,6 +82,9 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     whole: Interval = "test examples" if data.fold is None else "labelled examples"
     scores = summarise(trials, data, whole if how.k is None else "support draws")
     first, y = trials[0], data.scored_y.numpy()
+    started = time.perf_counter()
+    curve = measure_curve(model, data, trials[0], scores[OURS], how)
+    seconds["curve"] = time.perf_counter() - started
     result = AdaptResult(
         domain=domain.name,
         family=domain.family,
@@ -93,6 +99,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
         interval=whole if how.k is None else "support draws",
         scores=scores,
         classes=score_classes(first.probabilities[OURS].numpy(), y, data.labels),
+        curve=curve,
         sets=score_sets(trials, data),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         meta_version=plan.meta_version,
@@ -106,6 +113,23 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     held_out(first, data).write(plan.folder)
     result.write(plan.folder)
     return result
+
+
+def measure_curve(model: MetaModel, data: Encoded, trial: Trial, score: Score, how: Adaptation) -> list[CurveScore]:
+    """Return accuracy by the number of labels and a forecast at twice as many; [] of K labels a class, or a market."""
+    if how.k is not None or how.method != AUTO or model.in_time:
+        return []
+    points = [
+        CurveScore(k=point.shots, labels=point.labels, accuracy=point.accuracy, ci95=point.ci95)
+        for point in learning_curve(model, data, how.seed)
+    ]
+    points.append(CurveScore(k=None, labels=len(trial.support), accuracy=score.accuracy, ci95=score.ci95))
+    ahead = forecast_beyond(model, data, trial.strategy, score.accuracy, how.seed)
+    if ahead is not None:
+        half = max(ahead.high - ahead.accuracy, ahead.accuracy - ahead.low)
+        size = 2 * len(trial.support)
+        points.append(CurveScore(k=None, labels=size, accuracy=ahead.accuracy, ci95=half, forecast=True))
+    return points
 
 
 def held_out(trial: Trial, data: Encoded) -> HeldOut:

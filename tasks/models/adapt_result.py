@@ -59,13 +59,30 @@ class SetScore(BaseModel):
     asked: float
 
 
+class CurveScore(BaseModel):
+    """Accuracy after adaptation to some of the labels, with the half-width of its 95 % interval.
+
+    Attributes:
+        k: at most so many labels a class; None: all, or a forecast.
+        labels: how many labels these are in all.
+        forecast: nothing was adapted to so many labels; ``ci95`` is then half of a 90 % interval.
+    """
+
+    k: int | None
+    labels: int
+    accuracy: float
+    ci95: float | None
+    forecast: bool = False
+
+
 class AdaptResult(BaseModel):
     """One adaptation of one domain.
 
     ``scores`` holds a row a method: ``acclimate`` is the portfolio, the others are methods on their own. The
     challenger that the gate judged is the portfolio's first support draw. ``sets`` is None where models have none.
     ``warnings`` say what is wrong with the domain's examples, a line each. ``classes`` are the challenger's scores of
-    each label, in the domain's order; results of before 0.11 have none.
+    each label, in the domain's order; results of before 0.11 have none. ``curve`` is there where all labels were used:
+    accuracy by the number of labels, the fewest first, and what twice as many would give.
 
     Attributes:
         k: at most so many labels a class were used; None: all, in one support set.
@@ -89,6 +106,7 @@ class AdaptResult(BaseModel):
     scores: dict[str, Score]
     seconds: dict[str, float]
     classes: list[ClassScore] = Field(default_factory=list)
+    curve: list[CurveScore] = Field(default_factory=list)
     sets: SetScore | None = None
     decision: str = ""
     reason: str = ""

@@ -9,8 +9,9 @@ import torch
 
 from learners import metrics
 from tasks.adapt import learning_curve as module
-from tasks.adapt.adaptation import Adaptation, encode_domain, run_trial
+from tasks.adapt.adaptation import Adaptation, encode_domain
 from tasks.adapt.learning_curve import forecast_beyond, learning_curve, mean_over_draws
+from tasks.adapt.trials import run_trial
 
 HOW = Adaptation(pool=30)
 

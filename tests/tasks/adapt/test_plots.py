@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from learners.choice.forecast import Forecast
 from tasks.adapt import plots
-from tasks.adapt.learning_curve import CurvePoint
 from tasks.adapt.plots import Bar, Mistake, most_confused
+from tasks.models.adapt_result import CurveScore
 
 HOSTILE = "<b> | [red] $x_1$ \\frac{1}"
 
@@ -25,8 +24,11 @@ def picture(seed=0):
 
 DATES = np.repeat(np.arange("2020-02-19", "2020-06-30", dtype="datetime64[D]").astype(str), 20)
 MANY = [(picture(i), f"class {i % 12} {HOSTILE}") for i in range(120)]
-CURVE = [CurvePoint(k, 12 * k, 0.5 + k / 200, None if k == 2 else 0.1 / k) for k in (1, 2, 5, 10, 20, 50)]
-CURVE += [CurvePoint(None, 1200, 0.82, 0.02)]
+CURVE = [
+    CurveScore(k=k, labels=12 * k, accuracy=0.5 + k / 200, ci95=None if k == 2 else 0.1 / k) for k in (1, 2, 5, 10, 20)
+]
+CURVE += [CurveScore(k=None, labels=1200, accuracy=0.82, ci95=0.02)]
+AHEAD = CurveScore(k=None, labels=2400, accuracy=0.86, ci95=0.04, forecast=True)
 PLOTS = {
     "methods": lambda: plots.plot_methods("hpo $", [Bar("ours", 0.99, 0.02, True), Bar(HOSTILE, 0.1, math.nan)], 0.05),
     "images": lambda: plots.plot_images(HOSTILE, MANY, [Mistake(image, "x", label, 0.9) for image, label in MANY]),
@@ -35,7 +37,7 @@ PLOTS = {
         HOSTILE, np.eye(40, dtype=int) * 9 + 1, [f"{i} {HOSTILE}" for i in range(40)]
     ),
     "two labels": lambda: plots.plot_confusion("few", np.array([[5, 1], [0, 3]]), ["a", "b"]),
-    "learning curve": lambda: plots.plot_learning_curve(HOSTILE, CURVE, Forecast(2400, 0.86, 0.83, 0.9)),
+    "learning curve": lambda: plots.plot_learning_curve(HOSTILE, [*CURVE, AHEAD]),
     "one point": lambda: plots.plot_learning_curve("few", CURVE[-1:]),
     "timeline": lambda: plots.plot_timeline("covid", DATES, np.full(len(DATES), 0.4), np.arange(len(DATES)) % 3 == 0),
 }
