@@ -103,6 +103,13 @@ class Learner(nn.Module):
         """
         raise NotImplementedError
 
+    def tune(self, support: Support) -> "Learner":
+        """Return the learner with what ``adapt`` would tune fixed as suits a support set; itself if that is nothing.
+
+        Parts of the set then need not tune it again.
+        """
+        return self
+
     def check(self, support: Support) -> int:
         """Return the number of classes N of a support set, or say what is wrong with it; see ``check_support``."""
         return check_support(support, self.shape, self.ways, self.capabilities.regression)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -11,12 +12,11 @@ from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.blending import blend_with_words
 from learners.choice.conformal import held_out_threshold
-from learners.choice.cross_validation import cross_validate, stratified_folds
+from learners.choice.cross_validation import fit_folds, sample_rows, stratified_folds
 from learners.choice.fallback import fallback
-from learners.choice.prior import Prior, describe_support
+from learners.choice.prior import Gain, Prior, describe_support
 from learners.choice.temperature import best_temperature
 from learners.classifier import Classifier
-from learners.examples import Examples
 from learners.shift.class_prior import prior_shift
 from learners.support import Support
 
@@ -24,6 +24,8 @@ CAUTION = 0.5  # deviations taken off an expected gain, because a gain over the 
 ALONE = 1.5  # the same where only the prior decides, as nothing can be held out
 LARGEST_WEIGHT = 5.0  # of a held-out example, where the pool shows other class frequencies than the labels
 HOPELESS = 2.0  # a strategy is not tried if its expected gain is so many deviations below 0
+MOST_COMPARED = 20_000  # examples that strategies are compared on
+MOST_REFITTED = 10_000  # examples, beyond which those held out are not fitted once more
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ def choose(
     significantly above the fallback's: with few examples the log-loss says more than the accuracy. A strategy that
     source episodes rule out is not tried, and one that cannot adapt to the support set is left out.
 
+    Of more than MOST_COMPARED examples, so many by chance decide which strategy to take, and that one alone is fitted
+    to the others too. What is held out of more than MOST_REFITTED examples is not fitted afterwards: it is too few of
+    them to be worth a second fit.
+
     With one shot nothing can be held out, and the prior alone decides, by the gain that is reached 14 times in 15. The
     fallback's gain is 0, so a strategy is taken only if it is expected to do better. The temperature minimises the
     held-out log-loss, smoothed for the few examples, and the threshold of prediction sets is a quantile of the held-out
@@ -74,76 +80,135 @@ def choose(
     Raises:
         ValueError: the support set is unsound, or the strategy ``only``, or every strategy, cannot adapt to it.
     """
+    strategies, left_out = select_able(strategies, support, only)
+    safe = fallback(strategies)
+    sample = support
+    if len(support.y) > MOST_COMPARED:
+        sample = support.select(sample_rows(support.y, MOST_COMPARED, generator))
+    fold = None if in_time else stratified_folds(sample.y, generator)
+    fitted = fit_folds({safe: strategies[safe]}, sample, fold)
+    description = describe_support(sample, {name: logits for name, (logits, _) in fitted.items()}, fold)
+    gains = {name: prior.expected_gain(name, description) for name in strategies if name != safe}
+    gains = {name: g for name, g in gains.items() if g.mean + HOPELESS * g.deviation > 0 or name == only}
+    if fold is None:
+        caution = CAUTION if in_time else ALONE
+        expected = {safe: 0.0} | {name: gain.mean - caution * gain.deviation for name, gain in gains.items()}
+        best = only or select_best(expected, safe)
+        classifier = adapt_to_all_labels(strategies[best], support, prior.temperatures.get(best, 1.0))
+        threshold = prior.thresholds[best] / support.ways if best in prior.thresholds else None
+        return Choice(best, replace(classifier, threshold=threshold), expected, left_out)
+
+    tuned = {name: strategies[name].tune(sample) for name in (safe, *gains)}
+    fitted |= fit_folds({name: tuned[name] for name in gains}, sample, fold)
+    held_out = {name: HeldOut.of(logits, sample, fold) for name, (logits, _) in fitted.items()}
+
+    @cache
+    def fit(name: str) -> Classifier:
+        if len(sample.y) > MOST_REFITTED:
+            return fitted[name][1].with_temperature(held_out[name].temperature)
+        return adapt_to_all_labels(tuned[name], sample, held_out[name].temperature)
+
+    shift = None if support.pool_x is None else shift_of_pool(fit(safe), sample)
+    expected = {safe: 0.0}
+    for name, gain in gains.items():
+        weights = held_out[name].weights(shift)
+        if not is_significantly_above(held_out[name].losses, held_out[safe].losses, weights):
+            expected[name] = update_gain(gain, held_out[name].right - held_out[safe].right, weights)
+    best = only or select_best(expected, safe)
+    if sample is support:
+        classifier, found = fit(best), held_out[best]
+    else:
+        fold = stratified_folds(support.y, generator)
+        assert fold is not None
+        logits, classifier = fit_folds({best: tuned[best]}, support, fold)[best]
+        found = HeldOut.of(logits, support, fold)
+        classifier = classifier.with_temperature(found.temperature)
+    if only is None and support.ngrams is not None:
+        classifier, logits = blend_with_words(classifier, found.logits, support, fold, found.y, found.weights(shift))
+        found = replace(found, logits=logits)
+        classifier = classifier.with_temperature(found.temperature)
+    threshold = held_out_threshold(F.softmax(found.logits / found.temperature, 1), found.y)
+    shift = shift_of_pool(classifier, support) if only is None else None
+    return Choice(best, replace(classifier, threshold=threshold, shift=shift), expected, left_out)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a strategy says of H held-out examples: logits [H, C] of the labels ``present`` [C], and labels y [H]."""
+
+    logits: Tensor
+    y: Tensor
+    present: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, support: Support, fold: Tensor) -> "HeldOut":
+        """Return the same of logits [H, N] of all labels, held out of a support set by its folds [S]."""
+        present, every = support.y.unique(return_inverse=True)
+        return cls(logits[:, present], every[fold >= 0], present)
+
+    @cached_property
+    def temperature(self) -> float:
+        """The temperature of the lowest log-loss, with the doubt that Laplace's rule of succession leaves."""
+        return best_temperature([self.logits], [self.y], doubt=1 / (len(self.y) + 2))
+
+    @cached_property
+    def losses(self) -> Tensor:
+        """The log-losses [H] at that temperature."""
+        return F.cross_entropy(self.logits / self.temperature, self.y, reduction="none")
+
+    @cached_property
+    def right(self) -> Tensor:
+        """Whether each example's label is the most probable one, [H], as 0 or 1."""
+        return (self.logits.argmax(1) == self.y).double()
+
+    def weights(self, shift: Tensor | None) -> Tensor:
+        """Return what examples weigh [H], 1 on average, so that classes count as in the pool (``shift_of_pool``)."""
+        if shift is None:
+            return torch.ones(len(self.y), dtype=torch.double)
+        weights = shift.double().exp()[self.present][self.y].clamp(1 / LARGEST_WEIGHT, LARGEST_WEIGHT)
+        return weights / weights.mean()
+
+
+def select_able(
+    strategies: Mapping[str, Learner], support: Support, only: str | None
+) -> tuple[dict[str, Learner], dict[str, str]]:
+    """Return the strategies that can adapt to a support set, and why the others cannot.
+
+    Raises:
+        ValueError: none can, or the one to take cannot.
+    """
     left_out = {name: reason for name, learner in strategies.items() if (reason := unable(learner, support))}
     if only in left_out:
         raise ValueError(f"{only} cannot be used here: {left_out[only]}; take another method, or auto")
     if len(left_out) == len(strategies):
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
-    strategies = {name: learner for name, learner in strategies.items() if name not in left_out}
-    safe = fallback(strategies)
-    fold = None if in_time else stratified_folds(support.y, generator)
-    held_out = cross_validate({safe: strategies[safe]}, support, fold)
-    description = describe_support(support, held_out, fold)
-    gains = {name: prior.expected_gain(name, description) for name in strategies if name != safe}
-    tried = [name for name, gain in gains.items() if gain.mean + HOPELESS * gain.deviation > 0 or name == only]
-    held_out |= cross_validate({name: strategies[name] for name in tried}, support, fold)
-    expected = {safe: 0.0}
-    present, every = support.y.unique(return_inverse=True)
-    compact = every if fold is None else every[fold >= 0]
-    logits = {name: z[:, present] for name, z in held_out.items()}
-    doubt = 1 / (len(compact) + 2)  # that one more example is wrong, by Laplace's rule of succession
-    temperatures = {name: best_temperature([z], [compact], doubt=doubt) for name, z in logits.items()}
-    losses = {n: F.cross_entropy(z / temperatures[n], compact, reduction="none") for n, z in logits.items()}
-    weights = torch.ones(len(compact), dtype=torch.double)
-    if held_out and support.pool_x is not None:
-        plain = adapt_to_all_labels(strategies[safe], support, temperatures[safe])
-        shift = _shift_of_pool(plain, support)
-        if shift is not None:
-            weights = shift.double().exp()[present][compact].clamp(1 / LARGEST_WEIGHT, LARGEST_WEIGHT)
-            weights = weights / weights.mean()
-    for name in tried:
-        if held_out and is_significantly_above(losses[name], losses[safe], weights):
-            continue
-        gain = gains[name]
-        expected[name], deviation = gain.mean, gain.deviation
-        if held_out:
-            mine, theirs = (z.argmax(1) == compact for z in (logits[name], logits[safe]))
-            difference = (mine.double() - theirs.double()) * weights
-            error2 = (difference.var().item() + 1 / len(difference)) / len(difference)
-            trust, belief = 1 / error2, 1 / max(gain.deviation, 1e-3) ** 2
-            expected[name] = (gain.mean * belief + difference.mean().item() * trust) / (belief + trust)
-            deviation = (belief + trust) ** -0.5
-        expected[name] -= (CAUTION if held_out or in_time else ALONE) * deviation
-    best = only or max(expected, key=lambda name: (expected[name], name == safe))
-    temperature = temperatures[best] if held_out else prior.temperatures.get(best, 1.0)
-    threshold = prior.thresholds[best] / support.ways if best in prior.thresholds else None
-    classifier = adapt_to_all_labels(strategies[best], support, temperature)
-    if held_out:
-        chosen = logits[best]
-        if only is None and support.ngrams is not None:
-            classifier, chosen = blend_with_words(classifier, chosen, support, fold, compact, weights)
-            temperature = best_temperature([chosen], [compact], doubt=doubt)
-            classifier = classifier.with_temperature(temperature)
-        p = F.softmax(chosen / temperature, 1)
-        threshold = held_out_threshold(p, compact)
-        if only is None:
-            classifier = replace(classifier, shift=_shift_of_pool(classifier, support))
-    return Choice(best, replace(classifier, threshold=threshold), expected, left_out)
+    return {name: learner for name, learner in strategies.items() if name not in left_out}, left_out
 
 
-def _shift_of_pool(classifier: Classifier, support: Support) -> Tensor | None:
+def select_best(expected: Mapping[str, float], safe: str) -> str:
+    """Return the strategy with the highest expected gain: of equals the fallback."""
+    return max(expected, key=lambda name: (expected[name], name == safe))
+
+
+def update_gain(gain: Gain, difference: Tensor, weights: Tensor) -> float:
+    """Return the cautious gain to expect after paired differences to the fallback [H], which have weights [H]."""
+    difference = difference * weights
+    error2 = (difference.var().item() + 1 / len(difference)) / len(difference)
+    trust, belief = 1 / error2, 1 / max(gain.deviation, 1e-3) ** 2
+    mean = (gain.mean * belief + difference.mean().item() * trust) / (belief + trust)
+    return mean - CAUTION * (belief + trust) ** -0.5
+
+
+def shift_of_pool(classifier: Classifier, support: Support) -> Tensor | None:
     """Return what to add to the logits [N] of a classifier for examples like those of the pool, or None.
 
     Its probabilities are taken to be under the class prior of the support.
     """
-    if support.pool_x is None or not len(support.pool_x):
+    if support.pool is None or not len(support.pool):
         return None
-    pool: Tensor | Examples = support.pool_x
-    if support.pool_ngrams is not None:
-        pool = Examples(support.pool_x, support.pool_ngrams)
     present, counts = support.y.unique(return_counts=True)
     with torch.no_grad():
-        log_p = F.log_softmax(classifier.logits(pool)[:, present] / classifier.temperature, 1)
+        log_p = F.log_softmax(classifier.logits(support.pool)[:, present] / classifier.temperature, 1)
     shift = prior_shift(log_p, counts.double() / len(support.y), len(support.y) / len(present))
     return None if shift is None else torch.zeros(support.ways).index_copy(0, present, shift)
 

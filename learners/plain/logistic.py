@@ -1,21 +1,14 @@
 """Logistic regression on frozen features: the linear probe that every other method has to beat."""
 
-import warnings
-
-import torch
-from sklearn.linear_model import LogisticRegression
-
 from learners.base import Learner
 from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier
+from learners.plain.softmax_regression import fit_path, principal_coordinates
 from learners.support import Support, check_support
 
 
 class Logistic(Learner):
-    """min_W  sum_i CE(W x_i + b, y_i) + |W|^2 / (2 C), by scikit-learn's multinomial solver.
-
-    Features are standardised by the support set, as users of scikit-learn do, but with one scale for all dimensions.
-    Unit-length features thus keep their geometry, and C means the same in every family.
+    """min_W  sum_i CE(W x_i + b, y_i) + |W|^2 / (2 C), on features that ``principal_coordinates`` has standardised.
 
     G. Alain, Y. Bengio. Understanding intermediate layers using linear classifier probes. 2016.
     https://arxiv.org/abs/1610.01644
@@ -26,16 +19,11 @@ class Logistic(Learner):
     C = 1.0
 
     def adapt(self, support: Support) -> Classifier:
-        ways = check_support(support, self.shape)
-        mean, scale = support.x.mean(0), support.x.std(0).norm() / support.x.shape[1] ** 0.5 + 1e-12
-        x = ((support.x - mean) / scale).double()
-        basis, inside = torch.linalg.qr(x.T)  # the solution lies in the span of the examples (representer theorem)
-        model = LogisticRegression(C=self.C, max_iter=200, tol=1e-3)
-        with warnings.catch_warnings():  # which says that one label a class may be a regression
-            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-            model.fit(inside.T.numpy(), support.y.numpy())
-        weight = (torch.from_numpy(model.coef_) @ basis.T).float()
-        bias = torch.from_numpy(model.intercept_).float()
-        if ways == 2:  # scikit-learn keeps one row for two classes
-            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-        return Classifier((Affine(weight / scale, bias - weight @ (mean / scale)),))
+        return fit_logistic(support, check_support(support, self.shape), self.C)
+
+
+def fit_logistic(support: Support, ways: int, strength: float) -> Classifier:
+    """Return the classifier of a support set whose labels 0..N-1 all have an example."""
+    x, to, shift = principal_coordinates(support.x)
+    ((weight, bias),) = fit_path(x, support.y, ways, [strength])
+    return Classifier((Affine(weight @ to.T, bias + weight @ shift),))

@@ -1,98 +1,61 @@
 """Logistic regression whose strength of regularisation is tuned on the support set itself."""
 
-import warnings
-
-import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from torch import Tensor
 from torch.nn import functional as F
 
 from learners.base import Learner
 from learners.capabilities import Capabilities
-from learners.classifier import Affine, Classifier
+from learners.choice.cross_validation import hold_out, sample_rows, stratified_folds
+from learners.choice.temperature import best_temperature
+from learners.classifier import Classifier
+from learners.plain.logistic import fit_logistic
+from learners.plain.softmax_regression import fit_path, principal_coordinates
 from learners.support import Support
 
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # C, of features of unit scale
-FOLDS = 3
-HEATS = tuple(np.geomspace(0.3, 6.0, 14).tolist())  # temperatures that held-out logits are compared at
-MOST_TO_TUNE = 4000  # examples that the strength is chosen on
+UNTUNED = 0.1  # where nothing can be held out
+MOST_TO_TUNE = 3000  # examples that the strength is chosen on
+MOST_IN_FOLDS = 2000  # examples that are each held out once; of more, one fold is enough
 
 
 class TunedLogistic(Learner):
     """min_W  sum_i CE(W x_i + b, y_i) + |W|^2 / (2 C), with the C whose held-out log-loss is lowest.
 
-    The log-loss is that at the best temperature, so that a C is not preferred for being unsure. Features are centred
-    and have one scale for all dimensions, as ``logistic`` has them.
+    The log-loss is that at the best temperature, so that a C is not preferred for being unsure. Features are
+    standardised as ``logistic`` has them.
 
     C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger. On calibration of modern neural networks (the temperature). ICML 2017.
     https://arxiv.org/abs/1706.04599
+
+    Args:
+        strength: C; None: tune it on the support set.
     """
 
     name = "tuned_logistic"
     capabilities = Capabilities(meta_trained=False, examples="features")
 
+    def __init__(self, dim: int, ways: int | None = None, strength: float | None = None) -> None:
+        super().__init__(dim, ways)
+        self.strength = strength
+
+    def tune(self, support: Support) -> "TunedLogistic":
+        """Return the learner with the C that suits a support set; where nothing can be held out, C is 0.1."""
+        rows = sample_rows(support.y, MOST_TO_TUNE, torch.Generator().manual_seed(0))
+        x = principal_coordinates(support.x[rows])[0]
+        present, y = support.y[rows].unique(return_inverse=True)
+        fold = stratified_folds(y, torch.Generator().manual_seed(0))
+        if fold is None or len(present) < 2:
+            return TunedLogistic(self.dim, self.ways, UNTUNED)
+        if len(y) > MOST_IN_FOLDS:
+            fold[fold > 0] = -1
+        logits = hold_out(lambda x, y: fit_path(x, y, len(present), STRENGTHS), x, y, fold)
+        y = y[fold >= 0]
+        losses = [float(F.cross_entropy(z / best_temperature([z], [y]), y)) for z in logits]
+        return TunedLogistic(self.dim, self.ways, STRENGTHS[losses.index(min(losses))])
+
     def adapt(self, support: Support) -> Classifier:
-        """Return the classifier of a support set; where nothing can be held out, C is 0.1."""
-        ways, x, y = self.check(support), support.x, support.y
-        mean, scale = x.mean(0), x.std(0).norm() / x.shape[1] ** 0.5 + 1e-12
-        z = ((x - mean) / scale).numpy()
-        strength = best_strength(z, y.numpy())
-        weight, bias = fit_logistic(z, y.numpy(), strength, ways)
-        return Classifier((Affine(weight / scale, bias - weight @ (mean / scale)),))
-
-
-def fit_logistic(x: np.ndarray, y: np.ndarray, strength: float, ways: int) -> tuple[Tensor, Tensor]:
-    """Return weight [N, D] and bias [N] of scikit-learn's multinomial logistic regression.
-
-    Where examples are fewer than dimensions it is solved in their span, which holds the solution (representer theorem).
-    """
-    basis = None
-    if len(x) < x.shape[1]:
-        basis, inside = np.linalg.qr(x.T)
-        x = inside.T
-    model = LogisticRegression(C=strength, max_iter=300, tol=1e-3)
-    with warnings.catch_warnings():  # few examples a label; a fit that is cut short
-        warnings.simplefilter("ignore")
-        model.fit(x, y)
-    weight = model.coef_ if basis is None else model.coef_ @ basis.T
-    bias = model.intercept_
-    if ways == 2:  # scikit-learn keeps one row for two classes
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return torch.from_numpy(np.ascontiguousarray(weight)).float(), torch.from_numpy(bias).float()
-
-
-def best_strength(x: np.ndarray, y: np.ndarray, strengths: tuple[float, ...] = STRENGTHS) -> float:
-    """Return the C whose held-out log-loss, at its best temperature, is lowest; a label's only example is never out."""
-    rng = np.random.default_rng(0)
-    if len(y) > MOST_TO_TUNE:
-        rows = rng.permutation(len(y))[:MOST_TO_TUNE]
-        compact = np.unique(y[rows], return_inverse=True)[1]
-        x, y = x[rows], compact
-    fold = assign_folds(y, rng)
-    if not (fold == 0).any() or len(np.unique(y[fold != 0])) < 2:
-        return 0.1
-    losses = []
-    for strength in strengths:
-        logits, truth = [], []
-        for number in range(FOLDS if len(y) <= MOST_TO_TUNE // 2 else 1):
-            out = fold == number
-            present, compact = np.unique(y[~out], return_inverse=True)
-            if not out.any() or len(present) < 2:
-                continue
-            weight, bias = fit_logistic(x[~out], compact, strength, len(present))
-            logits.append(F.linear(torch.from_numpy(x[out]).float(), weight, bias))
-            truth.append(torch.from_numpy(np.searchsorted(present, y[out])))
-        z, t = torch.cat(logits), torch.cat(truth)
-        losses.append(min(float(F.cross_entropy(z / heat, t)) for heat in HEATS))
-    return strengths[int(np.argmin(losses))]
-
-
-def assign_folds(y: np.ndarray, rng: np.random.Generator, folds: int = FOLDS) -> np.ndarray:
-    """Return the fold [S] of each example, each class spread evenly; -1 for the only example of a class."""
-    fold = np.full(len(y), -1)
-    for label in np.unique(y):
-        rows = rng.permutation(np.flatnonzero(y == label))
-        if len(rows) > 1:
-            fold[rows] = np.arange(len(rows)) % folds
-    return fold
+        """Return the classifier of a support set."""
+        ways = self.check(support)
+        strength = self.tune(support).strength if self.strength is None else self.strength
+        assert strength is not None
+        return fit_logistic(support, ways, strength)

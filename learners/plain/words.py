@@ -1,29 +1,51 @@
 """Logistic regression on the character n-grams of texts: no encoder, any language, the whole of a long text."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from scipy.linalg import cho_factor, solve_triangular
 from scipy.sparse import csr_matrix
+from torch import Tensor
 
 from learners.base import Learner
 from learners.capabilities import Capabilities
+from learners.choice.cross_validation import hold_out, sample_rows, stratified_folds
+from learners.choice.temperature import best_temperature
 from learners.classifier import Classifier, NgramAffine, tf_idf
-from learners.plain.tuned_logistic import best_strength, fit_logistic
+from learners.plain.softmax_regression import fit_path
 from learners.support import Support
 
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # C, of vectors of unit length
-LANDMARKS = 3000  # examples in whose span the solution is looked for: all, where there are no more
-MOST_TO_TUNE = 1500
-JITTER = 1e-4  # added to the diagonal of the kernel, as texts may come twice
+STRENGTH = 10.0  # C, of vectors of unit length
+RIDGE = 1.0  # of least squares
+FEW = 700  # examples, beyond which least squares are fitted too
+MANY = 5000  # examples, beyond which logistic regression is not
+LANDMARKS = 1500  # examples in whose span the solution is looked for: all, where there are no more
+MOST = 20_000  # examples that are fitted
+SMALLEST = 1e-4  # variance along an axis, below which it is left out, as texts may come twice
+FREQUENT = 1 / 8  # of the landmarks have an n-gram whose products are faster in a dense matrix
+ROWS = 2000  # texts that are compared with the landmarks at once
 
 
 class Words(Learner):
-    """min_W  sum_i CE(W t_i + b, y_i) + |W|^2 / (2 C), with t the TF-IDF vector of a text at unit length.
+    """Linear scores of t, the TF-IDF vector of a text at unit length: of up to MANY texts logistic regression,
 
-    Inverse document frequencies are taken over the support and the pool. The solution lies in the span of the
-    examples (representer theorem), so that it is found from the kernel K = T T^T = L L^T with the rows of L as
-    features. Of more than LANDMARKS examples, some span it: C. Williams and M. Seeger. Using the Nyström method to
-    speed up kernel machines. NIPS 2000. https://papers.nips.cc/paper/1866
+    min_W  sum_i CE(W t_i + b, y_i) + |W|^2 / (2 C),
+
+    of more than FEW least squares, whose time hardly grows with the number of labels N,
+
+    min_W  sum_i |W t_i - pi^(-1/4) (e_{y_i} - pi)|^2 + RIDGE |W|^2,  pi the shares of the classes,
+
+    and in between the mean of both, each at its held-out temperature. Blended with features, least squares are better
+    on many texts, and worse on few or short ones; neither depends much on its strength. The scale of the labels is
+    halfway to one variance for all of them, which optimal scoring has.
+    Inverse document frequencies are taken over the support and the pool. The solution lies in the span of the examples
+    (representer theorem). Of more than LANDMARKS examples, some span it.
+
+    T. Hastie, R. Tibshirani, A. Buja. Flexible discriminant analysis by optimal scoring. Journal of the American
+    Statistical Association 89, 1994. https://doi.org/10.1080/01621459.1994.10476866
+    C. Williams and M. Seeger. Using the Nyström method to speed up kernel machines. NIPS 2000.
+    https://papers.nips.cc/paper/1866
     """
 
     name = "words"
@@ -31,27 +53,102 @@ class Words(Learner):
 
     def adapt(self, support: Support) -> Classifier:
         """Return the classifier of a support set, which reads ``Examples``."""
-        ways, ngrams = self.check(support), support.ngrams
-        assert ngrams is not None
-        y, idf = support.y.numpy(), document_frequencies(ngrams, support.pool_ngrams)
-        order = np.random.default_rng(0).permutation(len(y))
-        texts, y = tf_idf(ngrams, idf)[order], y[order]
+        self.check(support)
+        return cross_fit_words(support, stratified_folds(support.y, torch.Generator().manual_seed(0)))[1]()
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Texts on the principal axes of the landmarks' kernel: products of coordinates are those of TF-IDF vectors.
+
+    Attributes:
+        x: [n, r] the coordinates; idf: [V] inverse document frequencies.
+        landmarks: [m, V] TF-IDF vectors; to: [m, r] from products with these to coordinates.
+    """
+
+    x: Tensor
+    idf: np.ndarray
+    landmarks: csr_matrix
+    to: Tensor
+
+    @classmethod
+    def of(cls, ngrams: csr_matrix, idf: np.ndarray) -> "Coordinates":
+        """Return the coordinates of texts with counts [n, V], in an order by chance: the first ones are landmarks."""
+        texts = tf_idf(ngrams, idf)
         landmarks = texts[:LANDMARKS]
-        lower = cho_factor((landmarks @ landmarks.T).toarray() + JITTER * np.eye(landmarks.shape[0]), lower=True)[0]
-        lower = np.tril(lower)
-        few = min(len(y), MOST_TO_TUNE)
-        strength = best_strength(np.ascontiguousarray(lower[:few, :few]), y[:few], STRENGTHS)
-        x = lower
-        if len(y) > LANDMARKS:
-            rest = (texts[LANDMARKS:] @ landmarks.T).toarray()
-            x = np.concatenate([lower, solve_triangular(lower, rest.T, lower=True).T])
-        weight, bias = fit_logistic(x, y, strength, ways)
-        alpha = solve_triangular(lower, weight.double().numpy().T, lower=True, trans="T")
-        columns = np.unique(landmarks.indices)
-        own = landmarks[:, columns].T @ alpha
+        kernel = torch.from_numpy(multiply(texts, landmarks))
+        values, vectors = torch.linalg.eigh(kernel[: landmarks.shape[0]])
+        there = values > SMALLEST
+        to = vectors[:, there] * values[there].rsqrt()
+        return cls(kernel @ to, idf, landmarks, to)
+
+    def classifier(self, weight: Tensor, bias: Tensor) -> Classifier:
+        """Return the classifier of n-grams, given the weight [N, r] and bias [N] of coordinates."""
+        columns = np.unique(self.landmarks.indices)
+        own = torch.from_numpy(self.landmarks[:, columns].T @ (self.to @ weight.T).numpy())
         return Classifier(
-            (NgramAffine(torch.from_numpy(idf).half(), torch.from_numpy(columns), torch.from_numpy(own).half(), bias),)
+            (NgramAffine(torch.from_numpy(self.idf).half(), torch.from_numpy(columns), own.half(), bias),)
         )
+
+
+def cross_fit_words(support: Support, fold: Tensor | None) -> tuple[Tensor, Callable[[], Classifier]]:
+    """Return held-out logits [H, N] of the H examples that have a fold, and what fits words to the support set.
+
+    The folds share one kernel. Of more than MOST examples, those held out and some others are read.
+
+    Args:
+        support: labels 0..N-1 that all have an example.
+        fold: [S], -1 being none; None: nothing is held out.
+    """
+    assert support.ngrams is not None
+    fold = torch.full_like(support.y, -1) if fold is None else fold
+    draw, out, rest = torch.Generator().manual_seed(0), (fold >= 0).nonzero()[:, 0], (fold < 0).nonzero()[:, 0]
+    rows = torch.cat([out, rest[sample_rows(support.y[rest], MOST, draw)]])
+    rows = rows[torch.randperm(len(rows), generator=draw)]  # the first ones are landmarks
+    texts = Coordinates.of(support.ngrams[rows.numpy()], document_frequencies(support.ngrams, support.pool_ngrams))
+    y, fold = support.y[rows], fold[rows]
+
+    def solve(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+        models = fit_path(x, y, support.ways, [STRENGTH]) if len(rows) <= MANY else []
+        return [*models, fit_least_squares(x, y, support.ways)] if len(rows) > FEW else models
+
+    logits, y_out = hold_out(solve, texts.x, y, fold), y[fold >= 0]
+    heats = [best_temperature([z], [y_out], doubt=1 / (len(y_out) + 2)) for z in logits]
+
+    def fit() -> Classifier:
+        weights, biases = zip(*solve(texts.x, y), strict=True)
+        at = heats or [1.0] * len(weights)
+        return texts.classifier(mean_at(weights, at), mean_at(biases, at))
+
+    held_out = mean_at(logits, heats) if logits else texts.x.new_zeros(0, support.ways)
+    return held_out[rows[fold >= 0].argsort()], fit
+
+
+def mean_at(values: Sequence[Tensor], temperatures: Sequence[float]) -> Tensor:
+    """Return the mean of the logits or weights of several models, each over its temperature."""
+    return torch.stack([value / t for value, t in zip(values, temperatures, strict=True)]).mean(0)
+
+
+def fit_least_squares(x: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+    """Return weight [N, r] and bias [N] of least squares on coordinates [n, r] and labels [n]; see ``Words``."""
+    shares = torch.bincount(y, minlength=ways).to(x.dtype) / len(y)
+    sums = x.new_zeros(ways, x.shape[1]).index_add(0, y, x) - torch.outer(shares, x.sum(0))
+    gram = x.T @ x + RIDGE * torch.eye(x.shape[1])
+    weight = torch.cholesky_solve(sums.T, torch.linalg.cholesky(gram)).T / shares[:, None] ** 0.25
+    return weight, x.new_zeros(ways)
+
+
+def multiply(texts: csr_matrix, others: csr_matrix) -> np.ndarray:
+    """Return the products [n, m] of texts [n, V] and others [m, V]; the columns that many of these have are made dense.
+
+    A sparse product takes time as the square of a column's entries, of which a long text's are many.
+    """
+    frequent = np.bincount(others.indices, minlength=others.shape[1]) > FREQUENT * others.shape[0]
+    dense, rare = others[:, frequent].toarray().T, others[:, ~frequent].T.tocsr()
+    parts = [texts[i : i + ROWS] for i in range(0, texts.shape[0], ROWS)]
+    return np.concatenate(
+        [(part[:, ~frequent] @ rare).toarray() + part[:, frequent].toarray() @ dense for part in parts]
+    )
 
 
 def document_frequencies(ngrams: csr_matrix, pool: csr_matrix | None = None) -> np.ndarray:

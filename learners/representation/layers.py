@@ -88,6 +88,9 @@ class OnLayers(Learner):
         self.learner.together = self.together
         return self.learner.backward([self.read_episode(episode) for episode in episodes])
 
+    def tune(self, support: Support) -> Learner:
+        return OnLayers(self.learner.tune(self.read_support(support)[1]), self.reader, self.dim)
+
     def adapt(self, support: Support) -> Classifier:
         self.check(support)  # before its features are mixed
         layers, read = self.read_support(support)

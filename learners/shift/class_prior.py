@@ -23,11 +23,12 @@ def estimate_prior(log_p: Tensor, prior: Tensor) -> tuple[Tensor, float]:
         log_p: [U, N] calibrated log-probabilities of the pool.
         prior: [N] the class prior that these probabilities are of, without zeros.
     """
-    likelihood, estimate = log_p.double() - prior.double().log(), prior.double()
+    given = prior.double()
+    likelihood, estimate = F.softmax(log_p.double() - given.log(), 1), given  # each example's up to a factor
     for _ in range(STEPS):
-        mass = F.softmax(likelihood + estimate.log(), 1).sum(0) + PSEUDO
+        mass = estimate * ((likelihood @ estimate).reciprocal() @ likelihood) + PSEUDO
         estimate = mass / mass.sum()
-    gain = (likelihood + estimate.log()).logsumexp(1) - (likelihood + prior.double().log()).logsumexp(1)
+    gain = (likelihood @ estimate).log() - (likelihood @ given).log()
     return estimate, float(gain.mean())
 
 

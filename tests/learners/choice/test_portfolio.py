@@ -12,11 +12,11 @@ from learners import MAML, PLAIN_STRATEGIES, ProtoNet, SharedReference
 from learners.base import Learner
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.conformal import episodes_threshold, held_out_threshold
-from learners.choice.cross_validation import cross_validate, stratified_folds
+from learners.choice.cross_validation import cross_validate, sample_rows, stratified_folds
 from learners.choice.fallback import PROBE
 from learners.choice.portfolio import ALONE, CAUTION, choose
 from learners.choice.prior import Prior, Regression, describe_support, learn_prior
-from learners.choice.temperature import best_temperature
+from learners.choice.temperature import GRID, best_temperature
 from learners.classifier import Affine, Classifier
 from learners.methods.reference import Transductive
 from learners.metrics import log_loss
@@ -287,6 +287,16 @@ def test_the_temperature_that_made_the_labels_is_found(truth):
     assert best_temperature([z[:1000], z[1000:]], [y[:1000], y[1000:]]) == pytest.approx(truth, rel=0.12)
 
 
+@pytest.mark.parametrize("doubt", [0.0, 0.05])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_bisection_finds_the_best_temperature_of_the_grid(scale, doubt):
+    z, y = scale * torch.randn(50, 5, generator=seeded(1)).double(), torch.arange(50) % 5
+    z[torch.arange(50), y] += scale
+    losses = [F.cross_entropy(z / t, y, label_smoothing=doubt) for t in GRID]
+    assert best_temperature([z[:20], z[20:]], [y[:20], y[20:]]) in GRID
+    assert best_temperature([z], [y], doubt=doubt) == GRID[int(torch.stack(losses).argmin())]
+
+
 def test_the_temperature_stays_between_a_twentieth_and_twenty():
     z, y = torch.eye(3), torch.arange(3)
     assert best_temperature([z], [y]) == pytest.approx(10**-1.3)
@@ -423,3 +433,42 @@ def test_a_description_tells_whether_names_agree_with_the_classes():
     assert told > 0.5
     assert few == pytest.approx(told / 4)
     assert describe_support(Support(x, y, None, centres(3).roll(1, 0)), {})[12] < 0.5
+
+
+# Many examples
+
+
+class Counted(NearestPrototype):
+    """Records how many examples it was fitted to."""
+
+    def __init__(self, name):
+        super().__init__(DIM)
+        self.name, self.sizes = name, []
+
+    def adapt(self, support):
+        self.sizes.append(len(support.y))
+        return super().adapt(support)
+
+
+def test_of_many_examples_a_sample_decides_and_the_winner_alone_is_fitted_to_the_others(monkeypatch):
+    monkeypatch.setattr("learners.choice.cross_validation.MOST", 50)
+    monkeypatch.setattr("learners.choice.cross_validation.MOST_HELD_OUT", 30)
+    monkeypatch.setattr("learners.choice.portfolio.MOST_REFITTED", 60)
+    monkeypatch.setattr("learners.choice.portfolio.MOST_COMPARED", 120)
+    x, y = task(shots=100)
+    winner, loser = Counted("winner"), Counted("loser")
+    learners = {PROBE: Logistic(DIM), "winner": winner, "loser": loser}
+    choice = choose(learners, Support(x, y), Prior({"winner": expects(0.1), "loser": expects(0.05)}), seeded())
+    assert choice.strategy == "winner"
+    assert winner.sizes == [90, 270]
+    assert loser.sizes == [90]
+    test_x, test_y = task(shots=100, seed=3)
+    assert log_loss(choice.classifier.predict_proba(test_x), test_y) < 0.7
+
+
+def test_a_sample_has_every_class_and_the_size_that_was_wanted():
+    y = torch.cat([torch.zeros(500, dtype=torch.long), torch.arange(1, 8)])
+    rows = sample_rows(y, 40, seeded())
+    assert len(rows.unique()) == len(rows) == 40
+    assert set(y[rows].tolist()) == set(range(8))
+    assert torch.equal(sample_rows(y, 1000, seeded()), torch.arange(len(y)))

@@ -5,16 +5,19 @@ import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from torch.nn import functional as F
 
 from learners.base import unable
 from learners.choice.portfolio import choose
 from learners.choice.prior import Prior
-from learners.classifier import Affine, Blend, Classifier, NgramAffine
+from learners.classifier import Affine, Blend, Classifier, NgramAffine, tf_idf
 from learners.encoders.ngrams import BUCKETS, count_ngrams
 from learners.examples import Examples
 from learners.plain.logistic import Logistic
-from learners.plain.tuned_logistic import TunedLogistic, assign_folds, fit_logistic
-from learners.plain.words import Words
+from learners.plain.softmax_regression import fit_path, principal_coordinates
+from learners.plain.tuned_logistic import STRENGTHS, TunedLogistic
+from learners.plain.words import Words, cross_fit_words, multiply
+from learners.representation.layers import LastLayer, OnLayers
 from learners.support import Support
 
 TOPICS = ("heart valve murmur", "broken leg bone", "blurred vision eye", "itching skin rash")
@@ -75,11 +78,57 @@ def test_the_solution_is_that_of_scikit_learn_on_the_same_vectors() -> None:
     vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True).fit(rows)
     kernel = (vectors.transform(rows) @ vectors.transform(rows).T).toarray()
     lower = np.linalg.cholesky(kernel + 1e-9 * np.eye(40))
-    weight, bias = fit_logistic(lower, y.numpy(), 10.0, 4)
+    ((weight, bias),) = fit_path(torch.from_numpy(lower), y, 4, [10.0])
     theirs = LogisticRegression(C=10.0, max_iter=1000, tol=1e-6).fit(vectors.transform(rows), y.numpy())
     across = (vectors.transform(new) @ vectors.transform(rows).T).toarray()
-    ours = torch.from_numpy(across @ np.linalg.solve(lower.T, weight.double().numpy().T)) + bias
-    assert np.allclose(torch.softmax(ours, 1).numpy(), theirs.predict_proba(vectors.transform(new)), atol=0.05)
+    ours = torch.from_numpy(across @ np.linalg.solve(lower.T, weight.numpy().T)) + bias
+    assert np.allclose(torch.softmax(ours, 1).numpy(), theirs.predict_proba(vectors.transform(new)), atol=0.02)
+
+
+@pytest.mark.parametrize("count", [120, 780])  # few texts, and more than FEW
+def test_held_out_logits_of_words_are_in_the_order_of_the_examples_that_have_a_fold(count) -> None:
+    support = support_of(count)
+    fold = torch.arange(count) // 4 % 4 - 1
+    logits, fit = cross_fit_words(support, fold)
+    assert logits.shape == (int((fold >= 0).sum()), 4)
+    assert (logits.argmax(1) == support.y[fold >= 0]).float().mean() > 0.9
+    rows, y = texts(80, seed=1)
+    assert (fit().logits(Examples(torch.zeros(80, 6), count_ngrams(rows))).argmax(1) == y).float().mean() > 0.9
+
+
+def test_products_of_texts_are_the_same_with_frequent_columns_in_a_dense_matrix() -> None:
+    ngrams = tf_idf(count_ngrams(texts(50)[0]), np.ones(BUCKETS, np.float32))
+    assert np.allclose(multiply(ngrams, ngrams[:20]), (ngrams @ ngrams[:20].T).toarray(), atol=1e-6)
+
+
+def test_of_many_texts_some_are_read_and_those_held_out_are_among_them(monkeypatch) -> None:
+    monkeypatch.setattr("learners.plain.words.MOST", 100)
+    support, read = support_of(400), []
+    monkeypatch.setattr("learners.plain.words.multiply", lambda a, b: read.append(a.shape[0]) or multiply(a, b))
+    logits, _ = cross_fit_words(support, torch.where(torch.arange(400) % 9 == 0, 0, -1))
+    assert read == [100 + len(logits)]
+
+
+def test_what_was_tuned_on_a_support_set_is_not_tuned_again() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(90, 20, generator=generator), torch.arange(90) % 3
+    support = Support(x + torch.eye(20)[y], y)
+    tuned = TunedLogistic(20).tune(support)
+    assert tuned.strength in STRENGTHS
+    assert torch.equal(tuned.adapt(support).logits(x), TunedLogistic(20).adapt(support).logits(x))
+    layered = OnLayers(TunedLogistic(20), LastLayer(20), 20).tune(support)
+    assert isinstance(layered, OnLayers)
+    assert layered.learner.strength == tuned.strength
+
+
+@pytest.mark.parametrize("ways", [2, 5])
+def test_a_path_of_strengths_is_that_of_single_fits(ways) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(200, 6, generator=generator), torch.arange(200) % ways
+    x = principal_coordinates(x + F.one_hot(y, 6))[0]
+    for strength, (weight, bias) in zip((0.01, 1.0), fit_path(x, y, ways, (0.01, 1.0)), strict=True):
+        theirs = LogisticRegression(C=strength, tol=1e-6, max_iter=1000).fit(x.numpy(), y.numpy())
+        assert np.allclose(torch.softmax(x @ weight.T + bias, 1), theirs.predict_proba(x.numpy()), atol=0.02)
 
 
 def test_a_model_of_words_is_kept_whole_and_refuses_features_alone(tmp_path) -> None:
@@ -131,12 +180,6 @@ def test_a_tuned_strength_is_below_that_of_separable_examples_where_labels_are_n
     told = TunedLogistic(20).adapt(Support(x + 6 * torch.eye(20)[y], y)).predict_proba(x + 6 * torch.eye(20)[y])
     assert noise.max(1).values.mean() < told.max(1).values.mean()
     assert (told.argmax(1) == y).float().mean() > 0.95
-
-
-def test_the_only_example_of_a_class_is_in_no_fold() -> None:
-    fold = assign_folds(np.array([0, 0, 0, 1, 2, 2]), np.random.default_rng(0))
-    assert fold[3] == -1
-    assert sorted(fold[:3]) == [0, 1, 2]
 
 
 def test_half_precision_is_enough_for_the_weights() -> None:
