@@ -16,19 +16,27 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="quick, adapt, suggest, omniglot, miniimagenet, lake, speed, drift, market, orchestration, faults, "
-            "rl2 or all."
+            help="quick, adapt, labels, suggest, omniglot, miniimagenet, lake, speed, drift, market, orchestration, "
+            "faults, rl2 or all."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
     draws: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Support draws behind each interval, of lake runs, of drift trials.", show_default=False
+            min=1,
+            help="Support draws behind each interval, of labels halves, of lake runs, of drift trials.",
+            show_default=False,
         ),
     ] = None,
     methods: Annotated[str, typer.Option(help="All but quick and speed: methods, comma between them.")] = "",
-    shots: Annotated[str, typer.Option(help="All but quick and speed: examples a class.")] = "1,5,10",
+    shots: Annotated[
+        str,
+        typer.Option(
+            help="All but quick and speed: examples a class, 1,5,10 unless given; labels: 3,5,10,20,50,100,all.",
+            show_default=False,
+        ),
+    ] = "",
     ways: Annotated[int, typer.Option(min=2, help="omniglot, miniimagenet: classes an episode.")] = 5,
     steps: Annotated[int | None, typer.Option(min=1, help="All but quick and speed: meta-updates.")] = None,
     pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet, lake: a side.")] = None,
@@ -46,7 +54,10 @@ def bench(
     ] = "",
     sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
     only: Annotated[
-        str, typer.Option("--domains", help="adapt, suggest, drift: which; market: regimes; all: parts; comma between.")
+        str,
+        typer.Option(
+            "--domains", help="adapt, labels, suggest, drift: which; market: regimes; all: parts; comma between."
+        ),
     ] = "",
     tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
     export: Annotated[
@@ -57,9 +68,11 @@ def bench(
 
     quick: every method on every built-in target at 1, 5 and 10 labels a class. adapt: adaptation to medical domains
     after others, with balanced, imbalanced, natural and no pools, beside logistic regression, fine-tuning and LoRA
-    (reads ACCLIMATE_MIRROR). suggest: the labels that suggestions need, relative to random choice, on medical texts
-    (reads ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
-    supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
+    (reads ACCLIMATE_MIRROR). labels: accuracy by the number of labels, from few to all, at the frequencies of each
+    domain, beside tuned logistic regression (more domains where there is an ACCLIMATE_MIRROR). suggest: the labels
+    that suggestions need, relative to random choice, on medical texts (reads ACCLIMATE_MIRROR). omniglot,
+    miniimagenet: learners meta-trained on raw images, as in their papers, beside supervised learning from the same
+    shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
     meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
     way to compute them. drift: how often drift is found in new examples where there is none and where there is, and
     changes of regime of stocks. market: adaptation to six regimes of the stock market, beside HAR, GARCH, boosting and
@@ -71,7 +84,7 @@ def bench(
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """
     from domains.whole_file import write_whole
-    from tasks.bench.options import BenchOptions, parse_shots, split_words
+    from tasks.bench.options import LABEL_SHOTS, SHOTS, BenchOptions, parse_shots, split_words
     from tasks.bench.suites import SUITES, run_suite
 
     if suite not in (*SUITES, "all"):
@@ -89,8 +102,11 @@ def bench(
     from tasks.base.progress import terminal
     from tasks.bench.results_page import bench_tables
 
+    of_labels = suite == "labels"
+    usual = LABEL_SHOTS if of_labels else SHOTS
+    per_class = parse_shots(shots, of_labels) if shots else usual
     options = BenchOptions(
-        *(draws, split_words(methods), parse_shots(shots), ways, steps, pixels, episodes, device),
+        *(draws, split_words(methods), per_class, ways, steps, pixels, episodes, device),
         family=family,  # type: ignore[arg-type]
         pools=split_words(pools),
         sources=sources,

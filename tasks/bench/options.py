@@ -1,5 +1,6 @@
 """The options of a benchmark, and the form of its rows."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from domains.domain import Family
 from domains.errors import UserError
 
 SHOTS = (1, 5, 10)
+ALL = sys.maxsize  # labels a class: all that there are
+LABEL_SHOTS = (3, 5, 10, 20, 50, 100, ALL)  # of the suite labels
 
 #: A row: ``{suite, domain, setting, method, metric, value, ci95, n, seconds}``.
 Row = dict[str, Any]
@@ -17,7 +20,7 @@ Row = dict[str, Any]
 class BenchOptions:
     """The options of the command line; each suite reads its own part."""
 
-    draws: int | None = None  # None: 10, or 20 of the suites adapt and lake, 200 of drift
+    draws: int | None = None  # None: 10, or 5 of the suite labels, 20 of adapt and lake, 200 of drift
     methods: tuple[str, ...] = ()
     shots: tuple[int, ...] = SHOTS
     ways: int = 5
@@ -52,13 +55,14 @@ def split_words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def parse_shots(text: str) -> tuple[int, ...]:
-    """Return the positive numbers between commas.
+def parse_shots(text: str, or_all: bool = False) -> tuple[int, ...]:
+    """Return the positive numbers between commas; ``all`` is ALL, where that may be said.
 
     Raises:
         UserError: one is not a positive number, or there is none.
     """
-    found = split_words(text)
-    if not found or not all(word.isdecimal() and int(word) for word in found):
-        raise UserError(f"shots = {text!r}: positive numbers with commas between them, such as 1,5,10")
-    return tuple(int(word) for word in found)
+    found = ["" if or_all and word == "all" else word for word in split_words(text)]
+    if not found or not all(word.isdecimal() and int(word) for word in found if word):
+        such = "1,5,10 or 5,all" if or_all else "1,5,10"
+        raise UserError(f"shots = {text!r}: positive numbers with commas between them, such as {such}")
+    return tuple(int(word) if word else ALL for word in found)

@@ -15,6 +15,7 @@ from pathlib import Path
 from domains.errors import UserError, check_known
 from domains.whole_file import write_whole
 from tasks.base.settings import Settings
+from tasks.bench.labels.names import ABOVE_FLOOR
 from tasks.bench.options import Row
 from tasks.models.lineage import code_and_packages
 
@@ -55,6 +56,14 @@ PARTS = {
             "text", "News to medicine: text", ("adapt", "--family", "text", "--methods", ADAPT), domains="mean of"
         ),
         BenchPart("vision", "Medical images", ("adapt", "--family", "vision", "--methods", ADAPT), domains="mean of"),
+        BenchPart(
+            "labels",
+            "Accuracy by the number of labels",
+            ("labels",),
+            (ABOVE_FLOOR, "log_loss"),
+            "mean of domains",
+            ranked=False,
+        ),
         BenchPart("suggest", "What to label next", ("suggest",), ("share of labels needed",)),
         BenchPart("omniglot", "Omniglot, 5-way", ("omniglot", *FEW_SHOT)),
         BenchPart("omniglot-maml", "Omniglot, 5-way: MAML", ("omniglot", "--methods", "maml")),

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from domains.whole_file import write_whole
 from tasks.adapt.plots import Bar, plot_methods
 from tasks.base.artifacts import table_line, table_of, with_interval
+from tasks.bench.labels.names import ABOVE_FLOOR
+from tasks.bench.labels.picture import plot_label_curves
 from tasks.bench.parts import PARTS, BenchPart, Result
 
 if TYPE_CHECKING:
     import rich.table
 
-SHARES = ("accuracy", "share of labels needed", "recovered", "false alarms", "detected")
+SHARES = ("accuracy", ABOVE_FLOOR, "share of labels needed", "recovered", "false alarms", "detected")
 LOW = ("log_loss", "qlike", "share of labels needed")  # the lower the better
 WIDE = 120  # characters of all heads; with more, settings run down
 WIDEST = 5  # columns; with more, and more rows too, each domain has a table
@@ -66,7 +68,7 @@ def section_markdown(part: BenchPart, result: Result, pictures: str) -> str:
         lines += [f"![{part.title}]({pictures}/{part.name}.png)", ""]
     packages = ", ".join(f"{name} {version}" for name, version in json.loads(result.packages).items())
     code = result.code[:12] + "+changes" * result.code.endswith("+changes") if result.code else "of a wheel"
-    facts = (f"`{result.command}`", f"[protocol]({part.page})", counts_line(result.rows), result.date)
+    facts = (f"`{result.command}`", f"[protocol]({part.page})", counts_line(result.rows, part.domains), result.date)
     facts += (f"{result.seconds / 60:.0f} minutes on {result.machine}", packages, f"code {code}")
     return "\n".join([*lines, " · ".join(facts), ""])
 
@@ -135,8 +137,13 @@ def grid(table: Table, cell: Callable[[str, str], str]) -> list[list[str]]:
 
 
 def bench_tables(rows: Sequence[Mapping[str, Any]]) -> "list[rich.table.Table]":
-    """Return accuracies as a terminal shows them; where there are none, rows as they are."""
-    found = tables(rows, "accuracy")
+    """Return accuracies as a terminal shows them, of halves their means; where there are none, rows as they are."""
+    means = [row for row in rows if "half" not in row]
+    if len(means) < len(rows):
+        names = dict.fromkeys(row["domain"] for row in means)
+        found = {name: pivot([row for row in means if row["domain"] == name], "accuracy") for name in names}
+    else:
+        found = tables(rows, "accuracy")
     if not found:
         keys = ("domain", "method", "metric", "value", "setting")
         return [table_of([{key: str(row[key]) for key in keys} for row in rows])]
@@ -152,9 +159,9 @@ def bench_tables(rows: Sequence[Mapping[str, Any]]) -> "list[rich.table.Table]":
     return [terminal_table(of, table) for of, table in found.items()]
 
 
-def counts_line(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return over how many draws, trials or rounds the figures are."""
-    found = sorted({int(row["n"]) for row in rows if row.get("n")})
+def counts_line(rows: Sequence[Mapping[str, Any]], domains: str = "") -> str:
+    """Return over how many draws, trials or rounds the figures are, of domains that begin so."""
+    found = sorted({int(row["n"]) for row in rows if row.get("n") and row["domain"].startswith(domains)})
     if not found:
         return "n not facts"
     return f"n = {found[0]}" if len(found) == 1 else f"n = {found[0]} to {found[-1]}"
@@ -173,7 +180,9 @@ def _plain(value: float, half: float | None) -> str:
 
 
 def _picture(part: BenchPart, result: Result) -> bytes | None:
-    """Return the accuracies of the middle column as a picture, where accuracies are what is shown."""
+    """Return accuracies by the number of labels as a picture, or, where accuracies are shown, the middle column's."""
+    if part.name == "labels":
+        return plot_label_curves(part.title, result.rows)
     table = pivot(result.rows, "accuracy", part.domains) if part.metrics[:1] == ("accuracy",) else {}
     columns = columns_of(table)
     if not columns or len(table) < 2:

@@ -10,6 +10,7 @@ from tasks.bench.options import BenchOptions, Row
 SUITES = {
     "quick": "quick.bench_quick",
     "adapt": "adapt.suite.bench_adapt",
+    "labels": "labels.suite.bench_labels",
     "suggest": "adapt.suggest.bench_suggest",
     "omniglot": "images.fewshot.bench_omniglot",
     "miniimagenet": "images.fewshot.bench_miniimagenet",

@@ -1,0 +1,1 @@
+"""The benchmark of how accuracy grows with labels."""

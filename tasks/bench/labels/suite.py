@@ -1,0 +1,76 @@
+"""Accuracy over the number of labels, as a user meets it: own frequencies, any pool, acclimate's model in use."""
+
+from collections.abc import Callable
+
+from domains.errors import UserError, check_known
+from learners.meta_model import MetaModel
+from learners.plain.words import Words
+from tasks.adapt.adaptation import check_encoder
+from tasks.adapt.plan import find_meta_model
+from tasks.base.progress import progress
+from tasks.base.settings import Settings
+from tasks.bench.labels.domains import default_domains, is_known_to, read_domain
+from tasks.bench.labels.measure import LabelsJob, LabelsScore, cells_of, measure_half
+from tasks.bench.labels.names import METHODS, POOLS
+from tasks.bench.labels.rows import result_rows, setting_of
+from tasks.bench.options import BenchOptions, Row
+from tasks.bench.side_by_side import run_side_by_side
+from tasks.features.encoding import encode, encode_names
+
+HALVES = 5
+
+
+def bench_labels(
+    settings: Settings, options: BenchOptions, say: Callable[[str], None] = lambda line: None
+) -> list[Row]:
+    """Run the benchmark over the number of labels and return its rows.
+
+    Raises:
+        UserError: a name is unknown, a file of the mirror or a meta-model is absent, or nothing could be measured.
+    """
+    check_known(options.pools, POOLS, "pool")
+    check_known(options.methods, METHODS, "method", " in this benchmark")
+    names = options.domains or default_domains(settings, say)
+    domains = [read_domain(settings, name) for name in dict.fromkeys(names)]
+    folders, sources = {}, set[str]()
+    for domain in domains:
+        meta = find_meta_model(settings, domain.family)
+        model = MetaModel.load(meta.folder)
+        check_encoder(domain, model)
+        folders[domain.name] = meta.folder
+        if is_known_to(domain.name, model.about.get("sources", {})):
+            sources.add(domain.name)
+            say(f"{domain.name}: the meta-model was trained on examples of it; its means stand apart")
+    with progress("bench labels: encode", sum(len(domain.y) for domain in domains)) as advance:
+        x = {domain.name: encode(settings, domain.family, domain.examples, advance) for domain in domains}
+    phrases = {domain.name: encode_names(settings, domain.family, [domain.labels])[0] for domain in domains}
+    chosen = [method for method in METHODS if method in (options.methods or METHODS)]
+    jobs = [
+        LabelsJob(
+            *(domain, x[domain.name], phrases[domain.name], half, options.shots, options.pools or POOLS),
+            tuple(method for method in chosen if domain.family == "text" or method != Words.name),
+            *(settings.seed, folders[domain.name]),
+        )
+        for domain in domains
+        for half in range(options.draws or HALVES)
+    ]
+    with progress("bench labels", len(jobs) * len(list(cells_of(options.shots)))) as advance:
+        done = run_side_by_side(
+            measure_half, jobs, settings.processes, advance, lambda job, found: say(half_line(job, found))
+        )
+    found: dict[str, list[LabelsScore]] = {}
+    for job, scores in zip(jobs, done, strict=True):
+        found.setdefault(job.domain.name, []).extend(scores)
+    found = {name: scores for name, scores in found.items() if scores}
+    if not found:
+        raise UserError("--shots, --pools: so many labels are all there are, or there is no such pool; ask for others")
+    return result_rows(found, sources, settings.seed)
+
+
+def half_line(job: LabelsJob, found: list[LabelsScore]) -> str:
+    """Return the line that is said when a half is done: accuracies with the most labels."""
+    if not found:
+        return f"{job.domain.name} half {job.half}: nothing to measure"
+    setting = setting_of(found[-1])
+    parts = [f"{s.method} {100 * s.accuracy:.1f}" for s in found if setting_of(s) == setting]
+    return f"{job.domain.name} half {job.half}, {setting}: {', '.join(parts)}"
