@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 TRIES = 100  # to find a span of dates with examples of two labels
+ALL = 1_000_000  # shots: all that a class has
+NATURAL = 0.0  # in place of a concentration: as frequent as in the pile
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ class Pile:
 
     def only(self, classes: Tensor) -> "Pile":
         """Return the pile restricted to some classes."""
-        keep = torch.isin(self.y, classes)
+        return self.where(torch.isin(self.y, classes))
+
+    def where(self, keep: Tensor) -> "Pile":
+        """Return the pile of the examples for which the mask [n] is true."""
         time = None if self.time is None else self.time[keep]
         return Pile(self.name, self.x[keep], self.y[keep], self.shared, time, self.names)
 
@@ -101,11 +106,15 @@ class Shape:
 
     Args:
         ways: classes an episode.
-        shots: the support sizes K to choose from.
+        shots: the support sizes K to choose from; an uneven support has N * K examples too, at least one a class.
         queries: query examples a class.
         pool: pool sizes U to choose from (0: no pool).
         imbalance: the concentration of the Dirichlet that class frequencies of a pool follow; drawn from these,
-            with ``inf`` for a balanced pool.
+            with ``inf`` for a balanced pool and NATURAL for one of the pile's own class frequencies.
+        support_imbalance: the same of the support.
+        alike: the share of episodes whose queries have the class frequencies of the pool, or without a pool those of
+            the support; in the others they are balanced.
+        at_most: K may be more than a class has, which then gives all but a third; two are kept for query and pool.
         days: for domains in time: the support is drawn from a span of so many dates of the pile, one date is left
             out, and the query is drawn from as many dates after it.
         nameless: the share of episodes without label names; in half as many they are shuffled, as codes that say
@@ -119,6 +128,14 @@ class Shape:
     imbalance: tuple[float, ...] = (1.0, float("inf"))
     days: int = 12
     nameless: float = 0.2
+    support_imbalance: tuple[float, ...] = (float("inf"),)
+    alike: float = 0.0
+    at_most: bool = False
+
+    @property
+    def least(self) -> int:
+        """How many examples a class needs to be in an episode of the most shots."""
+        return 3 if self.at_most else max(self.shots) + 2
 
 
 def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Episode:
@@ -132,31 +149,36 @@ def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Epi
         return _draw_in_time(pile, shape, generator)
     shots = shape.shots[_choose(len(shape.shots), generator)]
     size = shape.pool[_choose(len(shape.pool), generator)]
+    least = 3 if shape.at_most else shots + 2
     classes, counts = pile.sizes
-    classes = classes[counts >= shots + 2]
+    classes = classes[counts >= least]
     if len(classes) < 2:
-        raise ValueError(
-            f"domain {pile.name}: fewer than 2 classes have the {shots + 2} examples that {shots} shots need"
-        )
+        raise ValueError(f"domain {pile.name}: fewer than 2 classes have the {least} examples that {shots} shots need")
     if not pile.shared:
         if len(classes) < shape.ways[0] == shape.ways[1]:
             raise ValueError(
-                f"domain {pile.name}: {shape.ways[0]} ways asked, {len(classes)} classes have the {shots + 2} examples "
+                f"domain {pile.name}: {shape.ways[0]} ways asked, {len(classes)} classes have the {least} examples "
                 f"that {shots} shots need"
             )
         low, high = (min(n, len(classes)) for n in shape.ways)
         ways = low + _choose(high - low + 1, generator)
         classes = classes[torch.randperm(len(classes), generator=generator)[:ways]]
+    index = [_shuffle(pile.classes[c], generator) for c in classes.tolist()]
+    sizes = torch.tensor([len(part) for part in index])
+    pool_share = _frequencies(sizes, shape.imbalance[_choose(len(shape.imbalance), generator)], generator)
+    taken = _support_counts(sizes, shots, shape, generator)
+    query_share = torch.full((len(sizes),), 1 / len(sizes))
+    if shape.alike and float(torch.rand((), generator=generator)) < shape.alike:
+        query_share = pool_share if size else taken / taken.sum()
     support, query, rest = [], [], []
-    for c in classes.tolist():
-        index = pile.classes[c]
-        index = index[torch.randperm(len(index), generator=generator)]
-        room = len(index) - shots if size == 0 else max(1, (len(index) - shots) // 2)
-        end = shots + min(shape.queries, room)
-        support.append(index[:shots])
-        query.append(index[shots:end])
-        rest.append(index[end:])
-    pool = _pool(rest, size, shape.imbalance[_choose(len(shape.imbalance), generator)], generator)
+    for part, k, share in zip(index, taken.tolist(), query_share.tolist(), strict=True):
+        room = len(part) - k if size == 0 else max(1, (len(part) - k) // 2)
+        end = k + min(round(share * len(sizes) * shape.queries), room)
+        support.append(part[:k])
+        query.append(part[k:end])
+        rest.append(part[end:])
+    pool = torch.cat([part[: round(s * size)] for part, s in zip(rest, pool_share.tolist(), strict=True)])
+    pool = _shuffle(pool, generator)  # its order tells nothing
     return Episode(
         pile.examples(torch.cat(support)),
         _labels(support, pile, classes),
@@ -219,12 +241,26 @@ def _draw_in_time(pile: Pile, shape: Shape, generator: torch.Generator) -> Episo
     return Episode(pile.x[support], pile.y[support], pile.x[after], pile.y[after], pile.x[pool] if size else None)
 
 
-def _pool(rest: list[Tensor], size: int, concentration: float, generator: torch.Generator) -> Tensor:
-    """Return up to ``size`` indices, class frequencies from a symmetric Dirichlet (balanced when infinite)."""
+def _shuffle(index: Tensor, generator: torch.Generator) -> Tensor:
+    return index[torch.randperm(len(index), generator=generator)]
+
+
+def _frequencies(sizes: Tensor, concentration: float, generator: torch.Generator) -> Tensor:
+    """Return class frequencies [N] from a symmetric Dirichlet, even ones, or those of classes of such sizes [N]."""
     if concentration == float("inf"):
-        share = torch.full((len(rest),), 1 / len(rest))
-    else:
-        share = torch._standard_gamma(torch.full((len(rest),), concentration), generator=generator)
-        share = share / share.sum()
-    pool = torch.cat([part[: round(float(s) * size)] for part, s in zip(rest, share, strict=True)])
-    return pool[torch.randperm(len(pool), generator=generator)]  # its order tells nothing
+        return torch.full((len(sizes),), 1 / len(sizes))
+    if concentration == NATURAL:
+        return sizes / sizes.sum()
+    share = torch._standard_gamma(torch.full((len(sizes),), concentration), generator=generator)
+    return share / share.sum()
+
+
+def _support_counts(sizes: Tensor, shots: int, shape: Shape, generator: torch.Generator) -> Tensor:
+    """Return how many support examples each of the classes of such sizes [N] has, [N]."""
+    most = torch.minimum(sizes - 2, 2 * sizes // 3).clamp_min(1)
+    kinds = shape.support_imbalance
+    concentration = kinds[_choose(len(kinds), generator)] if len(kinds) > 1 else kinds[0]
+    if concentration == float("inf") or shots == 1:
+        return torch.full_like(sizes, shots) if not shape.at_most else most.clamp_max(shots)
+    share = _frequencies(sizes, concentration, generator)
+    return torch.minimum((share * min(shots, int(most.max())) * len(sizes)).round().long().clamp_min(1), most)

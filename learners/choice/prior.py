@@ -1,5 +1,6 @@
 """What each strategy may be expected to gain on a new domain, learned on source episodes."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from domains.episode import Episode
-from learners.base import Learner, unable
+from learners.base import Learner, compute_prototypes, unable
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.conformal import episodes_threshold
 from learners.choice.cross_validation import cross_validate, stratified_folds
@@ -23,6 +24,7 @@ from learners.support import Support
 
 SMALLEST_SPREAD = 0.01  # of a gain between tasks
 UNKNOWN_SPREAD = 0.02  # standard deviation of a gain of which nothing was learned
+SHOTS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # that gains are shown for, each with the shots nearest to it
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Regression:
         return cls(centre.tolist(), model.coef_.tolist(), intercept, covariance.tolist(), spread)
 
     def predict(self, description: np.ndarray) -> Gain:
-        """Return the gain to expect of a task with that description [F]."""
-        away = description - np.array(self.centre)
+        """Return the gain to expect of a task with that description [F], of which earlier versions knew the first."""
+        away = description[: len(self.centre)] - np.array(self.centre)
         variance = away @ np.array(self.covariance) @ away + self.spread**2
         return Gain(self.intercept + float(away @ np.array(self.weights)), float(variance) ** 0.5)
 
@@ -76,7 +78,7 @@ class Prior:
     """What strategies may be expected to gain, learned on source episodes; empty without meta-training."""
 
     regressions: dict[str, Regression] = field(default_factory=dict)
-    means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by shots, for people to read
+    means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by SHOTS, for people to read
     temperatures: dict[str, float] = field(default_factory=dict)  # where none can be held out
     thresholds: dict[str, float] = field(default_factory=dict)  # of prediction sets there, in multiples of chance
     left_out: dict[str, str] = field(default_factory=dict)  # strategies that not every episode was fit for, and why
@@ -111,10 +113,10 @@ def score_examples(logits: Tensor, y: Tensor, in_time: bool) -> Tensor:
 
 
 def describe_support(support: Support, held_out: Mapping[str, Tensor], fold: Tensor | None = None) -> np.ndarray:
-    """Return the description of a support set and its pool [14].
+    """Return the description of a support set and its pool [18].
 
-    It holds meta-features, the fallback's accuracy in cross-validation, and how well label names tell the classes
-    apart.
+    It holds meta-features, the fallback's accuracy in cross-validation, how well label names tell the classes apart,
+    and how many labels there are and how uneven. A new entry comes last: a prior reads as many as it was learned with.
 
     Args:
         held_out: logits [H, N] by strategy, as ``cross_validate`` returns them for ``fold`` [S]; None: of all examples.
@@ -126,8 +128,34 @@ def describe_support(support: Support, held_out: Mapping[str, Tensor], fold: Ten
     names, agreed = compact.names_x, 0.0
     if names is not None and len(present) > 1:
         agreed = agreement(compact.x, compact.y, names).clamp(-1, 3).item()
-    few = agreed / max(1.0, float(torch.bincount(compact.y).double().mean()))  # names say more where examples are few
-    return np.array([*meta_features(compact.x, compact.y, compact.pool_x).tolist(), known, right, agreed, few])
+    counts = torch.bincount(compact.y).double()
+    few = agreed / float(counts.mean())  # names say more where examples are few
+    features = meta_features(compact.x, compact.y, compact.pool_x).tolist()
+    return np.array([*features, known, right, agreed, few, *_label_set(counts, compact)])
+
+
+def _label_set(counts: Tensor, compact: Support) -> list[float]:
+    """Return what tells few labels from many and even ones from uneven, of class counts [C].
+
+    It is the root of the shots' inverse, which goes to 0 as all strategies come to agree, the same of the median class,
+    the entropy of the counts over that of even ones, and the total variation between the class frequencies of the
+    support and of the pool's nearest prototypes (0 without a pool).
+    """
+    share = counts / counts.sum()
+    even = -(share * share.log()).sum().item() / math.log(len(counts)) if len(counts) > 1 else 1.0
+    apart = 0.0
+    if compact.pool_x is not None and len(compact.pool_x):
+        centres = compute_prototypes(compact.x, compact.y, len(counts))
+        middle = centres.mean(0)
+        near = F.normalize(compact.pool_x - middle, dim=-1) @ F.normalize(centres - middle, dim=-1).T
+        pool = torch.bincount(near.argmax(1), minlength=len(counts)).double() / len(near)
+        apart = (pool - share).abs().sum().item() / 2
+    return [float(counts.mean()) ** -0.5, float(counts.median()) ** -0.5, even, apart]
+
+
+def nearest_shots(mean: float) -> int:
+    """Return which of SHOTS is nearest to a mean number of labels a class, in their ratio."""
+    return min(SHOTS, key=lambda k: abs(math.log(mean / k)))
 
 
 def learn_prior(
@@ -158,7 +186,7 @@ def learn_prior(
         fold = None if in_time else stratified_folds(support.y, generator)
         held_out = cross_validate(alone, support, fold)
         descriptions.append(describe_support(support, held_out, fold))
-        shots.append(int(torch.bincount(support.y).max()))
+        shots.append(nearest_shots(len(support.y) / len(support.y.unique())))
         for name, learner in strategies.items():
             if reason := unable(learner, support):
                 reasons.setdefault(name, []).append(reason)

@@ -149,7 +149,7 @@ def compare(
         ValueError: the challenger cannot, or its are not.
     """
     held_out, unseen = unseen_piles(piles, (challenger, incumbent), recipe)
-    shape, generator = next(iter(recipe.training.values())).shape, torch.Generator().manual_seed(recipe.seed + 3)
+    shape, generator = recipe.shape, torch.Generator().manual_seed(recipe.seed + 3)
     domains = [i % len(held_out) for i in range(max(episodes, 2 * len(held_out)))]
     drawn = [draw([held_out[i]], shape, generator) for i in domains]
     ours = score_episodes(challenger, drawn, advance)
@@ -189,35 +189,49 @@ def score_episodes(
 
 
 def unseen_piles(piles: Piles, models: Sequence[MetaModel], recipe: Recipe) -> tuple[list[Pile], bool]:
-    """Return the held-out piles, without the classes that one of the models was trained on; and whether any are left.
+    """Return piles to compare models on, and whether neither was trained on any of their classes.
 
-    Which domains and classes are held out changes with the sources, so a model of other data may have been trained on
-    what is held out today. Where nothing is left, all that is held out is returned.
+    They are the validation piles without the classes that either model was trained on, or learned its prior on, which
+    would favour it: what is held out changes with the sources. Where nothing is left, those of the prior come in too,
+    and only classes trained on are left out; where still nothing is left, all validation piles are returned.
     """
+    found = _without(piles.validation, piles, models, ("trained_on", "prior_learned_on"), recipe)
+    found = found or _without([*piles.validation, *piles.prior], piles, models, ("trained_on",), recipe)
+    return (found, True) if found else (list(piles.validation), False)
+
+
+def _without(
+    held_out: Sequence[Pile], piles: Piles, models: Sequence[MetaModel], uses: Sequence[str], recipe: Recipe
+) -> list[Pile]:
+    """Return piles without the classes that a model used for such purposes, where they can still be drawn from."""
     found = []
-    for pile in piles.validation:
+    for pile in held_out:
         classes = set(pile.classes)
         for model in models:
-            classes -= _classes_seen(model, pile, piles.hashes.get(pile.name, ""))
+            for use in uses:
+                classes -= _classes_used(model, use, pile, piles.hashes.get(pile.name, ""))
         if classes == set(pile.classes):
             found.append(pile)
         elif classes and _can_be_drawn_from(left := pile.only(torch.tensor(sorted(classes))), recipe):
             found.append(left)
-    return (found, True) if found else (list(piles.validation), False)
+    return found
 
 
-def _classes_seen(model: MetaModel, pile: Pile, content_hash: str) -> set[int]:
-    """Return the classes of a pile that a model was trained on; all where its data were others of that name."""
-    trained = model.about.get("trained_on", {}).get(pile.name)
-    if trained is None:
+def _classes_used(model: MetaModel, use: str, pile: Pile, content_hash: str) -> set[int]:
+    """Return the classes of a pile that a model used for something; all where its data were others of that name.
+
+    Models of version 0.10 and earlier do not say what their prior was learned on.
+    """
+    used = model.about.get(use, {}).get(pile.name)
+    if used is None:
         return set()
     same = model.about.get("sources", {}).get(pile.name) == content_hash
-    return set(trained) if same else set(pile.classes)
+    return set(used) if same else set(pile.classes)
 
 
 def _can_be_drawn_from(pile: Pile, recipe: Recipe) -> bool:
     try:
-        check_pile(pile, next(iter(recipe.training.values())).shape)
+        check_pile(pile, recipe.shape)
     except UserError:
         return False
     return True

@@ -26,10 +26,13 @@ def show_meta_training(model: MetaModel, verdict: Mapping[str, str]) -> None:
         image_artifact(f"meta-train-{model.family}-{name}", curve, title)
     rows = []
     for name, gains in model.prior.means.items():
-        cells = {f"K={k}": f"{100 * g.mean:+.1f} (sd {100 * g.deviation:.1f})" for k, g in gains.items()}
+        cells = {f"K={k}": f"{100 * g.mean:+.1f} ({100 * g.deviation:.1f})" for k, g in gains.items()}
         rows.append({"strategy": name, **cells})
     what = "log-likelihood, hundredths of a nat" if model.in_time else "accuracy, points"
-    about = f"Gain over '{fallback(model.strategies)}' on held-out source episodes ({what}): mean (deviation)"
+    about = (
+        f"Gain over '{fallback(model.strategies)}' on held-out source episodes ({what}): mean (deviation), by the mean "
+    )
+    about += "number K of labels a class, rounded"
     about += "".join(f"; {name} is left out of {why}" for name, why in model.prior.left_out.items())
     decided = f", {verdict['decision']}: {verdict['reason']}" if verdict["decision"] else ""
     table_artifact(

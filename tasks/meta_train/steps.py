@@ -28,8 +28,8 @@ from tasks.meta_train.gate import (
     load_incumbent,
 )
 from tasks.meta_train.pages import show_comparison, show_map, show_meta_training
-from tasks.meta_train.recipes import RECIPES, Recipe, rows_used, training_key
-from tasks.meta_train.training import assemble, load_piles, save_new, train_learner
+from tasks.meta_train.recipes import RECIPES, Recipe, training_key
+from tasks.meta_train.training import assemble, divide_rows, load_piles, save_new, train_learner
 from tasks.models import registry
 from tasks.models.lineage import code_and_packages
 from tasks.models.registry import Registered
@@ -161,7 +161,7 @@ def find_finished(plan: AnyPlan) -> str | None:
 @task(cache_policy=NO_CACHE)
 def encode_sources(plan: Plan) -> int:
     """Encode the source examples that were never encoded before; return how many are used."""
-    total = sum(len(rows_used(domain, plan.recipe)) for domain in plan.domains)
+    total = divide_rows(plan.domains, plan.recipe).size
     with progress(f"encode {plan.family} sources", total) as advance:
         load_piles(settings(), plan.domains, plan.recipe, advance)
     return total
@@ -179,7 +179,7 @@ def train(plan: Plan, name: str) -> History:
 
 @task(cache_policy=NO_CACHE)
 def register(plan: Plan, histories: dict[str, History]) -> str:
-    """Compare the strategies on held-out source episodes, and register the meta-model."""
+    """Compare the strategies on source episodes that learners have not seen, and register the meta-model."""
     s, piles = settings(), load_piles(settings(), plan.domains, plan.recipe)
     learners = {}
     for name in histories:

@@ -18,21 +18,26 @@ from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, encode_names, encoder_identity, last_layer
-from tasks.meta_train.recipes import Recipe, rows_used
+from tasks.meta_train.recipes import Recipe, prior_shapes, rows_used
 
 MANY = 10  # source domains, from which on whole domains are held out
+LEAST = 8  # classes of a domain, from which on some are held out
 
 
 @dataclass(frozen=True)
 class Piles:
-    """Features of the source domains, classes (or, for markets, years) divided between training and validation.
+    """Features of the source domains in three parts, which share no class of a domain, or of a market no day.
 
     Attributes:
+        train: what learners are meta-trained on.
+        validation: what checkpoints, and new meta-models against that in service, are chosen on.
+        prior: what the portfolio's prior is learned on.
         ways: the number of shared labels, or None; last: how many of the features are of the last layer, or None: all.
     """
 
     train: Sequence[Pile]
     validation: Sequence[Pile]
+    prior: Sequence[Pile]
     ways: int | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
     last: int | None = None
@@ -42,6 +47,16 @@ class Piles:
         """The length of a feature vector."""
         return self.train[0].x.shape[1]
 
+    @property
+    def parts(self) -> tuple[Sequence[Pile], Sequence[Pile], Sequence[Pile]]:
+        """The three parts."""
+        return self.train, self.validation, self.prior
+
+    @property
+    def size(self) -> int:
+        """How many examples there are."""
+        return sum(len(pile.y) for part in self.parts for pile in part)
+
 
 def load_piles(
     settings: Settings,
@@ -49,58 +64,104 @@ def load_piles(
     recipe: Recipe,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Piles:
-    """Encode source domains and divide them for validation.
-
-    Every fifth domain is held out where there are many, else a third of every domain's classes where it has at least
-    8. Markets, whose labels are shared, hold out the two latest domains in time.
+    """Encode source domains, divided as ``divide_piles`` says.
 
     Raises:
-        UserError: there is no source domain, one is too small to draw from, or there is too little to validate on.
+        UserError: there is no source domain, one is too small to draw from, or there is too little to hold out.
+    """
+    rows = divide_rows(domains, recipe)
+    family, column = domains[0].family, {domain.name: domain.column("train") for domain in domains}
+    every = [pile for part in rows.parts for pile in part]
+    examples = [column[pile.name][row] for pile in every for row in pile.x.tolist()]
+    x = iter(encode(settings, family, examples, advance).split([len(pile.x) for pile in every]))
+    names = dict(zip(column, encode_names(settings, family, [domain.labels for domain in domains]), strict=True))
+    train, validation, prior = ([replace(p, x=next(x), names=names[p.name]) for p in part] for part in rows.parts)
+    return replace(rows, train=train, validation=validation, prior=prior, last=last_layer(family))
+
+
+def divide_rows(domains: Sequence[Domain], recipe: Recipe) -> Piles:
+    """Return the piles of ``load_piles`` with the numbers [n] of the rows in place of features; nothing is encoded.
+
+    Raises:
+        UserError: as ``load_piles``.
     """
     if not domains:
         raise UserError("no source domain of this family at this revision; build them with `acclimate data build`")
     shared = domains[0].family == "market"
-    rows = [rows_used(domain, recipe) for domain in domains]
-    columns = [domain.column("train") for domain in domains]
-    examples = [column[row] for column, used in zip(columns, rows, strict=True) for row in used]
-    x = encode(settings, domains[0].family, examples, advance).split([len(used) for used in rows])
-    y = [torch.tensor(domain.targets("train"))[used] for domain, used in zip(domains, rows, strict=True)]
-    time = [example_days(domain, used) if shared else None for domain, used in zip(domains, rows, strict=True)]
-    names = encode_names(settings, domains[0].family, [domain.labels for domain in domains])
-    piles = [
-        Pile(d.name, features, labels, shared, dates, label_names)
-        for d, features, labels, dates, label_names in zip(domains, x, y, time, names, strict=True)
-    ]
+    train, validation, prior = divide_piles(
+        [_row_pile(domain, rows_used(domain, recipe)) for domain in domains], recipe.seed, recipe.shape.least
+    )
+    if not shared:
+        more = {d.name: _row_pile(d, rows_used(d, recipe, recipe.prior_per_class)) for d in domains}
+        prior = [more[pile.name].only(pile.y.unique()) for pile in prior]
+    for pile in (*train, *validation, *prior):
+        check_pile(pile, recipe.shape)
     hashes = {d.name: d.content_hash for d in domains}
-    train, validation = divide_piles(piles, recipe.seed)
-    for pile in (*train, *validation):
-        check_pile(pile, next(iter(recipe.training.values())).shape)
-    return Piles(train, validation, len(domains[0].labels) if shared else None, hashes, last_layer(domains[0].family))
+    return Piles(train, validation, prior, len(domains[0].labels) if shared else None, hashes)
 
 
-def divide_piles(piles: list[Pile], seed: int) -> tuple[list[Pile], list[Pile]]:
-    """Return piles to train on and piles to validate on: see ``load_piles``."""
+def divide_piles(piles: list[Pile], seed: int, least: int = 0) -> tuple[list[Pile], list[Pile], list[Pile]]:
+    """Return piles to train on, to validate on and to learn the prior on.
+
+    Where there are many domains, every fifth is for the prior, and of the rest every fifth for validation. Else domains
+    with at least 8 classes hold out a fifth of them, two at least, for validation, and a fourth for the prior. Markets,
+    whose labels are shared, hold out the latest domains in time, the two latest for the prior and the two before them
+    for validation; of few domains one each, and of two the later one's days are divided.
+
+    Args:
+        least: a class of fewer examples is not held out.
+
+    Raises:
+        UserError: there is too little to hold out.
+    """
     if piles[0].shared:
-        if len(piles) < 2:
-            raise UserError("one market source alone: at least two are needed, one of them to validate on")
-        piles = sorted(piles, key=lambda pile: int(pile.time.max()))  # type: ignore[union-attr]
-        held = 2 if len(piles) > 3 else 1
-        return piles[:-held], piles[-held:]
+        return _divide_in_time(piles)
     if len(piles) >= MANY:
-        held_out = piles[::-1][::5]
-        return [p for p in piles if p not in held_out], held_out
+        fifths = set(range(len(piles))[::-1][::5])
+        others = [i for i in range(len(piles))[::-1] if i not in fifths]
+        chosen_on = others[2::5]
+        train = [pile for i, pile in enumerate(piles) if i not in fifths and i not in chosen_on]
+        return train, [piles[i] for i in chosen_on], [piles[i] for i in sorted(fifths, reverse=True)]
     generator = torch.Generator().manual_seed(seed)
-    train, validation = [], []
+    train, validation, prior = [], [], []
     for pile in piles:
-        classes = pile.y.unique()
-        classes = classes[torch.randperm(len(classes), generator=generator)]
-        held = len(classes) // 3 if len(classes) >= 8 else 0
-        train.append(pile.only(classes[held:]))
-        if held:
-            validation.append(pile.only(classes[:held]))
+        classes, sizes = pile.sizes
+        order = torch.randperm(len(classes), generator=generator)
+        usable = order[sizes[order] >= least]
+        if len(usable) < LEAST:
+            train.append(pile)
+            continue
+        first = max(2, len(usable) // 5)
+        second = first + len(usable) // 4
+        held_out = usable[:second]
+        train.append(pile.only(classes[~torch.isin(torch.arange(len(classes)), held_out)]))
+        validation.append(pile.only(classes[held_out[:first]]))
+        prior.append(pile.only(classes[held_out[first:]]))
     if not validation:
-        raise UserError("no source domain has the 8 classes that validation needs; add a larger one")
-    return train, validation
+        of = f" of {least} examples" if least else ""
+        raise UserError(f"no source domain has the {LEAST} classes{of} that meta-training needs; add a larger one")
+    return train, validation, prior
+
+
+def _divide_in_time(piles: list[Pile]) -> tuple[list[Pile], list[Pile], list[Pile]]:
+    if len(piles) < 2:
+        raise UserError("one market source alone: at least two are needed, one of them to validate on")
+    piles = sorted(piles, key=lambda pile: int(pile.time.max()))  # type: ignore[union-attr]
+    if len(piles) == 2:
+        last, time = piles[1], piles[1].time
+        assert time is not None
+        dates = time.unique()
+        middle = dates[len(dates) // 2]  # is left out
+        return piles[:1], [last.where(time < middle)], [last.where(time > middle)]
+    held = 2 if len(piles) > 5 else 1
+    return piles[: -2 * held], piles[-2 * held : -held], piles[-held:]
+
+
+def _row_pile(domain: Domain, rows: Sequence[int]) -> Pile:
+    """Return the pile of a domain with the numbers [n] of the rows in place of features."""
+    shared = domain.family == "market"
+    time = example_days(domain, rows) if shared else None
+    return Pile(domain.name, torch.tensor(rows), torch.tensor(domain.targets("train"))[rows], shared, time)
 
 
 def check_pile(pile: Pile, shape: Shape) -> None:
@@ -141,15 +202,19 @@ def assemble(
     recipe: Recipe,
     advance: Callable[[int], None] = lambda episodes: None,
 ) -> MetaModel:
-    """Measure the strategies on held-out source episodes and return the meta-model."""
+    """Learn the portfolio's prior on source episodes of its own and return the meta-model."""
     every = strategies(learners, piles.dim, piles.last)
-    shape = next(iter(recipe.training.values())).shape
-    generator = torch.Generator().manual_seed(recipe.seed + 2)
-    domains = [i % len(piles.validation) for i in range(recipe.prior_episodes)]
-    episodes = [draw([piles.validation[i]], shape, generator) for i in domains]
+    shapes, generator = prior_shapes(recipe.shape), torch.Generator().manual_seed(recipe.seed + 2)
+    domains = [i % len(piles.prior) for i in range(recipe.prior_episodes)]
+    rounds = [i // len(piles.prior) for i in range(recipe.prior_episodes)]
+    episodes = [
+        draw([piles.prior[domain]], shapes[turn % len(shapes)], generator)
+        for domain, turn in zip(domains, rounds, strict=True)
+    ]
     about = {
         "sources": dict(piles.hashes),
         "trained_on": {pile.name: sorted(pile.classes) for pile in piles.train},
+        "prior_learned_on": {pile.name: sorted(pile.classes) for pile in piles.prior},
         "recipe": asdict(recipe),
         "history": {name: asdict(history) for name, history in histories.items()},
     }

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from domains.episode import Pile, Shape, draw, draw_support
+from domains.episode import ALL, NATURAL, Pile, Shape, draw, draw_support
 
 SHAPE = Shape(ways=(3, 5), shots=(1, 4), queries=6, pool=(0, 40), imbalance=(1.0, float("inf")))
 
@@ -131,6 +131,74 @@ def test_too_few_examples_are_an_error_that_names_the_domain_and_the_number_need
         draw([pile(sizes, "tiny")], replace(SHAPE, shots=(4,)), torch.Generator())
 
 
+# Label sets as users have them
+
+
+def counts_of(x, classes):
+    return torch.bincount(x[:, 1].long(), minlength=classes)
+
+
+def test_an_uneven_support_has_as_many_examples_on_average_and_every_class_at_least_one():
+    shape = replace(SHAPE, ways=(4, 4), shots=(10,), pool=(0,), support_imbalance=(1.0,))
+    counts = torch.stack([counts_of(e.support_x, 4) for e in episodes([pile([400] * 4)], shape, n=200)])
+    assert counts.min() == 1
+    assert counts.max() > 25
+    assert (counts.double().mean(0) - 10).abs().max() < 1.5
+    assert (counts.sum(1) - 40).abs().max() <= 4  # rounding
+
+
+def test_a_natural_support_and_pool_are_as_frequent_as_the_pile_and_so_are_queries_that_are_alike():
+    shape = Shape((3, 3), (20,), 20, (100,), (NATURAL,), support_imbalance=(NATURAL,), alike=1.0)
+    for e in episodes([pile([300, 90, 30])], shape, n=5):
+        sizes = torch.tensor([300, 90, 30])
+        for x, n in ((e.support_x, 60), (e.query_x, 60), (e.pool_x, 100)):
+            assert (counts_of(x, 3) - n * sizes / 420).abs().max() <= 1
+
+
+def test_queries_are_as_frequent_as_the_pool_for_the_share_asked_for_and_even_without_one_as_the_support():
+    shape = replace(SHAPE, ways=(4, 4), shots=(4,), queries=20, pool=(80,), imbalance=(1.0,), alike=0.5)
+    even, same = 0, 0
+    for e in episodes([pile([400] * 4)], shape, n=100):
+        queries, pool = counts_of(e.query_x, 4), counts_of(e.pool_x, 4)
+        even += queries.tolist() == [20] * 4
+        same += bool((queries - pool).abs().max() <= 1)
+    assert even + same == 100
+    assert 35 < same < 65
+    alone = replace(shape, pool=(0,), support_imbalance=(1.0,), alike=1.0)
+    for e in episodes([pile([400] * 4)], alone, n=10):
+        assert (counts_of(e.query_x, 4) - 5 * counts_of(e.support_x, 4)).abs().max() <= 5 * 1
+
+
+def test_at_most_k_shots_leave_a_third_and_two_for_query_and_pool():
+    for k, expected in ((5, {5: 3, 4: 1, 1: 1}), (ALL, {20: 1, 40: 1, 6: 1, 4: 1, 1: 1})):
+        shape = replace(SHAPE, ways=(5, 5), shots=(k,), at_most=True)
+        for e in episodes([pile([3, 6, 9, 30, 60])], shape, n=5):
+            found = counts_of(e.support_x, 5).tolist()
+            assert {n: found.count(n) for n in set(found)} == expected
+            assert len(e.query_x)
+    with pytest.raises(ValueError, match="fewer than 2 classes have the 3 examples"):
+        draw([pile([2, 2, 30])], replace(SHAPE, at_most=True), torch.Generator())
+
+
+def test_one_shot_is_even_whatever_the_imbalance():
+    for e in episodes([pile([30] * 8)], replace(SHAPE, shots=(1,), support_imbalance=(1.0,))):
+        assert torch.bincount(e.support_y).tolist() == [1] * e.ways
+
+
+def test_all_kinds_of_label_sets_are_drawn_disjointly_and_again_by_the_same_seed():
+    shape = replace(
+        SHAPE, shots=(1, 4, 20, ALL), imbalance=(1.0, float("inf"), NATURAL), alike=0.5, at_most=True,
+        support_imbalance=(1.0, float("inf"), NATURAL),
+    )  # fmt: skip
+    piles = [pile([30] * 8), pile([10, 50, 7, 300])]
+    for e, again in zip(episodes(piles, shape, n=150), episodes(piles, shape, n=150), strict=True):
+        parts = [x for x in (e.support_x, e.query_x, e.pool_x) if x is not None]
+        assert len(set.union(*map(numbers, parts))) == sum(map(len, parts))
+        assert set(e.support_y.tolist()) == set(range(e.ways)) >= set(e.query_y.tolist())
+        assert torch.equal(e.support_x, again.support_x)
+        assert torch.equal(e.query_x, again.query_x)
+
+
 def test_shared_labels_keep_their_index_and_are_all_used():
     for episode in episodes([pile([30, 30, 30], shared=True)], replace(SHAPE, ways=(2, 2))):
         assert torch.equal(episode.support_x[:, 1].long(), episode.support_y)
@@ -157,6 +225,11 @@ def test_in_time_the_query_lies_after_the_support_with_a_date_in_between():
             assert (episode.pool_x[:, 1] < after.min() - 7).all()
         starts.add(first.item())
     assert len(starts) > 5
+
+
+def test_in_time_all_shots_are_all_that_a_span_has():
+    for episode in episodes([series()], Shape(shots=(ALL,), pool=(0,), days=12), n=5):
+        assert len(episode.support_y) == 12 * 5
 
 
 def test_in_time_every_label_has_its_shots_where_the_span_has_them():

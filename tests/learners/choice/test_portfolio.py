@@ -15,7 +15,7 @@ from learners.choice.conformal import episodes_threshold, held_out_threshold
 from learners.choice.cross_validation import cross_validate, sample_rows, stratified_folds
 from learners.choice.fallback import PROBE
 from learners.choice.portfolio import ALONE, CAUTION, choose
-from learners.choice.prior import Prior, Regression, describe_support, learn_prior
+from learners.choice.prior import Gain, Prior, Regression, describe_support, learn_prior, nearest_shots
 from learners.choice.temperature import GRID, best_temperature
 from learners.classifier import Affine, Classifier
 from learners.methods.reference import Transductive
@@ -24,7 +24,7 @@ from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
 from learners.support import Support
 
-DIM, DESCRIPTION = 8, 14
+DIM, DESCRIPTION = 8, 18
 
 
 class Fixed(Learner):
@@ -374,7 +374,7 @@ def test_a_prior_of_episodes_with_several_shots_only_has_no_one_shot_temperature
         {PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(10, shots=(4,)), [0] * 10, None, seeded()
     )
     assert prior.temperatures == prior.thresholds == {}
-    assert set(prior.means["t"]) == {4}
+    assert set(prior.means["t"]) == {5}  # the nearest that is shown
 
 
 def test_a_regression_recovers_a_gain_that_depends_on_the_description():
@@ -424,12 +424,12 @@ def test_a_description_does_not_depend_on_which_labels_are_seen():
     assert found.shape == (DESCRIPTION,)
     assert np.allclose(found[:10], describe_support(Support(x, y), {})[:10])
     assert found[10:12].tolist() == [1.0, (held_out[PROBE].argmax(1) == SEEN[y]).double().mean().item()]
-    assert describe_support(Support(x, y), {})[10:].tolist() == [0, 0, 0, 0]
+    assert describe_support(Support(x, y), {})[10:].tolist() == pytest.approx([0, 0, 0, 0, 0.5, 0.5, 1, 0])
 
 
 def test_a_description_tells_whether_names_agree_with_the_classes():
     x, y = task(shots=4)
-    told, few = describe_support(Support(x, y, None, centres(3)), {})[12:]
+    told, few = describe_support(Support(x, y, None, centres(3)), {})[12:14]
     assert told > 0.5
     assert few == pytest.approx(told / 4)
     assert describe_support(Support(x, y, None, centres(3).roll(1, 0)), {})[12] < 0.5
@@ -472,3 +472,26 @@ def test_a_sample_has_every_class_and_the_size_that_was_wanted():
     assert len(rows.unique()) == len(rows) == 40
     assert set(y[rows].tolist()) == set(range(8))
     assert torch.equal(sample_rows(y, 1000, seeded()), torch.arange(len(y)))
+
+
+def test_a_description_tells_few_labels_from_many_and_even_ones_from_uneven():
+    x, y = task(shots=9)
+    assert describe_support(Support(x, y), {})[14:].tolist() == pytest.approx([1 / 3, 1 / 3, 1, 0])
+    kept = torch.cat([(y == c).nonzero()[:n, 0] for c, n in enumerate((9, 4, 1))])
+    mean, median, even, apart = describe_support(Support(x[kept], y[kept]), {})[14:]
+    assert (mean, median, apart) == (pytest.approx((14 / 3) ** -0.5), 0.5, 0)
+    assert even == pytest.approx(-sum(n / 14 * np.log(n / 14) for n in (9, 4, 1)) / np.log(3))
+    like, unlike = (describe_support(Support(x[kept], y[kept], pool), {})[17] for pool in (x[kept], x[y == 2]))
+    assert like < 0.2 < 0.6 < unlike <= 1
+
+
+def test_a_prior_of_an_earlier_version_reads_of_a_description_what_it_was_learned_with():
+    earlier = Regression([0.0] * 14, [0.0] * 13 + [1.0], 0.25, np.zeros((14, 14)).tolist(), 0.01)
+    description = np.array([0.0] * 13 + [0.5] + [9.0] * 4)
+    prior = Prior.from_json(json.loads(json.dumps(Prior({"t": earlier}).to_json())))
+    assert prior.expected_gain("t", description) == Gain(0.75, 0.01)
+
+
+@pytest.mark.parametrize(("mean", "shown"), [(1, 1), (1.3, 1), (4, 5), (10.4, 10), (16, 20), (90, 100), (9999, 500)])
+def test_gains_are_shown_for_few_numbers_of_shots(mean, shown):
+    assert nearest_shots(mean) == shown

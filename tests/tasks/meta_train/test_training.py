@@ -1,12 +1,13 @@
 """Meta-training of a family: what is held out, what a key stands for, and a meta-model that comes back whole."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from domains.episode import Shape
+from domains.episode import Pile, Shape
 from domains.errors import UserError
 from domains.names import label_phrases
 from learners import PLAIN_STRATEGIES
@@ -15,7 +16,7 @@ from learners.meta_train import Training
 from learners.support import Support
 from tasks.features.encoding import ENCODERS
 from tasks.meta_train.recipes import Recipe, rows_used, training_key
-from tasks.meta_train.training import MANY, assemble, load_piles, save_new, train_learner
+from tasks.meta_train.training import MANY, assemble, divide_piles, divide_rows, load_piles, save_new, train_learner
 
 SHAPE = Shape(ways=(2, 3), shots=(1, 4), queries=4, pool=(0, 20), days=6)
 TRAINING = Training(SHAPE, steps=4, batch=2, every=2, episodes=3)
@@ -62,42 +63,75 @@ def test_a_small_domain_is_used_whole(made):
 # What is held out
 
 
-def test_few_domains_hold_out_a_third_of_their_classes(made, settings, letters):
-    piles = load_piles(settings, [made("large", classes=9), made("small", classes=5)], RECIPE)
-    assert [pile.name for pile in piles.train] == ["large", "small"]
-    assert [pile.name for pile in piles.validation] == ["large"]
-    assert len(classes_of(piles.validation[0])) == 3
-    assert classes_of(piles.train[0]) | classes_of(piles.validation[0]) == set(range(9))
-    assert not classes_of(piles.train[0]) & classes_of(piles.validation[0])
-    assert classes_of(piles.train[1]) == set(range(5))
+def test_few_domains_hold_out_some_of_their_classes_in_two_parts(made, settings, letters):
+    piles = load_piles(settings, [made("large", classes=9), made("small", classes=7)], RECIPE)
+    assert [[pile.name for pile in part] for part in piles.parts] == [["large", "small"], ["large"], ["large"]]
+    parts = [classes_of(part[0]) for part in piles.parts]
+    assert [len(part) for part in parts] == [5, 2, 2]
+    assert set.union(*parts) == set(range(9))
+    assert classes_of(piles.train[1]) == set(range(7))
     assert piles.ways is None
     assert piles.hashes == {"large": "hash of large", "small": "hash of small"}
 
 
-def test_many_domains_hold_out_every_fifth(made, settings, letters):
+@pytest.mark.parametrize(("classes", "sizes"), [(8, [4, 2, 2]), (15, [9, 3, 3]), (40, [22, 8, 10])])
+def test_the_three_parts_of_a_domain_have_classes_of_their_own(classes, sizes):
+    y = torch.arange(classes).repeat(3)
+    parts = [part[0] for part in divide_piles([Pile("one", torch.randn(len(y), 2), y)], seed=0)]
+    assert [len(classes_of(part)) for part in parts] == sizes
+    assert sum(len(part.y) for part in parts) == len(y)
+
+
+def test_many_domains_hold_out_whole_ones(made, settings, letters):
     domains = [made(f"domain-{i:02}") for i in range(MANY + 1)]
     piles = load_piles(settings, domains, RECIPE)
-    held = {pile.name for pile in piles.validation}
-    assert len(held) == 3
-    assert held | {pile.name for pile in piles.train} == {domain.name for domain in domains}
-    assert not held & {pile.name for pile in piles.train}
+    parts = [[pile.name[-2:] for pile in part] for part in piles.parts]
+    assert parts == [["02", "03", "04", "06", "08", "09"], ["07", "01"], ["10", "05", "00"]]
+    assert all(classes_of(pile) == {0, 1, 2} for part in piles.parts for pile in part)
 
 
-def test_markets_hold_out_the_latest_domains_in_time(made, settings):
-    domains = [made(f"market-{year}", first=f"{year}-01-01") for year in (2003, 2001, 2004, 2002)]
-    piles = load_piles(settings, domains, SHARED)
-    assert [pile.name for pile in piles.train] == ["market-2001", "market-2002"]
-    assert [pile.name for pile in piles.validation] == ["market-2003", "market-2004"]
+@pytest.mark.parametrize(
+    ("count", "parts"),
+    [
+        (6, [["0", "1"], ["2", "3"], ["4", "5"]]),
+        (5, [["0", "1", "2"], ["3"], ["4"]]),
+        (3, [["0"], ["1"], ["2"]]),
+        (2, [["0"], ["1"], ["1"]]),
+    ],
+)
+def test_markets_hold_out_the_latest_in_time_the_very_last_for_the_prior(count, parts):
+    piles = []
+    for year in range(count):
+        time = torch.arange(60).repeat_interleave(3) + 365 * year
+        piles.insert(0, Pile(str(year), time[:, None].float(), torch.arange(180) % 3, True, time))
+    found = divide_piles(piles, seed=0)
+    assert [[pile.name for pile in part] for part in found] == parts
+    for earlier, later in pairwise(found):
+        assert max(int(pile.time.max()) for pile in earlier) + 1 < min(int(pile.time.min()) for pile in later)
+
+
+def test_piles_of_markets_share_their_labels(made, settings):
+    piles = load_piles(settings, [made(f"market-{y}", first=f"{y}-01-01") for y in (2003, 2001, 2002)], SHARED)
+    assert [[pile.name for pile in part] for part in piles.parts] == [["market-2001"], ["market-2002"], ["market-2003"]]
     assert piles.ways == 3
-    assert all(pile.shared and pile.time is not None for pile in (*piles.train, *piles.validation))
-    assert max(int(pile.time.max()) for pile in piles.train) < min(int(pile.time.min()) for pile in piles.validation)
+    assert all(pile.shared and pile.time is not None for part in piles.parts for pile in part)
+
+
+def test_classes_of_the_prior_have_more_examples_where_the_recipe_says_so(made, settings, letters):
+    domain = made("large", classes=9, per_class=30)
+    few, more = (load_piles(settings, [domain], replace(RECIPE, prior_per_class=n)) for n in (0, 27))
+    assert set(torch.bincount(more.prior[0].y).tolist()) == {0, 27}
+    assert classes_of(few.prior[0]) == classes_of(more.prior[0])
+    assert {tuple(x) for x in few.prior[0].x.tolist()} <= {tuple(x) for x in more.prior[0].x.tolist()}
+    assert all(torch.equal(a[0].x, b[0].x) for a, b in zip(few.parts[:2], more.parts[:2], strict=True))
+    assert divide_rows([domain], replace(RECIPE, prior_per_class=27)).size == more.size == few.size + 2 * 7
 
 
 def test_features_labels_and_days_stay_together(made, settings, letters):
     domain = made("large", classes=9)
     piles = load_piles(settings, [domain], RECIPE)
     texts, labels = domain.column("train"), domain.targets("train")
-    for pile in (*piles.train, *piles.validation):
+    for pile in (*piles.train, *piles.validation, *piles.prior):
         expected = {}
         for x, y in zip(letters.read(texts).tolist(), labels, strict=True):
             expected.setdefault(tuple(x), set()).add(y)
@@ -124,8 +158,8 @@ def test_without_domains_there_is_an_error_that_says_how_to_get_them(settings):
         load_piles(settings, [], RECIPE)
 
 
-def test_too_few_classes_to_validate_on_are_an_error_that_says_how_many_are_needed(made, settings, letters):
-    with pytest.raises(UserError, match="no source domain has the 8 classes that validation needs"):
+def test_too_few_classes_to_hold_out_are_an_error_that_says_how_many_are_needed(made, settings, letters):
+    with pytest.raises(UserError, match="no source domain has the 8 classes of 6 examples that meta-training needs"):
         load_piles(settings, [made("small", classes=7)], RECIPE)
 
 
@@ -140,15 +174,14 @@ def test_a_domain_of_too_few_examples_is_an_error_that_names_it_and_what_it_need
         load_piles(settings, domains, RECIPE)
 
 
-def test_held_out_classes_of_too_few_examples_are_found_too(made, settings, letters):
-    held = classes_of(load_piles(settings, [made("uneven", classes=9)], RECIPE).validation[0])
-
+def test_classes_of_too_few_examples_are_not_held_out(made, settings, letters):
     def cut(frame):
         few = frame.groupby("label").cumcount() < 5
-        return frame[few | ~frame["label"].isin([f"uneven {c}" for c in held])].assign(split="train")
+        return frame[few | ~frame["label"].isin(["uneven 0", "uneven 3"])].assign(split="train")
 
-    with pytest.raises(UserError, match="domain uneven: fewer than 2 classes have the 6 examples"):
-        load_piles(settings, [made("uneven", classes=9, split=cut)], RECIPE)
+    piles = load_piles(settings, [made("uneven", classes=10, split=cut)], RECIPE)
+    assert [len(classes_of(part[0])) for part in piles.parts] == [6, 2, 2]
+    assert {0, 3} <= classes_of(piles.train[0])
 
 
 def test_a_market_of_too_few_days_is_an_error_that_names_it_and_what_it_needs(made, settings):
@@ -216,13 +249,18 @@ def test_a_learner_of_a_newer_version_is_refused(made, settings, letters, tmp_pa
         MetaModel.load(folder)
 
 
-def test_the_prior_is_learned_on_held_out_classes_only(made, settings, letters, tmp_path, monkeypatch):
+def test_the_prior_is_learned_on_classes_of_its_own_with_few_labels_and_with_all(
+    made, settings, letters, tmp_path, monkeypatch
+):
     piles = load_piles(settings, [made("large", classes=9)], RECIPE)
     seen = []
     monkeypatch.setattr(
         "tasks.meta_train.training.learn_prior", lambda strategies, episodes, *rest: seen.extend(episodes) or MetaModel
     )
     assemble("text", piles, {}, {}, RECIPE)
-    held = {tuple(x) for pile in piles.validation for x in pile.x.tolist()}
+    held = {tuple(x) for pile in piles.prior for x in pile.x.tolist()}
     assert len(seen) == RECIPE.prior_episodes
     assert all(tuple(x) in held for episode in seen for x in (*episode.support_x.tolist(), *episode.query_x.tolist()))
+    counts = [torch.bincount(episode.support_y) for episode in seen]
+    assert min(int(c.max()) for c in counts) == 1
+    assert max(int(c.max()) for c in counts) > 10  # of 20
