@@ -16,7 +16,7 @@ from learners.meta_train import Diverged, Training, meta_train
 
 DIM = 8
 SHAPE = Shape(ways=(2, 4), shots=(1, 3), queries=4, pool=(0, 12))
-TRAINING = Training(SHAPE, steps=9, batch=2, rate=5e-3, every=3, episodes=4, seed=5)
+TRAINING = Training(SHAPE, steps=9, batch=2, rate=5e-3, every=3, episodes=2, seed=5)
 
 
 def each(kinds):

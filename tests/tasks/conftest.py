@@ -6,7 +6,6 @@ And a git and DVC checkout of tiny domains.
 import io
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,6 +161,8 @@ class Checkout:
 
 @pytest.fixture(scope="session")
 def versioned(tmp_path_factory) -> Path:
+    from dvc.repo import Repo  # it takes a second, and not every process needs it
+
     root = tmp_path_factory.mktemp("versioned") / "root"
     root.mkdir()
     checkout = Checkout(root)
@@ -174,13 +175,12 @@ def versioned(tmp_path_factory) -> Path:
     checkout.write("trec", train=6)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc")))
-        checkout.run(sys.executable, "-c", INIT)
+        repo = Repo.init(str(root))
+        repo.add(str(root / "data"))
+        repo.close()
     checkout.git("add", "--all")
     checkout.git("commit", "--quiet", "--message", "data")
     return root
-
-
-INIT = "from dvc.repo import Repo; repo = Repo.init('.'); repo.add('data'); repo.close()"
 
 
 @pytest.fixture

@@ -25,12 +25,12 @@ def episode(seed, support_shift, query_shift, n=120):
     return Episode(x, y, query_x, query_y, ways=WAYS)
 
 
-def shifts(seed, count=24):
+def shifts(seed, count=12):
     draw = torch.Generator().manual_seed(seed)
     return 0.8 * torch.randn(count, 1, generator=draw) * polynomials(WAYS)[0]
 
 
-def learned(episodes, steps=120):
+def learned(episodes, steps=80):
     learner = LogPool(EXPERTS * WAYS, WAYS)
     learner.together = len(episodes)
     optimiser = torch.optim.Adam(learner.parameters(), 0.05)
@@ -84,7 +84,7 @@ def test_the_strength_of_moving_is_learned():
 
 
 def test_the_better_expert_weighs_more():
-    learner = learned([episode(i, None, None) for i in range(12)])
+    learner = learned([episode(i, None, None) for i in range(8)])
     assert learner.weights[0] > 0.8
     assert learner.weights[1].abs() < 0.2
 

@@ -371,7 +371,7 @@ def test_one_gradient_step_fits_a_sine_that_a_pretrained_network_cannot():
         learner, pretrained = (MAML(MLP(1, [40, 40]), 1, steps=1, rate=0.01) for _ in range(2))
     learner.together = 25
     optimiser = torch.optim.Adam(learner.parameters(), lr=5e-3)
-    for step in range(350):
+    for step in range(260):
         optimiser.zero_grad()
         learner.backward(sines(25, step))
         optimiser.step()

@@ -179,7 +179,7 @@ def reviews(fetch):
     """Features of drug reviews by the real encoder, and what makes more of them."""
     s, spec = own_settings(), ENCODERS["text"]
     folder = weights(s, spec)
-    texts = find_source("drugreviews").read(fetch)["text"].tolist()[:120]
+    texts = find_source("drugreviews").read(fetch)["text"].tolist()[:80]
     return encode_here("text", folder, texts), lambda more: encode_here("text", folder, more)
 
 

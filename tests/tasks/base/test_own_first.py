@@ -19,7 +19,7 @@ ACCLIMATE = str(Path(sys.executable).with_name("acclimate"))
 LOAD = """
 import sys
 from prefect.flows import load_flow_from_entrypoint
-print(load_flow_from_entrypoint(sys.argv[1]).name)
+print(*(load_flow_from_entrypoint(entrypoint).name for entrypoint in sys.argv[1:]))
 """
 KEEP = """
 from tasks.service import forks
@@ -72,16 +72,11 @@ def test_python_m_flows_cli_runs_in_a_checkout_that_is_not_installed():
     assert "meta-train" in printed(command, Path(own_first.ROOT), PYTHONPATH=packages)
 
 
-def test_a_worker_loads_our_flows_in_their_folder(folder, tmp_path):
-    (tmp_path / "load.py").write_text(LOAD)
-    command = own_first.command("load", "flows.watch.watch")
-    assert printed(command, folder, PYTHONPATH=str(tmp_path)) == "watch\n"
-
-
-def test_other_modules_of_the_working_folder_are_loaded_as_before(folder, tmp_path):
+def test_a_worker_loads_our_flows_and_other_modules_of_their_folder(folder, tmp_path):
     (tmp_path / "load.py").write_text(LOAD)
     (folder / "mine.py").write_text("import prefect, tasks.base.settings\n\n@prefect.flow\ndef work(): ...\n")
-    assert printed(own_first.command("load", "mine.work"), folder, PYTHONPATH=str(tmp_path)) == "work\n"
+    command = own_first.command("load", "mine.work", "flows.watch.watch")
+    assert printed(command, folder, PYTHONPATH=str(tmp_path)) == "work watch\n"
 
 
 def test_a_module_is_run_as_python_m_does(tmp_path):

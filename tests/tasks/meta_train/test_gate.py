@@ -21,9 +21,10 @@ from tasks.meta_train.training import Piles, load_piles
 from tasks.models import promotion, registry
 from tasks.models.lineage import lineage
 
-SHAPE = Shape(ways=(2, 3), shots=(1, 4), queries=4, pool=(0, 20), days=6)
+SHAPE = Shape(ways=(2, 3), shots=(1, 2), queries=8, pool=(0, 20), days=6)
 TRAINING = Training(SHAPE, steps=4, batch=2, every=2, episodes=3)
-RECIPE = Recipe(20, 10, {"protonet": TRAINING}, prior_episodes=8)
+RECIPE = Recipe(20, 10, {"protonet": TRAINING}, prior_episodes=4)
+EPISODES = 12
 OPTIONS = {"steps": "", "learners": "", "sources": "all", "for": ""}
 NAME = "meta-text"
 
@@ -86,7 +87,7 @@ class Project:
 def project(settings, made, letters, monkeypatch) -> Project:
     monkeypatch.setattr(steps, "settings", lambda: settings)
     monkeypatch.setitem(RECIPES, "text", RECIPE)
-    monkeypatch.setitem(gate.EPISODES, "text", 24)
+    monkeypatch.setitem(gate.EPISODES, "text", EPISODES)
     return Project(settings, [made("large", classes=9), made("other", classes=10)])
 
 
@@ -99,7 +100,7 @@ def test_a_short_training_comes_into_service_only_while_none_is(project):
     assert first.tags["reason"] == "no meta-model was in service"
     whole = project.meta_train(project.plan())
     assert (project.in_service, whole.tags["decision"]) == ("2", "promoted")
-    assert "on 24 held-out source episodes of 2 domains" in whole.tags["reason"]
+    assert f"on {EPISODES} held-out source episodes of 2 domains" in whole.tags["reason"]
     shorter = project.meta_train(project.plan(RECIPE.with_steps(2), steps="2"))
     assert (project.in_service, shorter.version, shorter.tags["decision"]) == ("2", "3", "refused")
     assert shorter.tags["reason"].startswith("an experiment with --steps 2, for which nobody asked with --promote; acc")
@@ -129,12 +130,12 @@ def test_one_that_is_worse_is_refused_with_a_true_sentence_asked_for_or_not(proj
         assert found.tags["reason"] == f"{said}: significantly worse"
         assert said.high < 0
     piles = load_piles(project.settings, project.sources, RECIPE)
-    again = compare(bad_model(), good_model(), "1", piles, RECIPE, 24)
+    again = compare(bad_model(), good_model(), "1", piles, RECIPE, EPISODES)
     assert again == said
     ours, theirs = (float(np.mean([*by.values()])) for by in (again.challenger, again.incumbent))
     assert again.difference == pytest.approx(ours - theirs)
     assert again.low <= again.difference <= again.high
-    assert str(again).startswith(f"accuracy {100 * ours:.1f} % against {100 * theirs:.1f} % of version 1 on 24")
+    assert str(again).startswith(f"accuracy {100 * ours:.1f} % against {100 * theirs:.1f} % of version 1 on {EPISODES}")
 
 
 def damage(project):
@@ -209,7 +210,7 @@ def test_one_that_was_overtaken_is_compared_with_what_is_in_service_now(project,
     registry.promote(project.settings, NAME, "2", lambda folder: None)
     found = project.meta_train(project.plan())
     assert (project.in_service, found.version, project.trained) == ("1", first.version, 1)
-    assert "of version 2 on 24 held-out" in found.tags["reason"]
+    assert f"of version 2 on {EPISODES} held-out" in found.tags["reason"]
 
 
 def test_another_one_that_came_into_service_meanwhile_is_not_overwritten(project, tmp_path):
