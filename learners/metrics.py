@@ -146,24 +146,27 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
 
 
 def accuracy_interval(p: ArrayLike, y: ArrayLike) -> tuple[float, float]:
-    """Return the accuracy a of one model and a half-width h such that a - h to a + h covers its 95 % interval.
+    """Return the accuracy of one model and the half-width of its 95 % interval, see :func:`wilson_half_width`.
 
-    The n examples are taken as drawn independently from what the model will see, and each is right or wrong. The
-    interval is Wilson's, which is not empty where all are right; its farther end gives h. With z = 1.96 it is
+    The n examples are taken as drawn independently from what the model will see. Unknown (NaN) for fewer than two.
+    """
+    a, n = accuracy(p, y), len(np.asarray(y))
+    return (a, float("nan")) if n < 2 or np.isnan(a) else (a, wilson_half_width(a, n))
+
+
+def wilson_half_width(a: float, n: int) -> float:
+    """Return h such that a - h to a + h covers the 95 % interval of a share a of n: Wilson's, by its farther end.
+
+    It is not empty where all are right or all wrong. With z = 1.96,
 
         (a + z^2 / 2n +- z sqrt(a (1 - a) / n + z^2 / 4n^2)) / (1 + z^2 / n).
-
-    Unknown (NaN) for fewer than two examples.
 
     E. B. Wilson. Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
     https://doi.org/10.1080/01621459.1927.10502953
     """
-    a, n = accuracy(p, y), len(np.asarray(y))
-    if n < 2 or np.isnan(a):
-        return a, float("nan")
     z2 = 1.96**2 / n
     centre, half = (a + z2 / 2) / (1 + z2), (z2 * (a * (1 - a) + z2 / 4)) ** 0.5 / (1 + z2)
-    return a, float(abs(centre - a) + half)
+    return float(abs(centre - a) + half)
 
 
 def paired_bootstrap(

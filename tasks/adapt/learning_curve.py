@@ -61,9 +61,10 @@ def learning_curve(model: MetaModel, data: Encoded, seed: int) -> list[CurvePoin
 def mean_over_draws(right: np.ndarray) -> tuple[float, float | None]:
     """Return the mean accuracy of d draws on the same m test examples, and the half-width of its 95 % interval.
 
-        half-width = 1.96 sqrt(a (1 - a) / (m - 1) + s^2 / d),
+        half-width = sqrt(w^2 + 1.96^2 s^2 / d),
 
-    as test examples are drawn by chance, and supports, with s the standard deviation over draws (0 of one draw).
+    as test examples are drawn by chance, with half-width w by Wilson, and supports, with deviation s over draws
+    (0 of one draw).
 
     Args:
         right: [d, m] whether a test example is predicted rightly.
@@ -73,7 +74,7 @@ def mean_over_draws(right: np.ndarray) -> tuple[float, float | None]:
     if m < 2:
         return a, None
     between = float(accuracies.var(ddof=1)) / d if d > 1 else 0.0
-    return a, 1.96 * (a * (1 - a) / (m - 1) + between) ** 0.5
+    return a, (metrics.wilson_half_width(a, m) ** 2 + 1.96**2 * between) ** 0.5
 
 
 def forecast_beyond(model: MetaModel, data: Encoded, strategy: str, accuracy: float, seed: int) -> Forecast | None:

@@ -12,6 +12,7 @@ from learners.choice.fallback import PROBE
 from learners.choice.prior import Prior
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
+from learners.metrics import wilson_half_width
 from tasks.adapt import adaptation, trials
 from tasks.adapt.adaptation import (
     BASELINE_NAMES,
@@ -265,7 +266,7 @@ def test_all_labels_make_one_trial_whose_interval_is_over_the_test(target, setti
     assert (result.k, result.labels, result.draws, result.interval) == (None, 48, 1, "test examples")
     assert result.labels_used == "all 48 labels"
     for score in result.scores.values():
-        assert score.ci95 == pytest.approx(1.96 * (score.accuracy * (1 - score.accuracy) / 39) ** 0.5)
+        assert score.ci95 == pytest.approx(wilson_half_width(score.accuracy, 40))
         assert score.balanced_accuracy == pytest.approx(score.accuracy)  # ten test examples of each class
         assert 0 < score.macro_f1 <= 1
     assert AdaptResult.read(plan.folder) == result

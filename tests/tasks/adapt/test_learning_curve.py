@@ -73,7 +73,7 @@ def test_the_interval_has_the_chance_of_test_examples_and_that_of_supports():
     two = np.array([[True] * 90 + [False] * 10, [True] * 70 + [False] * 30])
     mean, half = mean_over_draws(two)
     assert mean == pytest.approx(0.8)
-    assert half == pytest.approx(1.96 * (0.8 * 0.2 / 99 + 0.02 / 2) ** 0.5)
+    assert half == pytest.approx((metrics.wilson_half_width(0.8, 100) ** 2 + 1.96**2 * 0.02 / 2) ** 0.5)
     assert mean_over_draws(np.array([[True]])) == (1.0, None)
 
 
