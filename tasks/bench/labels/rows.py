@@ -8,8 +8,8 @@ import numpy as np
 
 from learners import metrics
 from tasks.bench.labels.measure import LabelsScore
-from tasks.bench.labels.names import ABOVE_FLOOR, FLOOR
-from tasks.bench.options import Row
+from tasks.bench.labels.names import ABOVE_FLOOR, FLOOR, FREQUENCIES, METHODS, POOLS
+from tasks.bench.options import ALL, Row
 
 MEAN, MEAN_OF_SOURCES = "mean of domains", "mean of sources"
 DIGITS = 5
@@ -54,9 +54,9 @@ def mean_rows(name: str, found: Found, seed: int) -> list[Row]:
         name: what is written as the domain.
     """
     every: dict[tuple[str, str], dict[str, dict[int, LabelsScore]]] = defaultdict(lambda: defaultdict(dict))
-    for domain, scores in found.items():
-        for score in scores:
-            every[setting_of(score), score.method][domain][score.half] = score
+    by_domain_and_score = [(domain, score) for domain, scores in found.items() for score in scores]
+    for domain, score in sorted(by_domain_and_score, key=lambda pair: place_of(pair[1])):
+        every[setting_of(score), score.method][domain][score.half] = score
     rows = []
     for (setting, method), by_domain in every.items():
         base = {"suite": "labels", "domain": name, "setting": setting, "method": method}
@@ -76,6 +76,12 @@ def mean_rows(name: str, found: Found, seed: int) -> list[Row]:
             figures = {"value": value, "ci95": half, "n": len(seconds), "seconds": round(float(np.mean(seconds)), 4)}
             rows.append(base | {"metric": metric} | figures)
     return rows
+
+
+def place_of(score: LabelsScore) -> tuple[int, int, int, int]:
+    """Return the place of a score among others: by labels, their frequencies, pool and method."""
+    at = FREQUENCIES.index(score.frequencies), POOLS.index(score.pool), METHODS.index(score.method)
+    return (score.k or ALL, *at)
 
 
 def mean_of_clusters(clusters: Sequence[Sequence[float]], seed: int) -> tuple[float, float | None]:

@@ -195,6 +195,9 @@ def test_means_are_over_domains_and_halves_paired_and_those_of_sources_stand_apa
     assert above[MEAN]["ci95"] == pytest.approx(0.1)  # of two domains; their halves agree
     assert above[MEAN]["n"] == 4
     assert above[MEAN_OF_SOURCES]["value"] == 0
+    mixed = {"a": [score(0, "acclimate", 0.5, None)], "b": [score(0, "acclimate", 0.5, k) for k in (10, 3)]}
+    order = [row["setting"] for row in result_rows(mixed, (), 0) if row["domain"] == MEAN]
+    assert list(dict.fromkeys(order)) == ["K=3 natural, pool=none", "K=10 natural, pool=none", "all labels, pool=none"]
     single = result_rows({"a": [score(0, "acclimate", 0.5)]}, (), 0)
     assert single[-1]["ci95"] is None
     assert not any(row["metric"] == ABOVE_FLOOR for row in single)
