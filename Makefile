@@ -22,8 +22,9 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/acclimate demo
 
+# Commands that tests start import much; what is compiled for one is there for the next.
 test: setup
-	$(BIN)/pytest
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 
 lint: setup
 	$(BIN)/ruff format --check .

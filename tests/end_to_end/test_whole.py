@@ -44,8 +44,8 @@ ACCLIMATE = str(Path(sys.executable).with_name("acclimate"))
 #: What a test run in the background of a shell inherits is deaf to Ctrl-C.
 HEAR = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
-MARKETS = ("--family", "market", "--steps", "30")
-DRAWS = ("--draws", "3")
+STEPS, DRAWS = ("--steps", "12"), ("--draws", "3")
+DEMO = ("demo", "--family", "market", *STEPS, *DRAWS)
 #: What `adapt --json` promises to programs.
 KEYS = {"domain", "revision", "content_hash", "strategy", "k", "pool", "test", "scores", "seconds"}
 KEYS |= {"decision", "reason", "model_version"}
@@ -134,14 +134,14 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 @pytest.fixture(scope="module")
 def demo(clone: Clone) -> list[dict[str, Any]]:
     """The results of a demo of the markets that was killed in the middle of meta-training and started again."""
-    killed = clone.start("demo", *MARKETS, *DRAWS, "--json")
+    killed = clone.start(*DEMO, "--json")
     checkpoints = clone.path / ".acclimate/checkpoints"
     wait_for(lambda: killed.poll() is not None or list(checkpoints.glob("*/*.checkpoint")))
     killed.kill()
     _, error = killed.communicate()
     assert killed.returncode == -signal.SIGKILL, error
     assert list(checkpoints.glob("*/*.checkpoint"))
-    results = clone.json("demo", *MARKETS, *DRAWS)
+    results = clone.json(*DEMO)
     assert not list(checkpoints.iterdir())
     return results
 
@@ -236,8 +236,14 @@ def test_the_data_is_built_once_and_what_data_dvc_names(
 
 
 def test_what_was_done_is_not_done_again(clone: Clone, demo: list[dict[str, Any]], up: subprocess.Popen[str]) -> None:
-    trained = clone.json("meta-train", *MARKETS)
-    assert (trained["family"], trained["model_version"], trained["decision"]) == ("market", "1", "promoted")
+    with clone.client() as client:
+        deployment = client.read_deployment_by_name("meta-train/acclimate").id
+        wanted = {"family": "market", "steps": int(STEPS[1])}
+        run = client.create_flow_run_from_deployment(deployment, parameters=wanted).id
+        state = wait_for(lambda: finished(client, run))
+        assert state.is_completed(), state.message
+    (trained,) = clone.json("models", "show", "meta-market")["versions"]
+    assert (trained["version"], trained["decision"]) == ("1", "promoted")
     before = next(result for result in demo if result["domain"] == "stocks-rates")
     again = clone.json("adapt", "stocks-rates", "--k", "10", *DRAWS)
     assert again == before | {"reused": True}
@@ -358,7 +364,7 @@ if __name__ == "__main__":
     with prefect_server(settings()):
         from flows.adapt_many import adapt_many
 
-        print(adapt_many([{"domain": name, "k": 5, "draws": 2} for name in ("stocks-covid", "stocks-rates")]))
+        print(adapt_many([{"domain": name, "k": 5, "draws": 1} for name in ("stocks-covid", "stocks-rates")]))
 """
 
 

@@ -20,7 +20,7 @@ from tasks.bench.market.scores import MEAN, RegimeForecast, score_rows
 from tasks.bench.market.suite import ONCE, WALK, forecast_regime
 from tasks.bench.options import BenchOptions
 
-REGIME = Window("test", "a regime", "2004-06-01", "2004-11-30", "target")
+REGIME = Window("test", "a regime", "2004-05-03", "2004-10-15", "target")
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
 
 
@@ -30,7 +30,7 @@ def short(monkeypatch):
     monkeypatch.setattr(bench_market_methods, "BETWEEN", 40)
 
 
-def prices(days=1100, assets=3, seed=0):
+def prices(days=1000, assets=3, seed=0):
     """Prices [days, assets] whose volatility comes and goes together."""
     rng = np.random.default_rng(seed)
     level = np.zeros(days)
