@@ -12,13 +12,14 @@ from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.blending import blend_with_words
 from learners.choice.conformal import held_out_threshold
-from learners.choice.cross_validation import fit_folds, sample_rows, stratified_folds
+from learners.choice.cross_validation import fit_folds
 from learners.choice.fallback import fallback
 from learners.choice.prior import Gain, Prior, describe_support
-from learners.choice.temperature import best_temperature
 from learners.classifier import Classifier
+from learners.folds import sample_rows, stratified_folds
 from learners.shift.class_prior import prior_shift
 from learners.support import Support
+from learners.temperature import best_temperature
 
 CAUTION = 0.5  # deviations taken off an expected gain, because a gain over the fallback is only an estimate
 ALONE = 1.5  # the same where only the prior decides, as nothing can be held out

@@ -15,12 +15,13 @@ from domains.episode import Episode
 from learners.base import Learner, compute_prototypes, unable
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.conformal import episodes_threshold
-from learners.choice.cross_validation import cross_validate, stratified_folds
+from learners.choice.cross_validation import cross_validate
 from learners.choice.fallback import fallback
-from learners.choice.temperature import best_temperature
+from learners.folds import stratified_folds
 from learners.representation.axes import agreement
 from learners.representation.task import meta_features
 from learners.support import Support
+from learners.temperature import best_temperature
 
 SMALLEST_SPREAD = 0.01  # of a gain between tasks
 UNKNOWN_SPREAD = 0.02  # standard deviation of a gain of which nothing was learned

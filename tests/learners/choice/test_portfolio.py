@@ -12,17 +12,18 @@ from learners import MAML, PLAIN_STRATEGIES, ProtoNet, SharedReference
 from learners.base import Learner
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.conformal import episodes_threshold, held_out_threshold
-from learners.choice.cross_validation import cross_validate, sample_rows, stratified_folds
+from learners.choice.cross_validation import cross_validate
 from learners.choice.fallback import PROBE
 from learners.choice.portfolio import ALONE, CAUTION, choose
 from learners.choice.prior import Gain, Prior, Regression, describe_support, learn_prior, nearest_shots
-from learners.choice.temperature import GRID, best_temperature
 from learners.classifier import Affine, Classifier
+from learners.folds import sample_rows, stratified_folds
 from learners.methods.reference import Transductive
 from learners.metrics import log_loss
 from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
 from learners.support import Support
+from learners.temperature import GRID, best_temperature
 
 DIM, DESCRIPTION = 8, 18
 
@@ -451,8 +452,8 @@ class Counted(NearestPrototype):
 
 
 def test_of_many_examples_a_sample_decides_and_the_winner_alone_is_fitted_to_the_others(monkeypatch):
-    monkeypatch.setattr("learners.choice.cross_validation.MOST", 50)
-    monkeypatch.setattr("learners.choice.cross_validation.MOST_HELD_OUT", 30)
+    monkeypatch.setattr("learners.folds.MOST", 50)
+    monkeypatch.setattr("learners.folds.MOST_HELD_OUT", 30)
     monkeypatch.setattr("learners.choice.portfolio.MOST_REFITTED", 60)
     monkeypatch.setattr("learners.choice.portfolio.MOST_COMPARED", 120)
     x, y = task(shots=100)
