@@ -1,6 +1,7 @@
-"""A strategy on features blended with words: each is wrong about other examples."""
+"""Strategies blended with each other and with words: each is wrong about other examples."""
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,30 +12,60 @@ from learners.plain.words import cross_fit_words
 from learners.support import Support
 from learners.temperature import best_temperature
 
-GRID = tuple(i / 10 for i in range(11))  # shares of words that are tried
+GRID = tuple(i / 10 for i in range(11))  # shares that are tried
 
 
-def blend_with_words(
-    classifier: Classifier, logits: Tensor, support: Support, fold: Tensor, y: Tensor, weights: Tensor
-) -> tuple[Classifier, Tensor]:
-    """Return a classifier blended with words at the share whose held-out log-loss is lowest, and its held-out logits.
+@dataclass(frozen=True)
+class Member:
+    """What may have a share in a blend.
+
+    Attributes:
+        logs: [H, C] calibrated log-probabilities of the held-out examples, over the labels that have an example.
+        fit: returns the classifier of the whole support set, at the temperature of ``logs``.
+    """
+
+    logs: Tensor
+    fit: Callable[[], Classifier]
+
+
+def blend(members: Sequence[Member], y: Tensor, weights: Tensor) -> tuple[Classifier, Tensor]:
+    """Return a logarithmic pool of members, and its held-out logits [H, C].
+
+    Members join one after the other, each at the share of GRID at which the held-out log-loss is lowest, at the best
+    temperature (R. Caruana et al. Ensemble selection from libraries of models. ICML 2004.
+    https://doi.org/10.1145/1015330.1015432). The first is alone where no other helps.
 
     Args:
-        classifier: at the temperature of its held-out ``logits`` [H, C], over the labels that have an example.
-        fold: [S] of the support's examples; y: [H] the labels of those held out; weights: [H] of their losses.
+        y: [H] labels of the held-out examples; weights: [H] of their losses.
+    """
+    z, shares = members[0].logs, [1.0]
+    for member in members[1:]:
+
+        def loss(share: float, z: Tensor = z, logs: Tensor = member.logs) -> float:
+            mixed = (1 - share) * z + share * logs
+            each = F.cross_entropy(mixed / best_temperature([mixed], [y]), y, reduction="none")
+            return float((each.double() * weights).mean())
+
+        share = min(GRID, key=loss)
+        z = (1 - share) * z + share * member.logs
+        shares = [*((1 - share) * before for before in shares), share]
+    kept = [(member.fit(), share) for member, share in zip(members, shares, strict=True) if share > 0]
+    if len(kept) == 1:
+        return kept[0][0], z
+    return Classifier((Blend(*map(tuple, zip(*kept, strict=True))),)), z
+
+
+def words_member(support: Support, fold: Tensor, y: Tensor) -> Member:
+    """Return words as a member.
+
+    Args:
+        fold: [S] of the support's examples; y: [H] the labels of those held out, among those that have an example.
     """
     present, compact = support.compact()
     own, fit = cross_fit_words(compact, fold)
     heat = best_temperature([own], [y], doubt=1 / (len(y) + 2))
-    logs = F.log_softmax(logits / classifier.temperature, 1), F.log_softmax(own / heat, 1)
 
-    def loss(share: float) -> float:
-        z = (1 - share) * logs[0] + share * logs[1]
-        each = F.cross_entropy(z / best_temperature([z], [y]), y, reduction="none")
-        return float((each.double() * weights).mean())
+    def whole() -> Classifier:
+        return extend_to_all_labels(replace(fit(), temperature=heat), present, support.ways)
 
-    share = min(GRID, key=loss)
-    if share == 0:
-        return classifier, logits
-    members = classifier, extend_to_all_labels(replace(fit(), temperature=heat), present, support.ways)
-    return Classifier((Blend(members, (1 - share, share)),)), (1 - share) * logs[0] + share * logs[1]
+    return Member(F.log_softmax(own / heat, 1), whole)

@@ -10,17 +10,19 @@ from torch.nn import functional as F
 
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels
-from learners.choice.blending import blend_with_words
+from learners.choice.blending import Member, blend, words_member
 from learners.choice.conformal import held_out_threshold
 from learners.choice.cross_validation import fit_folds
 from learners.choice.fallback import fallback
 from learners.choice.prior import Gain, Prior, describe_support
 from learners.classifier import Classifier
 from learners.folds import sample_rows, stratified_folds
+from learners.plain.tuned_logistic import TunedLogistic
 from learners.shift.class_prior import prior_shift
 from learners.support import Support
 from learners.temperature import best_temperature
 
+FLOOR = TunedLogistic.name  # what may join the best strategy, whatever is expected of it
 CAUTION = 0.5  # deviations taken off an expected gain, because a gain over the fallback is only an estimate
 ALONE = 1.5  # the same where only the prior decides, as nothing can be held out
 LARGEST_WEIGHT = 5.0  # of a held-out example, where the pool shows other class frequencies than the labels
@@ -90,7 +92,7 @@ def choose(
     fitted = fit_folds({safe: strategies[safe]}, sample, fold)
     description = describe_support(sample, {name: logits for name, (logits, _) in fitted.items()}, fold)
     gains = {name: prior.expected_gain(name, description) for name in strategies if name != safe}
-    gains = {name: g for name, g in gains.items() if g.mean + HOPELESS * g.deviation > 0 or name == only}
+    gains = {name: g for name, g in gains.items() if g.mean + HOPELESS * g.deviation > 0 or name in (only, FLOOR)}
     if fold is None:
         caution = CAUTION if in_time else ALONE
         expected = {safe: 0.0} | {name: gain.mean - caution * gain.deviation for name, gain in gains.items()}
@@ -124,10 +126,15 @@ def choose(
         logits, classifier = fit_folds({best: tuned[best]}, support, fold)[best]
         found = HeldOut.of(logits, support, fold)
         classifier = classifier.with_temperature(found.temperature)
-    if only is None and support.ngrams is not None:
-        classifier, logits = blend_with_words(classifier, found.logits, support, fold, found.y, found.weights(shift))
+    if only is None:
+        members = [Member(found.logs, lambda: classifier)]
+        if sample is support and FLOOR in held_out and best != FLOOR:
+            members.append(Member(held_out[FLOOR].logs, lambda: fit(FLOOR)))
+        if support.ngrams is not None:
+            members.append(words_member(support, fold, found.y))
+        blended, logits = blend(members, found.y, found.weights(shift))
         found = replace(found, logits=logits)
-        classifier = classifier.with_temperature(found.temperature)
+        classifier = blended.with_temperature(found.temperature)
     threshold = held_out_threshold(F.softmax(found.logits / found.temperature, 1), found.y)
     shift = shift_of_pool(classifier, support) if only is None else None
     return Choice(best, replace(classifier, threshold=threshold, shift=shift), expected, left_out)
@@ -151,6 +158,11 @@ class HeldOut:
     def temperature(self) -> float:
         """The temperature of the lowest log-loss, with the doubt that Laplace's rule of succession leaves."""
         return best_temperature([self.logits], [self.y], doubt=1 / (len(self.y) + 2))
+
+    @cached_property
+    def logs(self) -> Tensor:
+        """The log-probabilities [H, C] at that temperature."""
+        return F.log_softmax(self.logits / self.temperature, 1)
 
     @cached_property
     def losses(self) -> Tensor:
