@@ -13,8 +13,8 @@ from domains.episode import Episode, Pile, Shape, draw
 from learners import checkpoint
 from learners.base import Learner
 from learners.bodies.norm import measure
-from learners.choice.temperature import best_temperature
 from learners.support import Support
+from learners.temperature import best_temperature
 
 
 @dataclass(frozen=True)

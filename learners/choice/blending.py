@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learners.choice.all_labels import extend_to_all_labels
-from learners.choice.temperature import best_temperature
 from learners.classifier import Blend, Classifier
 from learners.plain.words import cross_fit_words
 from learners.support import Support
+from learners.temperature import best_temperature
 
 GRID = tuple(i / 10 for i in range(11))  # shares of words that are tried
 

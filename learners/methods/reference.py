@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from domains.episode import Episode
 from learners.base import Learner, one_hot
 from learners.capabilities import Capabilities
-from learners.choice.temperature import best_temperature
 from learners.classifier import Classifier
 from learners.representation.axes import Axes, Space, Start, agreement
 from learners.representation.task import TaskTokens
 from learners.support import Support, check_support
+from learners.temperature import best_temperature
 
 PARTS = frozenset({"represent", "update", "initialise", "finetune"})
 ROUNDS = (10, 4, 4)  # of soft clustering: among axes of all variance, then twice among axes of variance within classes

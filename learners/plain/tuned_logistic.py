@@ -5,12 +5,12 @@ from torch.nn import functional as F
 
 from learners.base import Learner
 from learners.capabilities import Capabilities
-from learners.choice.cross_validation import hold_out, sample_rows, stratified_folds
-from learners.choice.temperature import best_temperature
 from learners.classifier import Classifier
+from learners.folds import hold_out, sample_rows, stratified_folds
 from learners.plain.logistic import fit_logistic
 from learners.plain.softmax_regression import fit_path, principal_coordinates
 from learners.support import Support
+from learners.temperature import best_temperature
 
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # C, of features of unit scale
 UNTUNED = 0.1  # where nothing can be held out

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from learners.base import Learner
 from learners.capabilities import Capabilities
-from learners.choice.cross_validation import hold_out, sample_rows, stratified_folds
-from learners.choice.temperature import best_temperature
 from learners.classifier import Classifier, NgramAffine, tf_idf
+from learners.folds import hold_out, sample_rows, stratified_folds
 from learners.plain.softmax_regression import fit_path
 from learners.support import Support
+from learners.temperature import best_temperature
 
 STRENGTH = 10.0  # C, of vectors of unit length
 RIDGE = 1.0  # of least squares

@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 from domains.episode import Episode
 from learners.base import compute_prototypes
-from learners.choice.temperature import best_temperature
 from learners.methods.reference import NAME_GATE, NAME_SHOTS, ROUNDS, START, Reference, Transductive, Whitened
 from learners.representation.axes import Axes, Start, agreement
 from learners.representation.task import META_FEATURES, TOKENS, class_tokens, meta_features
 from learners.support import Support
+from learners.temperature import best_temperature
 
 PARTS = ("represent", "update", "initialise", "finetune")
 

@@ -1,0 +1,46 @@
+"""Temperature scaling: probabilities that can be believed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+GRID = np.logspace(-1.3, 1.3, 61).tolist()
+
+
+def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: float = 0.0) -> float:
+    """Return the temperature in [0.05, 20] that minimises the mean log-loss (Guo et al. 2017), of those of GRID.
+
+    The loss is convex in 1 / temperature, so that the sign of its slope there leads to the best one by bisection.
+
+    Args:
+        doubt: share of each label that is spread over all (label smoothing): of a few examples all may be right by
+            chance, and of them alone the best temperature would be none.
+    """
+    targets = [_target(z, labels, doubt) for z, labels in zip(logits, y, strict=True)]
+
+    def falls(temperature: float) -> bool:
+        """Whether the loss falls where the temperature does."""
+        slopes = [
+            (F.softmax(z.double() / temperature, 1) * z).sum(1).mean() - t for z, t in zip(logits, targets, strict=True)
+        ]
+        return float(torch.stack(slopes).sum()) < 0
+
+    def loss(temperature: float) -> float:
+        losses = [
+            F.cross_entropy(z / temperature, labels, label_smoothing=doubt) for z, labels in zip(logits, y, strict=True)
+        ]
+        return float(torch.stack(losses).sum())
+
+    low, high = 0, len(GRID) - 1  # of the lowest temperature of the grid where it falls
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if falls(GRID[middle]) else (middle + 1, high)
+    return min(GRID[max(0, low - 1) : low + 1], key=loss)
+
+
+def _target(logits: Tensor, y: Tensor, doubt: float) -> Tensor:
+    """Return the mean logit of the labels [], smoothed by ``doubt``."""
+    return ((1 - doubt) * logits.gather(1, y[:, None])[:, 0] + doubt * logits.mean(1)).mean()
