@@ -1,4 +1,4 @@
-"""Examples held out of a support set: in folds that have each class evenly, or a sample by chance."""
+"""Which labelled examples are held out of a fit, and which are read where there are many."""
 
 from collections.abc import Callable
 

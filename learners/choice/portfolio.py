@@ -13,7 +13,7 @@ from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.blending import Member, blend, words_member
 from learners.choice.conformal import held_out_threshold
 from learners.choice.cross_validation import fit_folds
-from learners.choice.fallback import fallback
+from learners.choice.fallback import PROBE, fallback
 from learners.choice.prior import Gain, Prior, describe_support
 from learners.classifier import Classifier
 from learners.folds import sample_rows, stratified_folds
@@ -63,7 +63,8 @@ def choose(
 
     from which CAUTION standard deviations are taken off. A strategy is dropped if its held-out log-loss is
     significantly above the fallback's: with few examples the log-loss says more than the accuracy. A strategy that
-    source episodes rule out is not tried, and one that cannot adapt to the support set is left out.
+    source episodes rule out is not tried, and one that cannot adapt to the support set is left out. Where the linear
+    probe is best, it is taken with a tuned strength if its held-out log-loss is then lower.
 
     Of more than MOST_COMPARED examples, so many by chance decide which strategy to take, and that one alone is fitted
     to the others too. What is held out of more than MOST_REFITTED examples is not fitted afterwards: it is too few of
@@ -117,7 +118,7 @@ def choose(
         weights = held_out[name].weights(shift)
         if not is_significantly_above(held_out[name].losses, held_out[safe].losses, weights):
             expected[name] = update_gain(gain, held_out[name].right - held_out[safe].right, weights)
-    best = only or select_best(expected, safe)
+    best = only or prefer_tuned(select_best(expected, safe), held_out, shift)
     if sample is support:
         classifier, found = fit(best), held_out[best]
     else:
@@ -201,6 +202,18 @@ def select_able(
 def select_best(expected: Mapping[str, float], safe: str) -> str:
     """Return the strategy with the highest expected gain: of equals the fallback."""
     return max(expected, key=lambda name: (expected[name], name == safe))
+
+
+def prefer_tuned(best: str, held_out: Mapping[str, HeldOut], shift: Tensor | None) -> str:
+    """Return the best strategy: of the probe, if it is that, the tuned form where its held-out log-loss is lower.
+
+    Both are one model at two strengths, so that their accuracies hardly tell them apart, and their losses do.
+    """
+    tuned = held_out.get(TunedLogistic.name)
+    if best != PROBE or tuned is None:
+        return best
+    difference = (tuned.losses - held_out[best].losses) * tuned.weights(shift)
+    return TunedLogistic.name if difference.mean() < 0 else best
 
 
 def update_gain(gain: Gain, difference: Tensor, weights: Tensor) -> float:

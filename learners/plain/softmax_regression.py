@@ -13,7 +13,7 @@ from learners.representation.sharing import shareable
 CHUNK = 8192  # examples whose logits are in memory at once
 ITERATIONS = 200
 TOLERANCE = 1e-4  # of a step's relative decrease of the loss, where a fit ends
-NEGLIGIBLE = 1e-9  # variance along an axis relative to the largest, below which the axis is rounding error
+NEGLIGIBLE = 1e-6  # variance along an axis relative to the largest, below which the axis is rounding error
 
 
 def fit_path(x: Tensor, y: Tensor, ways: int, strengths: Sequence[float]) -> list[tuple[Tensor, Tensor]]:
@@ -75,14 +75,15 @@ def principal_coordinates(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Features are centred and have one scale for all dimensions, so that unit-length features keep their geometry, and a
     strength means the same in every family. The axes span the examples: r = D, or fewer where examples are fewer.
     """
-    mean, scale = x.mean(0), x.std(0).norm() / x.shape[1] ** 0.5 + 1e-12
+    mean = x.mean(0)
     if len(x) < x.shape[1]:
-        z = ((x - mean) / scale).double()
+        z = x - mean
         values, vectors = torch.linalg.eigh(z @ z.T)
         there = values > NEGLIGIBLE * values[-1]
-        basis = (z.T @ vectors[:, there] / values[there].sqrt()).to(x.dtype)
+        basis = z.T @ (vectors[:, there] * values[there].rsqrt())
     else:
-        basis = torch.linalg.eigh(x.T @ x - len(x) * torch.outer(mean, mean))[1]
+        values, basis = torch.linalg.eigh(x.T @ x - len(x) * torch.outer(mean, mean))
+    scale = (values.clamp_min(0).sum() / (max(1, len(x) - 1) * x.shape[1])).sqrt() + 1e-12
     to = basis / scale
     shift = -mean @ to
     return torch.addmm(shift, x, to), to, shift

@@ -22,6 +22,7 @@ from learners.methods.reference import Transductive
 from learners.metrics import log_loss
 from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
+from learners.plain.tuned_logistic import TunedLogistic
 from learners.support import Support
 from learners.temperature import GRID, best_temperature
 
@@ -141,6 +142,17 @@ def test_the_expected_gain_weighs_prior_and_evidence_by_their_precision():
     s2, e2 = 0.03**2, (difference.var() + 1 / 30) / 30
     mean = (0.04 / s2 + difference.mean() / e2) / (1 / s2 + 1 / e2)
     assert choice.expected_gain["prototype"] == pytest.approx((mean - CAUTION * (1 / s2 + 1 / e2) ** -0.5).item())
+
+
+def test_the_probe_has_a_tuned_strength_where_that_lowers_the_held_out_loss():
+    for noise in (0.1, 4.0):
+        x, y = task(shots=30, noise=noise)
+        learners = {PROBE: Logistic(DIM), "tuned_logistic": TunedLogistic(DIM)}
+        support, fold = Support(x, y), stratified_folds(y, seeded())
+        held_out = cross_validate({name: learner.tune(support) for name, learner in learners.items()}, support, fold)
+        doubt = 1 / (len(y) + 2)
+        losses = {n: F.cross_entropy(z / best_temperature([z], [y], doubt=doubt), y) for n, z in held_out.items()}
+        assert choose(learners, support, Prior(), seeded()).strategy == min(losses, key=losses.get)
 
 
 def test_of_equals_the_probe_is_kept():
@@ -307,7 +319,8 @@ def test_the_temperature_stays_between_a_twentieth_and_twenty():
 def test_the_chosen_classifier_has_the_temperature_of_its_held_out_log_loss():
     x, y = task(shots=10, noise=2.0)
     choice = choose(strategies(), Support(x, y, ways=3), Prior(), seeded(4))
-    held_out = cross_validate(strategies(), Support(x, y, ways=3), stratified_folds(y, seeded(4)))
+    chosen = {choice.strategy: strategies()[choice.strategy].tune(Support(x, y, ways=3))}
+    held_out = cross_validate(chosen, Support(x, y, ways=3), stratified_folds(y, seeded(4)))
     logits, doubt = held_out[choice.strategy], 1 / (len(y) + 2)
     assert choice.classifier.temperature == best_temperature([logits], [y], doubt=doubt)
 
@@ -323,7 +336,8 @@ def test_few_examples_that_are_all_right_do_not_make_certain():
 def test_the_chosen_classifier_has_the_threshold_of_its_held_out_probabilities():
     x, y = task(shots=10, noise=2.0)
     choice = choose(strategies(), Support(x, y, ways=3), Prior(thresholds={PROBE: 5.0}), seeded(4))
-    held_out = cross_validate(strategies(), Support(x, y, ways=3), stratified_folds(y, seeded(4)))
+    chosen = {choice.strategy: strategies()[choice.strategy].tune(Support(x, y, ways=3))}
+    held_out = cross_validate(chosen, Support(x, y, ways=3), stratified_folds(y, seeded(4)))
     p = F.softmax(held_out[choice.strategy] / choice.classifier.temperature, 1)
     assert choice.classifier.threshold == held_out_threshold(p, y)
 
