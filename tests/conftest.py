@@ -18,6 +18,11 @@ from tasks.models import mlflow_client
 os.environ["DVC_NO_ANALYTICS"] = "1"  # else each dvc command starts a process that imports DVC once more
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process ends long before another."""
+    items.sort(key=lambda item: {"end_to_end", "service"}.isdisjoint(item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def fetch() -> Fetch:
     """The downloads that the project itself keeps, so that a test run fetches a file once."""

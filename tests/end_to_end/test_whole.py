@@ -44,8 +44,8 @@ ACCLIMATE = str(Path(sys.executable).with_name("acclimate"))
 #: What a test run in the background of a shell inherits is deaf to Ctrl-C.
 HEAR = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
-STEPS, DRAWS = ("--steps", "12"), ("--draws", "3")
-DEMO = ("demo", "--family", "market", *STEPS, *DRAWS)
+STEPS = 12  # meta-updates
+DEMO = ("demo", "--family", "market", "--steps", str(STEPS))
 #: What `adapt --json` promises to programs.
 KEYS = {"domain", "revision", "content_hash", "strategy", "k", "pool", "test", "scores", "seconds"}
 KEYS |= {"decision", "reason", "model_version"}
@@ -118,6 +118,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
             shutil.copy2(ROOT / name, path / name)
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=path, check=True)
+    (ROOT / ".acclimate/downloads").mkdir(parents=True, exist_ok=True)
+    (path / ".acclimate").mkdir()
+    (path / ".acclimate/downloads").symlink_to(ROOT / ".acclimate/downloads")
     with suppress(FileNotFoundError):
         shutil.copytree(ROOT / ".acclimate/features", path / ".acclimate/features")
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -125,9 +128,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     environment = {name: v for name, v in os.environ.items() if not name.startswith(("PREFECT_", "ACCLIMATE_"))}
     paths = [str(path), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment |= {"ACCLIMATE_PORT": str(port), "PYTHONPATH": os.pathsep.join(paths)}
-    downloads = os.environ.get("ACCLIMATE_MIRROR") or ROOT / ".acclimate/downloads"
-    if Path(downloads).is_dir():
-        environment["ACCLIMATE_MIRROR"] = str(downloads)
+    if mirror := os.environ.get("ACCLIMATE_MIRROR"):
+        environment["ACCLIMATE_MIRROR"] = mirror
     return Clone(path, port, environment)
 
 
@@ -160,19 +162,17 @@ def up(clone: Clone, demo: list[dict[str, Any]]) -> Iterator[subprocess.Popen[st
     running.communicate()
 
 
-def shorten(clone: Clone, name: str, labels: int | None = None, **most: int) -> None:
-    """Keep so many labels, and examples of a class in each split, or of a pool in all; no other example is encoded."""
+def shorten(clone: Clone, name: str, classes: int | None = None, **most: int) -> None:
+    """Keep so many examples of the first classes in each split, or of a pool in all; no other example is encoded."""
     folder = clone.path / "data" / name
     about = yaml.safe_load((folder / "domain.yaml").read_text())
-    about["labels"] = about["labels"][:labels]
+    about["labels"] = about["labels"][:classes]
     for split, count in most.items():
         frame = pd.read_parquet(folder / f"{split}.parquet")
-        if split == "pool":
-            frame = frame.head(count)
-        else:
-            frame = frame[frame["label"].isin(about["labels"])].groupby("label").head(count)
+        labels = len(about["labels"])
+        frame = frame.head(count) if split == "pool" else frame[frame["label"] < labels].groupby("label").head(count)
         table = pq.read_table(folder / f"{split}.parquet").take(frame.index.to_numpy())
-        pq.write_table(table, folder / f"{split}.parquet")
+        pq.write_table(table.replace_schema_metadata(), folder / f"{split}.parquet")  # which names all labels
         about["counts"][split] = len(table)
     (folder / "domain.yaml").write_text(yaml.safe_dump(about, sort_keys=False))
 
@@ -187,12 +187,12 @@ def reviews(clone: Clone, up: subprocess.Popen[str]) -> dict[str, Any]:
         if folder.is_dir() and folder.name not in KEPT:
             shutil.rmtree(folder)
     shorten(clone, "drugreviews", train=15, test=6, pool=60)
-    shorten(clone, "trec", labels=10, train=24)  # too few to be worth processes that encode
+    shorten(clone, "trec", classes=10, train=24)  # too few to be worth processes that encode
     clone.run("data", "commit", "--drop", "-m", "Keep what the tests need")
     learners = ("--learner", "protonet", "--learner", "maml", "--steps", "5")
     trained = {"family": "text", "model_version": "1", "decision": "promoted", "reason": "no meta-model was in service"}
     assert clone.json("meta-train", "--family", "text", *learners) == trained
-    return clone.json("adapt", "drugreviews", "--k", "5", *DRAWS)
+    return clone.json("adapt", "drugreviews", "--k", "5", "--draws", "3")
 
 
 def predict(clone: Clone) -> pd.DataFrame:
@@ -238,14 +238,14 @@ def test_the_data_is_built_once_and_what_data_dvc_names(
 def test_what_was_done_is_not_done_again(clone: Clone, demo: list[dict[str, Any]], up: subprocess.Popen[str]) -> None:
     with clone.client() as client:
         deployment = client.read_deployment_by_name("meta-train/acclimate").id
-        wanted = {"family": "market", "steps": int(STEPS[1])}
+        wanted = {"family": "market", "steps": STEPS}
         run = client.create_flow_run_from_deployment(deployment, parameters=wanted).id
         state = wait_for(lambda: finished(client, run))
         assert state.is_completed(), state.message
     (trained,) = clone.json("models", "show", "meta-market")["versions"]
     assert (trained["version"], trained["decision"]) == ("1", "promoted")
     before = next(result for result in demo if result["domain"] == "stocks-rates")
-    again = clone.json("adapt", "stocks-rates", "--k", "10", *DRAWS)
+    again = clone.json("adapt", "stocks-rates", "--k", "10")
     assert again == before | {"reused": True}
 
 
