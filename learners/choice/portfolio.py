@@ -28,7 +28,7 @@ ALONE = 1.5  # the same where only the prior decides, as nothing can be held out
 LARGEST_WEIGHT = 5.0  # of a held-out example, where the pool shows other class frequencies than the labels
 HOPELESS = 2.0  # a strategy is not tried if its expected gain is so many deviations below 0
 MOST_COMPARED = 20_000  # examples that strategies are compared on
-MOST_REFITTED = 10_000  # examples, beyond which those held out are not fitted once more
+MOST_REFITTED = 50_000  # examples, beyond which those held out, one in fifty or fewer, are not fitted once more
 
 
 @dataclass(frozen=True)
