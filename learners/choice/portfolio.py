@@ -108,8 +108,6 @@ def choose(
 
     @cache
     def fit(name: str) -> Classifier:
-        if len(sample.y) > MOST_REFITTED:
-            return fitted[name][1].with_temperature(held_out[name].temperature)
         return adapt_to_all_labels(tuned[name], sample, held_out[name].temperature)
 
     shift = None if support.pool_x is None else shift_of_pool(fit(safe), sample)
@@ -126,6 +124,8 @@ def choose(
         assert fold is not None
         logits, classifier = fit_folds({best: tuned[best]}, support, fold)[best]
         found = HeldOut.of(logits, support, fold)
+        if len(support.y) <= MOST_REFITTED:
+            classifier = adapt_to_all_labels(tuned[best], support)
         classifier = classifier.with_temperature(found.temperature)
     if only is None:
         members = [Member(found.logs, lambda: classifier)]
