@@ -112,8 +112,9 @@ class Shape:
         imbalance: the concentration of the Dirichlet that class frequencies of a pool follow; drawn from these,
             with ``inf`` for a balanced pool and NATURAL for one of the pile's own class frequencies.
         support_imbalance: the same of the support.
-        alike: the share of episodes whose queries have the class frequencies of the pool, or without a pool those of
-            the support; in the others they are balanced.
+        alike: the share of episodes whose queries have the class frequencies of the pool, and whose pool has those of
+            the support if that is uneven: all are of one population, or the support was drawn evenly from it. In the
+            others queries are balanced, and pool and support have frequencies of their own.
         at_most: K may be more than a class has, which then gives all but a third; two are kept for query and pool.
         days: for domains in time: the support is drawn from a span of so many dates of the pile, one date is left
             out, and the query is drawn from as many dates after it.
@@ -169,7 +170,9 @@ def draw(piles: Sequence[Pile], shape: Shape, generator: torch.Generator) -> Epi
     taken = _support_counts(sizes, shots, shape, generator)
     query_share = torch.full((len(sizes),), 1 / len(sizes))
     if shape.alike and float(torch.rand((), generator=generator)) < shape.alike:
-        query_share = pool_share if size else taken / taken.sum()
+        if size == 0 or int(taken.min()) != int(taken.max()):
+            pool_share = taken / taken.sum()
+        query_share = pool_share
     support, query, rest = [], [], []
     for part, k, share in zip(index, taken.tolist(), query_share.tolist(), strict=True):
         room = len(part) - k if size == 0 else max(1, (len(part) - k) // 2)

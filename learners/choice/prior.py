@@ -17,9 +17,11 @@ from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.conformal import episodes_threshold
 from learners.choice.cross_validation import cross_validate
 from learners.choice.fallback import fallback
+from learners.classifier import Classifier
 from learners.folds import stratified_folds
 from learners.representation.axes import agreement
 from learners.representation.task import meta_features
+from learners.shift.class_prior import FEWEST, prior_shift
 from learners.support import Support
 from learners.temperature import best_temperature
 
@@ -154,6 +156,22 @@ def _label_set(counts: Tensor, compact: Support) -> list[float]:
     return [float(counts.mean()) ** -0.5, float(counts.median()) ** -0.5, even, apart]
 
 
+def _with_pool_frequencies(z: Tensor, classifier: Classifier, support: Support, y: Tensor) -> Tensor:
+    """Return logits [Q, N] of queries with labels y [Q] as the portfolio's models have them where they are used.
+
+    They reckon with the class frequencies of the pool. The temperature is that of the queries, as cross-validation of
+    every strategy would cost more than all else.
+    """
+    if support.pool_x is None or len(support.pool_x) < FEWEST:
+        return z
+    temperature = best_temperature([z], [y], doubt=1 / (len(y) + 2))
+    present, counts = support.y.unique(return_counts=True)
+    with torch.no_grad():
+        log_p = F.log_softmax(classifier.logits(support.pool_x)[:, present] / temperature, 1)
+    shift = prior_shift(log_p, counts.double() / len(support.y), len(support.y) / len(present))
+    return z if shift is None else z.index_add(1, present, (shift * temperature).expand(len(z), -1).to(z.dtype))
+
+
 def nearest_shots(mean: float) -> int:
     """Return which of SHOTS is nearest to a mean number of labels a class, in their ratio."""
     return min(SHOTS, key=lambda k: abs(math.log(mean / k)))
@@ -192,8 +210,10 @@ def learn_prior(
             if reason := unable(learner, support):
                 reasons.setdefault(name, []).append(reason)
                 continue
-            z = adapt_to_all_labels(learner, support).logits(episode.query_x)
-            found[name][i] = score_examples(z, episode.query_y, in_time)
+            classifier = adapt_to_all_labels(learner, support)
+            z = classifier.logits(episode.query_x)
+            in_use = _with_pool_frequencies(z, classifier, support, episode.query_y) if held_out else z
+            found[name][i] = score_examples(in_use, episode.query_y, in_time)
             if not held_out:
                 logits[name][i] = z
         advance(1)

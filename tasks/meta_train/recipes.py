@@ -92,12 +92,12 @@ def prior_shapes(shape: Shape) -> tuple[Shape, ...]:
 
     Two thirds have few labels. The rest go on to all labels: those cost the most and differ the least.
     """
-    few = _mixed(replace(shape, at_most=True), alike=0.75)
+    few = _mixed(replace(shape, at_most=True), alike=0.9)
     return few, few, replace(few, shots=tuple(k for k in (20, 50, ALL) if k > max(shape.shots)))
 
 
 RECIPES: dict[Family, Recipe] = {
-    "text": Recipe(24, 40, _training_of_each(TEXT, protonet=120, maml=200, reference=120), 120, prior_per_class=80),
+    "text": Recipe(24, 40, _training_of_each(TEXT, protonet=120, maml=200, reference=120), 100, prior_per_class=80),
     "vision": Recipe(
         20, 16, _training_of_each(VISION, protonet=80, maml=120, reference=48), prior_episodes=60, prior_per_class=60
     ),

@@ -89,7 +89,7 @@ def divide_rows(domains: Sequence[Domain], recipe: Recipe) -> Piles:
         raise UserError("no source domain of this family at this revision; build them with `acclimate data build`")
     shared = domains[0].family == "market"
     train, validation, prior = divide_piles(
-        [_row_pile(domain, rows_used(domain, recipe)) for domain in domains], recipe.seed, recipe.shape.least
+        [_row_pile(domain, rows_used(domain, recipe)) for domain in domains], recipe.seed, recipe.shape
     )
     if not shared:
         more = {d.name: _row_pile(d, rows_used(d, recipe, recipe.prior_per_class)) for d in domains}
@@ -100,29 +100,30 @@ def divide_rows(domains: Sequence[Domain], recipe: Recipe) -> Piles:
     return Piles(train, validation, prior, len(domains[0].labels) if shared else None, hashes)
 
 
-def divide_piles(piles: list[Pile], seed: int, least: int = 0) -> tuple[list[Pile], list[Pile], list[Pile]]:
+def divide_piles(piles: list[Pile], seed: int, shape: Shape | None = None) -> tuple[list[Pile], list[Pile], list[Pile]]:
     """Return piles to train on, to validate on and to learn the prior on.
 
     Where there are many domains, every fifth is for the prior, and of the rest every fifth for validation. Else domains
-    with at least 8 classes hold out a fifth of them, two at least, for validation, and a fourth for the prior. Markets,
-    whose labels are shared, hold out the latest domains in time, the two latest for the prior and the two before them
-    for validation; of few domains one each, and of two the later one's days are divided.
+    with at least 8 classes hold out a sixth of them, two at least, for validation, and a third for the prior. Markets,
+    whose labels are shared, hold out the two latest domains in time, or the latest of up to three, of which the earlier
+    half of the days is for validation and the later one for the prior. More would be missed in training, for which the
+    latest days count most. Where the days of two are too few to divide, the very latest domain is for the prior.
 
     Args:
-        least: a class of fewer examples is not held out.
+        shape: of the episodes: a class that is too small for them is not held out.
 
     Raises:
         UserError: there is too little to hold out.
     """
     if piles[0].shared:
-        return _divide_in_time(piles)
+        return _divide_in_time(piles, 2 * (shape or Shape()).days + 1)
     if len(piles) >= MANY:
         fifths = set(range(len(piles))[::-1][::5])
         others = [i for i in range(len(piles))[::-1] if i not in fifths]
         chosen_on = others[2::5]
         train = [pile for i, pile in enumerate(piles) if i not in fifths and i not in chosen_on]
         return train, [piles[i] for i in chosen_on], [piles[i] for i in sorted(fifths, reverse=True)]
-    generator = torch.Generator().manual_seed(seed)
+    least, generator = shape.least if shape else 0, torch.Generator().manual_seed(seed)
     train, validation, prior = [], [], []
     for pile in piles:
         classes, sizes = pile.sizes
@@ -131,8 +132,8 @@ def divide_piles(piles: list[Pile], seed: int, least: int = 0) -> tuple[list[Pil
         if len(usable) < LEAST:
             train.append(pile)
             continue
-        first = max(2, len(usable) // 5)
-        second = first + len(usable) // 4
+        first = max(2, len(usable) // 6)
+        second = first + len(usable) // 3
         held_out = usable[:second]
         train.append(pile.only(classes[~torch.isin(torch.arange(len(classes)), held_out)]))
         validation.append(pile.only(classes[held_out[:first]]))
@@ -143,18 +144,23 @@ def divide_piles(piles: list[Pile], seed: int, least: int = 0) -> tuple[list[Pil
     return train, validation, prior
 
 
-def _divide_in_time(piles: list[Pile]) -> tuple[list[Pile], list[Pile], list[Pile]]:
+def _divide_in_time(piles: list[Pile], dates: int) -> tuple[list[Pile], list[Pile], list[Pile]]:
+    """Return the three parts of markets; an episode spans so many dates."""
     if len(piles) < 2:
         raise UserError("one market source alone: at least two are needed, one of them to validate on")
     piles = sorted(piles, key=lambda pile: int(pile.time.max()))  # type: ignore[union-attr]
-    if len(piles) == 2:
-        last, time = piles[1], piles[1].time
-        assert time is not None
-        dates = time.unique()
-        middle = dates[len(dates) // 2]  # is left out
-        return piles[:1], [last.where(time < middle)], [last.where(time > middle)]
-    held = 2 if len(piles) > 5 else 1
-    return piles[: -2 * held], piles[-2 * held : -held], piles[-held:]
+    held = 2 if len(piles) > 3 else 1
+    train, latest = piles[:-held], piles[-held:]
+    if held == 2 and any(len(pile.time.unique()) < 2 * dates + 1 for pile in latest):  # type: ignore[union-attr]
+        return train, latest[:1], latest[1:]
+    earlier, later = [], []
+    for pile in latest:
+        assert pile.time is not None
+        days = pile.time.unique()
+        middle = days[len(days) // 2]  # is left out
+        earlier.append(pile.where(pile.time < middle))
+        later.append(pile.where(pile.time > middle))
+    return train, earlier, later
 
 
 def _row_pile(domain: Domain, rows: Sequence[int]) -> Pile:
@@ -211,10 +217,11 @@ def assemble(
         draw([piles.prior[domain]], shapes[turn % len(shapes)], generator)
         for domain, turn in zip(domains, rounds, strict=True)
     ]
+    divided_in_time = {pile.name for pile in piles.validation if pile.shared}
     about = {
         "sources": dict(piles.hashes),
         "trained_on": {pile.name: sorted(pile.classes) for pile in piles.train},
-        "prior_learned_on": {pile.name: sorted(pile.classes) for pile in piles.prior},
+        "prior_learned_on": {p.name: sorted(p.classes) for p in piles.prior if p.name not in divided_in_time},
         "recipe": asdict(recipe),
         "history": {name: asdict(history) for name, history in histories.items()},
     }

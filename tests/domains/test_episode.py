@@ -164,6 +164,8 @@ def test_queries_are_as_frequent_as_the_pool_for_the_share_asked_for_and_even_wi
         same += bool((queries - pool).abs().max() <= 1)
     assert even + same == 100
     assert 35 < same < 65
+    for e in episodes([pile([400] * 4)], replace(shape, support_imbalance=(1.0,), alike=1.0), n=10):
+        assert (counts_of(e.pool_x, 4) - 5 * counts_of(e.support_x, 4)).abs().max() <= 10  # of 80 and about 16
     alone = replace(shape, pool=(0,), support_imbalance=(1.0,), alike=1.0)
     for e in episodes([pile([400] * 4)], alone, n=10):
         assert (counts_of(e.query_x, 4) - 5 * counts_of(e.support_x, 4)).abs().max() <= 5 * 1

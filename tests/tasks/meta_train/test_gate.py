@@ -17,7 +17,7 @@ from tasks.meta_train import gate, steps
 from tasks.meta_train.gate import Comparison, UnusableError, compare, load_incumbent, unseen_piles
 from tasks.meta_train.recipes import RECIPES, Recipe, training_key
 from tasks.meta_train.steps import Plan, find_finished, judge, put_into_service, register, train
-from tasks.meta_train.training import Piles, load_piles
+from tasks.meta_train.training import Piles, assemble, load_piles
 from tasks.models import promotion, registry
 from tasks.models.lineage import lineage
 
@@ -296,8 +296,10 @@ def test_markets_are_compared_by_log_likelihood(made, settings):
     recipe = Recipe(500, 3, {"protonet": TRAINING}, prior_episodes=8)
     piles = load_piles(settings, [made(f"m-{y}", first=f"{y}-01-01") for y in (2001, 2002, 2003, 2004)], recipe)
     which = {"family": "market", "encoder": "market", "dim": 4, "ways": 3}
+    ours = assemble("market", piles, {}, {}, recipe)  # the days of its prior are others of these markets
+    assert unseen_piles(piles, (ours, ours), recipe) == (list(piles.validation), True)
     found = compare(bad_model(**which), good_model(**which), "3", piles, recipe, 20)
-    assert set(found.challenger) == {"m-2003"}
+    assert set(found.challenger) == {"m-2003", "m-2004"}
     assert found.high < 0
     assert found.challenger["m-2003"] == pytest.approx(-np.log(3), abs=0.05)  # it knows nothing
     assert str(found).startswith("log-likelihood -1.")

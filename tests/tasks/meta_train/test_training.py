@@ -1,7 +1,6 @@
 """Meta-training of a family: what is held out, what a key stands for, and a meta-model that comes back whole."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -67,14 +66,14 @@ def test_few_domains_hold_out_some_of_their_classes_in_two_parts(made, settings,
     piles = load_piles(settings, [made("large", classes=9), made("small", classes=7)], RECIPE)
     assert [[pile.name for pile in part] for part in piles.parts] == [["large", "small"], ["large"], ["large"]]
     parts = [classes_of(part[0]) for part in piles.parts]
-    assert [len(part) for part in parts] == [5, 2, 2]
+    assert [len(part) for part in parts] == [4, 2, 3]
     assert set.union(*parts) == set(range(9))
     assert classes_of(piles.train[1]) == set(range(7))
     assert piles.ways is None
     assert piles.hashes == {"large": "hash of large", "small": "hash of small"}
 
 
-@pytest.mark.parametrize(("classes", "sizes"), [(8, [4, 2, 2]), (15, [9, 3, 3]), (40, [22, 8, 10])])
+@pytest.mark.parametrize(("classes", "sizes"), [(8, [4, 2, 2]), (15, [8, 2, 5]), (40, [21, 6, 13])])
 def test_the_three_parts_of_a_domain_have_classes_of_their_own(classes, sizes):
     y = torch.arange(classes).repeat(3)
     parts = [part[0] for part in divide_piles([Pile("one", torch.randn(len(y), 2), y)], seed=0)]
@@ -90,29 +89,36 @@ def test_many_domains_hold_out_whole_ones(made, settings, letters):
     assert all(classes_of(pile) == {0, 1, 2} for part in piles.parts for pile in part)
 
 
-@pytest.mark.parametrize(
-    ("count", "parts"),
-    [
-        (6, [["0", "1"], ["2", "3"], ["4", "5"]]),
-        (5, [["0", "1", "2"], ["3"], ["4"]]),
-        (3, [["0"], ["1"], ["2"]]),
-        (2, [["0"], ["1"], ["1"]]),
-    ],
-)
-def test_markets_hold_out_the_latest_in_time_the_very_last_for_the_prior(count, parts):
+def markets(count, days=60):
+    """So many markets, one a year, the latest first."""
     piles = []
     for year in range(count):
-        time = torch.arange(60).repeat_interleave(3) + 365 * year
-        piles.insert(0, Pile(str(year), time[:, None].float(), torch.arange(180) % 3, True, time))
-    found = divide_piles(piles, seed=0)
+        time = torch.arange(days).repeat_interleave(3) + 365 * year
+        piles.insert(0, Pile(str(year), time[:, None].float(), torch.arange(len(time)) % 3, True, time))
+    return piles
+
+
+@pytest.mark.parametrize(
+    ("count", "days", "parts"),
+    [
+        (5, 60, [["0", "1", "2"], ["3", "4"], ["3", "4"]]),
+        (5, 40, [["0", "1", "2"], ["3"], ["4"]]),  # 25 are needed for an episode
+        (3, 60, [["0", "1"], ["2"], ["2"]]),
+        (2, 60, [["0"], ["1"], ["1"]]),
+    ],
+)
+def test_markets_hold_out_the_latest_domains_and_of_them_the_later_days_for_the_prior(count, days, parts):
+    found = divide_piles(markets(count, days), 0)
     assert [[pile.name for pile in part] for part in found] == parts
-    for earlier, later in pairwise(found):
-        assert max(int(pile.time.max()) for pile in earlier) + 1 < min(int(pile.time.min()) for pile in later)
+    for pile in found[2]:
+        before = [other.time.max() for part in found[:2] for other in part if other.name == pile.name]
+        assert all(day + 1 < pile.time.min() for day in before)  # with a day in between
+    assert max(int(pile.time.max()) for pile in found[0]) < min(int(pile.time.min()) for pile in found[1] + found[2])
 
 
 def test_piles_of_markets_share_their_labels(made, settings):
     piles = load_piles(settings, [made(f"market-{y}", first=f"{y}-01-01") for y in (2003, 2001, 2002)], SHARED)
-    assert [[pile.name for pile in part] for part in piles.parts] == [["market-2001"], ["market-2002"], ["market-2003"]]
+    assert [pile.name for pile in piles.train] == ["market-2001", "market-2002"]
     assert piles.ways == 3
     assert all(pile.shared and pile.time is not None for part in piles.parts for pile in part)
 
@@ -124,7 +130,7 @@ def test_classes_of_the_prior_have_more_examples_where_the_recipe_says_so(made, 
     assert classes_of(few.prior[0]) == classes_of(more.prior[0])
     assert {tuple(x) for x in few.prior[0].x.tolist()} <= {tuple(x) for x in more.prior[0].x.tolist()}
     assert all(torch.equal(a[0].x, b[0].x) for a, b in zip(few.parts[:2], more.parts[:2], strict=True))
-    assert divide_rows([domain], replace(RECIPE, prior_per_class=27)).size == more.size == few.size + 2 * 7
+    assert divide_rows([domain], replace(RECIPE, prior_per_class=27)).size == more.size == few.size + 3 * 7
 
 
 def test_features_labels_and_days_stay_together(made, settings, letters):
