@@ -35,3 +35,12 @@ def extend_to_all_labels(classifier: Classifier, present: Tensor, ways: int) -> 
     rows = torch.full((ways, len(present)), 1 / len(present), device=at).index_copy(0, present, own)
     bias = torch.full((ways,), ABSENT * classifier.temperature, device=at).index_fill(0, present, 0)
     return replace(classifier, layers=(*classifier.layers, Affine(rows, bias)))
+
+
+def put_absent_away(classifier: Classifier, present: Tensor) -> Classifier:
+    """Return a classifier whose logits of the labels that are not ``present`` [C] are lower by ABSENT times T."""
+    ways = classifier.ways
+    if len(present) == ways:
+        return classifier
+    bias = torch.full((ways,), ABSENT * classifier.temperature).index_fill(0, present, 0)
+    return replace(classifier, layers=(*classifier.layers, Affine(torch.eye(ways), bias)))

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learners.base import Learner, unable
-from learners.choice.all_labels import adapt_to_all_labels
+from learners.choice.all_labels import adapt_to_all_labels, put_absent_away
 from learners.choice.blending import Member, blend, words_member
 from learners.choice.conformal import held_out_threshold
 from learners.choice.cross_validation import fit_folds
@@ -135,7 +135,9 @@ def choose(
             members.append(words_member(support, fold, found.y))
         blended, logits = blend(members, found.y, found.weights(shift))
         found = replace(found, logits=logits)
-        classifier = blended.with_temperature(found.temperature)
+        classifier = blended.with_temperature(blended.temperature * found.temperature)
+        if blended.temperature != classifier.temperature:  # which brings the labels without examples nearer
+            classifier = put_absent_away(classifier, found.present)
     threshold = held_out_threshold(F.softmax(found.logits / found.temperature, 1), found.y)
     shift = shift_of_pool(classifier, support) if only is None else None
     return Choice(best, replace(classifier, threshold=threshold, shift=shift), expected, left_out)

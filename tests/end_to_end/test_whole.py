@@ -253,11 +253,11 @@ def test_adapt_prints_what_programs_read(reviews: dict[str, Any]) -> None:
     assert reviews.keys() >= KEYS
     assert (reviews["domain"], reviews["k"], reviews["pool"], reviews["test"]) == ("drugreviews", 5, 60, 60)
     assert reviews["scores"].keys() >= {"acclimate", "logistic", "prototype", "scratch", "maml", "protonet"}
-    assert reviews["seconds"].keys() == {"encode", "adapt", "evaluate"}
+    assert reviews["seconds"].keys() == {"encode", "adapt", "evaluate", "curve"}
     assert 1 <= reviews["sets"]["size"] <= 10
     assert 0.7 < reviews["sets"]["coverage"] <= 1
     for score in reviews["scores"].values():
-        assert score.keys() == {"accuracy", "ci95", "balanced_accuracy", "macro_f1", "log_loss", "ece"}
+        assert score.keys() == {"accuracy", "ci95", "balanced_accuracy", "macro_f1", "log_loss", "ece", "in_use"}
         assert all(math.isfinite(value) for value in score.values())
     assert reviews["scores"]["logistic"]["accuracy"] > 0.5  # of 10 conditions
     assert re.fullmatch("[0-9a-f]{64}", reviews["content_hash"])
