@@ -8,8 +8,8 @@ from prefect.cache_policies import NO_CACHE
 from tasks.adapt.adaptation import Adaptation, encode_domain, examples_used
 from tasks.base.progress import progress
 from tasks.base.settings import settings
-from tasks.meta_train.recipes import RECIPES, rows_used
-from tasks.meta_train.training import load_piles
+from tasks.meta_train.recipes import RECIPES
+from tasks.meta_train.training import divide_rows, load_piles
 from tasks.versions.snapshots import snapshots
 
 
@@ -20,7 +20,8 @@ def encode_ahead(families: Sequence[str], revision: str, k: int | None) -> None:
     every = snapshots(s.root_path, s.home_path, revision)
     sources = {f: [d for d in every if d.family == f and d.role == "source"] for f in families}
     targets = [d for d in every if d.family in families and d.role == "target"]
-    total = sum(len(rows_used(d, RECIPES[d.family])) for f in families for d in sources[f])
+    divided = [divide_rows(sources[f], RECIPES[f]) for f in families if sources[f]]  # type: ignore[index]
+    total = sum(len(pile.x) for rows in divided for part in rows.parts for pile in part)
     total += sum(examples_used(d, how) for d in targets)
     with progress("encode ahead", total) as advance:
         for family in families:

@@ -57,8 +57,8 @@ GLYPHS = "latin greek cyrillic armenian georgian asomtavruli nuskhuri hebrew ara
 GLYPHS += " fraktur calligraphic math arrows shapes symbols"
 _GLYPHS = tuple(corpus(f"glyphs-{script}") for script in GLYPHS.split())
 
-#: Each corpus once: where the mirror and the quick start both have one, the mirror's. The order counts: every fifth
-#: from the last on is held out for validation and for the portfolio's prior (see ``divide_piles``).
+#: Each corpus once: where the mirror and the quick start both have one, the mirror's. The order counts: some are held
+#: out to choose checkpoints on, others for the prior (see ``divide_piles``).
 SOURCES: dict[Family, tuple[Corpus, ...]] = {
     "text": corpora(
         "20newsgroups huffpost clinc150 agnews trec50 hwu64 stc2_stackoverflow reuters31 sst5 amazon_products mag "
