@@ -60,7 +60,7 @@ def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, min(max((accuracy + half).max() + 19, 40), 125))
     axes.set_xticks([tick for tick in range(0, 101, 20) if tick <= axes.get_xlim()[1]])
-    axes.set_xlabel("accuracy on the test examples, %, with 95 % interval")
+    axes.set_xlabel("accuracy, %, with its 95 % interval")
     return figure_png(figure)
 
 
