@@ -30,6 +30,11 @@ class Examples:
         return Examples(self.x[rows], self.ngrams[at])
 
 
+def join_views(x: Tensor, ngrams: csr_matrix | None) -> Tensor | Examples:
+    """Return examples in every view that there is: features [n, D] alone, or with counts of n-grams [n, V]."""
+    return x if ngrams is None else Examples(x, ngrams)
+
+
 def select_rows(ngrams: csr_matrix | None, rows: Tensor | Sequence[int]) -> csr_matrix | None:
     """Return rows of a sparse matrix, of which there may be none: indices or a mask."""
     return None if ngrams is None else ngrams[np.asarray(rows)]

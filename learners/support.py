@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from domains.episode import Episode
-from learners.examples import Examples, select_rows
+from learners.examples import Examples, join_views, select_rows
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,12 @@ class Support:
     @property
     def examples(self) -> Tensor | Examples:
         """The labelled examples in every view that there is."""
-        return self.x if self.ngrams is None else Examples(self.x, self.ngrams)
+        return join_views(self.x, self.ngrams)
 
     @property
     def pool(self) -> Tensor | Examples | None:
         """The unlabelled examples in every view that there is."""
-        if self.pool_x is None or self.pool_ngrams is None:
-            return self.pool_x
-        return Examples(self.pool_x, self.pool_ngrams)
+        return None if self.pool_x is None else join_views(self.pool_x, self.pool_ngrams)
 
     def select(self, rows: Tensor) -> "Support":
         """Return the support set of these examples only: indices [k], or a mask [S]."""

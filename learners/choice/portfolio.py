@@ -18,7 +18,7 @@ from learners.choice.prior import Gain, Prior, describe_support
 from learners.classifier import Classifier
 from learners.folds import sample_rows, stratified_folds
 from learners.plain.tuned_logistic import TunedLogistic
-from learners.shift.class_prior import prior_shift
+from learners.shift.class_prior import shift_of_pool
 from learners.support import Support
 from learners.temperature import best_temperature
 
@@ -225,20 +225,6 @@ def update_gain(gain: Gain, difference: Tensor, weights: Tensor) -> float:
     trust, belief = 1 / error2, 1 / max(gain.deviation, 1e-3) ** 2
     mean = (gain.mean * belief + difference.mean().item() * trust) / (belief + trust)
     return mean - CAUTION * (belief + trust) ** -0.5
-
-
-def shift_of_pool(classifier: Classifier, support: Support) -> Tensor | None:
-    """Return what to add to the logits [N] of a classifier for examples like those of the pool, or None.
-
-    Its probabilities are taken to be under the class prior of the support.
-    """
-    if support.pool is None or not len(support.pool):
-        return None
-    present, counts = support.y.unique(return_counts=True)
-    with torch.no_grad():
-        log_p = F.log_softmax(classifier.logits(support.pool)[:, present] / classifier.temperature, 1)
-    shift = prior_shift(log_p, counts.double() / len(support.y), len(support.y) / len(present))
-    return None if shift is None else torch.zeros(support.ways).index_copy(0, present, shift)
 
 
 def is_significantly_above(losses: Tensor, others: Tensor, weights: Tensor) -> bool:

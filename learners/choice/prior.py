@@ -21,7 +21,7 @@ from learners.classifier import Classifier
 from learners.folds import stratified_folds
 from learners.representation.axes import agreement
 from learners.representation.task import meta_features
-from learners.shift.class_prior import FEWEST, prior_shift
+from learners.shift.class_prior import FEWEST, shift_of_pool
 from learners.support import Support
 from learners.temperature import best_temperature
 
@@ -165,11 +165,8 @@ def _with_pool_frequencies(z: Tensor, classifier: Classifier, support: Support, 
     if support.pool_x is None or len(support.pool_x) < FEWEST:
         return z
     temperature = best_temperature([z], [y], doubt=1 / (len(y) + 2))
-    present, counts = support.y.unique(return_counts=True)
-    with torch.no_grad():
-        log_p = F.log_softmax(classifier.logits(support.pool_x)[:, present] / temperature, 1)
-    shift = prior_shift(log_p, counts.double() / len(support.y), len(support.y) / len(present))
-    return z if shift is None else z.index_add(1, present, (shift * temperature).expand(len(z), -1).to(z.dtype))
+    shift = shift_of_pool(classifier.with_temperature(temperature), support)
+    return z if shift is None else z + (shift * temperature).to(z.dtype)
 
 
 def nearest_shots(mean: float) -> int:

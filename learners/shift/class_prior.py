@@ -4,8 +4,12 @@ M. Saerens, P. Latinne and C. Decaestecker. Adjusting the outputs of a classifie
 Computation 14, 2002. https://doi.org/10.1162/089976602753284446
 """
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from learners.classifier import Classifier
+from learners.support import Support
 
 STEPS = 100  # of expectation maximisation
 PSEUDO = 5.0  # examples a class that the pool is joined by
@@ -46,3 +50,17 @@ def prior_shift(log_p: Tensor, prior: Tensor, shots: float) -> Tensor | None:
     if strength == 0.0:
         return None
     return (strength * (estimate.log() - prior.double().log())).float()
+
+
+def shift_of_pool(classifier: Classifier, support: Support) -> Tensor | None:
+    """Return what to add to the logits [N] of a classifier for examples like those of the pool, or None.
+
+    Its probabilities are taken to be under the class prior of the support.
+    """
+    if support.pool is None or not len(support.pool):
+        return None
+    present, counts = support.y.unique(return_counts=True)
+    with torch.no_grad():
+        log_p = F.log_softmax(classifier.logits(support.pool)[:, present] / classifier.temperature, 1)
+    shift = prior_shift(log_p, counts.double() / len(support.y), len(support.y) / len(present))
+    return None if shift is None else torch.zeros(support.ways).index_copy(0, present, shift)

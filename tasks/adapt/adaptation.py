@@ -21,7 +21,7 @@ from domains.labelled_examples import sample_rows
 from domains.same_example import content_keys
 from learners import BASELINES
 from learners.encoders.ngrams import count_ngrams
-from learners.examples import Examples, select_rows
+from learners.examples import Examples, join_views, select_rows
 from learners.meta_model import MetaModel
 from learners.support import Support
 from tasks.adapt.usable_examples import distance_warning, find_usable, sample_warning
@@ -91,14 +91,12 @@ class Encoded:
     @property
     def test(self) -> Tensor | Examples:
         """The test examples in every view that there is."""
-        return self.test_x if self.test_ngrams is None else Examples(self.test_x, self.test_ngrams)
+        return join_views(self.test_x, self.test_ngrams)
 
     @property
     def pool(self) -> Tensor | Examples | None:
         """The pool in every view that there is."""
-        if self.pool_x is None or self.pool_ngrams is None:
-            return self.pool_x
-        return Examples(self.pool_x, self.pool_ngrams)
+        return None if self.pool_x is None else join_views(self.pool_x, self.pool_ngrams)
 
     @cached_property
     def labelled(self) -> Support:
@@ -111,8 +109,7 @@ class Encoded:
     @property
     def examples(self) -> Tensor | Examples:
         """All labelled examples in every view that there is: train, and then test."""
-        labelled = self.labelled
-        return labelled.x if labelled.ngrams is None else Examples(labelled.x, labelled.ngrams)
+        return self.labelled.examples
 
     @property
     def scored_rows(self) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LARGEST_WEIGHT = 5.0  # of an example: rare ones would otherwise decide alone
+from learners.choice.portfolio import LARGEST_WEIGHT
 
 
 def frequency_weights(shift: Tensor | None, support_y: Tensor, y: Tensor) -> np.ndarray | None:

@@ -7,12 +7,11 @@ import torch
 
 from domains.episode import draw_support
 from learners import metrics
-from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.forecast import FEWEST, Forecast, forecast
 from learners.choice.portfolio import choose
 from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import Encoded
-from tasks.adapt.suggestion import natural_curve
+from tasks.adapt.suggestion import accuracy_by_rows, natural_curve
 
 SHOTS = (1, 2, 5, 10, 20, 50)
 FEW, DRAWS = 5, 3  # up to FEW labels a class there are so many draws, as one alone says little; above there is one
@@ -91,12 +90,8 @@ def forecast_beyond(model: MetaModel, data: Encoded, strategy: str, accuracy: fl
     if len(y) < FEWEST * len(y.unique()) or len(y) * len(data.labels) > MOST_AHEAD:
         return None
 
-    def score(rows: torch.Tensor) -> float:
-        classifier = adapt_to_all_labels(model.strategies[strategy], data.support(rows))
-        return float((classifier.logits(data.test_x).argmax(1) == data.test_y).float().mean())
-
     with torch.no_grad():
-        sizes, accuracies = natural_curve(score, y.numpy(), seed)
+        sizes, accuracies = natural_curve(accuracy_by_rows(model, strategy, data), y.numpy(), seed)
     found = forecast(sizes, accuracies, len(data.test_y), seed)
     if found is None:
         return None

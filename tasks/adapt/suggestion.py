@@ -92,10 +92,7 @@ def forecast_at_twice(model: MetaModel, strategy: str, data: Encoded, how: Adapt
     if labels < FEWEST:
         return None
 
-    def accuracy(rows: torch.Tensor) -> float:
-        classifier = adapt_to_all_labels(model.strategies[strategy], data.support(rows))
-        return float((classifier.logits(data.test_x).argmax(1) == data.test_y).float().mean())
-
+    accuracy = accuracy_by_rows(model, strategy, data)
     generator = torch.Generator().manual_seed(how.seed)
     with torch.no_grad():
         if how.k is None:
@@ -103,6 +100,16 @@ def forecast_at_twice(model: MetaModel, strategy: str, data: Encoded, how: Adapt
         else:
             sizes, accuracies = learning_curve(accuracy, data.train_y, how.k, CURVES, generator)
     return forecast(sizes, accuracies, len(data.test_y))
+
+
+def accuracy_by_rows(model: MetaModel, strategy: str, data: Encoded) -> Callable[[torch.Tensor], float]:
+    """Return what gives the accuracy of a strategy on the test examples, after adaptation to some rows of train."""
+
+    def accuracy(rows: torch.Tensor) -> float:
+        classifier = adapt_to_all_labels(model.strategies[strategy], data.support(rows))
+        return float((classifier.logits(data.test_x).argmax(1) == data.test_y).float().mean())
+
+    return accuracy
 
 
 def natural_curve(score: Callable[[torch.Tensor], float], y: np.ndarray, seed: int) -> tuple[list[int], torch.Tensor]:

@@ -18,7 +18,7 @@ from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.portfolio import choose
 from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
-from learners.examples import Examples, select_rows
+from learners.examples import Examples, join_views, select_rows
 from learners.meta_model import MetaModel
 from learners.plain.words import Words
 from learners.support import Support
@@ -70,8 +70,7 @@ class Views:
 
     def examples(self, rows: np.ndarray) -> Tensor | Examples:
         """Return these rows in every view that there is."""
-        x = self.job.x[rows]
-        return x if self.ngrams is None else Examples(x, self.ngrams[rows])
+        return join_views(self.job.x[rows], select_rows(self.ngrams, rows))
 
 
 @dataclass(frozen=True)
