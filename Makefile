@@ -16,7 +16,7 @@ setup: .venv/.installed
 	-$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@$(WARM) 'import prefect.server.api.server, prefect.cli, prefect.workers.process, dvc.repo, $(STORE)' & \
-	$(WARM) 'import torch._dynamo, sklearn.linear_model, datasets, matplotlib.figure, pytest, $(BERT)' & wait
+	$(WARM) 'import sklearn.linear_model, datasets, matplotlib.figure, pytest, $(BERT)' & wait
 	@touch $@
 
 demo: setup

@@ -13,6 +13,7 @@ from domains.episode import Episode, Pile, Shape, draw
 from learners import checkpoint
 from learners.base import Learner
 from learners.bodies.norm import measure
+from learners.optimisers import SGD, Adam
 from learners.support import Support
 from learners.temperature import best_temperature
 
@@ -90,7 +91,7 @@ def meta_train(
     _check(learner, [*piles, *validation], training, processes)
     generator = torch.Generator().manual_seed(training.seed)
     held_out = _episodes(validation, training)
-    kind = torch.optim.Adam if training.optimiser == "adam" else torch.optim.SGD
+    kind = Adam if training.optimiser == "adam" else SGD
     optimiser: torch.optim.Optimizer = kind(learner.parameters(), lr=training.rate)
     device = next(learner.parameters()).device
     run = checkpoint.Run(learner, optimiser, generator)

@@ -16,6 +16,7 @@ from learners.decisions.playing import Recurrent, play, sample
 from learners.decisions.ppo import Rollout, gae, horizon, ppo_loss
 from learners.decisions.rl2 import RL2
 from learners.meta_train import Diverged
+from learners.optimisers import Adam
 
 SEEDS = 2**31
 
@@ -87,7 +88,7 @@ def train(
         Diverged: the loss or its gradient is not finite.
     """
     generator = torch.Generator().manual_seed(how.seed)
-    optimiser = torch.optim.Adam(policy.parameters(), lr=how.rate)
+    optimiser = Adam(policy.parameters(), lr=how.rate)
     run = checkpoint.Run(policy, optimiser, generator)
     curve, done, rewards = Curve(), 0, []
     if found := run.restore(path):
@@ -167,7 +168,7 @@ def learn(
 def throughput(policy: RL2, envs: Any, how: PPO) -> float:
     """Return environment steps a second of training as it is done: played and learned from, validation left out."""
     generator = torch.Generator().manual_seed(how.seed)
-    optimiser = torch.optim.Adam(policy.parameters(), lr=how.rate)
+    optimiser = Adam(policy.parameters(), lr=how.rate)
     learn(policy, collect(policy, envs, how.steps, generator), how, optimiser, generator)  # warm-up
     started = time.perf_counter()
     for iteration in range(how.iterations):

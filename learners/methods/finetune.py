@@ -16,6 +16,7 @@ from learners.bodies.norm import measure
 from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier, FixedPart, Layer
 from learners.heads.network import loss
+from learners.optimisers import Adam
 from learners.support import Support
 
 Tensors = Mapping[str, Tensor]
@@ -93,7 +94,7 @@ class Finetune(Learner):
         bias = nn.Parameter(torch.zeros_like(weight[:, 0]))
         own = {name: value for name, value in self.body.named_parameters() if value.requires_grad}
         trained = {**own, "head.weight": weight, "head.bias": bias}
-        optimiser = torch.optim.Adam(trained.values(), lr=rate)
+        optimiser = Adam(trained.values(), lr=rate)
         losses: list[float] = []
         if path is not None and (found := checkpoint.load(path)):
             _restore(found[0], trained, optimiser, generator)
@@ -129,7 +130,7 @@ class Finetune(Learner):
         free = [name for name, value in self.body.named_parameters() if value.requires_grad and self.tune_body]
         moving = [body[name].requires_grad_() for name in free]
         f = None if self.tune_body else self.body(x)
-        optimiser = torch.optim.Adam([*head, *moving], lr=self.rate)
+        optimiser = Adam([*head, *moving], lr=self.rate)
         for _ in range(self.steps):
             optimiser.zero_grad()
             with torch.enable_grad():

@@ -10,6 +10,7 @@ from learners.bodies.norm import measure
 from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier, FixedPart
 from learners.heads.network import loss as loss_of
+from learners.optimisers import AdamW
 from learners.support import Support, check_support
 
 
@@ -36,7 +37,7 @@ class Scratch(Learner):
         w1 = (torch.randn(self.hidden, x.shape[1], generator=draw) * (2 / x.shape[1]) ** 0.5).to(x).requires_grad_()
         w2 = (torch.randn(ways, self.hidden, generator=draw) * self.hidden**-0.5).to(x).requires_grad_()
         b1, b2 = x.new_zeros(self.hidden).requires_grad_(), x.new_zeros(ways).requires_grad_()
-        optimiser = torch.optim.AdamW([w1, b1, w2, b2], lr=self.rate, weight_decay=self.decay)
+        optimiser = AdamW([w1, b1, w2, b2], lr=self.rate, weight_decay=self.decay)
         for _ in range(self.steps):
             optimiser.zero_grad()
             with torch.enable_grad():
@@ -53,7 +54,7 @@ class Scratch(Learner):
         draw = torch.Generator().manual_seed(self.seed)
         weight = (torch.randn(ways, self.dim, generator=draw) * self.dim**-0.5).to(x).requires_grad_()
         bias = torch.zeros_like(weight[:, 0]).requires_grad_()
-        optimiser = torch.optim.AdamW([*body.parameters(), weight, bias], lr=self.body_rate, weight_decay=self.decay)
+        optimiser = AdamW([*body.parameters(), weight, bias], lr=self.body_rate, weight_decay=self.decay)
         for _ in range(self.steps):
             optimiser.zero_grad()
             with torch.enable_grad():

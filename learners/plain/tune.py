@@ -10,6 +10,7 @@ from learners.base import Learner, compute_prototypes
 from learners.bodies import Body
 from learners.capabilities import Capabilities
 from learners.classifier import Affine, Classifier, FixedPart
+from learners.optimisers import Adam
 from learners.support import Support
 
 SHARPNESS = 20.0  # of the head at its start, as in ``NearestPrototype``
@@ -59,7 +60,7 @@ class Tune(Learner):
         head = [weight.requires_grad_(), torch.zeros_like(weight[:, 0]).requires_grad_()]
         moving = [parameter for parameter in body.parameters() if parameter.requires_grad]
         groups = [{"params": moving, "lr": self.rate}, {"params": head, "lr": self.head_rate}]
-        optimiser = torch.optim.Adam(groups)
+        optimiser = Adam(groups)
         batch = min(self.batch, len(support.y))
         steps = max(FEWEST, self.epochs * -(-len(support.y) // batch))
         schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)

@@ -1,10 +1,10 @@
 """Fit a learner to all examples at once, where its loss does not depend on episodes."""
 
-import torch
 from torch import Tensor
 
 from domains.episode import Episode
 from learners.base import Learner
+from learners.optimisers import LBFGS
 
 DECAY = 1e-4  # of every parameter's square, against flat directions
 STEPS = 80
@@ -24,7 +24,7 @@ def fit_whole(learner: Learner, x: Tensor, y: Tensor, steps: int = STEPS) -> Lea
     learner.fit_scale(x)
     every = Episode(x[:0], y[:0], x, y, ways=learner.ways or int(y.max()) + 1)
     parameters = list(learner.parameters())
-    optimiser = torch.optim.LBFGS(parameters, max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
+    optimiser = LBFGS(parameters, max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()

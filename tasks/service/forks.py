@@ -28,10 +28,7 @@ NAME = "warm.socket"
 LOADED = (
     *("prefect.flow_engine", "tasks.adapt.steps", "tasks.watch.steps", "tasks.adapt.batch", "tasks.watch.reconciling"),
     *("tasks.drift.steps", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "matplotlib.figure"),
-    *(
-        "torch._dynamo",
-        "transformers.models.bert.modeling_bert",
-    ),  # else the first optimiser and the first text import them
+    "transformers.models.bert.modeling_bert",  # else the first text imports it
 )
 LENGTH = struct.Struct("!I")
 PATIENCE = 10.0  # seconds for the other side to answer

@@ -15,6 +15,7 @@ from domains.market.walk import SUPPORT, TemporalSplit
 from learners.market.garch import garch_variance
 from learners.market.har import LEAST, state_probabilities
 from learners.market.log_pool import LogPool
+from learners.optimisers import LBFGS, Adam
 from learners.support import Support
 from tasks.bench.market.experts import FIRST, STATE, YEAR, Model, Rule, boosting, har, opinions
 
@@ -111,7 +112,7 @@ def fine_tune(case: MarketCase) -> np.ndarray:
     ]
     mean, scale = x.mean(0), x.std(0).clamp_min(1e-6)
     weight = torch.zeros(case.rule.ways, x.shape[1] + 1, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+    optimiser = LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
 
     def logits(x: Tensor, start: Tensor) -> Tensor:
         return start + F.linear((x - mean) / scale, weight[:, :-1], weight[:, -1])
@@ -210,7 +211,7 @@ def learn_pool(rule: Rule, past: np.ndarray, first: int, length: int, seed: int 
     pool = LogPool(past.shape[-1], rule.ways)
     pool.together = BATCH
     draw = np.random.default_rng(seed)
-    optimiser = torch.optim.Adam(pool.parameters(), RATE)
+    optimiser = Adam(pool.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=STEPS)
     for _ in range(STEPS):
         optimiser.zero_grad()

@@ -1,6 +1,8 @@
 """Where the test is small, every labelled example is scored without it, and comes back into the model in service."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,21 +85,20 @@ def test_the_result_says_how_it_was_scored_and_of_how_many(plan, by_class):
 
 
 def in_service(plan, monkeypatch):
-    """Adapt, put the model into service in a folder of its own, and return it."""
-    adapt_and_compare(plan, 0.0)
-    folder = plan.folder.rename(plan.folder.with_name("champion"))
+    """Adapt, and put a copy of the model into service; return both the copy and the result."""
+    result = adapt_and_compare(plan, 0.0)
+    folder = Path(shutil.copytree(plan.folder, plan.folder.with_name("champion")))
 
     class Champion:
         version = "7"
 
     Champion.folder = folder
     monkeypatch.setattr(registry, "champion", lambda settings, name: Champion)
-    return Champion
+    return Champion, result
 
 
 def test_a_champion_is_judged_by_what_it_said_while_examples_were_held_out(plan, settings, by_class, monkeypatch):
-    champion = in_service(plan, monkeypatch)
-    result = adapt_and_compare(plan, 0.0)
+    champion, result = in_service(plan, monkeypatch)
     data = encode_domain(settings, by_class, ALL)
     p, _, rows = recall_champion(champion, data)
     assert rows.tolist() == list(range(result.test))
@@ -109,7 +110,7 @@ def test_a_champion_is_judged_by_what_it_said_while_examples_were_held_out(plan,
 
 
 def test_examples_that_a_champion_has_never_seen_are_asked_of_it_anew(plan, settings, by_class, monkeypatch):
-    champion = in_service(plan, monkeypatch)
+    champion, _ = in_service(plan, monkeypatch)
     record = HeldOut.read(champion.folder)
     seen = np.ones(len(record.keys), bool)
     seen[:3] = False
@@ -125,9 +126,8 @@ def test_examples_that_a_champion_has_never_seen_are_asked_of_it_anew(plan, sett
 
 
 def test_a_champion_of_an_earlier_version_is_judged_on_examples_of_the_test_alone(plan, by_class, monkeypatch):
-    champion = in_service(plan, monkeypatch)
+    champion, result = in_service(plan, monkeypatch)
     (champion.folder / "held_out.safetensors").unlink()
-    result = adapt_and_compare(plan, 0.0)
     decision, _ = ask_gate(plan, result, plan.folder)
     assert f"on the same {by_class.counts['test']} examples" in decision.reason
 

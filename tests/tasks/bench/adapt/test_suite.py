@@ -31,7 +31,7 @@ from tasks.bench.suites import run_suite
 from tasks.meta_train.recipes import RECIPES, Recipe
 
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
-FEW = {"draws": 3, "shots": (1, 2), "tune_draws": 1}
+FEW = {"draws": 2, "shots": (1, 2), "tune_draws": 1}
 
 
 def labels(sizes=(40, 30, 12), seed=0):
