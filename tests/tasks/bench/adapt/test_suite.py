@@ -270,10 +270,10 @@ def test_other_sources_are_another_meta_model_for_each_target(small, monkeypatch
 def test_exported_draws_are_those_that_are_measured(small, tmp_path):
     said = []
     assert bench_adapt(small, BenchOptions(**FEW, export=tmp_path / "draws"), said.append) == []
-    assert said == [f"4 files of 3 draws written to {tmp_path / 'draws'}; nothing was measured"]
+    assert said == [f"4 files of 2 draws written to {tmp_path / 'draws'}; nothing was measured"]
     table = pd.read_parquet(tmp_path / "draws" / "ills-k2.parquet")
     supports = table[table["part"] == "support"]
-    assert supports.groupby(["draw", "label"]).size().tolist() == [2] * 9
+    assert supports.groupby(["draw", "label"]).size().tolist() == [2] * 6
     test = table[table["part"] == "test"]
     assert not set(test["text"]) & set(supports["text"])
     assert len(test) == 18
