@@ -13,6 +13,7 @@ from domains.episode import Pile, Shape, draw
 from learners import checkpoint, make, trainable
 from learners.bodies import Conv4
 from learners.meta_train import Diverged, Training, meta_train
+from learners.optimisers import Adam
 
 DIM = 8
 SHAPE = Shape(ways=(2, 4), shots=(1, 3), queries=4, pool=(0, 12))
@@ -224,19 +225,15 @@ def test_validation_uses_the_same_episodes_each_time():
     assert same(learner, new("protonet", None))
 
 
-def test_the_rate_falls_along_a_cosine_to_zero():
-    learner, rates = new("protonet", None), []
-    step = torch.optim.Adam.step
+def test_the_rate_falls_along_a_cosine_to_zero(monkeypatch):
+    learner, rates, step = new("protonet", None), [], Adam.step
 
     def remember(self, *args):
         rates.append(self.param_groups[0]["lr"])
         return step(self, *args)
 
-    torch.optim.Adam.step = remember
-    try:
-        train(learner)
-    finally:
-        torch.optim.Adam.step = step
+    monkeypatch.setattr(Adam, "step", remember)
+    train(learner)
     expected = [TRAINING.rate * (1 + math.cos(math.pi * i / TRAINING.steps)) / 2 for i in range(TRAINING.steps)]
     assert rates == pytest.approx(expected)
 
