@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from domains.errors import UserError
 
@@ -65,4 +66,5 @@ def run_side_by_side(
 
 def _in_process(function: Callable[[Any, Advance], Any], job: Any, steps: Any) -> Any:
     torch.set_num_threads(1)
+    threadpool_limits(1)  # NumPy's and SciPy's BLAS, which every process would give all cores
     return function(job, lambda n: steps.put(n) if n else None)
