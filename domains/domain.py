@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import yaml
 
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 
 Family = Literal["text", "vision", "market"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 Split = Literal["train", "pool", "test"]
+Objective = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+ACCURACY: Objective = "accuracy"
 
 SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where libyaml is: many labels take long otherwise
 
@@ -26,6 +29,12 @@ def check_name(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) or name.startswith("meta-"):
         raise UserError(f"domain name {name!r}: use 1 to 64 lower-case letters, digits, '-' or '_', not first 'meta-'")
     return name
+
+
+def check_objective(name: str) -> Objective:
+    """Return what a model is to be best in, or raise UserError."""
+    check_known([name], OBJECTIVES, "objective")
+    return cast(Objective, name)
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,15 @@ class Domain:
         if family not in FAMILIES:
             raise UserError(f"{path / 'domain.yaml'}: family {family!r} is not one of {', '.join(FAMILIES)}")
         return cls(name, family, role, labels, path, revision, content_hash, meta)
+
+    @property
+    def objective(self) -> Objective:
+        """What models of the domain are to be best in: accuracy, unless ``domain.yaml`` says something else.
+
+        Raises:
+            UserError: there is no such objective.
+        """
+        return check_objective(str(self.meta.get("objective") or ACCURACY))
 
     def has(self, split: Split) -> bool:
         """Whether the domain has that shard."""

@@ -58,6 +58,7 @@ def adapt(
     method: str = "auto",
     meta_version: str = "",
     approval: bool | None = None,
+    objective: str = "",
 ) -> AdaptResult:
     """Adapt ``domain`` as it is at ``revision`` from all its labels; the same work is done once.
 
@@ -69,8 +70,9 @@ def adapt(
         method: a strategy's name, or ``auto``: the portfolio chooses inside the support set.
         meta_version: version or key of the meta-model, if not the one in service.
         approval: whether a person has to approve of what passed the gate; if not said, ``ACCLIMATE_APPROVAL``.
+        objective: ``accuracy``, ``balanced_accuracy`` or ``macro_f1``; if not said, what the domain says.
     """
-    return adapt_in_order(as_task, domain, k, revision, draws, method, meta_version, approval)
+    return adapt_in_order(as_task, domain, k, revision, draws, method, meta_version, approval, objective)
 
 
 def adapt_in_order(
@@ -82,9 +84,10 @@ def adapt_in_order(
     method: str,
     meta_version: str = "",
     approval: bool | None = None,
+    objective: str = "",
 ) -> AdaptResult:
     """Run the steps of an adaptation; the arguments after ``run`` are those of ``adapt``."""
-    plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version)
+    plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version, objective)
     with one_at_a_time(plan.key):
         result = run(find_finished, plan)
         if result is None:

@@ -180,6 +180,9 @@ def adapt(
     meta_version: Annotated[
         str, typer.Option(help="Version or key of the meta-model; the one in service unless said.")
     ] = "",
+    objective: Annotated[
+        str, typer.Option(help="accuracy, balanced_accuracy or macro_f1; unless said, what the domain says.")
+    ] = "",
     suggest: Annotated[
         int | None, typer.Option(min=1, help="Also write so many pool examples to label next.", show_default=False)
     ] = None,
@@ -197,7 +200,7 @@ def adapt(
 
     # What is wrong is said before a server is started; and what is run, and asked about, is this plan: the commit and
     # the meta-model are resolved here alone.
-    plan = plan_adaptation(domain, rev, k, draws, method, meta_version)
+    plan = plan_adaptation(domain, rev, k, draws, method, meta_version, objective)
     warn_of_uncommitted(rev, plan.domain.revision, [domain])
     if suggest is not None:
         from tasks.adapt.suggestion import check_suggestions
@@ -206,7 +209,9 @@ def adapt(
     with flows_running(settings()):
         from flows.adapt import adapt as run_adapt
 
-        result = run_adapt(domain, k, plan.domain.revision, draws, method, plan.meta_version)
+        result = run_adapt(
+            domain, k, plan.domain.revision, draws, method, plan.meta_version, objective=plan.how.objective
+        )
     if as_json:
         print_json(result.model_dump())
     else:

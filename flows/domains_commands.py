@@ -156,6 +156,9 @@ def domains_add(
     encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
     test_share: Annotated[float | None, typer.Option(help="Of the labelled examples; 0.2.", show_default=False)] = None,
     test_most: Annotated[int | None, typer.Option(help="Test examples a class; 200.", show_default=False)] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="accuracy, balanced_accuracy or macro_f1: what its models are to be best in.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
     end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
     keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
@@ -178,6 +181,7 @@ def domains_add(
 
     Example: acclimate domains add reports reports.csv --label-column diagnosis
     """
+    from domains.domain import check_objective
     from domains.own.options import AddOptions
     from tasks.base.progress import terminal
     from tasks.base.settings import families
@@ -190,6 +194,7 @@ def domains_add(
         *(text_column, label_column, group_column, time_column, encoding, test_share, test_most),
         keep_case=keep_case,
         skip_unreadable=skip_unreadable,
+        objective=None if objective is None else check_objective(objective),
         start=start,
         end=end,
     )

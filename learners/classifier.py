@@ -17,6 +17,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from learners.examples import Examples
+from learners.objective import tilt
 from learners.parts import Part, make_part
 
 FILE = "classifier.safetensors"
@@ -116,6 +117,8 @@ class Classifier:
     ``threshold`` belongs to the temperature: labels at least so probable are in an example's prediction set
     (``learners/choice/conformal.py``); None where nothing is known. ``shift`` [N] is what calibrated logits gain where
     classes are as frequent as in the pool (``learners/shift/class_prior.py``); None where they are as the labels are.
+    ``offsets`` [N] is what log-probabilities gain, after that, before the greatest one's label is named
+    (``learners/objective.py``); None: the most probable label is named.
     """
 
     layers: tuple[Layer, ...]
@@ -123,6 +126,7 @@ class Classifier:
     temperature: float = 1.0
     threshold: float | None = None
     shift: Tensor | None = None
+    offsets: Tensor | None = None
 
     def in_use(self) -> "Classifier":
         """Return the classifier for examples as frequent as those of the pool."""
@@ -131,6 +135,14 @@ class Classifier:
         ways = len(self.shift)
         prior = Affine(torch.eye(ways), self.shift * self.temperature)
         return replace(self, layers=(*self.layers, prior), shift=None)
+
+    def tilt(self, p: np.ndarray) -> np.ndarray:
+        """Return probabilities in use [n, N] moved by the offsets: the greatest one's label is named."""
+        return tilt(p, None if self.offsets is None else self.offsets.double().numpy())
+
+    def name(self, p: np.ndarray) -> np.ndarray:
+        """Return the labels [n] that it names at probabilities in use [n, N]."""
+        return self.tilt(p).argmax(1)
 
     @property
     def reads_ngrams(self) -> bool:
@@ -210,7 +222,7 @@ class Classifier:
 
     def with_temperature(self, temperature: float) -> "Classifier":
         """Return the same classifier with another temperature, for which no threshold is known."""
-        return replace(self, temperature=float(temperature), threshold=None, shift=None)
+        return replace(self, temperature=float(temperature), threshold=None, shift=None, offsets=None)
 
     def save(self, folder: Path) -> Path:
         """Write one safetensors file into a folder and return its path."""
@@ -218,8 +230,9 @@ class Classifier:
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         numbers = {"temperature": self.temperature, "threshold": self.threshold}
         about = {"layers": words, "labels": self.labels, **numbers}
-        if self.shift is not None:
-            tensors["shift"] = self.shift.detach().cpu().clone().contiguous()
+        for name, value in (("shift", self.shift), ("offsets", self.offsets)):
+            if value is not None:
+                tensors[name] = value.detach().cpu().clone().contiguous()
         save_file(tensors, folder / FILE, metadata={"classifier": json.dumps(about)})
         return folder / FILE
 
@@ -235,7 +248,7 @@ class Classifier:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         layers = _unpack(about["layers"], tensors, folder / FILE)
         numbers = about["temperature"], about.get("threshold")
-        return cls(layers, tuple(about["labels"]), *numbers, tensors.get("shift"))
+        return cls(layers, tuple(about["labels"]), *numbers, tensors.get("shift"), tensors.get("offsets"))
 
 
 def tf_idf(ngrams: csr_matrix, idf: np.ndarray) -> csr_matrix:

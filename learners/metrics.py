@@ -28,9 +28,13 @@ def correct(p: ArrayLike, y: ArrayLike) -> NDArray[np.bool_]:
 
 def confusion(p: ArrayLike, y: ArrayLike) -> NDArray[np.intp]:
     """Return [N, N]: how many examples of each label (row) have which most probable label (column)."""
-    p, y = np.asarray(p), np.asarray(y, int)
-    labels = p.shape[1]
-    return np.bincount(y * labels + p.argmax(axis=1), minlength=labels**2).reshape(labels, labels)
+    p = np.asarray(p)
+    return count_pairs(p.argmax(axis=1), y, p.shape[1])
+
+
+def count_pairs(named: ArrayLike, y: ArrayLike, labels: int) -> NDArray[np.intp]:
+    """Return [N, N]: how many examples of each label (row) are named which (column)."""
+    return np.bincount(np.asarray(y, int) * labels + np.asarray(named), minlength=labels**2).reshape(labels, labels)
 
 
 class ClassMeasures(NamedTuple):

@@ -1,7 +1,7 @@
 """A domain that is about to be added: what it is, and how its examples are read once more to be written."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from domains.domain import Family
@@ -42,6 +42,10 @@ class NewDomain:
     division: Mapping[str, Any]
     rows: Callable[[], Iterator[Row]] = field(repr=False)
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_note(self, key: str, value: object) -> "NewDomain":
+        """Return it with one more note."""
+        return replace(self, notes={**self.notes, key: value})
 
     def summary(self) -> dict[str, Any]:
         """Return all of it that can be printed as JSON."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domains.domain import Family
+from domains.domain import Family, Objective
 from domains.errors import UserError
 
 #: Share of the labelled examples that become test, and the most of a class.
@@ -26,6 +26,7 @@ class AddOptions:
         test_most: the most test examples of a class.
         keep_case: whether labels that differ only by case stay apart.
         skip_unreadable: whether images that cannot be read are left out instead of refused.
+        objective: what models of the domain are to be best in.
         start, end: ISO dates between which prices are used; by default the latest year.
     """
 
@@ -39,6 +40,7 @@ class AddOptions:
     test_most: int | None = None
     keep_case: bool = False
     skip_unreadable: bool = False
+    objective: Objective | None = None
     start: str | None = None
     end: str | None = None
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from domains.domain import ACCURACY, Objective
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels, put_absent_away
 from learners.choice.blending import Member, blend, words_member
@@ -17,6 +19,7 @@ from learners.choice.fallback import PROBE, fallback
 from learners.choice.prior import Gain, Prior, describe_support
 from learners.classifier import Classifier
 from learners.folds import sample_rows, stratified_folds
+from learners.objective import naming_offsets, score_each, tilt
 from learners.plain.tuned_logistic import TunedLogistic
 from learners.shift.class_prior import shift_of_pool
 from learners.support import Support
@@ -53,6 +56,7 @@ def choose(
     generator: torch.Generator,
     only: str | None = None,
     in_time: bool = False,
+    objective: Objective = ACCURACY,
 ) -> Choice:
     """Adapt with every strategy and keep the one whose expected gain over the fallback is highest.
 
@@ -80,6 +84,7 @@ def choose(
         only: take this strategy, whatever is expected of it.
         in_time: the examples to predict lie after the support set and differ from it. Cross-validation inside the
             support set would favour what fits its days, so the prior, learned on episodes in time, decides alone.
+        objective: what strategies are compared by, and what the labels that the classifier names are to be best in.
 
     Raises:
         ValueError: the support set is unsound, or the strategy ``only``, or every strategy, cannot adapt to it.
@@ -100,7 +105,8 @@ def choose(
         best = only or select_best(expected, safe)
         classifier = adapt_to_all_labels(strategies[best], support, prior.temperatures.get(best, 1.0))
         threshold = prior.thresholds[best] / support.ways if best in prior.thresholds else None
-        return Choice(best, replace(classifier, threshold=threshold), expected, left_out)
+        offsets = offsets_of(objective, support, None)
+        return Choice(best, replace(classifier, threshold=threshold, offsets=offsets), expected, left_out)
 
     tuned = {name: strategies[name].tune(sample) for name in (safe, *gains)}
     fitted |= fit_folds({name: tuned[name] for name in gains}, sample, fold)
@@ -115,7 +121,8 @@ def choose(
     for name, gain in gains.items():
         weights = held_out[name].weights(shift)
         if not is_significantly_above(held_out[name].losses, held_out[safe].losses, weights):
-            expected[name] = update_gain(gain, held_out[name].right - held_out[safe].right, weights)
+            ours, theirs = (held_out[each].scores(objective, shift) for each in (name, safe))
+            expected[name] = update_gain(gain, ours - theirs)
     best = only or prefer_tuned(select_best(expected, safe), held_out, shift)
     if sample is support:
         classifier, found = fit(best), held_out[best]
@@ -140,7 +147,8 @@ def choose(
             classifier = put_absent_away(classifier, found.present)
     threshold = held_out_threshold(F.softmax(found.logits / found.temperature, 1), found.y)
     shift = shift_of_pool(classifier, support) if only is None else None
-    return Choice(best, replace(classifier, threshold=threshold, shift=shift), expected, left_out)
+    offsets = offsets_of(objective, support, shift, found)
+    return Choice(best, replace(classifier, threshold=threshold, shift=shift, offsets=offsets), expected, left_out)
 
 
 @dataclass(frozen=True)
@@ -172,10 +180,25 @@ class HeldOut:
         """The log-losses [H] at that temperature."""
         return F.cross_entropy(self.logits / self.temperature, self.y, reduction="none")
 
-    @cached_property
-    def right(self) -> Tensor:
-        """Whether each example's label is the most probable one, [H], as 0 or 1."""
-        return (self.logits.argmax(1) == self.y).double()
+    def scores(self, objective: Objective, shift: Tensor | None) -> Tensor:
+        """Return scores [H] whose mean is the objective where classes count as in the pool (``shift_of_pool``)."""
+        weights, named = self.weights(shift).numpy(), self.logits.argmax(1).numpy()
+        if objective != ACCURACY:
+            p = self.proba(shift)
+            offsets = naming_offsets(objective, self.frequencies(shift), p, self.y, weights)
+            named = tilt(p, offsets).argmax(1)
+        return torch.from_numpy(score_each(objective, named, self.y, weights))
+
+    def proba(self, shift: Tensor | None) -> np.ndarray:
+        """Return the probabilities [H, C], shifted by the pool."""
+        moved = self.logs.double() if shift is None else self.logs.double() + shift.double()[self.present]
+        return F.softmax(moved, 1).numpy()
+
+    def frequencies(self, shift: Tensor | None) -> np.ndarray:
+        """Return how frequent each label [C] is by the examples, and by the pool's shift of that."""
+        counts = torch.bincount(self.y, minlength=len(self.present)).double().clamp_min(1)
+        counts = counts if shift is None else counts * shift.double().exp()[self.present]
+        return (counts / counts.sum()).numpy()
 
     def weights(self, shift: Tensor | None) -> Tensor:
         """Return what examples weigh [H], 1 on average, so that classes count as in the pool (``shift_of_pool``)."""
@@ -218,9 +241,24 @@ def prefer_tuned(best: str, held_out: Mapping[str, HeldOut], shift: Tensor | Non
     return TunedLogistic.name if difference.mean() < 0 else best
 
 
-def update_gain(gain: Gain, difference: Tensor, weights: Tensor) -> float:
-    """Return the cautious gain to expect after paired differences to the fallback [H], which have weights [H]."""
-    difference = difference * weights
+def offsets_of(
+    objective: Objective, support: Support, shift: Tensor | None, found: HeldOut | None = None
+) -> Tensor | None:
+    """Return what log-probabilities in use gain [N] before a label is named, by held-out examples if there are any."""
+    if found is None:
+        counts = torch.bincount(support.y, minlength=support.ways).double()
+        own = naming_offsets(objective, (counts / counts.sum()).numpy())
+        return None if own is None else torch.from_numpy(own).float()
+    own = naming_offsets(objective, found.frequencies(shift), found.proba(shift), found.y, found.weights(shift))
+    if own is None:
+        return None
+    offsets = torch.zeros(support.ways)
+    offsets[found.present] = torch.from_numpy(own).float()
+    return offsets
+
+
+def update_gain(gain: Gain, difference: Tensor) -> float:
+    """Return the cautious gain to expect after paired, weighted differences to the fallback [H]."""
     error2 = (difference.var().item() + 1 / len(difference)) / len(difference)
     trust, belief = 1 / error2, 1 / max(gain.deviation, 1e-3) ** 2
     mean = (gain.mean * belief + difference.mean().item() * trust) / (belief + trust)

@@ -14,7 +14,7 @@ import torch
 from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
-from domains.domain import Domain
+from domains.domain import ACCURACY, Domain, Objective
 from domains.episode import draw_support
 from domains.errors import UserError
 from domains.labelled_examples import sample_rows
@@ -46,6 +46,7 @@ class Adaptation:
         draws: support sets of K labels a class for the interval, the first of which makes the challenger. All labels
             make one support set.
         pool: at most so many unlabelled examples are used.
+        objective: what the model is to be best in.
     """
 
     k: int | None = None
@@ -53,6 +54,7 @@ class Adaptation:
     method: str = AUTO
     pool: int = 2000
     seed: int = 0
+    objective: Objective = ACCURACY
 
     @property
     def trials(self) -> int:

@@ -1,10 +1,14 @@
 """Scores as they will be in use: under the class frequencies of the pool, not under those of what people labelled."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from learners.choice.portfolio import LARGEST_WEIGHT
+from learners.classifier import Classifier
+from learners.objective import tilt
 
 
 def frequency_weights(shift: Tensor | None, support_y: Tensor, y: Tensor) -> np.ndarray | None:
@@ -28,8 +32,26 @@ def frequency_weights(shift: Tensor | None, support_y: Tensor, y: Tensor) -> np.
 
 def at_pool_frequencies(p: np.ndarray, shift: Tensor | None) -> np.ndarray:
     """Return probabilities [m, N] as a model with that shift [N] gives them in service (``Classifier.in_use``)."""
-    if shift is None:
-        return p
-    logits = np.log(np.maximum(p, 1e-30)) + shift.double().numpy()
-    moved = np.exp(logits - logits.max(1, keepdims=True))
-    return moved / moved.sum(1, keepdims=True)
+    return tilt(p, None if shift is None else shift.double().numpy())
+
+
+def preferences(model: Classifier, p: np.ndarray) -> np.ndarray:
+    """Return probabilities [m, N] moved so that the greatest one's label is the one a model names.
+
+    A model that names the most probable label leaves them as they are.
+    """
+    return p if model.offsets is None else model.tilt(at_pool_frequencies(p, model.shift))
+
+
+class Said(NamedTuple):
+    """What a model says of m examples: probabilities [m, N], those in service [m, N], and the labels it names [m]."""
+
+    p: np.ndarray
+    in_use: np.ndarray
+    named: np.ndarray
+
+    @classmethod
+    def of(cls, model: Classifier, p: np.ndarray) -> "Said":
+        """Return what a model says where its probabilities are p, before they are shifted by the pool."""
+        served = at_pool_frequencies(p, model.shift)
+        return cls(p, served, model.name(served))

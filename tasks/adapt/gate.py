@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from domains.domain import ACCURACY, Objective
 from learners import metrics
+from learners.objective import WORDS, score_each
 
 
 @dataclass(frozen=True)
@@ -14,27 +16,28 @@ class Scores:
     """How one model did on one set of examples.
 
     Attributes:
-        accuracy: share of examples predicted rightly, with their weights.
+        value: of the objective, accuracy unless said, with the weights of the examples.
         log_loss: mean negative log-probability of the true label, in nats, with the weights.
         ece: expected calibration error, of the examples as they are.
         ece_by_chance: what ``ece`` would be on average for a perfectly calibrated model on as few examples.
-        correct: [n] the weight of each example that was predicted rightly, 0 of the others.
+        each: [n] the examples' scores, whose mean is ``value`` (``learners/objective.py``).
         test_hash: identity of the examples, see :func:`hash_of_test`.
         weighted: the weights are those of the pool's class frequencies, not all 1.
     """
 
-    accuracy: float
+    value: float
     log_loss: float
     ece: float
     ece_by_chance: float
-    correct: np.ndarray = field(repr=False, compare=False)
+    each: np.ndarray = field(repr=False, compare=False)
     test_hash: str
     weighted: bool = False
+    objective: Objective = ACCURACY
 
     @property
     def missing(self) -> bool:
         """Whether any part of the score is not a number."""
-        return not np.isfinite([self.accuracy, self.log_loss, self.ece]).all()
+        return not np.isfinite([self.value, self.log_loss, self.ece]).all()
 
 
 #: The score of a model that could not be scored; the gate refuses whatever depends on it.
@@ -50,7 +53,7 @@ class GateRule:
             what is stated with a confidence of 90 % may be right 80 % of the time. Chance is added because a
             perfect model has an error of about 0.12 on 100 examples and 0.04 on 1,000: a plain limit would
             refuse good models of small domains.
-        equal: a difference in accuracy within noise and no larger than this counts as equal.
+        equal: a difference in the objective within noise and no larger than this counts as equal.
         log_loss: by how many nats the log-loss of an equal challenger has to be lower.
         resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -78,7 +81,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Accuracy of the challenger minus that of another model on the same examples, with its 95 % interval."""
+    """The objective of the challenger minus that of another model on the same examples, with its 95 % interval."""
 
     difference: float
     low: float
@@ -95,27 +98,32 @@ def score(
     test_hash: str,
     in_use: np.ndarray | None = None,
     weights: np.ndarray | None = None,
+    named: np.ndarray | None = None,
+    objective: Objective = ACCURACY,
 ) -> Scores:
     """Score probabilities [n, N] against targets [n]; what is not a probability gives missing scores.
 
     Args:
-        in_use: probabilities [n, N] at the pool's class frequencies, as the model in service gives them; accuracy and
-            log-loss are of these. Calibration is of ``probabilities``, which are of examples as frequent as these.
+        in_use: probabilities [n, N] at the pool's class frequencies, as the model in service gives them; log-loss is of
+            these. Calibration is of ``probabilities``, which are of examples as frequent as these.
         weights: [n] under which the examples are as frequent as in the pool; all 1 unless given.
+        named: [n] the labels that the model names; the most probable ones in use unless given.
+        objective: what ``value`` is of.
     """
     p, y = np.asarray(probabilities, float), np.asarray(targets)
     if p.ndim != 2 or len(p) != len(y) or not np.allclose(p.sum(axis=1), 1, atol=1e-3) or (p < 0).any():
         return MISSING
     served, w = p if in_use is None else in_use, np.ones(len(y)) if weights is None else weights / weights.mean()
-    correct = metrics.correct(served, y) * w
+    each = score_each(objective, served.argmax(1) if named is None else named, y, w)
     return Scores(
-        accuracy=float(correct.mean()) if len(y) else float("nan"),
+        value=float(each.mean()) if len(y) else float("nan"),
         log_loss=metrics.log_loss(served, y, w),
         ece=metrics.ece(p, y),
         ece_by_chance=metrics.ece_by_chance(p),
-        correct=correct,
+        each=each,
         test_hash=test_hash,
-        weighted=bool(np.ptp(w) > 0) if len(y) else False,
+        weighted=objective != "balanced_accuracy" and len(y) > 0 and bool(np.ptp(w) > 0),
+        objective=objective,
     )
 
 
@@ -160,10 +168,10 @@ def gate(
     In this order, and refused at the first that fails:
 
     1. every score is there, and all models were scored on the same examples;
-    2. floor: not significantly less accurate than the linear probe;
-    3. a first champion: more accurate than whoever always names their most frequent label;
+    2. floor: not significantly below the linear probe in the objective;
+    3. a first champion: above whoever always names their most frequent label;
     4. calibration: ECE within the rule's limit, or not above a champion's that is itself outside it;
-    5. better than the champion: more accurate, or as accurate (``GateRule.equal``) and lower in log-loss.
+    5. better than the champion in the objective, or equal (``GateRule.equal``) and lower in log-loss.
 
     "Significantly" means that the 95 % interval of the difference (paired bootstrap over the examples) is wholly on one
     side of zero.
@@ -172,7 +180,7 @@ def gate(
         challenger: scores of the newly adapted model.
         champion: scores of the model in service, taken again on the same examples; None if there is none.
         probe: scores of logistic regression of tuned strength, fitted to the challenger's support set.
-        majority: share of the most frequent label among the examples; None where that rule is not asked.
+        majority: what whoever always names the most frequent label reaches; None where that rule is not asked.
         rule: the limits; the defaults unless given.
         beside: scores of the challenger on the examples that the champion was scored on, where these are not all.
     """
@@ -185,13 +193,13 @@ def gate(
         if scores.test_hash != (beside if scores is champion else challenger).test_hash:
             return Decision(False, f"refused: the {name} was scored on other examples")
 
-    n, got = len(challenger.correct), _accuracy(challenger)
+    n, got = len(challenger.each), _value(challenger)
     floor = compare(challenger, probe, rule)
     if floor.high < 0:
-        against = f"{percent(probe.accuracy)} of the linear probe on the same {n} examples ({floor})"
+        against = f"{percent(probe.value)} of the linear probe on the same {n} examples ({floor})"
         return Decision(False, f"refused: {got} is significantly below {against}")
 
-    if champion is None and majority is not None and challenger.accuracy <= majority:
+    if champion is None and majority is not None and challenger.value <= majority:
         against = f"the {percent(majority)} of always naming the most frequent label of the same {n} examples"
         return Decision(False, f"refused: {got} is not above {against}")
 
@@ -201,21 +209,25 @@ def gate(
         return Decision(False, f"refused: {got}, but badly calibrated ({calibration})")
 
     if champion is None:
-        against = f"the linear probe at {percent(probe.accuracy)} on the same {n} examples ({floor})"
-        above = "" if majority is None else f" and above {percent(majority)}, the share of their most frequent label"
+        against = f"the linear probe at {percent(probe.value)} on the same {n} examples ({floor})"
+        above = (
+            ""
+            if majority is None
+            else f" and above {percent(majority)}, that of always naming their most frequent label"
+        )
         passed = f"{_against_probe(floor)} {against}{above}"
         return Decision(True, f"promoted as first champion: {got} is {passed}; {calibration}")
 
     versus = compare(beside, champion, rule)
     promote, finding = _against_champion(versus, champion.log_loss - beside.log_loss, rule)
-    against = f"the champion's {percent(champion.accuracy)} on the same {len(beside.correct)} examples ({versus})"
+    against = f"the champion's {percent(champion.value)} on the same {len(beside.each)} examples ({versus})"
     word = "promoted" if promote else "refused"
-    return Decision(promote, f"{word}: {_accuracy(beside)} against {against}: {finding}; {calibration}")
+    return Decision(promote, f"{word}: {_value(beside)} against {against}: {finding}; {calibration}")
 
 
-def _accuracy(scores: Scores) -> str:
+def _value(scores: Scores) -> str:
     where = " at the pool's class frequencies" if scores.weighted else ""
-    return f"accuracy {percent(scores.accuracy)}{where}"
+    return f"{WORDS[scores.objective]} {percent(scores.value)}{where}"
 
 
 def _against_probe(floor: Comparison) -> str:
@@ -241,9 +253,9 @@ def _against_champion(versus: Comparison, log_loss_gain: float, rule: GateRule) 
 
 
 def compare(a: Scores, b: Scores, rule: GateRule) -> Comparison:
-    """Return the difference in accuracy a - b by paired bootstrap."""
+    """Return the difference in the objective a - b by paired bootstrap."""
     rng = np.random.default_rng(rule.seed)
-    return Comparison(*metrics.paired_bootstrap(a.correct, b.correct, rng, rule.resamples))
+    return Comparison(*metrics.paired_bootstrap(a.each, b.each, rng, rule.resamples))
 
 
 def percent(share: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from domains.domain import FAMILIES, Domain, Family
 from learners import metrics
 from learners.choice.conformal import COVERAGE
+from learners.objective import WORDS
 from tasks.adapt.domain_page import page_key
 from tasks.adapt.plots import (
     Bar,
@@ -36,16 +37,20 @@ TEXTS = 12  # mistakes in a table
 CLASSES = 50  # labels in a table
 
 
-def show_adaptation(domain: Domain, result: AdaptResult, scored: Sequence[Any], p: np.ndarray, y: np.ndarray) -> None:
+def show_adaptation(
+    domain: Domain, result: AdaptResult, scored: Sequence[Any], p: np.ndarray, named: np.ndarray, y: np.ndarray
+) -> None:
     """Show one adaptation on one page: decision, scores of methods and labels, the worst mistakes, and lineage.
 
     Args:
         scored: the n examples that the model is scored on, as the shards have them.
-        p: probabilities of them [n, N] by models that were not fitted to them; y: their labels [n].
+        p: probabilities of them [n, N] by models that were not fitted to them.
+        named: the labels that these name [n]; y: the true ones [n].
     """
     title = f"{domain.name}: {result.labels_used}, {result.pool:,} unlabelled"
-    bars = [Bar(name, s.accuracy, s.ci95, name == OURS) for name, s in result.scores.items()]
-    by_family: dict[Family, Callable[[Domain, Sequence[Any], np.ndarray, np.ndarray], list[str]]]
+    words = WORDS[result.objective]
+    bars = [Bar(name, *result.value_of(name), name == OURS) for name in result.scores]
+    by_family: dict[Family, Callable[[Domain, Sequence[Any], np.ndarray, np.ndarray, np.ndarray], list[str]]]
     by_family = {"text": texts_markdown, "vision": images_markdown, "market": timeline_markdown}
     lineage = {
         "decision": result.decision,
@@ -61,14 +66,14 @@ def show_adaptation(domain: Domain, result: AdaptResult, scored: Sequence[Any], 
         f"# {escape(title)}",
         escape(result.reason),
         *(f"⚠ {escape(warning)}" for warning in result.warnings),
-        image_markdown(plot_methods(title, bars, 1 / len(domain.labels)), "accuracy of every method"),
+        image_markdown(plot_methods(title, bars, 1 / len(domain.labels), words), f"{words} of every method"),
         "## Scores",
         escape(interval_line(result)),
         markdown_table(score_rows(result)),
         *curve_markdown(result),
         *classes_markdown(result),
-        *confusion_markdown(domain, p, y),
-        *by_family[domain.family](domain, scored, p, y),
+        *confusion_markdown(domain, named, y),
+        *by_family[domain.family](domain, scored, p, named, y),
         "## Where it comes from",
         markdown_table([{"what": name, "value": value} for name, value in lineage.items()]),
         f"All versions of {escape(domain.name)}: {artifact_link(page_key(domain.name), 'its history')}",
@@ -106,9 +111,9 @@ def trust_facts(result: AdaptResult) -> dict[str, str]:
     return found
 
 
-def confusion_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str]:
+def confusion_markdown(domain: Domain, named: np.ndarray, y: np.ndarray) -> list[str]:
     """Return a picture of which labels are taken for which; nothing where all are right."""
-    counts = metrics.confusion(p, y)
+    counts = metrics.count_pairs(named, y, len(domain.labels))
     wrong = int(counts.sum() - counts.trace())
     if not wrong:
         return []
@@ -116,44 +121,48 @@ def confusion_markdown(domain: Domain, p: np.ndarray, y: np.ndarray) -> list[str
     return ["## Confusion", image_markdown(plot_confusion(title, counts, domain.labels), title)]
 
 
-def worst_mistakes(p: np.ndarray, y: np.ndarray, most: int) -> list[int]:
+def worst_mistakes(p: np.ndarray, named: np.ndarray, y: np.ndarray, most: int) -> list[int]:
     """Return examples that are predicted wrongly, those with the most probable wrong label first."""
-    wrong = np.flatnonzero(p.argmax(1) != y)
-    return wrong[np.argsort(-p[wrong].max(1), kind="stable")][:most].tolist()
+    wrong = np.flatnonzero(named != y)
+    return wrong[np.argsort(-p[wrong, named[wrong]], kind="stable")][:most].tolist()
 
 
-def mistakes_title(shown: int, p: np.ndarray, y: np.ndarray) -> str:
+def mistakes_title(shown: int, named: np.ndarray, y: np.ndarray) -> str:
     """Return the heading above the worst mistakes."""
-    wrong = int((p.argmax(1) != y).sum())
+    wrong = int((named != y).sum())
     return f"## Mistakes: {shown} of {wrong:,}, the most confident first" if wrong else "## Mistakes: none"
 
 
-def texts_markdown(domain: Domain, texts: Sequence[str], p: np.ndarray, y: np.ndarray) -> list[str]:
+def texts_markdown(domain: Domain, texts: Sequence[str], p: np.ndarray, named: np.ndarray, y: np.ndarray) -> list[str]:
     """Return the worst mistakes; texts come last, as they are cut off where the page is too narrow."""
-    rows = worst_mistakes(p, y, TEXTS)
+    rows = worst_mistakes(p, named, y, TEXTS)
     table = [
         {
             "true": domain.labels[y[i]],
-            "predicted": domain.labels[p[i].argmax()],
-            "probability": f"{p[i].max():.2f}",
+            "predicted": domain.labels[named[i]],
+            "probability": f"{p[i, named[i]]:.2f}",
             "text": shorten(texts[i], 160),
         }
         for i in rows
     ]
-    return [mistakes_title(len(rows), p, y), *([markdown_table(table)] if table else [])]
+    return [mistakes_title(len(rows), named, y), *([markdown_table(table)] if table else [])]
 
 
-def images_markdown(domain: Domain, images: Sequence[bytes], p: np.ndarray, y: np.ndarray) -> list[str]:
+def images_markdown(
+    domain: Domain, images: Sequence[bytes], p: np.ndarray, named: np.ndarray, y: np.ndarray
+) -> list[str]:
     """Return labelled images by class beside the worst mistakes."""
-    rows = worst_mistakes(p, y, SHOWN)
+    rows = worst_mistakes(p, named, y, SHOWN)
     train, labels = domain.column("train"), domain.targets("train")
     support = [(train[i], domain.labels[labels[i]]) for i in np.argsort(labels, kind="stable")]
-    mistakes = [Mistake(images[i], domain.labels[y[i]], domain.labels[p[i].argmax()], float(p[i].max())) for i in rows]
+    mistakes = [Mistake(images[i], domain.labels[y[i]], domain.labels[named[i]], float(p[i, named[i]])) for i in rows]
     title = f"{domain.name}: labelled images and mistakes"
-    return [mistakes_title(len(rows), p, y), image_markdown(plot_images(title, support, mistakes), title)]
+    return [mistakes_title(len(rows), named, y), image_markdown(plot_images(title, support, mistakes), title)]
 
 
-def timeline_markdown(domain: Domain, windows: Sequence[Any], p: np.ndarray, y: np.ndarray) -> list[str]:
+def timeline_markdown(
+    domain: Domain, windows: Sequence[Any], p: np.ndarray, named: np.ndarray, y: np.ndarray
+) -> list[str]:
     """Return the probability of the last state over time."""
     state = len(domain.labels) - 1
     name, dates = domain.labels[state], list(domain.split("test")["date"])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from domains.domain import Domain, Family
+from domains.domain import Domain, Family, check_objective
 from domains.errors import UserError, check_known
 from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import AUTO, Adaptation, Encoded, adaptation_key, encode_domain
@@ -33,13 +33,22 @@ class Plan:
     meta_key: str = ""
 
 
-def plan_adaptation(domain: str, revision: str, k: int | None, draws: int, method: str, meta_version: str = "") -> Plan:
+def plan_adaptation(
+    domain: str,
+    revision: str,
+    k: int | None,
+    draws: int,
+    method: str,
+    meta_version: str = "",
+    objective: str = "",
+) -> Plan:
     """Resolve the revision, the domain's bytes and the meta-model, each once: the plan names what it found.
 
     Args:
         revision: git revision whose ``data.dvc`` is read.
         k: at most so many labels a class; None: all labels.
         meta_version: version or key of the meta-model; empty: the one in service.
+        objective: what the model is to be best in; empty: what the domain says.
 
     Raises:
         UserError: an argument names nothing there is, or the meta-model is of another version.
@@ -57,7 +66,9 @@ def plan_adaptation(domain: str, revision: str, k: int | None, draws: int, metho
             f"run `acclimate meta-train --family {found.family}`"
         ) from error
     check_known([method], strategies, "method")
-    how = Adaptation(k=k, draws=draws, method=method, seed=s.seed)
+    how = Adaptation(
+        k=k, draws=draws, method=method, seed=s.seed, objective=check_objective(objective or found.objective)
+    )
     key = adaptation_key(found, meta.version, how)
     return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key, meta.tags.get("key", ""))
 

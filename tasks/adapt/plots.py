@@ -40,8 +40,8 @@ class Bar:
     ours: bool = False
 
 
-def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -> bytes:
-    """Draw the accuracy of methods on one domain, best first: ours in colour, plain baselines in grey."""
+def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None, measure: str = "accuracy") -> bytes:
+    """Draw a measure of methods on one domain, best first: ours in colour, plain baselines in grey."""
     bars = sorted(bars, key=lambda bar: bar.accuracy)
     figure, axes = start_figure(0.9 + 0.34 * max(len(bars), 2), title)
     accuracy = 100 * np.array([bar.accuracy for bar in bars])
@@ -60,7 +60,7 @@ def plot_methods(title: str, bars: Sequence[Bar], chance: float | None = None) -
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, min(max((accuracy + half).max() + 19, 40), 125))
     axes.set_xticks([tick for tick in range(0, 101, 20) if tick <= axes.get_xlim()[1]])
-    axes.set_xlabel("accuracy, %, with its 95 % interval")
+    axes.set_xlabel(f"{measure}, %" + (", with its 95 % interval" if known.any() else ""))
     return figure_png(figure)
 
 

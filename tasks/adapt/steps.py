@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 
+from domains.domain import Objective
 from learners import metrics
 from learners.choice.fallback import PROBE
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
+from learners.objective import value_of
 from tasks.adapt import events
 from tasks.adapt.adaptation import (
     AUTO,
@@ -23,7 +25,7 @@ from tasks.adapt.adaptation import (
     examples_used,
     scored_examples,
 )
-from tasks.adapt.class_frequencies import at_pool_frequencies
+from tasks.adapt.class_frequencies import Said, at_pool_frequencies, preferences
 from tasks.adapt.domain_page import show_domain_page
 from tasks.adapt.gate import MISSING, Decision, Scores, align, gate, hash_of_test, score
 from tasks.adapt.held_out import HeldOut
@@ -42,7 +44,7 @@ from tasks.models.smoke_test import EXAMPLES, smoke_test
 from tasks.models.verdicts import apply_verdict, utc_now
 
 #: Fields of ``Score`` besides accuracy, each named as its function.
-MEASURES = (metrics.log_loss, metrics.ece, metrics.balanced_accuracy, metrics.macro_f1)
+OF_PROBABILITIES, OF_LABELS = (metrics.log_loss, metrics.ece), (metrics.balanced_accuracy, metrics.macro_f1)
 
 
 def find_finished(plan: Plan) -> AdaptResult | None:
@@ -83,7 +85,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     scores = summarise(trials, data, whole if how.k is None else "support draws")
     first, y = trials[0], data.scored_y.numpy()
     started = time.perf_counter()
-    curve = measure_curve(model, data, trials[0], scores[OURS], how)
+    curve = measure_curve(model, data, first, how)
     seconds["curve"] = time.perf_counter() - started
     result = AdaptResult(
         domain=domain.name,
@@ -98,7 +100,8 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
         labels=len(first.support),
         interval=whole if how.k is None else "support draws",
         scores=scores,
-        classes=score_classes(first.probabilities[OURS].numpy(), y, data.labels),
+        objective=how.objective,
+        classes=score_classes(preferences(first.classifier, first.probabilities[OURS].numpy()), y, data.labels),
         curve=curve,
         sets=score_sets(trials, data),
         seconds={name: round(value, 3) for name, value in seconds.items()},
@@ -115,16 +118,20 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     return result
 
 
-def measure_curve(model: MetaModel, data: Encoded, trial: Trial, score: Score, how: Adaptation) -> list[CurveScore]:
-    """Return accuracy by the number of labels and a forecast at twice as many; [] of K labels a class, or a market."""
+def measure_curve(model: MetaModel, data: Encoded, trial: Trial, how: Adaptation) -> list[CurveScore]:
+    """Return accuracy by the number of labels and a forecast at twice as many; [] of K labels a class, or a market.
+
+    It is that of the most probable labels whatever the objective is: it tells what labels are worth.
+    """
     if how.k is not None or how.method != AUTO or model.in_time:
         return []
+    accuracy, half = metrics.accuracy_interval(trial.probabilities[OURS].numpy(), data.scored_y.numpy())
     points = [
         CurveScore(k=point.shots, labels=point.labels, accuracy=point.accuracy, ci95=point.ci95)
         for point in learning_curve(model, data, how.seed)
     ]
-    points.append(CurveScore(k=None, labels=len(trial.support), accuracy=score.accuracy, ci95=score.ci95))
-    ahead = forecast_beyond(model, data, trial.strategy, score.accuracy, how.seed)
+    points.append(CurveScore(k=None, labels=len(trial.support), accuracy=accuracy, ci95=known(half)))
+    ahead = forecast_beyond(model, data, trial.strategy, accuracy, how.seed)
     if ahead is not None:
         half = max(ahead.high - ahead.accuracy, ahead.accuracy - ahead.low)
         size = 2 * len(trial.support)
@@ -155,32 +162,42 @@ def judge(plan: Plan, result: AdaptResult) -> tuple[Decision, AdaptResult]:
 
 def ask_gate(plan: Plan, result: AdaptResult, folder: Path) -> tuple[Decision, AdaptResult]:
     """Return what the gate says of the model in a folder, beside today's champion and the linear probe."""
-    domain, data = plan.domain, encode_plan(plan)
-    y, examples, record = data.scored_y.numpy(), scored_examples(domain, data), HeldOut.read(folder)
-
-    def scores(p: np.ndarray, served: np.ndarray, rows: np.ndarray) -> Scores:
-        if record is None or len(p) != len(y):  # damaged, or made by an earlier version from other examples
-            return MISSING
-        identity = hash_of_test([examples[i] for i in rows], y[rows].tolist())
-        return score(p[rows], y[rows].tolist(), identity, served[rows], record.weights[rows])
-
-    ours, floor = (record.ours, record.floor) if record else (np.empty((0, 0)), np.empty((0, 0)))
-    every = np.arange(len(y))
-    served = at_pool_frequencies(ours, Classifier.load(folder).shift) if len(ours) else ours
-    challenger, probe = scores(ours, served, every), scores(floor, floor, every)
-    champion, beside = None, challenger
-    incumbent = registry.champion(settings(), domain.name)
-    if incumbent is not None:
-        recalled = recall_champion(incumbent, data)
-        champion = MISSING if recalled is None else scores(*recalled)
-        beside = challenger if recalled is None else scores(ours, served, recalled[2])
-    # a market's test lies after its labels: which of them is the most frequent there is known in hindsight only
-    weights = None if record is None else record.weights
-    majority = None if domain.family == "market" else metrics.majority_share(y, weights)
-    decision = gate(challenger, champion, probe, majority, beside=beside)
+    incumbent = registry.champion(settings(), plan.domain.name)
+    decision = decide(plan, folder, incumbent)
     before = None if incumbent is None else incumbent.version
     update = {"decision": decision.word, "reason": decision.reason, "champion_before": before}
     return decision, result.model_copy(update=update)
+
+
+def decide(plan: Plan, folder: Path, incumbent: registry.Registered | None) -> Decision:
+    """Score the model in a folder, the linear probe and the champion on the same examples, and ask the gate."""
+    domain, data, objective = plan.domain, encode_plan(plan), plan.how.objective
+    y, examples, record = data.scored_y.numpy(), scored_examples(domain, data), HeldOut.read(folder)
+    if record is None or len(record.ours) != len(y):  # damaged, or made by an earlier version from other examples
+        return gate(MISSING, None, MISSING)
+
+    def scores(said: Said, rows: np.ndarray) -> Scores:
+        identity = hash_of_test([examples[i] for i in rows], y[rows].tolist())
+        p, in_use, named = (each[rows] for each in said)
+        return score(p, y[rows].tolist(), identity, in_use, record.weights[rows], named, objective)
+
+    every, model = np.arange(len(y)), Classifier.load(folder)
+    ours = Said.of(model, record.ours)
+    probe = Said(record.floor, record.floor, preferences(model, record.floor).argmax(1))
+    challenger = beside = scores(ours, every)
+    champion = None
+    if incumbent is not None:
+        recalled = recall_champion(incumbent, data)
+        champion = MISSING if recalled is None else scores(*recalled)
+        beside = challenger if recalled is None else scores(ours, recalled[1])
+    # a market's test lies after its labels: which of them is the most frequent there is known in hindsight only
+    majority = None if domain.family == "market" else majority_value(objective, y, record.weights)
+    return gate(challenger, champion, scores(probe, every), majority, beside=beside)
+
+
+def majority_value(objective: Objective, y: np.ndarray, weights: np.ndarray) -> float:
+    """Return what whoever always names the most frequent label reaches."""
+    return value_of(objective, np.full(len(y), np.bincount(y, weights).argmax()), y, weights)
 
 
 def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
@@ -192,8 +209,8 @@ def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
     return result
 
 
-def recall_champion(incumbent: registry.Registered, data: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Return the champion's probabilities of the scored examples [m, N], those in service, and which rows are fair.
+def recall_champion(incumbent: registry.Registered, data: Encoded) -> tuple[Said, np.ndarray] | None:
+    """Return what the champion says of the scored examples [m], and which rows are fair to compare.
 
     Of an example that it was fitted to, the probabilities are those while it was held out; where there are none the
     comparison would not be fair. None: the champion cannot be read.
@@ -211,8 +228,8 @@ def recall_champion(incumbent: registry.Registered, data: Encoded) -> tuple[np.n
         else:
             p, fair = record.recall(data.keys[rows], p)
     served = at_pool_frequencies(p, model.shift)
-    p, served = (align(each, model.labels, data.labels) for each in (p, served))
-    return p, served, np.flatnonzero(fair)
+    p, served, tilted = (align(each, model.labels, data.labels) for each in (p, served, model.tilt(served)))
+    return Said(p, served, tilted.argmax(1)), np.flatnonzero(fair)
 
 
 def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult:
@@ -240,6 +257,7 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "meta_version": result.meta_version,
             "meta_key": plan.meta_key,
             "method": plan.how.method,
+            "objective": plan.how.objective,
             "seed": str(plan.how.seed),
             **code_and_packages(),
             "encoder": encoder_identity(plan.domain.family),
@@ -279,33 +297,46 @@ def report(plan: Plan, result: AdaptResult) -> AdaptResult:
     done = registry.get(settings(), domain.name, result.model_version)
     record = HeldOut.read(done.folder)
     if record is not None:
-        show_adaptation(domain, result, scored_examples(domain, data), record.ours, data.scored_y.numpy())
+        named = preferences(Classifier.load(done.folder), record.ours).argmax(1)
+        show_adaptation(domain, result, scored_examples(domain, data), record.ours, named, data.scored_y.numpy())
     show_domain_page(settings(), domain.name)
     return result
 
 
 def summarise(trials: list[Trial], data: Encoded, interval: Interval = "support draws") -> dict[str, Score]:
-    """Return means over draws by method, ours first, with the interval of accuracy over draws or test examples."""
+    """Return means over draws by method, ours first, with the interval of accuracy over draws or test examples.
+
+    Labels are named as the first model names them, whoever gives the probabilities.
+    """
     y, scores = data.scored_y.numpy(), {}
     weighted = any(trial.weights is not None for trial in trials)
     for name in trials[0].probabilities:
         p = [trial.probabilities[name].double().numpy() for trial in trials]
+        named = [preferences(trial.classifier, each) for trial, each in zip(trials, p, strict=True)]
         if interval == "support draws":
-            accuracy, ci95 = metrics.mean_interval([metrics.accuracy(each, y) for each in p])
+            accuracy, ci95 = metrics.mean_interval([metrics.accuracy(each, y) for each in named])
         else:
-            accuracy, ci95 = metrics.accuracy_interval(p[0], y)
-        known = None if math.isnan(ci95) else ci95  # of one draw, or one test example, it is not
-        others = {measure.__name__: float(np.mean([measure(each, y) for each in p])) for measure in MEASURES}
+            accuracy, ci95 = metrics.accuracy_interval(named[0], y)
+        others = {
+            measure.__name__: float(np.mean([measure(each, y) for each in of]))
+            for measures, of in ((OF_PROBABILITIES, p), (OF_LABELS, named))
+            for measure in measures
+        }
         if weighted:
             others["in_use"] = float(np.mean([accuracy_in_use(trial, name, y) for trial in trials]))
-        scores[name] = Score(accuracy=accuracy, ci95=known, **others)
+        scores[name] = Score(accuracy=accuracy, ci95=known(ci95), **others)
     return scores
+
+
+def known(half_width: float) -> float | None:
+    """Return the half-width of an interval; None of one draw, or one test example, where it is not known."""
+    return None if math.isnan(half_width) else half_width
 
 
 def accuracy_in_use(trial: Trial, name: str, y: np.ndarray) -> float:
     """Return a method's accuracy at the pool's class frequencies, which the portfolio's model knows of."""
-    p = trial.probabilities[name].double().numpy()
-    served = at_pool_frequencies(p, trial.classifier.shift) if name == OURS else p
+    p, model = trial.probabilities[name].double().numpy(), trial.classifier
+    served = at_pool_frequencies(p, model.shift) if name == OURS and model.offsets is None else preferences(model, p)
     return float(np.average(metrics.correct(served, y), weights=trial.weights))
 
 
@@ -324,10 +355,11 @@ def score_sets(trials: list[Trial], data: Encoded) -> SetScore | None:
     y, found = data.scored_y.numpy(), []
     for trial in trials:
         p = trial.probabilities[OURS].numpy()
-        sets = prediction_sets(trial.classifier, p)
+        named = preferences(trial.classifier, p).argmax(1)
+        sets = prediction_sets(trial.classifier, p, named)
         if sets is None:
             return None
-        covered, doubtful = sets[np.arange(len(y)), y], needs_person(p, sets)
+        covered, doubtful = sets[np.arange(len(y)), y], needs_person(p, sets, named)
         found.append([covered.mean(), sets.sum(1).mean(), doubtful.mean()])
     coverage, size, asked = np.mean(found, axis=0).tolist()
     return SetScore(coverage=coverage, size=size, asked=asked)

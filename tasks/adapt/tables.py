@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from domains.domain import ACCURACY
+from learners.objective import WORDS
 from tasks.adapt.trials import OURS
 from tasks.base.artifacts import table_of, with_interval
 from tasks.models.adapt_result import AdaptResult
@@ -11,18 +13,20 @@ from tasks.models.adapt_result import AdaptResult
 if TYPE_CHECKING:
     from rich.table import Table
 
+COLUMNS = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro-F1"}
+
 
 def result_cells(result: AdaptResult) -> dict[str, str]:
     """Return what each column of the report shows of a domain."""
-    ours, best = result.scores[OURS], result.best_baseline
-    baseline = result.scores[best].accuracy
+    (ours, ci95), best = result.value_of(OURS), result.best_baseline
+    baseline = result.value_of(best)[0]
     return {
         "domain": result.domain,
         "family": result.family,
         "K": str(result.k) if result.k is not None else f"all {result.labels:,}",
-        "accuracy %": with_interval(ours.accuracy, ours.ci95),
+        f"{COLUMNS[result.objective]} %": with_interval(ours, ci95),
         "best baseline": f"{100 * baseline:.1f} {best}",
-        "gain": f"{100 * (ours.accuracy - baseline):+.1f}",
+        "gain": f"{100 * (ours - baseline):+.1f}",
         "seconds": f"{result.seconds['adapt']:.2f}",
         "decision": result.decision,
     }
@@ -36,12 +40,13 @@ def result_table(results: Sequence[AdaptResult]) -> "Table":
 
     table = Table(header_style="bold", box=SIMPLE_HEAD, padding=0)
     rows = [result_cells(result) for result in results]
-    for column in rows[0]:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    for column in columns:
         words = column in ("domain", "family", "best baseline", "decision")
         table.add_column(column, justify="left" if words else "right", no_wrap=True)
     for row in rows:
         styles = {"gain": "red" if row["gain"].startswith("-") else "green", "domain": "bold"}
-        table.add_row(*(Text(cell, styles.get(column, "")) for column, cell in row.items()))
+        table.add_row(*(Text(row.get(column, ""), styles.get(column, "")) for column in columns))
     return table
 
 
@@ -54,10 +59,10 @@ def score_rows(result: AdaptResult) -> list[dict[str, Any]]:
             {
                 "method": name,
                 "kind": kind,
-                "accuracy %": with_interval(score.accuracy, score.ci95),
+                f"{COLUMNS['accuracy']} %": with_interval(score.accuracy, score.ci95),
                 **({} if result.scores[OURS].in_use is None else {"in use %": percent(score.in_use)}),
-                "balanced %": percent(score.balanced_accuracy),
-                "macro-F1 %": percent(score.macro_f1),
+                f"{COLUMNS['balanced_accuracy']} %": percent(score.balanced_accuracy),
+                f"{COLUMNS['macro_f1']} %": percent(score.macro_f1),
                 "log-loss": f"{score.log_loss:.3f}",
                 "ECE": f"{score.ece:.3f}",
             }
@@ -106,6 +111,8 @@ def interval_line(result: AdaptResult) -> str:
     else:
         draws = f"means over {result.draws} support draws, on {test}"
         whole = f"{result.labels_used}; {draws}; ±: 95 % interval over the draws"
-    if result.scores[OURS].in_use is None:
-        return whole
-    return f"{whole}; in use: accuracy at the class frequencies of the pool"
+    if result.scores[OURS].in_use is not None:
+        whole += "; in use: accuracy at the class frequencies of the pool"
+    if result.objective != ACCURACY:
+        whole += f"; labels are named for the highest {WORDS[result.objective]}"
+    return whole

@@ -113,7 +113,7 @@ def _choose(
         raise UserError(f"method {only} cannot adapt to this domain: {reason}; take another, or {AUTO}")
     started = time.perf_counter()
     try:
-        choice = choose(model.strategies, support, model.prior, generator, only, model.in_time)
+        choice = choose(model.strategies, support, model.prior, generator, only, model.in_time, how.objective)
     except ValueError as error:  # of the support: it names the value and the limit
         raise UserError(f"{where}: {error}; look at the labelled examples of the domain") from error
     return choice, time.perf_counter() - started

@@ -42,7 +42,8 @@ def understand_input(path: str, options: AddOptions) -> NewDomain:
     try:
         opened = open_input(path, options)
         with progress(f"read {Path(path).name}", opened.size) as advance:
-            return opened.understand(advance)
+            found = opened.understand(advance)
+        return found if options.objective is None else found.with_note("objective", options.objective)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error
 

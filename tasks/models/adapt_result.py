@@ -1,10 +1,13 @@
 """What an adaptation reports, to programs (``--json``), tables and the registry alike."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
+
+from domains.domain import ACCURACY, Objective
 
 FILE = "result.json"
 ALL = "all"  # in place of K where all labels are used
@@ -86,6 +89,7 @@ class AdaptResult(BaseModel):
 
     Attributes:
         k: at most so many labels a class were used; None: all, in one support set.
+        objective: what the model was adapted to be best in, and the gate judged it by.
         labels: labelled examples that the challenger was adapted to; None in results of before 0.11.
         interval: what ``Score.ci95`` is over. Support draws: how much accuracy depends on which K examples a class have
             labels, by Student's t. Test examples: how much it depends on which examples are in the test, by Wilson's
@@ -103,6 +107,7 @@ class AdaptResult(BaseModel):
     test: int
     labels: int | None = None
     interval: Interval = "support draws"
+    objective: Objective = ACCURACY
     scores: dict[str, Score]
     seconds: dict[str, float]
     classes: list[ClassScore] = Field(default_factory=list)
@@ -135,8 +140,14 @@ class AdaptResult(BaseModel):
 
     @property
     def best_baseline(self) -> str:
-        """The plain baseline with the highest mean accuracy."""
-        return max(self.baselines, key=lambda name: self.scores[name].accuracy)
+        """The plain baseline that is best in the objective."""
+        return max(self.baselines, key=lambda name: self.value_of(name)[0])
+
+    def value_of(self, method: str) -> tuple[float, float | None]:
+        """Return a method's mean in the objective, and the half-width of its interval where that is known."""
+        score = self.scores[method]
+        value = getattr(score, self.objective)
+        return (math.nan if value is None else value), (score.ci95 if self.objective == ACCURACY else None)
 
 
 def k_param(k: int | None) -> str:

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from domains.domain import ACCURACY
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.adapt_result import k_of
@@ -50,7 +51,7 @@ def lineage(settings: Settings, model: Registered) -> dict[str, Any]:
         kept: tuple[str, ...] = ("family", *made_from, "key", "code")
     else:
         found |= {key: params.get(key, UNKNOWN) for key in ("k", "draws", "strategy")}
-        kept = ("method", "seed", "revision", "content_hash", "encoder", "meta_version", "meta_key", "key", "code")
+        kept = ("method", "objective", "seed", "revision", "content_hash", "encoder", "meta_version", "meta_key", "key", "code")
     found |= {key: tags.get(key, UNKNOWN) for key in kept}
     found["packages"] = json.loads(tags["packages"]) if "packages" in tags else UNKNOWN
     for key in ("decision", "reason", "decided", "replaced", "gate", "withdrawn"):
@@ -67,6 +68,8 @@ def _adapt_commands(settings: Settings, model: Registered) -> list[str]:
     k, revision = k_of(params), ["--rev", tags.get("revision", "HEAD")]
     few = revision if k is None else ["--k", str(k), *revision, "--draws", params.get("draws", "10")]
     adapt = ["acclimate", "adapt", model.name, *few, "--method", tags.get("method", "auto")]
+    if (objective := tags.get("objective", ACCURACY)) != ACCURACY:
+        adapt += ["--objective", objective]
     adapt += ["--meta-version", tags.get("meta_key") or tags.get("meta_version", "1")]
     seed = tags.get("seed", "0")
     again = ([] if seed == "0" else [f"ACCLIMATE_SEED={seed}"]) + [shlex.join(adapt)]

@@ -21,9 +21,9 @@ def prediction_table(model: Classifier, p: np.ndarray) -> pd.DataFrame:
     Args:
         p: calibrated probabilities [n, N] by the model.
     """
-    labels, best = np.asarray(model.labels, dtype=object), p.argmax(1)
+    labels, best = np.asarray(model.labels, dtype=object), model.name(p)
     frame = pd.DataFrame({"label": labels[best], "probability": np.round(p[np.arange(len(p)), best], 4)})
-    inside = prediction_sets(model, p)
+    inside = prediction_sets(model, p, best)
     if inside is None:
         frame["set"] = ""
     else:
@@ -31,26 +31,30 @@ def prediction_table(model: Classifier, p: np.ndarray) -> pd.DataFrame:
         frame["set"] = [
             BETWEEN.join(labels[i] for i in row if within[i]) for row, within in zip(order, inside, strict=True)
         ]
-    frame["ask"] = np.where(needs_person(p, inside), ASK, "")
+    frame["ask"] = np.where(needs_person(p, inside, best), ASK, "")
     return frame
 
 
-def prediction_sets(model: Classifier, p: np.ndarray) -> np.ndarray | None:
-    """Return whether each label is in the set of each example [n, N]; None for a model without a threshold."""
+def prediction_sets(model: Classifier, p: np.ndarray, named: np.ndarray) -> np.ndarray | None:
+    """Return whether each label is in the set of each example [n, N]; None for a model without a threshold.
+
+    The label that the model names [n] always is.
+    """
     if model.threshold is None:
         return None
-    return PredictionSets(model.threshold).sets(torch.from_numpy(p)).numpy()
+    inside = PredictionSets(model.threshold).sets(torch.from_numpy(p)).numpy()
+    inside[np.arange(len(p)), named] = True
+    return inside
 
 
-def needs_person(p: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+def needs_person(p: np.ndarray, inside: np.ndarray | None, named: np.ndarray) -> np.ndarray:
     """Return which examples a person should decide [n].
 
     Those whose set has more than one label, or whose label is more likely wrong than right. Without sets, those whose
     label is less probable than the coverage that sets would have.
 
     Args:
-        p: probabilities [n, N]; inside: the sets [n, N], or None.
+        p: probabilities [n, N]; inside: the sets [n, N], or None; named: the labels that the model names [n].
     """
-    if inside is None:
-        return p.max(1) < COVERAGE
-    return (inside.sum(1) > 1) | (p.max(1) < EVEN)
+    sure = p[np.arange(len(p)), named]
+    return sure < COVERAGE if inside is None else (inside.sum(1) > 1) | (sure < EVEN)

@@ -114,7 +114,7 @@ def ledger_row(settings: Settings, w: Target, commit: str, why: str = "") -> Led
     """
     domain = target_snapshot(settings, w.domain, commit)
     before = registry.champion(settings, w.domain)
-    how = adaptation_like(settings, before)
+    how = replace(adaptation_like(settings, before), objective=domain.objective)
     made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))
     if made is None and how.k is not None:
         how = replace(how, k=None)

@@ -60,6 +60,15 @@ def test_a_table_becomes_a_domain_that_is_shown(run: Callable[..., Said], root: 
     assert [path.name for path in (root / "data").iterdir() if path.name.startswith(".")] == []
 
 
+def test_what_models_are_to_be_best_in_is_kept_in_the_domain(
+    run: Callable[..., Said], root: Path, reports: Path
+) -> None:
+    assert Domain.read(root / "data" / "used").objective == "accuracy"
+    code, out, _ = run("add", "reports", str(reports), "--objective", "macro_f1")
+    assert (code, "macro_f1" in out) == (0, True)
+    assert Domain.read(root / "data" / "reports").objective == "macro_f1"
+
+
 def test_a_dry_run_says_the_same_and_writes_nothing(run: Callable[..., Said], root: Path, reports: Path) -> None:
     before = contents(root / "data")
     code, out, _ = run("add", "reports", str(reports), "--dry-run", "--json")
@@ -116,6 +125,7 @@ MISTAKES = {
     "add hpo {reports} --replace": "domain name 'hpo': a built-in domain is called so; choose another",
     "add new {reports} --label-column dx": "no column 'dx' (--label-column); it has report, diagnosis",
     "add new {reports} --family audio": "no family 'audio'; there are: text, vision, market",
+    "add new {reports} --objective recall": "no objective 'recall'; there are: accuracy, balanced_accuracy, macro_f1",
     "add new {absent}": "absent.csv: no such file or folder",
     "add new {one}": "1 labels in column label ('a') at examples that can be used",
     "add new {ragged}": "row 2 has 3 cells and the header 2",

@@ -58,8 +58,9 @@ def page(monkeypatch):
     shown = {}
     monkeypatch.setattr(pages, "markdown_artifact", lambda key, markdown, about: shown.update({key: markdown}))
 
-    def show(domain, result, p=P):
-        pages.show_adaptation(domain, result, domain.column("test"), p, Y)
+    def show(domain, result, p=P, named=None):
+        named = p.argmax(1) if named is None else named
+        pages.show_adaptation(domain, result, domain.column("test"), p, named, Y)
         (key,) = shown
         return shown[key]
 
@@ -79,7 +80,14 @@ def test_the_most_confident_mistakes_come_first_and_what_is_right_is_not_shown(d
         ["city_*", "fare", "0.70", "<b>odd</b> | *text*"],
         ["flight", "fare", "0.50", "text 1"],
     ]
-    assert pages.worst_mistakes(P, Y, 2) == [2, 5]
+    assert pages.worst_mistakes(P, P.argmax(1), Y, 2) == [2, 5]
+
+
+def test_a_mistake_is_of_the_label_that_is_named_at_its_own_probability(domain, result, page):
+    named = np.array([0, 0, 1, 1, 2, 0])
+    said = page(domain, result.model_copy(update={"objective": "macro_f1"}), P, named)
+    assert rows_below(said, "## Mistakes: 1 of 1") == [["city_*", "flight", "0.10", "<b>odd</b> | *text*"]]
+    assert "labels are named for the highest macro-F1" in said
 
 
 def test_where_nothing_is_wrong_the_page_says_so(domain, result, page):

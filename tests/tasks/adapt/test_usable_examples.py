@@ -226,7 +226,7 @@ def test_warnings_reach_the_result_the_terminal_and_an_artifact(target, settings
     pages = {}
     monkeypatch.setattr(adapt_pages, "markdown_artifact", lambda key, page, about: pages.update({key: page}))
     p = np.full((bad.counts["test"], 4), 0.25)
-    adapt_pages.show_adaptation(bad, result, bad.column("test"), p, np.asarray(bad.targets("test")))
+    adapt_pages.show_adaptation(bad, result, bad.column("test"), p, p.argmax(1), np.asarray(bad.targets("test")))
     assert f"⚠ {artifacts.escape(line)}" in pages["adapt-target"]
     monkeypatch.setattr(adapt_plan, "plan_adaptation", lambda *asked: plan)
     monkeypatch.setattr(flows.adapt, "adapt", lambda *asked: result)

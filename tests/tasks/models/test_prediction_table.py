@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from learners.classifier import Classifier
 from tasks.adapt.pages import trust_facts
@@ -37,6 +38,15 @@ def test_without_a_threshold_there_is_no_set_and_less_than_90_percent_is_a_quest
     frame = prediction_table(Classifier((), LABELS), np.array([[0.92, 0.04, 0.04], [0.85, 0.1, 0.05]]))
     assert list(frame["set"]) == ["", ""]
     assert list(frame["ask"]) == ["", ASK]
+
+
+def test_a_rare_label_is_named_where_that_is_asked_for_at_its_own_probability():
+    model = Classifier((), LABELS, threshold=0.6, offsets=torch.tensor([0.0, 2.0, 0.0]))
+    frame = prediction_table(model, np.array([[0.7, 0.2, 0.1], [0.95, 0.04, 0.01]]))
+    assert frame["label"].tolist() == [LABELS[1], LABELS[0]]
+    assert frame["probability"].tolist() == [0.2, 0.95]
+    assert frame["set"].tolist() == [f"{LABELS[0]}|{LABELS[1]}", LABELS[0]]
+    assert frame["ask"].tolist() == [ASK, ""]
 
 
 def test_no_examples_give_no_rows():

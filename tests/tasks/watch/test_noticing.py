@@ -95,6 +95,18 @@ def test_a_domain_is_adapted_to_by_the_method_of_its_champion_from_all_labels(th
     assert row.key == work_key(news_of(there), "7", Adaptation(method="linear"))
 
 
+def test_a_domain_is_adapted_to_for_what_it_is_to_be_best_in(there):
+    path = there.checkout.root / "data/news/domain.yaml"
+    path.write_text(path.read_text() + "objective: macro_f1\n")
+    commit(there)
+    (row,), _ = notice(there)
+    assert row.key == work_key(news_of(there), "7", Adaptation(objective="macro_f1"))
+    path.write_text(path.read_text().replace("macro_f1", "recall"))
+    commit(there)
+    rows, notes = notice(there)
+    assert (rows, notes) == ([], ["news: no objective 'recall'; there are: accuracy, balanced_accuracy, macro_f1"])
+
+
 def news_of(there):
     return snapshots.target_snapshot(there.settings, "news", commit_of(there))
 
