@@ -5,18 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 
-from domains.errors import UserError, check_known
+from domains.errors import UserError
+from domains.objective import ACCURACY, Objective, check_objective
 
 Family = Literal["text", "vision", "market"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 Split = Literal["train", "pool", "test"]
-Objective = Literal["accuracy", "balanced_accuracy", "macro_f1"]
-OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
-ACCURACY: Objective = "accuracy"
 
 SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where libyaml is: many labels take long otherwise
 
@@ -29,12 +27,6 @@ def check_name(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) or name.startswith("meta-"):
         raise UserError(f"domain name {name!r}: use 1 to 64 lower-case letters, digits, '-' or '_', not first 'meta-'")
     return name
-
-
-def check_objective(name: str) -> Objective:
-    """Return what a model is to be best in, or raise UserError."""
-    check_known([name], OBJECTIVES, "objective")
-    return cast(Objective, name)
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ def domains_add(
 
     Example: acclimate domains add reports reports.csv --label-column diagnosis
     """
-    from domains.domain import check_objective
+    from domains.objective import check_objective
     from domains.own.options import AddOptions
     from tasks.base.progress import terminal
     from tasks.base.settings import families

@@ -7,7 +7,7 @@ probable one; where every label counts the same, a rare label is named at a lowe
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from domains.domain import ACCURACY, Objective
+from domains.objective import ACCURACY, Objective
 
 WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
 #: Powers of the label frequencies that are tried, the best for most first: by theory it is 1 for balanced accuracy.

@@ -19,7 +19,7 @@ PACKAGES = ("flows", "tasks", "learners", "domains")
 ALLOWED = {
     "flows": ("flows", "tasks", "learners", "domains"),
     "tasks": ("tasks", "learners", "domains"),
-    "learners": ("learners", "domains.episode", "domains.decisions"),  # what they learn from
+    "learners": ("learners", "domains.episode", "domains.objective", "domains.decisions"),  # what they learn from
     "domains": ("domains",),
 }
 #: The folders of a package in the order in which they build on each other: each imports only from those before it.
@@ -38,7 +38,7 @@ ORCHESTRATION = ("prefect", "mlflow", "dvc", "dvc_data")
 
 #: The rooms of domains, lowest first: a module imports its own room and those below. A file without a folder is a room.
 ROOMS = (
-    ("errors", "words", "names", "whole_file", "whole_folder", "domain", "same_example", "episode"),
+    ("errors", "words", "names", "whole_file", "whole_folder", "objective", "domain", "same_example", "episode"),
     ("fetch",),
     ("reading",),
     ("source", "groups", "build", "labelled_examples", "mirror", "class_split"),

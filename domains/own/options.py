@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from domains.domain import Family, Objective
+from domains.domain import Family
 from domains.errors import UserError
+from domains.objective import Objective
 
 #: Share of the labelled examples that become test, and the most of a class.
 TEST_SHARE, TEST_MOST = 0.2, 200

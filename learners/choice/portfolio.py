@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from domains.domain import ACCURACY, Objective
+from domains.objective import ACCURACY, Objective
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels, put_absent_away
 from learners.choice.blending import Member, blend, words_member

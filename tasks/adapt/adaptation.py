@@ -14,10 +14,11 @@ import torch
 from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
-from domains.domain import ACCURACY, Domain, Objective
+from domains.domain import Domain
 from domains.episode import draw_support
 from domains.errors import UserError
 from domains.labelled_examples import sample_rows
+from domains.objective import ACCURACY, Objective
 from domains.same_example import content_keys
 from learners import BASELINES
 from learners.encoders.ngrams import count_ngrams

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from domains.domain import ACCURACY, Objective
+from domains.objective import ACCURACY, Objective
 from learners import metrics
 from learners.objective import WORDS, score_each
 

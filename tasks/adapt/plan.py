@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from domains.domain import Domain, Family, check_objective
+from domains.domain import Domain, Family
 from domains.errors import UserError, check_known
+from domains.objective import check_objective
 from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import AUTO, Adaptation, Encoded, adaptation_key, encode_domain
 from tasks.base.settings import Settings, settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 
-from domains.domain import Objective
+from domains.objective import Objective
 from learners import metrics
 from learners.choice.fallback import PROBE
 from learners.classifier import Classifier

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from domains.domain import ACCURACY
+from domains.objective import ACCURACY
 from learners.objective import WORDS
 from tasks.adapt.trials import OURS
 from tasks.base.artifacts import table_of, with_interval

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from domains.domain import ACCURACY, Objective
+from domains.objective import ACCURACY, Objective
 
 FILE = "result.json"
 ALL = "all"  # in place of K where all labels are used

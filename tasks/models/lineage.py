@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from domains.domain import ACCURACY
+from domains.objective import ACCURACY
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.adapt_result import k_of
@@ -51,7 +51,18 @@ def lineage(settings: Settings, model: Registered) -> dict[str, Any]:
         kept: tuple[str, ...] = ("family", *made_from, "key", "code")
     else:
         found |= {key: params.get(key, UNKNOWN) for key in ("k", "draws", "strategy")}
-        kept = ("method", "objective", "seed", "revision", "content_hash", "encoder", "meta_version", "meta_key", "key", "code")
+        kept = (
+            "method",
+            "objective",
+            "seed",
+            "revision",
+            "content_hash",
+            "encoder",
+            "meta_version",
+            "meta_key",
+            "key",
+            "code",
+        )
     found |= {key: tags.get(key, UNKNOWN) for key in kept}
     found["packages"] = json.loads(tags["packages"]) if "packages" in tags else UNKNOWN
     for key in ("decision", "reason", "decided", "replaced", "gate", "withdrawn"):

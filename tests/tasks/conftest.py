@@ -4,6 +4,7 @@ And a git and DVC checkout of tiny domains.
 """
 
 import io
+import logging
 import shutil
 import subprocess
 from collections import Counter
@@ -163,6 +164,7 @@ class Checkout:
 def versioned(tmp_path_factory) -> Path:
     from dvc.repo import Repo  # it takes a second, and not every process needs it
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # its handler may hold the captured output of an earlier test
     root = tmp_path_factory.mktemp("versioned") / "root"
     root.mkdir()
     checkout = Checkout(root)

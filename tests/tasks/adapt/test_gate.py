@@ -77,8 +77,8 @@ def test_of_a_first_champion_the_reason_says_truly_where_it_stands_beside_the_pr
     assert below.promote
     assert below.reason.startswith(
         "promoted as first champion: accuracy 12.5 % is not significantly below the linear probe at 20.8 % on the same "
-        "24 examples (-8.3 points, 95 % interval -20.8 to +0.0) and above 10.0 %, the share of their most "
-        "frequent label; calibration error "
+        "24 examples (-8.3 points, 95 % interval -20.8 to +0.0) and above 10.0 %, that of always naming "
+        "their most frequent label; calibration error "
     )
     assert "is not below the linear probe at 20.8 %" in gate(small(5), None, small(5)).reason
     assert "is not below the linear probe at 20.8 %" in gate(small(6), None, small(5), 0.2).reason

@@ -53,7 +53,7 @@ def test_an_adaptation_is_of_the_commit_and_meta_model_that_were_planned(project
         yield
 
     monkeypatch.setattr(cli, "flows_running", everything_moves)
-    monkeypatch.setattr(flows.adapt, "adapt", lambda *arguments: adapt_in_order(directly, *arguments))
+    monkeypatch.setattr(flows.adapt, "adapt", lambda *asked, **more: adapt_in_order(directly, *asked, **more))
     output = tmp_path / "to_label.csv"
     cli.main(["adapt", "news", "--k", "2", "--draws", "1", "--suggest", "8", "-o", str(output), "--json"])
     result = json.loads(capsys.readouterr().out)

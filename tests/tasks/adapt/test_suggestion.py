@@ -141,7 +141,7 @@ def test_the_command_writes_the_file_and_says_the_forecast_in_a_line(settings, a
     plan, result, _ = adapted
     monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
     monkeypatch.setattr(adapt_plan, "plan_adaptation", lambda *asked: plan)
-    monkeypatch.setattr(flows.adapt, "adapt", lambda *asked: result)
+    monkeypatch.setattr(flows.adapt, "adapt", lambda *asked, **more: result)
     monkeypatch.setattr(cli, "flows_running", lambda settings: nullcontext())
     output = tmp_path / "next.csv"
     cli.main(["adapt", "target", "--k", "4", "--suggest", "5", "-o", str(output), "--json"])

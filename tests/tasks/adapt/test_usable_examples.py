@@ -229,7 +229,7 @@ def test_warnings_reach_the_result_the_terminal_and_an_artifact(target, settings
     adapt_pages.show_adaptation(bad, result, bad.column("test"), p, p.argmax(1), np.asarray(bad.targets("test")))
     assert f"⚠ {artifacts.escape(line)}" in pages["adapt-target"]
     monkeypatch.setattr(adapt_plan, "plan_adaptation", lambda *asked: plan)
-    monkeypatch.setattr(flows.adapt, "adapt", lambda *asked: result)
+    monkeypatch.setattr(flows.adapt, "adapt", lambda *asked, **more: result)
     monkeypatch.setattr(cli, "flows_running", lambda settings: nullcontext())
     cli.main(["adapt", "target", "--json"])
     said = capsys.readouterr()
