@@ -10,9 +10,12 @@ from learners.choice.all_labels import extend_to_all_labels
 from learners.classifier import Blend, Classifier
 from learners.plain.words import cross_fit_words
 from learners.support import Support
-from learners.temperature import best_temperature
+from learners.temperature import best_temperature, doubt_of
 
 GRID = tuple(i / 10 for i in range(11))  # shares that are tried
+#: Shares that members have as a rule, which count as much as what is seen on so many held-out examples: of a dozen
+#: examples the best share is chance. Where all say that a member is of no use, its share ends below LEAST, and it goes.
+USUAL_OF_FLOOR, USUAL_OF_WORDS, USUAL_EXAMPLES, LEAST = 0.4, 0.2, 40, 0.05
 
 
 @dataclass(frozen=True)
@@ -22,18 +25,21 @@ class Member:
     Attributes:
         logs: [H, C] calibrated log-probabilities of the held-out examples, over the labels that have an example.
         fit: returns the classifier of the whole support set, at the temperature of ``logs``.
+        usual: its share as a rule.
     """
 
     logs: Tensor
     fit: Callable[[], Classifier]
+    usual: float = 1.0
 
 
 def blend(members: Sequence[Member], y: Tensor, weights: Tensor) -> tuple[Classifier, Tensor]:
     """Return a logarithmic pool of members, and its held-out logits [H, C].
 
-    Members join one after the other, each at the share of GRID at which the held-out log-loss is lowest, at the best
-    temperature (R. Caruana et al. Ensemble selection from libraries of models. ICML 2004.
-    https://doi.org/10.1145/1015330.1015432). The first is alone where no other helps.
+    Members join one after the other, each at the share s of GRID at which the held-out log-loss is lowest, at the best
+    temperature, drawn towards its usual share u: (H s + m u) / (H + m), with m = USUAL_EXAMPLES. The first stays alone
+    where no other helps (R. Caruana et al. Ensemble selection from libraries of models. ICML 2004.
+    https://doi.org/10.1145/1015330.1015432).
 
     Args:
         y: [H] labels of the held-out examples; weights: [H] of their losses.
@@ -46,7 +52,8 @@ def blend(members: Sequence[Member], y: Tensor, weights: Tensor) -> tuple[Classi
             each = F.cross_entropy(mixed / best_temperature([mixed], [y]), y, reduction="none")
             return float((each.double() * weights).mean())
 
-        share = min(GRID, key=loss)
+        share = (len(y) * min(GRID, key=loss) + USUAL_EXAMPLES * member.usual) / (len(y) + USUAL_EXAMPLES)
+        share = share if share >= LEAST else 0.0
         z = (1 - share) * z + share * member.logs
         shares = [*((1 - share) * before for before in shares), share]
     kept = [(member.fit(), share) for member, share in zip(members, shares, strict=True) if share > 0]
@@ -63,9 +70,9 @@ def words_member(support: Support, fold: Tensor, y: Tensor) -> Member:
     """
     present, compact = support.compact()
     own, fit = cross_fit_words(compact, fold)
-    heat = best_temperature([own], [y], doubt=1 / (len(y) + 2))
+    heat = best_temperature([own], [y], doubt=doubt_of(len(y)))
 
     def whole() -> Classifier:
         return extend_to_all_labels(replace(fit(), temperature=heat), present, support.ways)
 
-    return Member(F.log_softmax(own / heat, 1), whole)
+    return Member(F.log_softmax(own / heat, 1), whole, USUAL_OF_WORDS)

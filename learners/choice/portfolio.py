@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from domains.objective import ACCURACY, Objective
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels, put_absent_away
-from learners.choice.blending import Member, blend, words_member
+from learners.choice.blending import USUAL_OF_FLOOR, Member, blend, words_member
 from learners.choice.conformal import held_out_threshold
 from learners.choice.cross_validation import fit_folds
 from learners.choice.fallback import PROBE, fallback
@@ -23,7 +23,7 @@ from learners.objective import naming_offsets, score_each, tilt
 from learners.plain.tuned_logistic import TunedLogistic
 from learners.shift.class_prior import shift_of_pool
 from learners.support import Support
-from learners.temperature import best_temperature
+from learners.temperature import best_temperature, doubt_of
 
 FLOOR = TunedLogistic.name  # what may join the best strategy, whatever is expected of it
 CAUTION = 0.5  # deviations taken off an expected gain, because a gain over the fallback is only an estimate
@@ -137,7 +137,7 @@ def choose(
     if only is None:
         members = [Member(found.logs, lambda: classifier)]
         if sample is support and FLOOR in held_out and best != FLOOR:
-            members.append(Member(held_out[FLOOR].logs, lambda: fit(FLOOR)))
+            members.append(Member(held_out[FLOOR].logs, lambda: fit(FLOOR), USUAL_OF_FLOOR))
         if support.ngrams is not None:
             members.append(words_member(support, fold, found.y))
         blended, logits = blend(members, found.y, found.weights(shift))
@@ -167,8 +167,8 @@ class HeldOut:
 
     @cached_property
     def temperature(self) -> float:
-        """The temperature of the lowest log-loss, with the doubt that Laplace's rule of succession leaves."""
-        return best_temperature([self.logits], [self.y], doubt=1 / (len(self.y) + 2))
+        """The temperature of the lowest log-loss, with the doubt that few examples leave."""
+        return best_temperature([self.logits], [self.y], doubt=doubt_of(len(self.y)))
 
     @cached_property
     def logs(self) -> Tensor:

@@ -23,7 +23,7 @@ from learners.representation.axes import agreement
 from learners.representation.task import meta_features
 from learners.shift.class_prior import FEWEST, shift_of_pool
 from learners.support import Support
-from learners.temperature import best_temperature
+from learners.temperature import best_temperature, doubt_of
 
 SMALLEST_SPREAD = 0.01  # of a gain between tasks
 UNKNOWN_SPREAD = 0.02  # standard deviation of a gain of which nothing was learned
@@ -164,7 +164,7 @@ def _with_pool_frequencies(z: Tensor, classifier: Classifier, support: Support, 
     """
     if support.pool_x is None or len(support.pool_x) < FEWEST:
         return z
-    temperature = best_temperature([z], [y], doubt=1 / (len(y) + 2))
+    temperature = best_temperature([z], [y], doubt=doubt_of(len(y)))
     shift = shift_of_pool(classifier.with_temperature(temperature), support)
     return z if shift is None else z + (shift * temperature).to(z.dtype)
 

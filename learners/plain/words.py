@@ -14,7 +14,7 @@ from learners.classifier import Classifier, NgramAffine, tf_idf
 from learners.folds import hold_out, sample_rows, stratified_folds
 from learners.plain.softmax_regression import fit_path
 from learners.support import Support
-from learners.temperature import best_temperature
+from learners.temperature import best_temperature, doubt_of
 
 STRENGTH = 10.0  # C, of vectors of unit length
 RIDGE = 1.0  # of least squares
@@ -113,7 +113,7 @@ def cross_fit_words(support: Support, fold: Tensor | None) -> tuple[Tensor, Call
         return [*models, fit_least_squares(x, y, support.ways)] if len(rows) > FEW else models
 
     logits, y_out = hold_out(solve, texts.x, y, fold), y[fold >= 0]
-    heats = [best_temperature([z], [y_out], doubt=1 / (len(y_out) + 2)) for z in logits]
+    heats = [best_temperature([z], [y_out], doubt=doubt_of(len(y_out))) for z in logits]
 
     def fit() -> Classifier:
         weights, biases = zip(*solve(texts.x, y), strict=True)

@@ -24,7 +24,7 @@ from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
 from learners.plain.tuned_logistic import TunedLogistic
 from learners.support import Support
-from learners.temperature import GRID, best_temperature
+from learners.temperature import GRID, best_temperature, doubt_of
 
 DIM, DESCRIPTION = 8, 18
 
@@ -151,7 +151,7 @@ def test_the_probe_has_a_tuned_strength_where_that_lowers_the_held_out_loss():
         learners = {PROBE: Logistic(DIM), "tuned_logistic": TunedLogistic(DIM)}
         support, fold = Support(x, y), stratified_folds(y, seeded())
         held_out = cross_validate({name: learner.tune(support) for name, learner in learners.items()}, support, fold)
-        doubt = 1 / (len(y) + 2)
+        doubt = doubt_of(len(y))
         losses = {n: F.cross_entropy(z / best_temperature([z], [y], doubt=doubt), y) for n, z in held_out.items()}
         assert choose(learners, support, Prior(), seeded()).strategy == min(losses, key=losses.get)
 
@@ -322,7 +322,7 @@ def test_the_chosen_classifier_has_the_temperature_of_its_held_out_log_loss():
     choice = choose(strategies(), Support(x, y, ways=3), Prior(), seeded(4))
     chosen = {choice.strategy: strategies()[choice.strategy].tune(Support(x, y, ways=3))}
     held_out = cross_validate(chosen, Support(x, y, ways=3), stratified_folds(y, seeded(4)))
-    logits, doubt = held_out[choice.strategy], 1 / (len(y) + 2)
+    logits, doubt = held_out[choice.strategy], doubt_of(len(y))
     assert choice.classifier.temperature == best_temperature([logits], [y], doubt=doubt)
 
 

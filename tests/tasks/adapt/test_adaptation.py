@@ -189,7 +189,7 @@ def test_a_trial_compares_every_method_on_every_test_example(target, settings, t
     for p in trial.probabilities.values():
         assert p.shape == (len(data.test_y), 4)
         assert torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-5)
-    assert torch.equal(trial.classifier.predict_proba(data.test_x), trial.probabilities[OURS])
+    assert torch.equal(trial.classifier.predict_proba(data.test), trial.probabilities[OURS])
     assert trial.classifier.labels == target.labels
     assert trial.strategy in trained.strategies
 
@@ -216,7 +216,7 @@ def test_no_test_example_has_a_part_in_a_choice(target, settings, trained):
     blind = replace(data, test_x=torch.full_like(data.test_x, 3.0), test_y=torch.zeros_like(data.test_y))
     one, other = run_trial(trained, data, HOW, 0), run_trial(trained, blind, HOW, 0)
     assert (one.strategy, one.expected_gain) == (other.strategy, other.expected_gain)
-    assert torch.equal(one.classifier.logits(data.test_x), other.classifier.logits(data.test_x))
+    assert torch.equal(one.classifier.logits(data.test), other.classifier.logits(data.test))
 
 
 @pytest.mark.parametrize("k", [1, 2, 10])
@@ -321,7 +321,7 @@ def test_a_label_that_only_the_test_has_is_never_predicted_and_costs_a_finite_lo
     for p in trial.probabilities.values():
         assert p.shape[1] == 3
         assert p[:, 1].max() < 1e-6
-    assert torch.isfinite(torch.log_softmax(trial.classifier.logits(data.test_x), 1)).all()
+    assert torch.isfinite(torch.log_softmax(trial.classifier.logits(data.test), 1)).all()
 
 
 def test_more_shots_than_there_are_examples_take_all_of_them(target, settings, letters):
