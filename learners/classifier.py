@@ -130,11 +130,16 @@ class Classifier:
 
     def in_use(self) -> "Classifier":
         """Return the classifier for examples as frequent as those of the pool."""
-        if self.shift is None:
-            return self
-        ways = len(self.shift)
-        prior = Affine(torch.eye(ways), self.shift * self.temperature)
-        return replace(self, layers=(*self.layers, prior), shift=None)
+        return self if self.shift is None else replace(self._moved(self.shift), shift=None)
+
+    def as_named(self) -> "Classifier":
+        """Return the classifier in use whose most probable label is the one that it names."""
+        model = self.in_use()
+        return model if model.offsets is None else replace(model._moved(model.offsets), offsets=None)
+
+    def _moved(self, gain: Tensor) -> "Classifier":
+        """Return the classifier with calibrated logits that have gained so much [N]."""
+        return replace(self, layers=(*self.layers, Affine(torch.eye(len(gain)), gain * self.temperature)))
 
     def tilt(self, p: np.ndarray) -> np.ndarray:
         """Return probabilities in use [n, N] moved by the offsets: the greatest one's label is named."""

@@ -11,7 +11,11 @@ from domains.objective import ACCURACY, Objective
 
 WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
 #: Powers of the label frequencies that are tried, the best for most first: by theory it is 1 for balanced accuracy.
-POWERS = {"balanced_accuracy": (1.0, 0.75, 0.5, 0.25, 0.0), "macro_f1": (0.5, 0.25, 0.75, 0.0, 1.0)}
+POWERS = {
+    "accuracy": (0.0,),
+    "balanced_accuracy": (1.0, 0.75, 0.5, 0.25, 0.0),
+    "macro_f1": (0.5, 0.25, 0.75, 0.0, 1.0),
+}
 
 
 def score_each(
@@ -72,8 +76,8 @@ def naming_offsets(
     p: NDArray[np.floating] | None = None,
     y: ArrayLike = (),
     weights: ArrayLike | None = None,
-) -> NDArray[np.floating] | None:
-    """Return what log-probabilities gain [N] before the greatest one's label is named; None of accuracy: nothing.
+) -> NDArray[np.floating]:
+    """Return what log-probabilities gain [N] before the greatest one's label is named.
 
         offset_c = -a log frequency_c
 
@@ -82,17 +86,10 @@ def naming_offsets(
     and the first where there are none.
 
     Args:
-        frequencies: [N] of the labels, as the probabilities take them to be; one that is 0 gains nothing.
+        frequencies: [N] of the labels, above 0, as the probabilities take them to be.
         p: probabilities [H, N] of held-out examples; y: their labels [H]; weights: [H].
     """
-    if objective == ACCURACY:
-        return None
-    logs = np.log(np.where(frequencies > 0, frequencies, 1.0))
-    logs[frequencies <= 0] = logs[frequencies > 0].max()
-
-    def value(power: float) -> float:
-        assert p is not None
-        return value_of(objective, (np.log(np.maximum(p, 1e-30)) - power * logs).argmax(1), y, weights)
-
-    powers = POWERS[objective]
-    return -(powers[0] if p is None or not len(p) else max(powers, key=value)) * logs
+    logs, powers = np.log(frequencies), POWERS[objective]
+    if p is None:
+        return -powers[0] * logs
+    return -max(powers, key=lambda a: value_of(objective, tilt(p, -a * logs).argmax(1), y, weights)) * logs

@@ -245,16 +245,15 @@ def offsets_of(
     objective: Objective, support: Support, shift: Tensor | None, found: HeldOut | None = None
 ) -> Tensor | None:
     """Return what log-probabilities in use gain [N] before a label is named, by held-out examples if there are any."""
-    if found is None:
-        counts = torch.bincount(support.y, minlength=support.ways).double()
-        own = naming_offsets(objective, (counts / counts.sum()).numpy())
-        return None if own is None else torch.from_numpy(own).float()
-    own = naming_offsets(objective, found.frequencies(shift), found.proba(shift), found.y, found.weights(shift))
-    if own is None:
+    if objective == ACCURACY:
         return None
-    offsets = torch.zeros(support.ways)
-    offsets[found.present] = torch.from_numpy(own).float()
-    return offsets
+    if found is None:
+        present, counts = support.y.unique(return_counts=True)
+        own = naming_offsets(objective, (counts / len(support.y)).numpy())
+    else:
+        present = found.present
+        own = naming_offsets(objective, found.frequencies(shift), found.proba(shift), found.y, found.weights(shift))
+    return torch.zeros(support.ways).index_copy(0, present, torch.from_numpy(own).float())
 
 
 def update_gain(gain: Gain, difference: Tensor) -> float:

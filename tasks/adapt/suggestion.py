@@ -51,13 +51,13 @@ def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptatio
     rows = [data.pool_rows[i] for i in found.rows.tolist()]
     assert data.pool is not None
     p = model.in_use().predict_proba(data.pool[found.rows]).numpy()
-    best = p.argmax(1)
+    best = model.name(p)
     return pd.DataFrame(
         {
             EXAMPLE_COLUMN[domain.family]: readable_examples(domain, rows),
             "row": rows,
             "label": [model.labels[i] for i in best],
-            "probability": np.round(p.max(1), 4),
+            "probability": np.round(p[np.arange(len(p)), best], 4),
             "why": [
                 suggestion_reason(int(count), each, model.labels)
                 for count, each in zip(found.stands_for, p, strict=True)

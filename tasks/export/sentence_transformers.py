@@ -52,7 +52,7 @@ def export_sentence_transformers(
     found = version_or_champion(settings, domain, version)
     if input_family(found) != "text":
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
-    model, spec = Classifier.load(found.folder).in_use(), ENCODERS["text"]
+    model, spec = Classifier.load(found.folder).as_named(), ENCODERS["text"]
     try:
         chain = Chain.of(model.without_ngrams(), spec.dim)
     except ValueError as error:

@@ -40,6 +40,7 @@ def test_labels_are_named_for_the_objective_and_probabilities_stay_as_they_are(o
     assert torch.equal(again.offsets, ours.offsets)
     assert np.array_equal(again.name(p), ours.name(p))
     assert not np.array_equal(again.name(p), p.argmax(1))
+    assert np.array_equal(again.as_named().predict_proba(x).argmax(1), again.name(p))
 
 
 def test_what_is_not_known_to_be_probable_is_not_named():
