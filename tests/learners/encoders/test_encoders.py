@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from learners.encoders.efficientnet import LAST, STAGES, EfficientNetModel, SameConv, resize
+from learners.encoders.efficientnet import LAST, STAGES, EfficientNetModel, SameConv, fold_norms, resize
 from learners.encoders.minilm import batches
 from learners.encoders.packed import Packed, PackedBert, can_pack
 from tasks.base.settings import settings
@@ -214,3 +215,24 @@ def test_a_packed_bert_reads_what_the_published_one_does_padded_or_not():
         with torch.inference_mode():
             published, packed = model(ids, attention_mask=mask.long()).last_hidden_state, PackedBert(model)(ids, mask)
         assert torch.allclose(packed[mask], published[mask], atol=1e-5)
+
+
+def test_a_folded_network_gives_the_same_and_an_unfolded_one_still_learns():
+    torch.manual_seed(0)
+    model = EfficientNetModel()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    x = torch.randn(2, 3, 45, 64)
+    with torch.no_grad():
+        before = model.eval().layers(x)
+    model(x).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    folded = fold_norms(model)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    with torch.no_grad():
+        after = folded.layers(x)
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
