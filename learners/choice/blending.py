@@ -16,6 +16,7 @@ GRID = tuple(i / 10 for i in range(11))  # shares that are tried
 #: Shares that members have as a rule, which count as much as what is seen on so many held-out examples: of a dozen
 #: examples the best share is chance. Where all say that a member is of no use, its share ends below LEAST, and it goes.
 USUAL_OF_FLOOR, USUAL_OF_WORDS, USUAL_EXAMPLES, LEAST = 0.4, 0.2, 40, 0.05
+USUAL_UNSEEN, UNSEEN = 0.3, 2.0  # share of the floor, and factor of temperatures, where nothing can be held out
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,17 @@ def blend(members: Sequence[Member], y: Tensor, weights: Tensor) -> tuple[Classi
     if len(kept) == 1:
         return kept[0][0], z
     return Classifier((Blend(*map(tuple, zip(*kept, strict=True))),)), z
+
+
+def blend_unseen(members: Sequence[Classifier]) -> Classifier:
+    """Return the blend of one or two classifiers where nothing can be held out: one example a class.
+
+    The second has USUAL_UNSEEN, and the temperature is UNSEEN times as high as source episodes say: a new domain is
+    harder than those that strategies were trained on, and the pool may be far from even.
+    """
+    if len(members) == 1:
+        return members[0].with_temperature(members[0].temperature * UNSEEN)
+    return Classifier((Blend(tuple(members), (1 - USUAL_UNSEEN, USUAL_UNSEEN)),), temperature=UNSEEN)
 
 
 def words_member(support: Support, fold: Tensor, y: Tensor) -> Member:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from domains.objective import ACCURACY, Objective
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels, put_absent_away
-from learners.choice.blending import USUAL_OF_FLOOR, Member, blend, words_member
+from learners.choice.blending import USUAL_OF_FLOOR, Member, blend, blend_unseen, words_member
 from learners.choice.conformal import held_out_threshold
 from learners.choice.cross_validation import fit_folds
 from learners.choice.fallback import PROBE, fallback
@@ -103,14 +103,17 @@ def choose(
         caution = CAUTION if in_time else ALONE
         expected = {safe: 0.0} | {name: gain.mean - caution * gain.deviation for name, gain in gains.items()}
         best = only or select_best(expected, safe)
-        classifier = adapt_to_all_labels(strategies[best], support, prior.temperatures.get(best, 1.0))
+        alone = in_time or only is not None or FLOOR not in strategies
+        names = dict.fromkeys([best] if alone else [best, FLOOR])
+        classifiers = [adapt_to_all_labels(strategies[n], support, prior.temperatures.get(n, 1.0)) for n in names]
+        classifier = classifiers[0] if alone else put_absent_away(blend_unseen(classifiers), support.y.unique())
         threshold = prior.thresholds[best] / support.ways if best in prior.thresholds else None
         offsets = offsets_of(objective, support, None)
         return Choice(best, replace(classifier, threshold=threshold, offsets=offsets), expected, left_out)
 
     tuned = {name: strategies[name].tune(sample) for name in (safe, *gains)}
     fitted |= fit_folds({name: tuned[name] for name in gains}, sample, fold)
-    held_out = {name: HeldOut.of(logits, sample, fold) for name, (logits, _) in fitted.items()}
+    held_out = {name: CrossValidated.of(logits, sample, fold) for name, (logits, _) in fitted.items()}
 
     @cache
     def fit(name: str) -> Classifier:
@@ -130,7 +133,7 @@ def choose(
         fold = stratified_folds(support.y, generator)
         assert fold is not None
         logits, classifier = fit_folds({best: tuned[best]}, support, fold)[best]
-        found = HeldOut.of(logits, support, fold)
+        found = CrossValidated.of(logits, support, fold)
         if len(support.y) <= MOST_REFITTED:
             classifier = adapt_to_all_labels(tuned[best], support)
         classifier = classifier.with_temperature(found.temperature)
@@ -152,7 +155,7 @@ def choose(
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class CrossValidated:
     """What a strategy says of H held-out examples: logits [H, C] of the labels ``present`` [C], and labels y [H]."""
 
     logits: Tensor
@@ -160,7 +163,7 @@ class HeldOut:
     present: Tensor
 
     @classmethod
-    def of(cls, logits: Tensor, support: Support, fold: Tensor) -> "HeldOut":
+    def of(cls, logits: Tensor, support: Support, fold: Tensor) -> "CrossValidated":
         """Return the same of logits [H, N] of all labels, held out of a support set by its folds [S]."""
         present, every = support.y.unique(return_inverse=True)
         return cls(logits[:, present], every[fold >= 0], present)
@@ -229,7 +232,7 @@ def select_best(expected: Mapping[str, float], safe: str) -> str:
     return max(expected, key=lambda name: (expected[name], name == safe))
 
 
-def prefer_tuned(best: str, held_out: Mapping[str, HeldOut], shift: Tensor | None) -> str:
+def prefer_tuned(best: str, held_out: Mapping[str, CrossValidated], shift: Tensor | None) -> str:
     """Return the best strategy: of the probe, if it is that, the tuned form where its held-out log-loss is lower.
 
     Both are one model at two strengths, so that their accuracies hardly tell them apart, and their losses do.
@@ -242,7 +245,7 @@ def prefer_tuned(best: str, held_out: Mapping[str, HeldOut], shift: Tensor | Non
 
 
 def offsets_of(
-    objective: Objective, support: Support, shift: Tensor | None, found: HeldOut | None = None
+    objective: Objective, support: Support, shift: Tensor | None, found: CrossValidated | None = None
 ) -> Tensor | None:
     """Return what log-probabilities in use gain [N] before a label is named, by held-out examples if there are any."""
     if objective == ACCURACY:

@@ -11,6 +11,7 @@ from domains.episode import Pile, Shape, draw
 from learners import MAML, PLAIN_STRATEGIES, ProtoNet, SharedReference
 from learners.base import Learner
 from learners.choice.all_labels import adapt_to_all_labels
+from learners.choice.blending import UNSEEN, USUAL_UNSEEN
 from learners.choice.conformal import episodes_threshold, held_out_threshold
 from learners.choice.cross_validation import cross_validate
 from learners.choice.fallback import PROBE
@@ -121,7 +122,9 @@ def test_with_one_shot_the_prior_alone_decides_marked_down_by_caution():
     assert choice.expected_gain["prototype"] == pytest.approx(0.05 - ALONE * 0.02)
     assert choice.expected_gain["transductive"] == pytest.approx(0.16 - ALONE * 0.2)
     assert choice.strategy == "prototype"
-    assert choice.classifier.temperature == 0.7
+    (pool,) = choice.classifier.layers
+    assert pool.members[0].temperature == 0.7
+    assert (pool.weights, choice.classifier.temperature) == ((1 - USUAL_UNSEEN, USUAL_UNSEEN), UNSEEN)
 
 
 def test_what_source_episodes_rule_out_is_not_tried_but_where_it_is_asked_for():
