@@ -77,7 +77,7 @@ def choose(
     With one shot nothing can be held out, and the prior alone decides, by the gain that is reached 14 times in 15. The
     fallback's gain is 0, so a strategy is taken only if it is expected to do better. The temperature minimises the
     held-out log-loss, smoothed for the few examples, and the threshold of prediction sets is a quantile of the held-out
-    probabilities. Where nothing is held out, both come from the prior.
+    probabilities. Where nothing is held out, both come from the prior, and ``blend_unseen`` makes them more cautious.
 
     Args:
         support: its ``ways`` are the labels of the domain, of which some may have no example.
