@@ -156,22 +156,30 @@ def choose(
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """What a strategy says of H held-out examples: logits [H, C] of the labels ``present`` [C], and labels y [H]."""
+    """What a strategy says of H held-out examples: logits [H, C] of the labels ``present`` [C], and labels y [H].
+
+    ``single`` is the share of the support set that is the only example of its label. It is never held out, and by Good
+    and Turing about as many new examples have a label that is not in the support set (I. J. Good. The population
+    frequencies of species and the estimation of population parameters. Biometrika 40, 1953.
+    https://doi.org/10.1093/biomet/40.3-4.237).
+    """
 
     logits: Tensor
     y: Tensor
     present: Tensor
+    single: float = 0.0
 
     @classmethod
     def of(cls, logits: Tensor, support: Support, fold: Tensor) -> "CrossValidated":
         """Return the same of logits [H, N] of all labels, held out of a support set by its folds [S]."""
-        present, every = support.y.unique(return_inverse=True)
-        return cls(logits[:, present], every[fold >= 0], present)
+        present, every, counts = support.y.unique(return_inverse=True, return_counts=True)
+        single = int((counts == 1).sum()) / len(every)
+        return cls(logits[:, present], every[fold >= 0], present, single)
 
     @cached_property
     def temperature(self) -> float:
-        """The temperature of the lowest log-loss, with the doubt that few examples leave."""
-        return best_temperature([self.logits], [self.y], doubt=doubt_of(len(self.y)))
+        """The temperature of the lowest log-loss, with the doubt that few examples leave, and single ones."""
+        return best_temperature([self.logits], [self.y], doubt=min(0.5, doubt_of(len(self.y)) + self.single))
 
     @cached_property
     def logs(self) -> Tensor:
