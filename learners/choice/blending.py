@@ -1,6 +1,6 @@
 """Strategies blended with each other and with words: each is wrong about other examples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from learners.choice.all_labels import extend_to_all_labels
 from learners.classifier import Blend, Classifier
+from learners.plain.network import cross_fit_network, is_worth_training
 from learners.plain.words import cross_fit_words
 from learners.support import Support
 from learners.temperature import best_temperature, doubt_of
@@ -15,7 +16,7 @@ from learners.temperature import best_temperature, doubt_of
 GRID = tuple(i / 10 for i in range(11))  # shares that are tried
 #: Shares that members have as a rule, which count as much as what is seen on so many held-out examples: of a dozen
 #: examples the best share is chance. Where all say that a member is of no use, its share ends below LEAST, and it goes.
-USUAL_OF_FLOOR, USUAL_OF_WORDS, USUAL_EXAMPLES, LEAST = 0.4, 0.2, 40, 0.05
+USUAL_OF_FLOOR, USUAL_OF_WORDS, USUAL_OF_NETWORK, USUAL_EXAMPLES, LEAST = 0.4, 0.2, 0.3, 40, 0.05
 USUAL_UNSEEN, UNSEEN = 0.3, 2.0  # share of the floor, and factor of temperatures, where nothing can be held out
 
 
@@ -74,17 +75,18 @@ def blend_unseen(members: Sequence[Classifier]) -> Classifier:
     return Classifier((Blend(tuple(members), (1 - USUAL_UNSEEN, USUAL_UNSEEN)),), temperature=UNSEEN)
 
 
-def words_member(support: Support, fold: Tensor, y: Tensor) -> Member:
-    """Return words as a member.
+def text_members(support: Support, fold: Tensor, y: Tensor) -> Iterator[Member]:
+    """Yield what may join the strategy that reads the vectors of texts: words, and with many labels a network.
 
     Args:
         fold: [S] of the support's examples; y: [H] the labels of those held out, among those that have an example.
     """
     present, compact = support.compact()
-    own, fit = cross_fit_words(compact, fold)
-    heat = best_temperature([own], [y], doubt=doubt_of(len(y)))
+    found = [(cross_fit_network(compact, fold), USUAL_OF_NETWORK)] if is_worth_training(compact) else []
+    for (own, fit), usual in (*found, (cross_fit_words(compact, fold), USUAL_OF_WORDS)):
+        heat = best_temperature([own], [y], doubt=doubt_of(len(y)))
 
-    def whole() -> Classifier:
-        return extend_to_all_labels(replace(fit(), temperature=heat), present, support.ways)
+        def whole(fit: Callable[[], Classifier] = fit, heat: float = heat) -> Classifier:
+            return extend_to_all_labels(replace(fit(), temperature=heat), present, support.ways)
 
-    return Member(F.log_softmax(own / heat, 1), whole, USUAL_OF_WORDS)
+        yield Member(F.log_softmax(own / heat, 1), whole, usual)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from domains.objective import ACCURACY, Objective
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels, put_absent_away
-from learners.choice.blending import USUAL_OF_FLOOR, Member, blend, blend_unseen, words_member
+from learners.choice.blending import USUAL_OF_FLOOR, Member, blend, blend_unseen, text_members
 from learners.choice.conformal import held_out_threshold
 from learners.choice.cross_validation import fit_folds
 from learners.choice.fallback import PROBE, fallback
@@ -142,7 +142,7 @@ def choose(
         if sample is support and FLOOR in held_out and best != FLOOR:
             members.append(Member(held_out[FLOOR].logs, lambda: fit(FLOOR), USUAL_OF_FLOOR))
         if support.ngrams is not None:
-            members.append(words_member(support, fold, found.y))
+            members += text_members(support, fold, found.y)
         blended, logits = blend(members, found.y, found.weights(shift))
         found = replace(found, logits=logits)
         classifier = blended.with_temperature(blended.temperature * found.temperature)
