@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learners.classifier import Affine, Classifier, Columns, FixedPart
+from learners.classifier import Affine, Blend, Classifier, Columns, FixedPart
 
 Step = Affine | str
 
@@ -16,7 +16,9 @@ Step = Affine | str
 class Chain:
     """Steps from features [n, D] to calibrated logits [n, N]: ``Affine``, ``relu`` after one, and ``normalise``.
 
-    The softmax of the result is what ``Classifier.predict_proba`` gives: the temperature is in the last map.
+    The softmax of the result is what ``Classifier.predict_proba`` gives: the temperature is in the last map. A blend
+    whose members are such chains is one too; where any of them begins with ``normalise``, all do, so that features
+    have to be of unit length, as those of texts are.
     """
 
     steps: tuple[Step, ...]
@@ -48,6 +50,11 @@ def _merge(classifier: Classifier, dim: int) -> Iterator[Step]:
         if isinstance(layer, Affine | Columns):
             own, shift = _matrix(layer, len(bias))
             weight, bias, untouched = own @ weight, own @ bias + shift, False
+        elif isinstance(layer, Blend) and untouched:
+            *before, last = _side_by_side(layer, dim)
+            assert isinstance(last, Affine)
+            yield from before
+            (weight, bias), untouched = _matrix(last, last.weight.shape[1]), False
         elif layer in ("relu", "normalise"):
             if layer == "relu" or not untouched:  # elsewhere ReLU is a property of the map before it
                 yield _single(weight, bias)
@@ -57,6 +64,42 @@ def _merge(classifier: Classifier, dim: int) -> Iterator[Step]:
             word = layer.module.name if isinstance(layer, FixedPart) else layer
             raise ValueError(f"the step {word!r} is no dense map, ReLU or normalisation")
     yield _single(weight / classifier.temperature, bias / classifier.temperature)
+
+
+def _side_by_side(blend: Blend, dim: int) -> tuple[Step, ...]:
+    """Return the steps of a blend: sum_e w_e z_e, which is sum_e w_e log softmax z_e up to a number an example.
+
+    Beside a hidden layer a plain map goes through ReLU as W x + b = relu(W x + b) - relu(-W x - b).
+
+    Raises:
+        ValueError: a member is neither a map nor two with ReLU between.
+    """
+    inner: list[tuple[Tensor, Tensor]] = []
+    outer: list[Tensor] = []
+    total, lead = torch.zeros(blend.members[0].ways, dtype=torch.float64), False
+    plain, shift = torch.zeros(len(total), dim, dtype=torch.float64), torch.zeros_like(total)
+    for member, share in zip(blend.members, blend.weights, strict=True):
+        steps = list(Chain.of(member, dim).steps)
+        if steps[0] == "normalise":
+            lead, steps = True, steps[1:]
+        match steps:
+            case [Affine() as only]:
+                weight, bias = _matrix(only, dim)
+                plain, shift = plain + share * weight, shift + share * bias
+            case [Affine() as hidden, "relu", Affine() as last]:
+                inner.append(_matrix(hidden, dim))
+                weight, bias = _matrix(last, len(hidden.bias))
+                outer.append(share * weight)
+                total = total + share * bias
+            case _:
+                raise ValueError("a member of the blend is neither a map nor two with ReLU between")
+    start: tuple[Step, ...] = ("normalise",) if lead else ()
+    if not inner:
+        return (*start, _single(plain, shift))
+    inner += [(plain, shift), (-plain, -shift)]
+    outer += [torch.eye(len(total), dtype=torch.float64), -torch.eye(len(total), dtype=torch.float64)]
+    weights, biases = zip(*inner, strict=True)
+    return (*start, _single(torch.cat(weights), torch.cat(biases)), "relu", _single(torch.cat(outer, 1), total))
 
 
 def _identity(dim: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ import torch
 
 from learners import BASELINES, META, PLAIN_STRATEGIES, Reference, make
 from learners.chain import Chain
-from learners.classifier import Affine, Classifier, Columns, FixedPart
+from learners.classifier import Affine, Blend, Classifier, Columns, FixedPart
 from learners.plain.knn import Nearest
 from learners.support import Support
 
@@ -64,3 +64,17 @@ def test_all_strategies_are_chains_but_those_that_attend_or_measure_distances(na
             Chain.of(classifier, 12)
     else:
         equal(classifier)
+
+
+def test_a_blend_of_maps_and_networks_is_a_chain_too():
+    linear = Classifier((Affine(normal(3, 8), normal(3)),), temperature=0.7)
+    unit = Classifier(("normalise", Affine(normal(3, 8, seed=1), normal(3))))
+    network = Classifier((Affine(normal(5, 8), normal(5)), "relu", Affine(normal(3, 5), normal(3))), temperature=2.0)
+    x = torch.nn.functional.normalize(normal(20, 8, seed=2), dim=-1)
+    for members in ((linear, unit), (network, linear), (network, network), (unit, network, linear)):
+        shares = tuple(i / 6 for i in range(1, len(members) + 1))
+        whole = Classifier((Blend(members, shares), Affine(torch.eye(3), normal(3, seed=3))), temperature=1.3)
+        torch.testing.assert_close(Chain.of(whole, 8)(x).softmax(1), whole.predict_proba(x), rtol=1e-4, atol=1e-5)
+    deep = Classifier((*network.layers, "relu", Affine(normal(3, 3), normal(3))))
+    with pytest.raises(ValueError, match="member of the blend"):
+        Chain.of(Classifier((Blend((linear, deep), (0.5, 0.5)),)), 8)
