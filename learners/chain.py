@@ -1,7 +1,9 @@
 """A classifier as dense maps, ReLU and unit length: what other libraries can load without a line of this project."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -40,6 +42,30 @@ class Chain:
             else:
                 x = F.relu(x) if step == "relu" else F.normalize(x, dim=-1)
         return x
+
+
+def exportable_part(classifier: Classifier, dim: int) -> Classifier:
+    """Return the classifier or, where its blend is no chain, as much of the blend as is one.
+
+    Raises:
+        ValueError: no part of it is a chain.
+    """
+    blends = [layer for layer in classifier.layers if isinstance(layer, Blend)]
+    members = [pair for blend in blends for pair in zip(blend.members, blend.weights, strict=True)]
+    try:
+        Chain.of(classifier, dim)
+        return classifier
+    except ValueError:
+        if not members:
+            raise
+    parts = [part for size in range(1, len(members)) for part in combinations(members, size)]
+    for part in sorted(parts, key=lambda part: -sum(share for _, share in part)):
+        chosen = [id(member) for member, _ in part]
+        found = classifier.with_members(lambda member, chosen=chosen: id(member) in chosen)  # type: ignore[misc]
+        with suppress(ValueError):
+            Chain.of(found, dim)
+            return found
+    raise ValueError("no member of its blend is a chain of maps")
 
 
 def _merge(classifier: Classifier, dim: int) -> Iterator[Step]:

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -156,19 +156,30 @@ class Classifier:
         return any(isinstance(layer, NgramAffine) for layer in self.layers) or any(m.reads_ngrams for m in members)
 
     def without_ngrams(self) -> "Classifier":
-        """Return what reads features alone: a blend keeps those members, with their temperatures and weights.
+        """Return what reads features alone.
 
         Raises:
             ValueError: nothing would be left.
+        """
+        try:
+            return self.with_members(lambda member: not member.reads_ngrams)
+        except ValueError as error:
+            raise ValueError("it reads character n-grams alone") from error
+
+    def with_members(self, keep: Callable[["Classifier"], bool]) -> "Classifier":
+        """Return the classifier whose blends keep some members, with their temperatures and weights.
+
+        Raises:
+            ValueError: nothing would be left of a blend.
         """
         layers: list[Layer] = []
         for layer in self.layers:
             if not isinstance(layer, Blend):
                 layers.append(layer)
                 continue
-            kept = [(m, w) for m, w in zip(layer.members, layer.weights, strict=True) if not m.reads_ngrams and w > 0]
+            kept = [(m, w) for m, w in zip(layer.members, layer.weights, strict=True) if w > 0 and keep(m)]
             if not kept:
-                raise ValueError("it reads character n-grams alone")
+                raise ValueError("no member of the blend is kept")
             members, weights = zip(*kept, strict=True)
             total = sum(weights)
             if len(members) == 1:

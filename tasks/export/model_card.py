@@ -85,22 +85,22 @@ With `onnxruntime`, and `transformers` for the tokenizer:
 """
 
 
-WITHOUT_WORDS = """
+IN_PART = """
 ## What is not in this folder
 
-In service this model blends the encoder's opinion with character n-grams, which these formats cannot express. This
-folder holds the encoder's part alone: its probabilities differ from those of `acclimate predict`, and it may be less
-accurate.
+In service this model is a blend, and these formats cannot express some of it: character n-grams, or a strategy that is
+no map of the encoder's vectors. This folder holds the other part alone: its probabilities differ from those of
+`acclimate predict`, and it may be less accurate.
 `acclimate models export {domain} FOLDER --mlflow` exports the whole.
 """
 
 
 def model_card(
-    model: Registered, labels: Sequence[str], encoder: str, onnx: bool = False, without_words: bool = False
+    model: Registered, labels: Sequence[str], encoder: str, onnx: bool = False, in_part: bool = False
 ) -> str:
     """Return the README of an adapted model, with ``model.onnx`` or without."""
     accuracy, k = model.metrics.get("accuracy"), k_of(model.params)
-    page = (CARD + WITH_ONNX if onnx else CARD) + (WITHOUT_WORDS if without_words else "")
+    page = (CARD + WITH_ONNX if onnx else CARD) + (IN_PART if in_part else "")
     return page.format(
         domain=model.name,
         version=model.version,

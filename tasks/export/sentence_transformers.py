@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from domains.errors import UserError
-from learners.chain import Chain, Step
+from learners.chain import Chain, Step, exportable_part
 from learners.classifier import Affine, Classifier
 from tasks.base.settings import Settings
 from tasks.export.model_card import model_card
@@ -54,7 +54,9 @@ def export_sentence_transformers(
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
     model, spec = Classifier.load(found.folder).as_named(), ENCODERS["text"]
     try:
-        chain = Chain.of(model.without_ngrams(), spec.dim)
+        features = model.without_ngrams()
+        part = exportable_part(features, spec.dim)
+        chain = Chain.of(part, spec.dim)
     except ValueError as error:
         strategy = found.params.get("strategy", "unknown")
         raise UserError(
@@ -68,7 +70,7 @@ def export_sentence_transformers(
             shutil.copyfile(file, whole / file.name)
         _describe(whole, model.labels)
         _write_modules(whole, chain.steps, spec.dim)
-        page = model_card(found, model.labels, spec.identity, onnx, model.reads_ngrams)
+        page = model_card(found, model.labels, spec.identity, onnx, model.reads_ngrams or part is not features)
         (whole / "README.md").write_text(page, "utf-8")
         if onnx:
             write_onnx(whole, chain, TOKENS)

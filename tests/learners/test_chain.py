@@ -1,10 +1,12 @@
 """A classifier written as a chain of maps predicts what it did."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from learners import BASELINES, META, PLAIN_STRATEGIES, Reference, make
-from learners.chain import Chain
+from learners.chain import Chain, exportable_part
 from learners.classifier import Affine, Blend, Classifier, Columns, FixedPart
 from learners.plain.knn import Nearest
 from learners.support import Support
@@ -76,5 +78,14 @@ def test_a_blend_of_maps_and_networks_is_a_chain_too():
         whole = Classifier((Blend(members, shares), Affine(torch.eye(3), normal(3, seed=3))), temperature=1.3)
         torch.testing.assert_close(Chain.of(whole, 8)(x).softmax(1), whole.predict_proba(x), rtol=1e-4, atol=1e-5)
     deep = Classifier((*network.layers, "relu", Affine(normal(3, 3), normal(3))))
+    mixed = Classifier((Blend((linear, deep, network), (0.2, 0.5, 0.3)),), labels=("a", "b", "c"))
     with pytest.raises(ValueError, match="member of the blend"):
-        Chain.of(Classifier((Blend((linear, deep), (0.5, 0.5)),)), 8)
+        Chain.of(mixed, 8)
+    whole = Classifier((Blend((linear, network), (0.2, 0.8)),))
+    assert exportable_part(whole, 8) is whole
+    together = exportable_part(replace(mixed, layers=(Blend((linear, deep, network), (0.3, 0.3, 0.4)),)), 8)
+    assert together.layers[0].members == (linear, network)
+    alone = exportable_part(replace(mixed, layers=(Blend((linear, deep), (0.4, 0.6)),)), 8)
+    assert alone.layers[:5] == deep.layers
+    with pytest.raises(ValueError, match="no member"):
+        exportable_part(Classifier((Blend((Classifier(("softmax",)),) * 2, (0.5, 0.5)),), labels=("a",)), 8)
