@@ -83,12 +83,6 @@ def macro_f1(p: ArrayLike, y: ArrayLike) -> float:
     return float(np.nanmean(f1)) if _usable(np.asarray(p, float)) else float("nan")
 
 
-def majority_share(y: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Return the share of the most frequent label: the accuracy of whoever always names it; NaN for no example."""
-    y = np.asarray(y, int)
-    return float(np.bincount(y, weights).max() / (len(y) if weights is None else np.sum(weights))) if len(y) else np.nan
-
-
 def log_loss(p: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Return the mean of -log p[i, y_i], in nats, with weights [n] if there are any."""
     p, y = np.asarray(p, float), np.asarray(y)

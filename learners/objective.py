@@ -61,6 +61,12 @@ def value_of(objective: Objective, named: ArrayLike, y: ArrayLike, weights: Arra
     return float(each.mean()) if len(each) else float("nan")
 
 
+def majority_value(objective: Objective, y: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Return what whoever always names the most frequent label reaches; NaN of no example."""
+    y = np.asarray(y, int)
+    return value_of(objective, np.full(len(y), np.bincount(y, weights, 1).argmax()), y, weights)
+
+
 def tilt(p: NDArray[np.floating], offsets: ArrayLike | None) -> NDArray[np.floating]:
     """Return probabilities [n, N] whose logarithms have gained offsets [N]; None: as they are."""
     if offsets is None:

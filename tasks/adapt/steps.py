@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 
-from domains.objective import Objective
 from learners import metrics
 from learners.choice.fallback import PROBE
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from learners.objective import value_of
+from learners.objective import majority_value
 from tasks.adapt import events
 from tasks.adapt.adaptation import (
     AUTO,
@@ -193,11 +192,6 @@ def decide(plan: Plan, folder: Path, incumbent: registry.Registered | None) -> D
     # a market's test lies after its labels: which of them is the most frequent there is known in hindsight only
     majority = None if domain.family == "market" else majority_value(objective, y, record.weights)
     return gate(challenger, champion, scores(probe, every), majority, beside=beside)
-
-
-def majority_value(objective: Objective, y: np.ndarray, weights: np.ndarray) -> float:
-    """Return what whoever always names the most frequent label reaches."""
-    return value_of(objective, np.full(len(y), np.bincount(y, weights).argmax()), y, weights)
 
 
 def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:

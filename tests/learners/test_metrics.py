@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support, recall_score
 
+from domains.objective import ACCURACY
 from learners.metrics import (
     accuracy,
     accuracy_interval,
@@ -15,10 +16,10 @@ from learners.metrics import (
     ece_by_chance,
     log_loss,
     macro_f1,
-    majority_share,
     mean_interval,
     paired_bootstrap,
 )
+from learners.objective import majority_value
 
 P = np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1], [0.3, 0.7]])
 Y = np.array([0, 0, 0, 1])  # the second is wrong
@@ -78,8 +79,8 @@ def test_examples_of_a_label_that_is_never_predicted_are_errors():
 
 
 def test_the_share_of_the_most_frequent_label():
-    assert majority_share([2, 0, 2, 2]) == 0.75
-    assert np.isnan(majority_share([]))
+    assert majority_value(ACCURACY, [2, 0, 2, 2]) == 0.75
+    assert np.isnan(majority_value(ACCURACY, []))
 
 
 def test_certain_and_wrong_costs_a_finite_log_loss():

@@ -10,7 +10,7 @@ from domains.domain import Domain
 from domains.errors import UserError
 from learners import metrics
 from learners.classifier import Classifier
-from tasks.adapt import steps
+from learners.objective import majority_value
 from tasks.adapt.adaptation import Adaptation, adaptation_key, encode_domain
 from tasks.adapt.class_frequencies import preferences
 from tasks.adapt.plan import Plan
@@ -66,4 +66,4 @@ def test_what_is_asked_for_comes_before_what_the_domain_says(uneven):
 @pytest.mark.parametrize(("objective", "value"), [("accuracy", 0.5), ("balanced_accuracy", 0.25), ("macro_f1", 1 / 6)])
 def test_whoever_always_names_the_most_frequent_label_is_scored_by_the_objective(objective, value):
     y = np.array([0, 0, 0, 1, 2, 3])
-    assert steps.majority_value(objective, y, np.ones(6)) == pytest.approx(value)
+    assert majority_value(objective, y, np.ones(6)) == pytest.approx(value)
