@@ -37,7 +37,7 @@ def stratified_folds(y: Tensor, generator: torch.Generator, folds: int = 3) -> T
     counts = torch.bincount(y)[y.unique()]
     if counts.max() < 2:
         return None
-    folds = min(folds, int(counts[counts > 1].min()))
+    folds = min(folds, int(counts.max()))
     fold = torch.full_like(y, -1)
     for c in y.unique():
         index = (y == c).nonzero()[:, 0]
