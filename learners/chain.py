@@ -133,11 +133,17 @@ def _identity(dim: int) -> tuple[Tensor, Tensor]:
 
 
 def _matrix(layer: Affine | Columns, dim: int) -> tuple[Tensor, Tensor]:
-    """Return the weight [out, dim] and bias [out] of a layer."""
+    """Return the weight [out, dim] and bias [out] of a layer.
+
+    Raises:
+        ValueError: it reads columns beyond the ``dim``.
+    """
     if isinstance(layer, Affine):
         return layer.weight.detach().cpu().double(), layer.bias.detach().cpu().double()
-    scale = 1 / layer.scale.cpu().double()
-    return torch.eye(len(scale), dim, dtype=torch.float64) * scale[:, None], -layer.mean.cpu().double() * scale
+    scale, end = 1 / layer.scale.cpu().double(), layer.start + len(layer.scale)
+    if end > dim:
+        raise ValueError("a member reads the features of another encoder")
+    return torch.eye(dim, dtype=torch.float64)[layer.start : end] * scale[:, None], -layer.mean.cpu().double() * scale
 
 
 def _single(weight: Tensor, bias: Tensor) -> Affine:

@@ -33,13 +33,14 @@ class Affine:
 
 @dataclass(frozen=True)
 class Columns:
-    """x -> (x[:, :k] - mean) / scale, with mean and scale [k]."""
+    """x -> (x[:, s:s+k] - mean) / scale, with mean and scale [k], and s the ``start``."""
 
     mean: Tensor
     scale: Tensor
+    start: int = 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        return (x[:, : len(self.mean)] - self.mean) / self.scale
+        return (x[:, self.start : self.start + len(self.mean)] - self.mean) / self.scale
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,7 @@ def _pack(layers: Sequence[Layer], prefix: str = "") -> tuple[list[object], dict
             words.append("affine")
             tensors |= {f"{at}weight": layer.weight, f"{at}bias": layer.bias}
         elif isinstance(layer, Columns):
-            words.append("columns")
+            words.append({"columns": layer.start} if layer.start else "columns")
             tensors |= {f"{at}mean": layer.mean, f"{at}scale": layer.scale}
         elif isinstance(layer, FixedPart):
             words.append({"module": layer.module.name, "config": layer.module.config})
@@ -315,8 +316,9 @@ def _unpack(words: Sequence[Any], tensors: Mapping[str, Tensor], file: Path, pre
         at = f"{prefix}{i}."
         if word == "affine":
             layers.append(Affine(tensors[f"{at}weight"], tensors[f"{at}bias"]))
-        elif word == "columns":
-            layers.append(Columns(tensors[f"{at}mean"], tensors[f"{at}scale"]))
+        elif word == "columns" or (isinstance(word, dict) and "columns" in word):
+            start = 0 if word == "columns" else int(word["columns"])
+            layers.append(Columns(tensors[f"{at}mean"], tensors[f"{at}scale"], start))
         elif isinstance(word, dict) and "module" in word:
             weights = {k.removeprefix(at): v for k, v in tensors.items() if k.startswith(at)}
             layers.append(FixedPart(make_part(word["module"], word["config"]).eval(), weights))

@@ -8,6 +8,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from domains.episode import Episode
+from learners.classifier import Classifier, Columns
 from learners.examples import Examples, join_views, select_rows
 
 
@@ -24,6 +25,8 @@ class Support:
         ngrams, pool_ngrams: [S, V] and [U, V] counts of the character n-grams of texts, or None.
         dates: [S] the day of each example, or None where examples have no order in time.
         ways: N, the number of labels, of which some may have no example; counted from ``labels`` or ``y`` unless given.
+        widths: how many of the D features are of each encoder, where there are several; () where there is one.
+        read: what takes these features out of those of all encoders, or None.
     """
 
     x: Tensor
@@ -35,6 +38,8 @@ class Support:
     ways: int = 0
     ngrams: csr_matrix | None = None
     pool_ngrams: csr_matrix | None = None
+    widths: tuple[int, ...] = ()
+    read: Columns | None = None
 
     def __post_init__(self) -> None:
         if not self.ways:
@@ -60,6 +65,19 @@ class Support:
         """Return the support set of these examples only: indices [k], or a mask [S]."""
         dates = None if self.dates is None else self.dates[rows]
         return replace(self, x=self.x[rows], y=self.y[rows], dates=dates, ngrams=select_rows(self.ngrams, rows))
+
+    def of_encoder(self, number: int) -> "Support":
+        """Return the set with the features of one encoder alone; ``read`` says which they are."""
+        if not self.widths:
+            return self
+        start, width = sum(self.widths[:number]), self.widths[number]
+        read = Columns(torch.zeros(width), torch.ones(width), start)
+        pool_x, names_x = (None if x is None else read(x) for x in (self.pool_x, self.names_x))
+        return replace(self, x=read(self.x), pool_x=pool_x, names_x=names_x, widths=(), read=read)
+
+    def reading(self, classifier: Classifier) -> Classifier:
+        """Return a classifier of these features as one that reads the features of all encoders."""
+        return classifier if self.read is None else replace(classifier, layers=(self.read, *classifier.layers))
 
     def compact(self) -> tuple[Tensor, "Support"]:
         """Return the labels [C] that have an example, and the support set in which these are 0..C-1."""

@@ -16,7 +16,8 @@ from learners.temperature import best_temperature, doubt_of
 GRID = tuple(i / 10 for i in range(11))  # shares that are tried
 #: Shares that members have as a rule, which count as much as what is seen on so many held-out examples: of a dozen
 #: examples the best share is chance. Where all say that a member is of no use, its share ends below LEAST, and it goes.
-USUAL_OF_FLOOR, USUAL_OF_WORDS, USUAL_OF_NETWORK, USUAL_EXAMPLES, LEAST = 0.4, 0.2, 0.3, 40, 0.05
+USUAL_OF_FLOOR, USUAL_OF_WORDS, USUAL_OF_NETWORK, USUAL_OF_ENCODER = 0.4, 0.2, 0.3, 0.5
+USUAL_EXAMPLES, LEAST = 40, 0.05
 USUAL_UNSEEN, UNSEEN = 0.3, 2.0  # share of the floor, and factor of temperatures, where nothing can be held out
 
 
@@ -64,15 +65,19 @@ def blend(members: Sequence[Member], y: Tensor, weights: Tensor) -> tuple[Classi
     return Classifier((Blend(*map(tuple, zip(*kept, strict=True))),)), z
 
 
-def blend_unseen(members: Sequence[Classifier]) -> Classifier:
-    """Return the blend of one or two classifiers where nothing can be held out: one example a class.
+def blend_unseen(bests: Sequence[Classifier], floor: Classifier | None) -> Classifier:
+    """Return the blend of the best strategies, and the floor, where nothing can be held out: one example a class.
 
-    The second has USUAL_UNSEEN, and the temperature is UNSEEN times as high as source episodes say: a new domain is
+    The floor has USUAL_UNSEEN, and the temperature is UNSEEN times as high as source episodes say: a new domain is
     harder than those that strategies were trained on, and the pool may be far from even.
     """
-    if len(members) == 1:
-        return members[0].with_temperature(members[0].temperature * UNSEEN)
-    return Classifier((Blend(tuple(members), (1 - USUAL_UNSEEN, USUAL_UNSEEN)),), temperature=UNSEEN)
+    if floor is None and len(bests) == 1:
+        return bests[0].with_temperature(bests[0].temperature * UNSEEN)
+    rest = 1.0 if floor is None else 1 - USUAL_UNSEEN
+    members = [(best, rest / len(bests)) for best in bests]
+    if floor is not None:
+        members.append((floor, USUAL_UNSEEN))
+    return Classifier((Blend(*map(tuple, zip(*members, strict=True))),), temperature=UNSEEN)
 
 
 def text_members(support: Support, fold: Tensor, y: Tensor) -> Iterator[Member]:
@@ -82,7 +87,10 @@ def text_members(support: Support, fold: Tensor, y: Tensor) -> Iterator[Member]:
         fold: [S] of the support's examples; y: [H] the labels of those held out, among those that have an example.
     """
     present, compact = support.compact()
-    found = [(cross_fit_network(compact, fold), USUAL_OF_NETWORK)] if is_worth_training(compact) else []
+    found = []
+    if is_worth_training(compact):
+        logits, train = cross_fit_network(compact, fold)
+        found.append(((logits, lambda: support.reading(train())), USUAL_OF_NETWORK))
     for (own, fit), usual in (*found, (cross_fit_words(compact, fold), USUAL_OF_WORDS)):
         heat = best_temperature([own], [y], doubt=doubt_of(len(y)))
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.choice.portfolio import LARGEST_WEIGHT
+from learners.choice.comparison import LARGEST_WEIGHT
 from learners.classifier import Classifier
 from learners.objective import tilt
 

@@ -12,10 +12,11 @@ from learners import MAML, PLAIN_STRATEGIES, ProtoNet, SharedReference
 from learners.base import Learner
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.blending import UNSEEN, USUAL_UNSEEN
+from learners.choice.comparison import ALONE, CAUTION
 from learners.choice.conformal import episodes_threshold, held_out_threshold
 from learners.choice.cross_validation import cross_validate
 from learners.choice.fallback import PROBE
-from learners.choice.portfolio import ALONE, CAUTION, choose
+from learners.choice.portfolio import choose
 from learners.choice.prior import Gain, Prior, Regression, describe_support, learn_prior, nearest_shots
 from learners.classifier import Affine, Classifier
 from learners.folds import sample_rows, stratified_folds
@@ -472,7 +473,7 @@ class Counted(NearestPrototype):
 def test_of_many_examples_a_sample_decides_and_the_winner_alone_is_fitted_to_the_others(monkeypatch):
     monkeypatch.setattr("learners.folds.MOST", 50)
     monkeypatch.setattr("learners.folds.MOST_HELD_OUT", 30)
-    monkeypatch.setattr("learners.choice.portfolio.MOST_REFITTED", 60)
+    monkeypatch.setattr("learners.choice.comparison.MOST_REFITTED", 60)
     monkeypatch.setattr("learners.choice.portfolio.MOST_COMPARED", 120)
     x, y = task(shots=100)
     winner, loser = Counted("winner"), Counted("loser")
