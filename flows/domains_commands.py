@@ -159,6 +159,9 @@ def domains_add(
     objective: Annotated[
         str | None, typer.Option(help="accuracy, balanced_accuracy or macro_f1: what its models are to be best in.")
     ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="What reads its examples: minilm, e5, efficientnet; commas between several.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
     end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
     keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
@@ -195,6 +198,7 @@ def domains_add(
         keep_case=keep_case,
         skip_unreadable=skip_unreadable,
         objective=None if objective is None else check_objective(objective),
+        encoders=() if encoder is None else tuple(name.strip() for name in encoder.split(",")),
         start=start,
         end=end,
     )

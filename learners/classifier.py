@@ -156,6 +156,19 @@ class Classifier:
         members = [m for layer in self.layers if isinstance(layer, Blend) for m in layer.members]
         return any(isinstance(layer, NgramAffine) for layer in self.layers) or any(m.reads_ngrams for m in members)
 
+    def reads(self, start: int, end: int) -> bool:
+        """Whether it reads any of the features from ``start`` on and before ``end``."""
+        for layer in self.layers:
+            if isinstance(layer, Blend):
+                return any(member.reads(start, end) for member in layer.members)
+            if isinstance(layer, Columns):
+                return layer.start < end and start < layer.start + len(layer.mean)
+            if isinstance(layer, NgramAffine):
+                return False
+            if not isinstance(layer, str):
+                break
+        return True
+
     def without_ngrams(self) -> "Classifier":
         """Return what reads features alone.
 

@@ -20,7 +20,8 @@ from domains.reading.pictures import read_image
 from learners.classifier import Classifier
 from learners.examples import Examples
 from tasks.base.settings import settings
-from tasks.features.encoding import encode_here, encoder_identity, view_for, weights_here
+from tasks.features.encoders import EncoderSpec, encoder_identity, encoders_of_identity, weights_here
+from tasks.features.encoding import encode_here, view_for
 from tasks.models.mlflow_flavour import ENCODER, InputSpec
 from tasks.models.prediction_table import prediction_table
 
@@ -31,12 +32,12 @@ class AdaptedModel:
 
     Attributes:
         family: whose raw examples it takes; None: it takes feature vectors, as its encoder is not known.
-        encoder: folder of the encoder's weights; None where features are what it takes.
+        encoders: each with the folder of its weights; () where features are what it takes.
     """
 
     classifier: Classifier
     family: Family | None = None
-    encoder: Path | None = None
+    encoders: tuple[tuple[EncoderSpec, Path], ...] = ()
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Classify raw examples: a column ``text`` or ``image`` (base64), or the features of a market by their names.
@@ -62,11 +63,10 @@ class AdaptedModel:
         if self.family is None or self.family == "market":
             return feature_matrix(model_input)
         values = column_values(model_input, EXAMPLE_COLUMN[self.family])
-        assert self.encoder is not None
         if self.family == "text":
             texts = [text_value(value, row) for row, value in enumerate(values, 1)]
-            return view_for(self.classifier, encode_here("text", self.encoder, texts), texts)
-        return encode_here("vision", self.encoder, [decode_image(value, row) for row, value in enumerate(values, 1)])
+            return view_for(self.classifier, encode_here(self.encoders, texts), texts)
+        return encode_here(self.encoders, [decode_image(value, row) for row, value in enumerate(values, 1)])
 
 
 def feature_matrix(given: Any) -> Tensor:
@@ -130,14 +130,21 @@ def _load_pyfunc(data_path: str) -> AdaptedModel:
     classifier, reads = Classifier.load(folder).in_use(), InputSpec.read(folder)
     if reads is None:
         return AdaptedModel(classifier)
-    if reads.encoder != encoder_identity(reads.family):
+    encoders = encoders_of_identity(reads.encoder)
+    if encoders is None:
         raise UserError(
             f"this model reads features of {reads.encoder}, and the encoder here is {encoder_identity(reads.family)}; "
             "adapt again, or serve it with the version of acclimate that made it"
         )
     if reads.family == "market":
         return AdaptedModel(classifier, "market")
-    own = folder / ENCODER
-    encoder = own if own.is_dir() else weights_here(settings(), reads.family)
-    encode_here(reads.family, encoder, [])  # so that the first request need not wait for it
-    return AdaptedModel(classifier, reads.family, encoder)
+    places = tuple((spec, _folder_of(spec, folder / ENCODER)) for spec in encoders)
+    encode_here(places, [])  # so that the first request need not wait for it
+    return AdaptedModel(classifier, reads.family, places)
+
+
+def _folder_of(spec: EncoderSpec, own: Path) -> Path:
+    """Return where an encoder's weights are: with the model or, where it has none, in the home."""
+    if not own.is_dir():
+        return weights_here(settings(), spec)
+    return own / spec.identity if (own / spec.identity).is_dir() else own  # 0.10 put the only one there itself

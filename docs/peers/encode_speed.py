@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from sentence_transformers import SentenceTransformer, models
 
-from learners.encoders.minilm import MiniLM
+from learners.encoders.bert import MeanBert
 
 ROUNDS, TOKENS = 3, 128
 
@@ -26,7 +26,7 @@ def main(home: Path) -> None:
     texts = [text for name in ("20news", "hpo") for text in pd.read_parquet(f"data/{name}/train.parquet").text[:400]]
     body = models.Transformer(str(folder), max_seq_length=TOKENS)
     peer = SentenceTransformer(modules=[body, models.Pooling(384), models.Normalize()], device="cpu")
-    ours = MiniLM(folder, TOKENS)
+    ours = MeanBert(folder, TOKENS)
     ways = {
         "sentence-transformers": lambda: peer.encode(texts, convert_to_tensor=True, show_progress_bar=False),
         "acclimate": lambda: ours.encode(texts),

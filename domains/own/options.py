@@ -28,6 +28,7 @@ class AddOptions:
         keep_case: whether labels that differ only by case stay apart.
         skip_unreadable: whether images that cannot be read are left out instead of refused.
         objective: what models of the domain are to be best in.
+        encoders: by the names of what reads its examples; () for the usual ones.
         start, end: ISO dates between which prices are used; by default the latest year.
     """
 
@@ -42,6 +43,7 @@ class AddOptions:
     keep_case: bool = False
     skip_unreadable: bool = False
     objective: Objective | None = None
+    encoders: tuple[str, ...] = ()
     start: str | None = None
     end: str | None = None
 

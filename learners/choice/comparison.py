@@ -142,8 +142,11 @@ class CrossValidated:
 
     @cached_property
     def temperature(self) -> float:
-        """The temperature of the lowest log-loss, with the doubt that few examples leave, and single ones."""
-        return best_temperature([self.logits], [self.y], doubt=min(0.5, doubt_of(len(self.y)) + self.single))
+        """The temperature of the lowest log-loss, with the doubt that few examples leave, and single ones.
+
+        Half of the single ones count: a model knows their labels from one example each, and is not always wrong.
+        """
+        return best_temperature([self.logits], [self.y], doubt=min(0.5, doubt_of(len(self.y)) + self.single / 2))
 
     @cached_property
     def logs(self) -> Tensor:

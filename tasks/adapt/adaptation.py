@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -20,14 +20,17 @@ from domains.errors import UserError
 from domains.labelled_examples import sample_rows
 from domains.objective import ACCURACY, Objective
 from domains.same_example import content_keys
-from learners import BASELINES
+from learners import BASELINES, plain_strategies
+from learners.base import Learner
 from learners.encoders.ngrams import count_ngrams
 from learners.examples import Examples, join_views, select_rows
 from learners.meta_model import MetaModel
 from learners.support import Support
 from tasks.adapt.usable_examples import distance_warning, find_usable, sample_warning
 from tasks.base.settings import Settings
-from tasks.features.encoding import encode, encode_names, encoder_identity
+from tasks.features.encoders import EncoderSpec, domain_encoders, identity_of
+from tasks.features.encoding import encode, encode_names
+from tasks.features.reading import readable
 
 MOST = 100_000  # labelled examples that are used at most
 LABELLED, SUPPORTS = 50, 5  # examples of a class that supports of K are drawn from: 50, or 5 K where that is more
@@ -70,6 +73,8 @@ class Encoded:
     ``train_rows`` and ``pool_rows`` are the rows of the shards that are used; ``warnings`` say what is wrong with the
     examples; ``keys`` [n + m] tell the labelled examples, train and then test, apart by content.
 
+    ``encoders`` are those whose features stand side by side, () of a market.
+
     ``fold`` [n + m] is there where the test is too small: each labelled example is scored by what was adapted to the
     other folds, but the only example of a label (-1), which is in every training part. Without it the test is scored.
     """
@@ -90,6 +95,17 @@ class Encoded:
     train_rows: tuple[int, ...] = ()
     keys: np.ndarray | None = None
     fold: Tensor | None = None
+    encoders: tuple[EncoderSpec, ...] = ()
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many features are of each encoder; () where there is one, or none."""
+        return widths_of(self.encoders)
+
+    @property
+    def others(self) -> list[Mapping[str, Learner]]:
+        """The strategies for the features of each encoder but the first."""
+        return strategies_beside(self.encoders)
 
     @property
     def test(self) -> Tensor | Examples:
@@ -135,7 +151,7 @@ class Encoded:
         """Return these examples of train as a support set, with the pool and the names of the labels."""
         x, y = self.train_x[rows], self.train_y[rows]
         views = select_rows(self.train_ngrams, rows), self.pool_ngrams
-        return Support(x, y, self.pool_x, self.names_x, self.labels, None, len(self.labels), *views)
+        return Support(x, y, self.pool_x, self.names_x, self.labels, None, len(self.labels), *views, self.widths)
 
 
 def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
@@ -143,7 +159,7 @@ def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
     parts = [
         domain.name,
         domain.content_hash,
-        encoder_identity(domain.family),
+        identity_of(domain_encoders(domain)),
         meta_version,
         version("acclimate"),
     ]
@@ -175,15 +191,18 @@ def encode_domain(
     parts = [domain.column("train", used), domain.column("test")]
     if pool_rows:
         parts.append(domain.column("pool", pool_rows))
-    x = encode(settings, domain.family, [example for part in parts for example in part], advance)
+    every = [example for part in parts for example in part]
+    encoders, doubts = readable(settings, domain_encoders(domain), every)
+    x = encode(settings, domain.family, every, advance, encoders)
     train_x, test_x, *rest = x.split([len(part) for part in parts])
     pool_x = rest[0] if rest else None
-    (names_x,) = encode_names(settings, domain.family, [domain.labels])
+    (names_x,) = encode_names(settings, domain.family, [domain.labels], encoders)
     warnings = (
         *good.warnings,
+        *doubts,
         *sample_warning("train", len(good.train), len(used), how.seed),
         *sample_warning("pool", len(good.pool), len(pool_rows), how.seed),
-        *distance_warning(domain.family, pool_x, train_x),
+        *distance_warning(domain.family, pool_x, train_x, encoders[0].last or encoders[0].dim if encoders else None),
     )
     keys = None if domain.family == "market" else content_keys([*parts[0], *parts[1]])
     fold = None
@@ -194,7 +213,7 @@ def encode_domain(
     seconds = time.perf_counter() - started
     return Encoded(
         *(train_x, train_y, pool_x, test_x, test_y, domain.labels, seconds, names_x, tuple(pool_rows), warnings),
-        *(train_ngrams, pool_ngrams, test_ngrams, tuple(used), keys, fold),
+        *(train_ngrams, pool_ngrams, test_ngrams, tuple(used), keys, fold, encoders),
     )
 
 
@@ -229,9 +248,10 @@ def scored_examples(domain: Domain, data: Encoded) -> list[Any]:
 
 
 def examples_used(domain: Domain, how: Adaptation) -> int:
-    """Return how many examples of a target an adaptation encodes."""
+    """Return how many examples of a target an adaptation encodes, counted by each encoder."""
     train = len(labelled_sample(domain, range(domain.counts.get("train", 0)), how))
-    return train + domain.counts.get("test", 0) + min(domain.counts.get("pool", 0), how.pool)
+    every = train + domain.counts.get("test", 0) + min(domain.counts.get("pool", 0), how.pool)
+    return every * max(1, len(domain_encoders(domain)))
 
 
 def labelled_sample(domain: Domain, rows: Sequence[int], how: Adaptation) -> list[int]:
@@ -268,10 +288,29 @@ def support_of(data: Encoded, how: Adaptation, number: int) -> tuple[Tensor, tor
     return draw_support(data.train_y, how.k, generator), generator
 
 
-def check_encoder(domain: Domain, model: MetaModel) -> None:
-    """Raise UserError if a meta-model reads another encoder's features."""
-    if model.encoder != encoder_identity(domain.family):
-        raise UserError(
-            f"the meta-model of family {domain.family} was trained on encoder {model.encoder}, now it is "
-            f"{encoder_identity(domain.family)}; run `acclimate meta-train --family {domain.family}`"
-        )
+def widths_of(encoders: Sequence[EncoderSpec]) -> tuple[int, ...]:
+    """Return how many features are of each encoder; () where there is one, or none."""
+    return tuple(spec.dim for spec in encoders) if len(encoders) > 1 else ()
+
+
+def strategies_beside(encoders: Sequence[EncoderSpec]) -> list[Mapping[str, Learner]]:
+    """Return the strategies for the features of each encoder but the first, by name: none is meta-trained."""
+    return [plain_strategies(spec.dim, spec.last) for spec in encoders[1:]]
+
+
+def model_for(model: MetaModel, encoders: Sequence[EncoderSpec]) -> MetaModel:
+    """Return a meta-model for the features of the first encoder.
+
+    Where it was trained on another's, plain strategies are left, and what source domains say of these.
+    """
+    if not encoders or model.encoder == encoders[0].identity:
+        return model
+    first = encoders[0]
+    return replace(model, encoder=first.identity, dim=first.dim, last=first.last, learners={})
+
+
+def encoder_warning(model: MetaModel, encoders: Sequence[EncoderSpec]) -> list[str]:
+    """Return a line where no meta-trained learner reads the first encoder."""
+    if not encoders or model.encoder == encoders[0].identity:
+        return []
+    return [f"no meta-model reads {encoders[0].identity}: strategies that are not meta-trained adapt"]

@@ -111,5 +111,6 @@ def _nested_order(y: torch.Tensor, most: int, seed: int) -> tuple[torch.Tensor, 
 def _adapt_and_check(model: MetaModel, data: Encoded, rows: torch.Tensor, seed: int) -> np.ndarray:
     """Return whether each test example [m] is predicted rightly by the portfolio adapted to these labelled examples."""
     generator = torch.Generator().manual_seed(seed)
-    choice = choose(model.strategies, data.support(rows), model.prior, generator, in_time=model.in_time)
+    given = model.strategies, data.support(rows), model.prior, generator
+    choice = choose(*given, in_time=model.in_time, others=data.others)
     return metrics.correct(choice.classifier.predict_proba(data.test).numpy(), data.test_y.numpy())

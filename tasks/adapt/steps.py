@@ -4,14 +4,19 @@ import math
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
+from torch import Tensor
 
+from domains.domain import Domain
+from domains.errors import UserError
 from learners import metrics
 from learners.choice.fallback import PROBE
 from learners.classifier import Classifier
+from learners.examples import Examples
 from learners.meta_model import MetaModel
 from learners.objective import majority_value
 from tasks.adapt import events
@@ -20,8 +25,9 @@ from tasks.adapt.adaptation import (
     BASELINE_NAMES,
     Adaptation,
     Encoded,
-    check_encoder,
+    encoder_warning,
     examples_used,
+    model_for,
     scored_examples,
 )
 from tasks.adapt.class_frequencies import Said, at_pool_frequencies, preferences
@@ -34,7 +40,8 @@ from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
 from tasks.base.progress import progress
 from tasks.base.settings import settings
-from tasks.features.encoding import encoder_identity
+from tasks.features.encoders import EncoderSpec, encoders_of_identity, identity_of
+from tasks.features.encoding import encode
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, ClassScore, CurveScore, Interval, Score, SetScore, k_param
 from tasks.models.lineage import code_and_packages
@@ -69,9 +76,9 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     All labels make one draw.
     """
     domain, how = plan.domain, plan.how
-    model = MetaModel.load(plan.meta_folder)
-    check_encoder(domain, model)
     data = encode_plan(plan)
+    trained = MetaModel.load(plan.meta_folder)
+    model = model_for(trained, data.encoders)
     started = time.perf_counter()
     trials = []
     with progress(f"adapt {domain.name}", how.trials) as advance:
@@ -107,7 +114,12 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
         meta_version=plan.meta_version,
         key=plan.key,
         baselines=[name for name in BASELINE_NAMES if name in scores],
-        warnings=[*data.warnings, *(f"{name} is left out: {why}" for name, why in first.left_out.items())],
+        encoders=[spec.identity for spec in needed(first.classifier, data)],
+        warnings=[
+            *data.warnings,
+            *encoder_warning(trained, data.encoders),
+            *(f"{name} is left out: {why}" for name, why in first.left_out.items()),
+        ],
     )
     shutil.rmtree(plan.folder, ignore_errors=True)
     plan.folder.mkdir(parents=True)
@@ -115,6 +127,12 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     held_out(first, data).write(plan.folder)
     result.write(plan.folder)
     return result
+
+
+def needed(classifier: Classifier, data: Encoded) -> list[EncoderSpec]:
+    """Return the encoders whose features a classifier reads."""
+    ends = np.cumsum([spec.dim for spec in data.encoders]).tolist()
+    return [spec for spec, end in zip(data.encoders, ends, strict=True) if classifier.reads(end - spec.dim, end)]
 
 
 def measure_curve(model: MetaModel, data: Encoded, trial: Trial, how: Adaptation) -> list[CurveScore]:
@@ -186,7 +204,7 @@ def decide(plan: Plan, folder: Path, incumbent: registry.Registered | None) -> D
     challenger = beside = scores(ours, every)
     champion = None
     if incumbent is not None:
-        recalled = recall_champion(incumbent, data)
+        recalled = recall_champion(incumbent, domain, data)
         champion = MISSING if recalled is None else scores(*recalled)
         beside = challenger if recalled is None else scores(ours, recalled[1])
     # a market's test lies after its labels: which of them is the most frequent there is known in hindsight only
@@ -203,7 +221,23 @@ def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
     return result
 
 
-def recall_champion(incumbent: registry.Registered, data: Encoded) -> tuple[Said, np.ndarray] | None:
+def scored_by(incumbent: registry.Registered, domain: Domain, data: Encoded) -> Tensor | Examples:
+    """Return the scored examples as a champion reads them: by the encoders that it was adapted with.
+
+    Raises:
+        UserError: one of them is not here.
+    """
+    identity = incumbent.tags.get("encoder", "")
+    if identity == identity_of(data.encoders):
+        return data.scored
+    encoders = encoders_of_identity(identity)
+    if encoders is None:
+        raise UserError(f"no encoder {identity}")
+    x = encode(settings(), domain.family, scored_examples(domain, data), encoders=encoders)
+    return replace(data.scored, x=x) if isinstance(data.scored, Examples) else x
+
+
+def recall_champion(incumbent: registry.Registered, domain: Domain, data: Encoded) -> tuple[Said, np.ndarray] | None:
     """Return what the champion says of the scored examples [m], and which rows are fair to compare.
 
     Of an example that it was fitted to, the probabilities are those while it was held out; where there are none the
@@ -211,8 +245,8 @@ def recall_champion(incumbent: registry.Registered, data: Encoded) -> tuple[Said
     """
     try:
         model = Classifier.load(incumbent.folder)
-        p = model.predict_proba(data.scored).double().numpy()
-    except (OSError, ValueError, RuntimeError, SafetensorError):
+        p = model.predict_proba(scored_by(incumbent, domain, data)).double().numpy()
+    except (UserError, OSError, ValueError, RuntimeError, SafetensorError):
         return None
     fair = np.ones(len(p), bool)
     if data.keys is not None:
@@ -254,7 +288,7 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "objective": plan.how.objective,
             "seed": str(plan.how.seed),
             **code_and_packages(),
-            "encoder": encoder_identity(plan.domain.family),
+            "encoder": identity_of(encode_plan(plan).encoders),
             "decision": decision.word,
             "reason": decision.reason,
         },

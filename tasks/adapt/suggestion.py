@@ -15,7 +15,7 @@ from learners.choice.forecast import FEWEST, SHARES, Forecast, forecast, learnin
 from learners.choice.suggest import suggest
 from learners.classifier import Classifier
 from learners.meta_model import MetaModel
-from tasks.adapt.adaptation import Adaptation, Encoded, shuffle_rows, support_of
+from tasks.adapt.adaptation import Adaptation, Encoded, model_for, shuffle_rows, support_of
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.base.settings import Settings
 from tasks.models import registry
@@ -106,7 +106,8 @@ def accuracy_by_rows(model: MetaModel, strategy: str, data: Encoded) -> Callable
     """Return what gives the accuracy of a strategy on the test examples, after adaptation to some rows of train."""
 
     def accuracy(rows: torch.Tensor) -> float:
-        classifier = adapt_to_all_labels(model.strategies[strategy], data.support(rows))
+        first = data.support(rows).of_encoder(0)
+        classifier = first.reading(adapt_to_all_labels(model.strategies[strategy], first))
         return float((classifier.logits(data.test_x).argmax(1) == data.test_y).float().mean())
 
     return accuracy
@@ -153,5 +154,6 @@ def advise(settings: Settings, plan: Plan, result: AdaptResult, n: int) -> Advic
         raise UserError(f"no example in the pool of domain {plan.domain.name} can be used; see acclimate domains check")
     model = Classifier.load(registry.get(settings, plan.domain.name, result.model_version).folder)
     rows = suggestions(plan.domain, data, model, plan.how, n)
-    ahead = forecast_at_twice(MetaModel.load(plan.meta_folder), result.strategy, data, plan.how)
+    model_then = model_for(MetaModel.load(plan.meta_folder), data.encoders)
+    ahead = forecast_at_twice(model_then, result.strategy, data, plan.how)
     return Advice(rows, forecast_line(ahead, plan.how))

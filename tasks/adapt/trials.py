@@ -65,7 +65,7 @@ def run_trial(model: MetaModel, data: Encoded, how: Adaptation, number: int) -> 
         return _cross_fit(model, data, how)
     rows, generator = support_of(data, how, number)
     support = data.support(rows)
-    choice, seconds = _choose(model, support, how, generator, f"support draw {number}")
+    choice, seconds = _choose(model, data, support, how, generator, f"support draw {number}")
     probabilities, left_out = _held_out(model, support, choice, data.scored, how)
     return _trial(data, choice, seconds, support, rows, probabilities, left_out)
 
@@ -79,13 +79,13 @@ def _cross_fit(model: MetaModel, data: Encoded, how: Adaptation) -> Trial:
     for number in range(int(data.fold.max()) + 1):
         out, generator = data.fold == number, torch.Generator().manual_seed(how.seed * 1000 + number)
         rest = labelled.select(~out)
-        choice, _ = _choose(model, rest, how, generator, f"fold {number}")
+        choice, _ = _choose(model, data, rest, how, generator, f"fold {number}")
         probabilities, reasons = _held_out(model, rest, choice, data.examples[out], how)
         left_out |= reasons
         for name, p in probabilities.items():
             found.setdefault(name, torch.zeros(len(out), labelled.ways, dtype=p.dtype))[out] = p
     rows, generator = torch.arange(len(labelled.y)), torch.Generator().manual_seed(how.seed * 1000)
-    choice, seconds = _choose(model, labelled, how, generator, "all labelled examples")
+    choice, seconds = _choose(model, data, labelled, how, generator, "all labelled examples")
     probabilities = {name: p[data.fold >= 0] for name, p in found.items() if name not in left_out}
     return _trial(data, choice, seconds, labelled, rows, probabilities, left_out)
 
@@ -105,15 +105,16 @@ def _trial(
 
 
 def _choose(
-    model: MetaModel, support: Support, how: Adaptation, generator: torch.Generator, where: str
+    model: MetaModel, data: Encoded, support: Support, how: Adaptation, generator: torch.Generator, where: str
 ) -> tuple[Choice, float]:
     """Return the portfolio's choice and the seconds it took."""
     only = None if how.method == AUTO else how.method
-    if only is not None and (reason := unable(_methods(model)[only], support)):
+    if only is not None and (reason := unable(_methods(model)[only], support.of_encoder(0))):
         raise UserError(f"method {only} cannot adapt to this domain: {reason}; take another, or {AUTO}")
     started = time.perf_counter()
     try:
-        choice = choose(model.strategies, support, model.prior, generator, only, model.in_time, how.objective)
+        given = support, model.prior, generator, only, model.in_time, how.objective, data.others
+        choice = choose(model.strategies, *given)
     except ValueError as error:  # of the support: it names the value and the limit
         raise UserError(f"{where}: {error}; look at the labelled examples of the domain") from error
     return choice, time.perf_counter() - started
@@ -126,9 +127,12 @@ def _methods(model: MetaModel) -> dict[str, Learner]:
 def _held_out(
     model: MetaModel, support: Support, choice: Choice, examples: Tensor | Examples, how: Adaptation
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the probabilities of examples by method, the portfolio's first, and the methods left out with reasons."""
-    methods = _methods(model)
-    left_out = {name: reason for name, learner in methods.items() if (reason := unable(learner, support))}
+    """Return the probabilities of examples by method, the portfolio's first, and the methods left out with reasons.
+
+    The other methods read the features of the first encoder.
+    """
+    methods, first = _methods(model), support.of_encoder(0)
+    left_out = {name: reason for name, learner in methods.items() if (reason := unable(learner, first))}
     probabilities = {OURS: choice.classifier.predict_proba(examples)}
     if how.k is None and len(support.y) * support.ways > COMPARED:
         left_out["the comparison with other methods"] = (
@@ -140,5 +144,5 @@ def _held_out(
     with share_results():
         for name, learner in methods.items():
             if name not in left_out:
-                probabilities[name] = adapt_to_all_labels(learner, support).predict_proba(x)
+                probabilities[name] = first.reading(adapt_to_all_labels(learner, first)).predict_proba(x)
     return probabilities, left_out

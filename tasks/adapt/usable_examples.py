@@ -17,7 +17,6 @@ from domains.errors import UserError
 from domains.same_example import content_keys, find_copies, may_contradict
 from domains.words import some
 from learners.shift.likeness import FAR, likeness
-from tasks.features.encoding import last_layer
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -88,15 +87,16 @@ def sample_warning(what: str, size: int, used: int, seed: int) -> list[str]:
     return [f"{what} of {size:,} examples: {used:,} of them are used, drawn with seed {seed}"] if used < size else []
 
 
-def distance_warning(family: Family, pool: torch.Tensor | None, labelled: torch.Tensor) -> list[str]:
+def distance_warning(
+    family: Family, pool: torch.Tensor | None, labelled: torch.Tensor, last: int | None = None
+) -> list[str]:
     """Return a line where the pool is far from everything labelled (``learners/shift/likeness.py``).
 
     Args:
-        pool, labelled: features [U, D] and [S, D].
+        pool, labelled: features [U, D] and [S, D]; of them the first ``last`` are compared, None: all.
     """
     if pool is None or family == "market":  # a market's pool is other days, which may be unlike
         return []
-    last = last_layer(family)
     found = likeness(pool[:, :last], labelled[:, :last])
     if found is None or found >= FAR:
         return []

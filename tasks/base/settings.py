@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     ledger: str = ""  # address of a database; default: SQLite in home
     watch: str = "HEAD"  # git revision whose data is adapted to; with a remote's name, as origin/main, it is fetched
     dask: str = ""  # spread many adaptations: local, or the address of a Dask scheduler
+    encoder_text: str = ""  # of texts, commas between several: minilm, e5; default: both
+    encoder_vision: str = ""  # of images: efficientnet
     seed: int = 0
     approval: Literal["none", "ask"] = "none"  # whether a person has to approve of what passed the gate
     approval_hours: float = Field(24, gt=0, le=24 * 365)  # after which no answer is a no

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from domains.domain import Domain
 from domains.errors import UserError
 from learners.meta_model import MetaModel
-from tasks.adapt.adaptation import Adaptation, check_encoder, encode_domain
+from tasks.adapt.adaptation import Adaptation, encode_domain, model_for
 from tasks.adapt.steps import summarise
 from tasks.adapt.trials import run_trial
 from tasks.base.progress import progress
@@ -37,11 +37,11 @@ def _measure(settings: Settings, domain: Domain, draws: int, advance: Callable[[
     meta = registry.champion(settings, registry.meta_name(domain.family))
     if meta is None:
         raise UserError(f"no meta-model of family {domain.family} yet; run `acclimate demo` first")
-    model = MetaModel.load(meta.folder)
-    check_encoder(domain, model)
+    trained = MetaModel.load(meta.folder)
     for k in SHOTS:
         how = Adaptation(k=k, draws=draws, seed=settings.seed)
         data = encode_domain(settings, domain, how)
+        model = model_for(trained, data.encoders)
         trials = []
         for number in range(draws):
             trials.append(run_trial(model, data, how, number))

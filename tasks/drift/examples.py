@@ -17,9 +17,9 @@ from tasks.base.artifacts import shorten
 from tasks.base.progress import say
 from tasks.base.settings import Settings
 from tasks.drift.cases import ALL, DriftCase, DriftResult, domain_adapted_on, drift_result, has_same_data
-from tasks.features.encoding import encode, last_layer, view_for
+from tasks.features.encoding import encode, view_for
 from tasks.features.store import key_of
-from tasks.models.lookup import input_family
+from tasks.models.lookup import input_of
 from tasks.versions.snapshots import snapshot
 
 POOL_ALONE = 100  # so many old examples of the pool are enough alone: labelled ones are chosen, evenly by class
@@ -80,7 +80,7 @@ def compare_examples(settings: Settings, case: DriftCase) -> ExampleComparison:
         UserError: as :func:`read_new_and_old`; the champion reads another encoder's features; a file has too few new
             ones.
     """
-    family = input_family(case.champion)
+    reads = input_of(case.champion)
     if case.file is None and has_same_data(case):
         return ExampleComparison(drift_result(case, "nothing new", "nothing new since the champion was adapted"))
     found = read_new_and_old(settings, case)
@@ -100,10 +100,10 @@ def compare_examples(settings: Settings, case: DriftCase) -> ExampleComparison:
         return ExampleComparison(drift_result(case, "too few", few, **sizes))
     generator = torch.Generator().manual_seed(settings.seed)
     new, old = ([some[i] for i in draw_rows(len(some), generator).tolist()] for some in (found.new, found.old))
-    x = encode(settings, family, [*new, *old])
     model = Classifier.load(case.champion.folder).in_use()
+    x = encode(settings, reads.family, [*new, *old], encoders=reads.encoders, reader=model)
     new_p, old_p = model.predict_proba(view_for(model, x, [*new, *old])).split([len(new), len(old)])
-    new_x, old_x = x[:, : last_layer(family)].split([len(new), len(old)])
+    new_x, old_x = x[:, : reads.encoders[0].last or reads.encoders[0].dim].split([len(new), len(old)])
     test = drift_test(new_x, old_x, new_p, old_p, case.alpha, generator)
     shift = label_shift(new_p, old_p, generator)
     far = distances_to_nearest(new_x, old_x)

@@ -13,7 +13,7 @@ from domains.new_examples import price_features
 from tasks.base.progress import say
 from tasks.base.settings import Settings
 from tasks.drift.cases import ALL, DriftCase, DriftResult, domain_adapted_on, drift_result, has_same_data
-from tasks.models.lookup import input_family
+from tasks.models.lookup import input_of
 from tasks.versions.snapshots import snapshot
 
 
@@ -31,7 +31,7 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
     Raises:
         UserError: as ``domain_adapted_on``; a file has no prices, no day after that one, or too few days.
     """
-    input_family(case.champion)
+    input_of(case.champion)
     if case.file is None and has_same_data(case):
         return MarketComparison(drift_result(case, "nothing new", "nothing new since the champion was adapted"))
     before = domain_adapted_on(settings, case)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tasks.base.settings import Settings
 from tasks.export.sentence_transformers import new_folder
-from tasks.features.encoding import ENCODERS, weights
+from tasks.features.encoders import weights
 from tasks.models import registry
-from tasks.models.lookup import input_family, version_or_champion
+from tasks.models.lookup import input_of, version_or_champion
 from tasks.models.mlflow_flavour import ENCODER, InputSpec, write_mlflow_model
 
 
@@ -25,11 +25,11 @@ def export_mlflow(settings: Settings, domain: str, folder: Path, version: str = 
         UserError: no such model, or the folder is in use or cannot be written.
     """
     found = version_or_champion(settings, domain, version)
-    family = input_family(found)
+    reads = input_of(found)
     with new_folder(folder) as made:
         own = made / "own"
         shutil.copytree(found.folder, own)
-        if family in ENCODERS:
-            shutil.copytree(weights(settings, ENCODERS[family]), own / ENCODER)
-        os.replace(write_mlflow_model(own, InputSpec(family, found.tags["encoder"]), made), folder)
+        for spec in reads.encoders:
+            shutil.copytree(weights(settings, spec), own / ENCODER / spec.identity)
+        os.replace(write_mlflow_model(own, InputSpec(reads.family, found.tags["encoder"]), made), folder)
     return found

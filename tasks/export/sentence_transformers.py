@@ -24,9 +24,9 @@ from learners.classifier import Affine, Classifier
 from tasks.base.settings import Settings
 from tasks.export.model_card import model_card
 from tasks.export.onnx_graph import check_installed, write_onnx
-from tasks.features.encoding import ENCODERS, TOKENS, weights
+from tasks.features.encoders import TOKENS, weights
 from tasks.models import registry
-from tasks.models.lookup import input_family, version_or_champion
+from tasks.models.lookup import input_of, version_or_champion
 
 Files = Iterator[tuple[str, Mapping[str, Any], Mapping[str, Tensor]]]
 
@@ -50,9 +50,10 @@ def export_sentence_transformers(
     if onnx:
         check_installed()
     found = version_or_champion(settings, domain, version)
-    if input_family(found) != "text":
+    reads = input_of(found)
+    if reads.family != "text":
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
-    model, spec = Classifier.load(found.folder).as_named(), ENCODERS["text"]
+    model, spec = Classifier.load(found.folder).as_named(), reads.encoders[0]
     try:
         features = model.without_ngrams()
         part = exportable_part(features, spec.dim)
@@ -70,6 +71,9 @@ def export_sentence_transformers(
             shutil.copyfile(file, whole / file.name)
         _describe(whole, model.labels)
         _write_modules(whole, chain.steps, spec.dim)
+        if spec.prompt:
+            prompts = {"prompts": {"text": spec.prompt}, "default_prompt_name": "text"}
+            _write_json(whole / "config_sentence_transformers.json", prompts)
         page = model_card(found, model.labels, spec.identity, onnx, model.reads_ngrams or part is not features)
         (whole / "README.md").write_text(page, "utf-8")
         if onnx:

@@ -14,6 +14,7 @@ from domains.own.writing import write_domain
 from tasks.base.artifacts import table_of
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
+from tasks.features.encoders import encoders_named
 from tasks.versions.data_folder import writers_lock
 from tasks.versions.revisions import data_revision
 
@@ -43,6 +44,9 @@ def understand_input(path: str, options: AddOptions) -> NewDomain:
         opened = open_input(path, options)
         with progress(f"read {Path(path).name}", opened.size) as advance:
             found = opened.understand(advance)
+        if options.encoders:
+            encoders_named(options.encoders, found.family)
+            found = found.with_note("encoder", list(options.encoders))
         return found if options.objective is None else found.with_note("objective", options.objective)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error

@@ -17,7 +17,8 @@ from domains.errors import UserError
 from domains.whole_file import write_whole
 from learners.shift import similarity
 from tasks.base.settings import Settings
-from tasks.features.encoding import encode, encoder_identity, last_layer
+from tasks.features.encoders import encoder_identity, last_layer
+from tasks.features.encoding import encode
 from tasks.meta_train.recipes import RECIPES, rows_used
 from tasks.versions.snapshots import domains_at, snapshot, snapshots
 

@@ -19,7 +19,7 @@ from learners.choice.portfolio import choose
 from learners.choice.prior import score_examples
 from learners.meta_model import MetaModel
 from learners.support import Support
-from tasks.features.encoding import encoder_identity
+from tasks.features.encoders import encoder_identity
 from tasks.meta_train.recipes import Recipe
 from tasks.meta_train.training import Piles, check_pile
 from tasks.models.registry import Registered

@@ -15,7 +15,7 @@ from domains.errors import check_known
 from domains.labelled_examples import sample_rows
 from learners import trainable
 from learners.meta_train import Training
-from tasks.features.encoding import encoder_identity
+from tasks.features.encoders import encoder_identity
 
 
 @dataclass(frozen=True)

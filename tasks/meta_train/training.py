@@ -17,7 +17,8 @@ from learners.choice.prior import learn_prior
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
 from tasks.base.settings import Settings
-from tasks.features.encoding import encode, encode_names, encoder_identity, last_layer
+from tasks.features.encoders import encoder_identity, last_layer
+from tasks.features.encoding import encode, encode_names
 from tasks.meta_train.recipes import Recipe, prior_shapes, rows_used
 
 MANY = 10  # source domains, from which on whole domains are held out

@@ -90,6 +90,7 @@ class AdaptResult(BaseModel):
     Attributes:
         k: at most so many labels a class were used; None: all, in one support set.
         objective: what the model was adapted to be best in, and the gate judged it by.
+        encoders: those that the challenger needs, by identity; [] of markets, and in results of before 0.12.
         labels: labelled examples that the challenger was adapted to; None in results of before 0.11.
         interval: what ``Score.ci95`` is over. Support draws: how much accuracy depends on which K examples a class have
             labels, by Student's t. Test examples: how much it depends on which examples are in the test, by Wilson's
@@ -108,6 +109,7 @@ class AdaptResult(BaseModel):
     labels: int | None = None
     interval: Interval = "support draws"
     objective: Objective = ACCURACY
+    encoders: list[str] = Field(default_factory=list)
     scores: dict[str, Score]
     seconds: dict[str, float]
     classes: list[ClassScore] = Field(default_factory=list)

@@ -1,10 +1,12 @@
 """Registered models by the names that people give: all versions, the one in service, and what it reads."""
 
+from dataclasses import dataclass
+
 from domains.decisions import DECISIONS
 from domains.domain import FAMILIES, Family, check_name
 from domains.errors import UserError
 from tasks.base.settings import Settings
-from tasks.features.encoding import encoder_identity
+from tasks.features.encoders import EncoderSpec, encoder_identity, encoders_of_identity
 from tasks.models import registry
 from tasks.models.registry import CHAMPION, META_PREFIX, Registered
 
@@ -48,15 +50,24 @@ def version_or_champion(settings: Settings, domain: str, version: str) -> Regist
     return registry.get(settings, check_name(domain), version) if version else model_in_service(settings, domain)
 
 
-def input_family(model: Registered) -> Family:
-    """Return the family whose features an adapted model reads.
+@dataclass(frozen=True)
+class Input:
+    """What an adapted model reads: the features of raw examples of a family by encoders, side by side."""
+
+    family: Family
+    encoders: tuple[EncoderSpec, ...]
+
+
+def input_of(model: Registered) -> Input:
+    """Return what an adapted model reads.
 
     Raises:
-        UserError: they are of another encoder than today's.
+        UserError: the features of an encoder that is not here, or has changed.
     """
     family: Family = model.tags["family"]  # type: ignore[assignment]
-    if model.tags["encoder"] == encoder_identity(family):
-        return family
+    encoders = encoders_of_identity(model.tags["encoder"])
+    if encoders is not None:
+        return Input(family, encoders)
     what = "the champion" if CHAMPION in model.aliases else f"version {model.version}"
     raise UserError(
         f"{what} of {model.name} reads features of {model.tags['encoder']}, now the encoder is "

@@ -8,7 +8,7 @@ from domains.new_examples import read_examples
 from learners.classifier import Classifier
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, view_for
-from tasks.models.lookup import input_family, model_in_service
+from tasks.models.lookup import input_of, model_in_service
 from tasks.models.prediction_table import prediction_table
 
 
@@ -21,10 +21,10 @@ def predict_file(settings: Settings, domain: str, path: Path, column: str | None
         UserError: the domain has no champion, the file is bad, or the champion reads another encoder's features.
     """
     champion = model_in_service(settings, domain)
-    family = input_family(champion)
-    new = read_examples(family, path, column)
+    reads = input_of(champion)
+    new = read_examples(reads.family, path, column)
     model = Classifier.load(champion.folder).in_use()
-    x = encode(settings, family, new.examples)
+    x = encode(settings, reads.family, new.examples, encoders=reads.encoders, reader=model)
     p = model.predict_proba(view_for(model, x, new.examples)).numpy()
     found = new.names.assign(**prediction_table(model, p).set_axis(new.names.index))
     found.attrs["warnings"] = new.warnings

@@ -5,15 +5,15 @@ from pathlib import Path
 import torch
 
 from domains.decisions import DECISIONS
-from domains.domain import Domain, Family
+from domains.domain import Domain
 from domains.errors import UserError
 from learners.classifier import Classifier
 from learners.decisions.policies import Policies
 from learners.examples import Examples
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings
-from tasks.features.encoding import ENCODERS, encode, view_for
-from tasks.models.lookup import input_family
+from tasks.features.encoding import encode, view_for
+from tasks.models.lookup import Input, input_of
 from tasks.models.registry import META_PREFIX, Registered, SmokeTest
 
 EXAMPLES = 4  # that are predicted
@@ -61,10 +61,10 @@ def smoke_test_for(settings: Settings, model: Registered) -> SmokeTest:
         return policies_smoke_test
     if model.name.startswith(META_PREFIX):
         return meta_smoke_test
-    return smoke_test(_sample(settings, model, input_family(model)))
+    return smoke_test(_sample(settings, model, input_of(model)))
 
 
-def _sample(settings: Settings, model: Registered, family: Family) -> torch.Tensor:
+def _sample(settings: Settings, model: Registered, reads: Input) -> torch.Tensor:
     """Return features [n, D] of test examples it was judged on; of made-up ones where those are not at hand.
 
     Nothing is fetched: a rollback has to work while the remote is away.
@@ -72,15 +72,13 @@ def _sample(settings: Settings, model: Registered, family: Family) -> torch.Tens
     folder = settings.home_path / "domains" / f"{model.name}-{model.tags.get('content_hash', '')[:16]}"
     if (folder / "domain.yaml").exists():
         try:
-            return encode(settings, family, Domain.read(folder).column("test")[:EXAMPLES])
+            examples = Domain.read(folder).column("test")[:EXAMPLES]
+            return encode(settings, reads.family, examples, encoders=reads.encoders)
         except (UserError, OSError, ValueError):
             pass  # a damaged copy of the data says nothing about the model
-    return torch.nn.functional.normalize(torch.ones(EXAMPLES, _width(family)) + torch.eye(EXAMPLES, _width(family)))
+    width = sum(spec.dim for spec in reads.encoders)
+    if not width:
+        from domains.market.features import FEATURES
 
-
-def _width(family: Family) -> int:
-    if family in ENCODERS:
-        return ENCODERS[family].dim
-    from domains.market.features import FEATURES
-
-    return len(FEATURES)
+        width = len(FEATURES)
+    return torch.nn.functional.normalize(torch.ones(EXAMPLES, width) + torch.eye(EXAMPLES, width))

@@ -23,7 +23,7 @@ from learners.choice.prior import Prior
 from learners.classifier import Affine, Classifier
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings
-from tasks.features.encoding import encoder_identity
+from tasks.features.encoders import encoder_identity
 from tasks.ingest import domain_list
 from tasks.models import registry
 from tasks.versions.snapshots import snapshot

@@ -86,7 +86,7 @@ def test_an_added_domain_is_adapted_to(
     from learners.choice.prior import Prior
     from learners.meta_model import MetaModel
     from tasks.base.settings import Settings
-    from tasks.features import encoding
+    from tasks.features import encoders, encoding
 
     class Letters:
         """An encoder that one can check by eye."""
@@ -95,8 +95,8 @@ def test_an_added_domain_is_adapted_to(
             return torch.tensor([[float(text.count(letter)) for letter in "abcdefgh"] for text in texts])
 
     settings = Settings(root=root, processes=1)
-    spec = encoding.EncoderSpec("letters-1", 8, encoding.MINILM, lambda archive, folder: None, lambda _: Letters())
-    monkeypatch.setitem(encoding.ENCODERS, "text", spec)
+    spec = encoders.EncoderSpec("letters-1", 8, encoders.MINILM, lambda archive, folder: None, lambda _: Letters())
+    monkeypatch.setitem(encoders.BUILT_IN["text"], "minilm", spec)
     (settings.home_path / "encoders" / "letters-1").mkdir(parents=True)
     encoding._encoder.cache_clear()
     run("add", "reports", str(reports))

@@ -29,7 +29,7 @@ from learners.meta_model import MetaModel
 from tasks.base.figure import LARGEST
 from tasks.base.settings import Settings
 from tasks.features import encoding
-from tasks.features.encoding import ENCODERS, EncoderSpec
+from tasks.features.encoders import BUILT_IN, MINILM, EncoderSpec
 
 ALPHABET = "abcdefgh"
 
@@ -58,8 +58,8 @@ def settings(tmp_path) -> Settings:
 def letters(monkeypatch, settings) -> Iterator[Letters]:
     """The text family, read by an encoder whose weights are already there."""
     reader = Letters()
-    spec = EncoderSpec("letters-1", 8, encoding.MINILM, lambda archive, folder: None, lambda folder: reader)
-    monkeypatch.setitem(ENCODERS, "text", spec)
+    spec = EncoderSpec("letters-1", 8, MINILM, lambda archive, folder: None, lambda folder: reader)
+    monkeypatch.setitem(BUILT_IN["text"], "minilm", spec)
     (settings.home_path / "encoders" / "letters-1").mkdir(parents=True)
     encoding._encoder.cache_clear()
     yield reader

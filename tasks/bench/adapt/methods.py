@@ -20,15 +20,15 @@ from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.portfolio import choose
 from learners.choice.prior import Prior
 from learners.classifier import Classifier
+from learners.encoders.bert import tokenise
 from learners.encoders.efficientnet import decode_images
-from learners.encoders.minilm import tokenise
 from learners.examples import Examples
 from learners.meta_model import MetaModel
 from learners.plain.knn import KNN
 from learners.plain.tune import Tune, trim_padding
 from learners.representation.layers import LastLayer, OnLayers
 from learners.support import Support
-from tasks.features.encoding import last_layer
+from tasks.features.encoders import last_layer
 
 OURS, PLAIN, NAMELESS = "acclimate", "acclimate without meta-training", "acclimate without names"
 PARTS = ("represent", "update", "initialise", "finetune")  # of the reference learner

@@ -20,7 +20,7 @@ from learners.base import Learner
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
 from tasks.base.settings import Settings
-from tasks.features.encoding import encoder_identity, last_layer
+from tasks.features.encoders import encoder_identity, last_layer
 from tasks.meta_train import training
 from tasks.meta_train.recipes import Recipe
 from tasks.meta_train.training import Piles, assemble, check_pile, divide_piles, save_new, train_learner

@@ -18,7 +18,8 @@ from tasks.bench.adapt.draws import DrawProblem, draw_support_rows, problem_at, 
 from tasks.bench.adapt.suite import TARGET_CLASS
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.side_by_side import run_side_by_side
-from tasks.features.encoding import encode, last_layer
+from tasks.features.encoders import last_layer
+from tasks.features.encoding import encode
 
 DRAWS = 10
 BATCHES = 9  # of N labels, after one label a class

@@ -22,7 +22,8 @@ from tasks.bench.adapt.methods import ABLATED, NEED_MODEL, TUNED, select_methods
 from tasks.bench.adapt.rows import Scores, result_rows
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.side_by_side import run_side_by_side
-from tasks.features.encoding import ENCODERS, encode, encode_names, weights
+from tasks.features.encoders import family_encoders, weights
+from tasks.features.encoding import encode, encode_names
 from tasks.meta_train.recipes import RECIPES, Recipe
 
 DRAWS = 20
@@ -70,7 +71,7 @@ def bench_adapt(settings: Settings, options: BenchOptions, say: Say = lambda lin
             *(methods, pools, draws, min(options.tune_draws, draws), settings.seed),
             *(
                 folders.get(c),
-                weights(settings, ENCODERS[family]),
+                weights(settings, family_encoders(family)[0]),
                 options.torch_device if set(methods) & set(TUNED) else "cpu",
             ),
         )

@@ -21,7 +21,8 @@ from tasks.bench.drift.market import bench_market_drift
 from tasks.bench.drift.rows import rate_row
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.side_by_side import run_side_by_side
-from tasks.features.encoding import ENCODERS, encode, last_layer
+from tasks.features.encoders import encoder_identity, last_layer
+from tasks.features.encoding import encode
 from tasks.features.store import FeatureStore, key_of
 
 ALPHA, TRIALS = 0.01, 200
@@ -112,7 +113,7 @@ def read_samples(settings: Settings, family: Family, only: Sequence[str]) -> lis
             raise UserError(f"{name} is not in data/; run `acclimate data build` first")
         domains_read.append(read_sample(Domain.read(settings.data_path / name), settings.seed))
     if family == "vision":  # encoding images takes minutes: what other work has encoded is used
-        store = FeatureStore(settings.home_path / "features" / ENCODERS[family].identity)
+        store = FeatureStore(settings.home_path / "features" / encoder_identity(family))
         known = set(store.get({key_of(example) for _, examples, _ in domains_read for example in examples}))
         domains_read = [keep_cached(each, known) for each in domains_read]
         domains_read = [each for each in domains_read if len(each[1]) >= NEW * SWAPPED]

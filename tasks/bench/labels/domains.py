@@ -13,7 +13,7 @@ from domains.labelled_examples import LabelledExamples, to_examples
 from domains.mirror import find_file
 from tasks.base.settings import Settings
 from tasks.bench.adapt.domains import all_examples, corpus
-from tasks.features.encoding import ENCODERS
+from tasks.features.encoders import BUILT_IN
 from tasks.versions.snapshots import snapshot
 
 MIRRORED = ("ohsumed23", "hwu64", "trec50", "huffpost", "banking77")
@@ -23,7 +23,7 @@ MOST = 3000  # examples of a domain
 
 def default_domains(settings: Settings, say: Callable[[str], None]) -> tuple[str, ...]:
     """Return the text and image targets of the quick start and, where there is a mirror, what it has of MIRRORED."""
-    quick = [name for name, entry in quick_start().items() if entry.role == "target" and entry.family in ENCODERS]
+    quick = [name for name, entry in quick_start().items() if entry.role == "target" and BUILT_IN[entry.family]]
     if settings.mirror is None:
         return tuple(quick)
     there = []
@@ -67,7 +67,7 @@ def read_domain(settings: Settings, name: str) -> LabelledExamples:
 
 def check_labelled_by_people(name: str, family: str) -> None:
     """Raise UserError for a market: its labels follow from prices."""
-    if family not in ENCODERS:
+    if not BUILT_IN[family]:
         raise UserError(f"domain {name} is of family {family}, whose labels cost nothing; name one of texts or images")
 
 

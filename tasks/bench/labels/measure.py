@@ -22,10 +22,11 @@ from learners.examples import Examples, join_views, select_rows
 from learners.meta_model import MetaModel
 from learners.plain.words import Words
 from learners.support import Support
+from tasks.adapt.adaptation import model_for, strategies_beside, widths_of
 from tasks.bench.labels.draws import MOST_POOL, draw_even, draw_pool, halve, labelled_rows
 from tasks.bench.labels.names import EVEN, FREQUENCIES, NATURAL, NONE, OURS
 from tasks.bench.options import ALL
-from tasks.features.encoding import last_layer
+from tasks.features.encoders import EncoderSpec
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class LabelsJob:
         x: [n, D] features of the domain's examples; names: [C, D] of its labels' names, or None.
         half: the number of the draw.
         folder: of the meta-model.
+        encoders: whose features stand side by side.
     """
 
     domain: LabelledExamples
@@ -47,6 +49,7 @@ class LabelsJob:
     methods: tuple[str, ...]
     seed: int
     folder: Path
+    encoders: tuple[EncoderSpec, ...]
 
     @property
     def own_seed(self) -> int:
@@ -66,7 +69,8 @@ class Views:
         x, y, labels = self.job.x, torch.from_numpy(self.job.domain.y[rows]), self.job.domain.labels
         pool_x, pool_ngrams = (x[pool], select_rows(self.ngrams, pool)) if len(pool) else (None, None)
         ngrams = select_rows(self.ngrams, rows), pool_ngrams
-        return Support(x[rows], y, pool_x, self.job.names, labels, None, len(labels), *ngrams)
+        widths = widths_of(self.job.encoders)
+        return Support(x[rows], y, pool_x, self.job.names, labels, None, len(labels), *ngrams, widths)
 
     def examples(self, rows: np.ndarray) -> Tensor | Examples:
         """Return these rows in every view that there is."""
@@ -117,7 +121,7 @@ def measure_half(job: LabelsJob, advance: Callable[[int], None] = lambda n: None
     Raises:
         UserError: the labelled examples cannot be adapted to.
     """
-    model, y, scores = MetaModel.load(job.folder), job.domain.y, list[LabelsScore]()
+    model, y, scores = model_for(MetaModel.load(job.folder), job.encoders), job.domain.y, list[LabelsScore]()
     views = Views(job, count_ngrams(job.domain.examples) if job.domain.family == "text" else None)
     train, test = halve(len(y), job.domain.groups, job.own_seed)
     plain = plain_learners(job)
@@ -150,8 +154,8 @@ def measure_half(job: LabelsJob, advance: Callable[[int], None] = lambda n: None
 
 def plain_learners(job: LabelsJob) -> dict[str, Learner]:
     """Return the methods of a job that read no pool and no meta-model."""
-    dim = job.x.shape[1]
-    known = plain_strategies(dim, last_layer(job.domain.family)) | {Words.name: Words(dim)}
+    first = job.encoders[0]
+    known = plain_strategies(first.dim, first.last) | {Words.name: Words(first.dim)}
     return {name: known[name] for name in job.methods if name != OURS}
 
 
@@ -159,7 +163,7 @@ def adapt_portfolio(job: LabelsJob, model: MetaModel, support: Support) -> tuple
     """Return the portfolio's classifier as it is in use, the strategy that it chose, and CPU seconds."""
     started, generator = time.process_time(), torch.Generator().manual_seed(job.own_seed)
     try:
-        choice = choose(model.strategies, support, model.prior, generator)
+        choice = choose(model.strategies, support, model.prior, generator, others=strategies_beside(job.encoders))
     except ValueError as error:
         raise UserError(
             f"{job.domain.name}, half {job.half}, {len(support.y)} labels: {error}; look at its examples, or leave the "
@@ -169,9 +173,9 @@ def adapt_portfolio(job: LabelsJob, model: MetaModel, support: Support) -> tuple
 
 
 def adapt_alone(learner: Learner, support: Support) -> tuple[Classifier, str, float]:
-    """Return the classifier of one learner, its name, and CPU seconds."""
-    started = time.process_time()
-    return adapt_to_all_labels(learner, support), learner.name, time.process_time() - started
+    """Return the classifier of one learner by the first encoder, its name, and CPU seconds."""
+    started, first = time.process_time(), support.of_encoder(0)
+    return first.reading(adapt_to_all_labels(learner, first)), learner.name, time.process_time() - started
 
 
 def measure_all(p: np.ndarray, y: np.ndarray) -> tuple[float, ...]:

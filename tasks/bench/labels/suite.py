@@ -5,7 +5,6 @@ from collections.abc import Callable
 from domains.errors import UserError, check_known
 from learners.meta_model import MetaModel
 from learners.plain.words import Words
-from tasks.adapt.adaptation import check_encoder
 from tasks.adapt.plan import find_meta_model
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
@@ -15,7 +14,9 @@ from tasks.bench.labels.names import METHODS, POOLS
 from tasks.bench.labels.rows import result_rows, setting_of
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.side_by_side import run_side_by_side
+from tasks.features.encoders import family_encoders
 from tasks.features.encoding import encode, encode_names
+from tasks.features.reading import readable
 
 HALVES = 5
 
@@ -36,20 +37,20 @@ def bench_labels(
     for domain in domains:
         meta = find_meta_model(settings, domain.family)
         model = MetaModel.load(meta.folder)
-        check_encoder(domain, model)
         folders[domain.name] = meta.folder
         if is_known_to(domain.name, model.about.get("sources", {})):
             sources.add(domain.name)
             say(f"{domain.name}: the meta-model was trained on examples of it; its means stand apart")
-    with progress("bench labels: encode", sum(len(domain.y) for domain in domains)) as advance:
-        x = {domain.name: encode(settings, domain.family, domain.examples, advance) for domain in domains}
-    phrases = {domain.name: encode_names(settings, domain.family, [domain.labels])[0] for domain in domains}
+    encoders = {d.name: readable(settings, family_encoders(d.family), d.examples)[0] for d in domains}
+    with progress("bench labels: encode", sum(len(d.y) * len(encoders[d.name]) for d in domains)) as advance:
+        x = {d.name: encode(settings, d.family, d.examples, advance, encoders[d.name]) for d in domains}
+    phrases = {d.name: encode_names(settings, d.family, [d.labels], encoders[d.name])[0] for d in domains}
     chosen = [method for method in METHODS if method in (options.methods or METHODS)]
     jobs = [
         LabelsJob(
             *(domain, x[domain.name], phrases[domain.name], half, options.shots, options.pools or POOLS),
             tuple(method for method in chosen if domain.family == "text" or method != Words.name),
-            *(settings.seed, folders[domain.name]),
+            *(settings.seed, folders[domain.name], encoders[domain.name]),
         )
         for domain in domains
         for half in range(options.draws or HALVES)

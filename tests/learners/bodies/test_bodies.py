@@ -20,7 +20,7 @@ from learners.methods.maml import MAML
 from learners.methods.protonet import ProtoNet
 from learners.support import Support
 from tasks.base.settings import settings
-from tasks.features.encoding import ENCODERS, weights
+from tasks.features.encoders import BUILT_IN, weights
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 BERT = SMALL | {"vocab_size": 40, "max_position_embeddings": 12}
@@ -403,8 +403,8 @@ def test_a_folder_that_lacks_weights_is_refused_and_one_without_a_pooler_is_not(
 
 @pytest.fixture(scope="module")
 def minilm():
-    folder = weights(settings(), ENCODERS["text"])
-    return folder, ENCODERS["text"].load(folder)
+    folder = weights(settings(), BUILT_IN["text"]["minilm"])
+    return folder, BUILT_IN["text"]["minilm"].load(folder)
 
 
 def test_the_body_of_minilm_gives_the_vectors_of_the_frozen_encoder(minilm):

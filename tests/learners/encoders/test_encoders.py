@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+from learners.encoders.bert import batches
 from learners.encoders.efficientnet import LAST, STAGES, EfficientNetModel, SameConv, fold_norms, resize
-from learners.encoders.minilm import batches
 from learners.encoders.packed import Packed, PackedBert, can_pack
 from tasks.base.settings import settings
-from tasks.features.encoding import ENCODERS, weights
+from tasks.features.encoders import BUILT_IN, weights
 
 
 def picture(seed, side=40, mode="RGB"):
@@ -25,12 +25,12 @@ def picture(seed, side=40, mode="RGB"):
 
 @pytest.fixture(scope="module")
 def efficientnet():
-    return ENCODERS["vision"].load(weights(settings(), ENCODERS["vision"]))
+    return BUILT_IN["vision"]["efficientnet"].load(weights(settings(), BUILT_IN["vision"]["efficientnet"]))
 
 
 @pytest.fixture(scope="module")
 def minilm():
-    return ENCODERS["text"].load(weights(settings(), ENCODERS["text"]))
+    return BUILT_IN["text"]["minilm"].load(weights(settings(), BUILT_IN["text"]["minilm"]))
 
 
 # The network, without its weights
@@ -170,7 +170,7 @@ def test_text_features_depend_on_the_text_only_not_on_its_batch(minilm):
 def test_text_features_are_those_of_the_published_recipe_one_text_at_a_time(minilm):
     from transformers import AutoModel
 
-    plain = AutoModel.from_pretrained(weights(settings(), ENCODERS["text"]), local_files_only=True).eval()
+    plain = AutoModel.from_pretrained(weights(settings(), BUILT_IN["text"]["minilm"]), local_files_only=True).eval()
     for text, x in zip(TEXTS, minilm.encode(TEXTS), strict=True):
         batch = minilm.tokenizer([text], truncation=True, max_length=128, padding=False, return_tensors="pt")
         with torch.inference_mode():

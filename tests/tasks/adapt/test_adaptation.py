@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from domains.errors import UserError
-from learners import BASELINES, PLAIN_STRATEGIES, make
+from learners import BASELINES, PLAIN_STRATEGIES, make, plain_strategies
 from learners.choice.fallback import PROBE
 from learners.choice.prior import Prior
 from learners.meta_model import MetaModel
@@ -18,10 +18,11 @@ from tasks.adapt.adaptation import (
     BASELINE_NAMES,
     Adaptation,
     adaptation_key,
-    check_encoder,
     encode_domain,
+    encoder_warning,
     examples_used,
     labelled_sample,
+    model_for,
     pool_sample,
     shuffle_rows,
     support_of,
@@ -30,6 +31,7 @@ from tasks.adapt.adaptation import (
 from tasks.adapt.plan import Plan
 from tasks.adapt.steps import adapt_and_compare, score_sets
 from tasks.adapt.trials import FLOOR, OURS, run_trial
+from tasks.features.encoders import domain_encoders
 from tasks.meta_train.recipes import Recipe, Shape
 from tasks.meta_train.training import assemble, load_piles, save_new, train_learner
 from tasks.models.adapt_result import AdaptResult
@@ -173,10 +175,16 @@ def test_labels_of_one_class_only_are_an_error_that_says_what_is_needed(made, se
         encode_domain(settings, domain, HOW)
 
 
-def test_a_meta_model_of_another_encoder_is_refused_with_what_to_do(target, model):
-    check_encoder(target, model)
-    with pytest.raises(UserError, match="encoder older, now it is letters-1; run `acclimate meta-train --family text`"):
-        check_encoder(target, replace(model, encoder="older"))
+def test_of_a_meta_model_of_another_encoder_the_strategies_that_are_not_meta_trained_are_left(target, trained):
+    encoders = domain_encoders(target)
+    assert model_for(trained, encoders) is trained
+    assert encoder_warning(trained, encoders) == []
+    older = replace(trained, encoder="older", dim=5)
+    found = model_for(older, encoders)
+    assert (found.dim, found.encoder, found.prior) == (8, "letters-1", trained.prior)
+    assert set(found.strategies) == set(plain_strategies(8))
+    (said,) = encoder_warning(older, encoders)
+    assert said == "no meta-model reads letters-1: strategies that are not meta-trained adapt"
 
 
 # A trial

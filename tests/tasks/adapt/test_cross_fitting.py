@@ -90,7 +90,7 @@ def in_service(plan, monkeypatch):
     folder = Path(shutil.copytree(plan.folder, plan.folder.with_name("champion")))
 
     class Champion:
-        version = "7"
+        version, tags = "7", {"encoder": "letters-1"}
 
     Champion.folder = folder
     monkeypatch.setattr(registry, "champion", lambda settings, name: Champion)
@@ -100,7 +100,7 @@ def in_service(plan, monkeypatch):
 def test_a_champion_is_judged_by_what_it_said_while_examples_were_held_out(plan, settings, by_class, monkeypatch):
     champion, result = in_service(plan, monkeypatch)
     data = encode_domain(settings, by_class, ALL)
-    said, rows = recall_champion(champion, data)
+    said, rows = recall_champion(champion, by_class, data)
     assert rows.tolist() == list(range(result.test))
     np.testing.assert_allclose(said.p, HeldOut.read(plan.folder).ours, rtol=1e-6)
     decision, judged = ask_gate(plan, result, plan.folder)
@@ -118,9 +118,9 @@ def test_examples_that_a_champion_has_never_seen_are_asked_of_it_anew(plan, sett
         record, ours=record.ours[seen], keys=record.keys[seen], fitted=record.keys[:1], floor=record.floor[seen]
     ).write(champion.folder)
     data = encode_domain(settings, by_class, ALL)
-    (p, *_), rows = recall_champion(champion, data)
+    (p, *_), rows = recall_champion(champion, by_class, data)
     assert rows.tolist() == list(range(1, len(seen)))  # the first was fitted to, and never held out
-    now = recall_champion(champion, replace(data, keys=None))[0].p
+    now = recall_champion(champion, by_class, replace(data, keys=None))[0].p
     np.testing.assert_allclose(p[1:3], now[1:3])
     np.testing.assert_allclose(p[3:], record.ours[3:], rtol=1e-6)
 

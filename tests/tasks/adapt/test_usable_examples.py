@@ -23,7 +23,8 @@ from tasks.adapt.trials import run_trial
 from tasks.adapt.usable_examples import distance_warning, find_usable
 from tasks.base import artifacts
 from tasks.base.settings import settings as own_settings
-from tasks.features.encoding import ENCODERS, encode_here, weights
+from tasks.features.encoders import BUILT_IN, weights
+from tasks.features.encoding import encode_here
 
 HOW = Adaptation(k=4, draws=2, pool=20)
 
@@ -177,10 +178,10 @@ LETTERS = ["".join(word) for word in np.random.default_rng(0).choice(list("abcde
 @pytest.fixture(scope="module")
 def reviews(fetch):
     """Features of drug reviews by the real encoder, and what makes more of them."""
-    s, spec = own_settings(), ENCODERS["text"]
+    s, spec = own_settings(), BUILT_IN["text"]["minilm"]
     folder = weights(s, spec)
     texts = find_source("drugreviews").read(fetch)["text"].tolist()[:80]
-    return encode_here("text", folder, texts), lambda more: encode_here("text", folder, more)
+    return encode_here([(spec, folder)], texts), lambda more: encode_here([(spec, folder)], more)
 
 
 @pytest.mark.parametrize("pool", [GERMAN, CHINESE, LETTERS], ids=["german", "chinese", "letters"])
@@ -201,8 +202,8 @@ def test_images_of_another_kind_are_far_and_of_the_same_kind_are_not():
     ours, others = torch.zeros(20, 1400), torch.zeros(20, 1400)
     ours[:, :640], others[:, 640:1280] = 1 + torch.rand(20, 640), 1 + torch.rand(20, 640)
     ours[:, 1280:] = others[:, 1280:] = 100.0  # inner layers, which are alike in all images
-    assert distance_warning("vision", ours, ours.flip(0)) == []
-    (line,) = distance_warning("vision", others, ours)
+    assert distance_warning("vision", ours, ours.flip(0), 1280) == []
+    (line,) = distance_warning("vision", others, ours, 1280)
     assert "another kind of image" in line
 
 

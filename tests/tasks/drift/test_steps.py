@@ -25,7 +25,7 @@ from tasks.drift.examples import label_changes, outcome_in_words, read_new_and_o
 from tasks.drift.page import small_png
 from tasks.drift.steps import act_on, compare_with_old, plan_drift, report
 from tasks.features import encoding
-from tasks.features.encoding import ENCODERS, EncoderSpec
+from tasks.features.encoders import BUILT_IN, MINILM, EncoderSpec
 from tasks.models import registry
 from tasks.versions.snapshots import snapshot
 
@@ -104,8 +104,8 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("drift")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCLIMATE_ROOT", str(root))
-        spec = EncoderSpec("letters-1", 8, encoding.MINILM, lambda archive, folder: None, lambda folder: Letters())
-        patch.setitem(ENCODERS, "text", spec)
+        spec = EncoderSpec("letters-1", 8, MINILM, lambda archive, folder: None, lambda folder: Letters())
+        patch.setitem(BUILT_IN["text"], "minilm", spec)
         subprocess.run(["git", "init", "-q"], cwd=root, check=True)
         s = Settings(root=root, processes=1)
         (s.home_path / "encoders" / "letters-1").mkdir(parents=True)
@@ -207,8 +207,8 @@ def test_examples_of_a_file_are_tested_and_nothing_is_opened_before_they_are_com
 
 
 def test_a_champion_of_another_encoder_is_told_and_stops_no_other_domain(world, monkeypatch):
-    spec = EncoderSpec("letters-2", 8, encoding.MINILM, lambda archive, folder: None, lambda folder: Letters())
-    monkeypatch.setitem(ENCODERS, "text", spec)
+    spec = EncoderSpec("letters-2", 8, MINILM, lambda archive, folder: None, lambda folder: Letters())
+    monkeypatch.setitem(BUILT_IN["text"], "minilm", spec)
     with pytest.raises(UserError, match="reads features of letters-1, now the encoder is letters-2"):
         result(world, "same")
     found = {

@@ -15,7 +15,8 @@ from tasks.base.settings import settings as own_settings
 from tasks.export import onnx_graph
 from tasks.export.model_card import ONNX, SENTENCE_TRANSFORMERS, TRANSFORMERS
 from tasks.export.sentence_transformers import export_sentence_transformers
-from tasks.features.encoding import ENCODERS, encode, weights
+from tasks.features.encoders import BUILT_IN, encoder_identity, weights
+from tasks.features.encoding import encode
 from tasks.models import registry
 
 TEXTS = [
@@ -48,7 +49,7 @@ def settings(tmp_path_factory):
     """An installation of its own whose text encoder is the real one."""
     made = Settings(root=tmp_path_factory.mktemp("root"), processes=1)
     (made.home_path / "encoders").mkdir(parents=True)
-    spec = ENCODERS["text"]
+    spec = BUILT_IN["text"]["minilm"]
     (made.home_path / "encoders" / spec.identity).symlink_to(weights(own_settings(), spec), target_is_directory=True)
     return made
 
@@ -58,7 +59,7 @@ def registered(settings, folder, name, layers, family="text", encoder=None):
     folder.mkdir()
     model = Classifier(layers, LABELS, temperature=0.6)
     model.save(folder)
-    tags = {"family": family, "encoder": encoder or ENCODERS[family].identity}
+    tags = {"family": family, "encoder": encoder or encoder_identity(family)}
     version = registry.log_adapted(settings, name, folder, {"strategy": "made-up", "k": 5}, {"accuracy": 0.7}, tags)
     registry.promote(settings, name, version, lambda folder: None)
     return model

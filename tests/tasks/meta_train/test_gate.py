@@ -13,7 +13,7 @@ from learners.choice import portfolio
 from learners.choice.prior import Prior, Regression
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
-from tasks.features.encoding import ENCODERS
+from tasks.features.encoders import BUILT_IN
 from tasks.meta_train import gate, steps
 from tasks.meta_train.gate import Comparison, UnusableError, compare, load_incumbent, unseen_piles
 from tasks.meta_train.recipes import RECIPES, Recipe, training_key
@@ -329,6 +329,6 @@ def test_a_challenger_that_cannot_be_used_is_refused(project, tmp_path):
 
 def test_an_incumbent_of_another_encoder_is_not_compared(project, tmp_path, monkeypatch):
     project.log(good_model(), project.plan(), tmp_path / "good")
-    monkeypatch.setitem(ENCODERS, "text", replace(ENCODERS["text"], identity="letters-2"))
+    monkeypatch.setitem(BUILT_IN["text"], "minilm", replace(BUILT_IN["text"]["minilm"], identity="letters-2"))
     with pytest.raises(UnusableError, match="reads features of letters-1, now the encoder is letters-2"):
         load_incumbent(registry.get(project.settings, NAME, "1"), "text")

@@ -13,7 +13,7 @@ from learners import PLAIN_STRATEGIES
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
 from learners.support import Support
-from tasks.features.encoding import ENCODERS
+from tasks.features.encoders import BUILT_IN
 from tasks.meta_train.recipes import Recipe, rows_used, training_key
 from tasks.meta_train.training import MANY, assemble, divide_piles, divide_rows, load_piles, save_new, train_learner
 
@@ -38,7 +38,7 @@ def classes_of(pile):
 def test_a_key_changes_with_the_encoder(made, letters, monkeypatch):
     one = made("one")
     key = training_key([one], "text", RECIPE)
-    monkeypatch.setitem(ENCODERS, "text", replace(ENCODERS["text"], identity="letters-2"))
+    monkeypatch.setitem(BUILT_IN["text"], "minilm", replace(BUILT_IN["text"]["minilm"], identity="letters-2"))
     assert training_key([one], "text", RECIPE) != key
 
 

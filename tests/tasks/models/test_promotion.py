@@ -11,7 +11,7 @@ from learners.choice.prior import Prior
 from learners.classifier import FILE, Affine, Classifier
 from learners.meta_model import MetaModel
 from tasks.base.settings import Settings
-from tasks.features.encoding import encoder_identity
+from tasks.features.encoders import encoder_identity
 from tasks.meta_train import steps
 from tasks.models import promotion, registry
 from tasks.models.model_list import list_models, table_cells

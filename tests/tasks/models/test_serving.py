@@ -30,7 +30,7 @@ from tasks.base.settings import Settings
 from tasks.base.settings import settings as own_settings
 from tasks.export.mlflow_folder import export_mlflow
 from tasks.features import encoding
-from tasks.features.encoding import ENCODERS, EncoderSpec, encoder_identity, weights
+from tasks.features.encoders import BUILT_IN, EFFICIENTNET, EncoderSpec, encoder_identity, weights
 from tasks.models import registry
 from tasks.models.mlflow_flavour import input_example
 from tasks.models.prediction import predict_file
@@ -42,7 +42,7 @@ ONE = torch.Generator().manual_seed(1)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An installation of its own, with the real text encoder."""
-    folder, spec = weights(own_settings(), ENCODERS["text"]), ENCODERS["text"]
+    folder, spec = weights(own_settings(), BUILT_IN["text"]["minilm"]), BUILT_IN["text"]["minilm"]
     made = Settings(root=tmp_path_factory.mktemp("root"), processes=1)
     (made.home_path / "encoders").mkdir(parents=True)
     (made.home_path / "encoders" / spec.identity).symlink_to(folder, target_is_directory=True)
@@ -71,7 +71,7 @@ def in_service(settings, name, family, dim, labels=("well", "sick", "either|or")
 @pytest.fixture
 def text(settings):
     """A champion that reads the real text encoder's features."""
-    in_service(settings, "letters", "text", ENCODERS["text"].dim)
+    in_service(settings, "letters", "text", BUILT_IN["text"]["minilm"].dim)
 
 
 class Brightness:
@@ -83,8 +83,8 @@ class Brightness:
 
 @pytest.fixture
 def vision(settings, monkeypatch):
-    spec = EncoderSpec("brightness-1", 4, encoding.EFFICIENTNET, lambda archive, folder: None, lambda _: Brightness())
-    monkeypatch.setitem(ENCODERS, "vision", spec)
+    spec = EncoderSpec("brightness-1", 4, EFFICIENTNET, lambda archive, folder: None, lambda _: Brightness())
+    monkeypatch.setitem(BUILT_IN["vision"], "efficientnet", spec)
     (settings.home_path / "encoders" / spec.identity).mkdir(exist_ok=True)
     encoding._encoder.cache_clear()
     in_service(settings, "pictures", "vision", spec.dim)
@@ -224,6 +224,6 @@ def test_without_its_encoder_a_model_says_what_to_do(settings, text, monkeypatch
 
 
 def test_a_model_of_another_encoder_is_not_served(settings, vision, monkeypatch):
-    monkeypatch.setitem(ENCODERS, "vision", EncoderSpec("other-2", 4, encoding.EFFICIENTNET, None, None))
+    monkeypatch.setitem(BUILT_IN["vision"], "efficientnet", EncoderSpec("other-2", 4, EFFICIENTNET, None, None))
     with pytest.raises(UserError, match="reads features of brightness-1, and the encoder here is other-2; adapt again"):
         mlflow.pyfunc.load_model("models:/pictures@champion")

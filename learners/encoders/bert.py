@@ -1,4 +1,4 @@
-"""Sentences to vectors: MiniLM with mean pooling (Wang et al. 2020; Reimers & Gurevych 2019)."""
+"""Sentences to vectors: a BERT with mean pooling (Reimers & Gurevych 2019), as MiniLM and E5 are."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,24 +14,24 @@ from learners.encoders.packed import PackedBert, can_pack
 BUDGET = 1024
 
 
-class MiniLM:
-    """all-MiniLM-L6-v2 from a local folder in the ``transformers`` layout (safetensors).
+class MeanBert:
+    """A BERT from a local folder in the ``transformers`` layout (safetensors): all-MiniLM-L6-v2, multilingual-e5-small.
 
     Args:
         folder: holds ``config.json``, ``model.safetensors`` and the tokenizer's files.
         tokens: longer texts are cut after this many word pieces.
+        prompt: comes before every text.
     """
 
-    dim = 384
-
-    def __init__(self, folder: Path, tokens: int = 128) -> None:
+    def __init__(self, folder: Path, tokens: int = 128, prompt: str = "") -> None:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self.tokens = tokens
+        self.tokens, self.prompt = tokens, prompt
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        self.dim = int(model.config.hidden_size)
         packed = can_pack() and model.config.hidden_act == "gelu"
         self.hidden: Callable[[Tensor, Tensor], Tensor] = (
             PackedBert(model) if packed else lambda ids, mask: model(ids, attention_mask=mask).last_hidden_state
@@ -39,18 +39,19 @@ class MiniLM:
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Return unit-length vectors [n, 384]; texts of about the same length are read together."""
+        """Return unit-length vectors [n, D]; texts of about the same length are read together."""
         if not texts:
             return torch.zeros(0, self.dim)
         only_ids = {"padding": False, "return_attention_mask": False, "return_token_type_ids": False}
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self.tokens, **only_ids)["input_ids"]
+        prompted = [self.prompt + text for text in texts]
+        ids = self.tokenizer(prompted, truncation=True, max_length=self.tokens, **only_ids)["input_ids"]
         x = torch.empty(len(ids), self.dim)
         for rows in batches([len(each) for each in ids], BUDGET):
             x[rows] = self._vectors([torch.tensor(ids[row]) for row in rows])
         return x
 
     def _vectors(self, ids: list[Tensor]) -> Tensor:
-        """Return unit-length vectors [n, 384] of word pieces."""
+        """Return unit-length vectors [n, D] of word pieces."""
         lengths = torch.tensor([len(each) for each in ids])
         padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id)
         mask = torch.arange(padded.shape[1]) < lengths[:, None]

