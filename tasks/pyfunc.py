@@ -20,8 +20,9 @@ from domains.reading.pictures import read_image
 from learners.classifier import Classifier
 from learners.examples import Examples
 from tasks.base.settings import settings
-from tasks.features.encoders import EncoderSpec, encoder_identity, encoders_of_identity, weights_here
+from tasks.features.encoders import encoder_identity, encoders_of_identity, weights_here
 from tasks.features.encoding import encode_here, view_for
+from tasks.features.spec import EncoderSpec
 from tasks.models.mlflow_flavour import ENCODER, InputSpec
 from tasks.models.prediction_table import prediction_table
 

@@ -28,9 +28,10 @@ from learners.meta_model import MetaModel
 from learners.support import Support
 from tasks.adapt.usable_examples import distance_warning, find_usable, sample_warning
 from tasks.base.settings import Settings
-from tasks.features.encoders import EncoderSpec, domain_encoders, identity_of
+from tasks.features.encoders import domain_encoders, identity_of
 from tasks.features.encoding import encode, encode_names
 from tasks.features.reading import readable
+from tasks.features.spec import EncoderSpec
 
 MOST = 100_000  # labelled examples that are used at most
 LABELLED, SUPPORTS = 50, 5  # examples of a class that supports of K are drawn from: 50, or 5 K where that is more

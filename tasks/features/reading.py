@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base.settings import Settings
-from tasks.features.encoders import EncoderSpec, weights
+from tasks.features.encoders import weights
+from tasks.features.spec import EncoderSpec
 
 SAMPLE, LETTERS = 300, 2000  # texts that are looked at, and letters of each
 MOST_UNKNOWN = 0.1  # share of word pieces that stand for what the tokenizer does not know

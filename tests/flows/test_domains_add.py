@@ -87,6 +87,7 @@ def test_an_added_domain_is_adapted_to(
     from learners.meta_model import MetaModel
     from tasks.base.settings import Settings
     from tasks.features import encoders, encoding
+    from tasks.features.spec import EncoderSpec
 
     class Letters:
         """An encoder that one can check by eye."""
@@ -95,7 +96,7 @@ def test_an_added_domain_is_adapted_to(
             return torch.tensor([[float(text.count(letter)) for letter in "abcdefgh"] for text in texts])
 
     settings = Settings(root=root, processes=1)
-    spec = encoders.EncoderSpec("letters-1", 8, encoders.MINILM, lambda archive, folder: None, lambda _: Letters())
+    spec = EncoderSpec("letters-1", 8, encoders.MINILM, lambda archive, folder: None, lambda _: Letters())
     monkeypatch.setitem(encoders.BUILT_IN["text"], "minilm", spec)
     (settings.home_path / "encoders" / "letters-1").mkdir(parents=True)
     encoding._encoder.cache_clear()

@@ -29,7 +29,8 @@ from learners.meta_model import MetaModel
 from tasks.base.figure import LARGEST
 from tasks.base.settings import Settings
 from tasks.features import encoding
-from tasks.features.encoders import BUILT_IN, MINILM, EncoderSpec
+from tasks.features.encoders import BUILT_IN, MINILM
+from tasks.features.spec import EncoderSpec
 
 ALPHABET = "abcdefgh"
 

@@ -26,7 +26,7 @@ from tasks.adapt.adaptation import model_for, strategies_beside, widths_of
 from tasks.bench.labels.draws import MOST_POOL, draw_even, draw_pool, halve, labelled_rows
 from tasks.bench.labels.names import EVEN, FREQUENCIES, NATURAL, NONE, OURS
 from tasks.bench.options import ALL
-from tasks.features.encoders import EncoderSpec
+from tasks.features.spec import EncoderSpec
 
 
 @dataclass(frozen=True)

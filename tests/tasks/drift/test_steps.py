@@ -25,7 +25,8 @@ from tasks.drift.examples import label_changes, outcome_in_words, read_new_and_o
 from tasks.drift.page import small_png
 from tasks.drift.steps import act_on, compare_with_old, plan_drift, report
 from tasks.features import encoding
-from tasks.features.encoders import BUILT_IN, MINILM, EncoderSpec
+from tasks.features.encoders import BUILT_IN, MINILM
+from tasks.features.spec import EncoderSpec
 from tasks.models import registry
 from tasks.versions.snapshots import snapshot
 

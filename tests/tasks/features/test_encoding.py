@@ -11,8 +11,9 @@ from PIL import Image
 from domains.fetch import Fetch
 from tasks.base import settings as base
 from tasks.base.settings import Settings
-from tasks.features.encoders import BUILT_IN, MINILM, EncoderSpec, encoder_identity, weights
+from tasks.features.encoders import BUILT_IN, MINILM, encoder_identity, weights
 from tasks.features.encoding import INLINE, encode
+from tasks.features.spec import EncoderSpec
 
 # Encoding
 

