@@ -1,7 +1,11 @@
 """The store of features: nothing is mixed up or lost silently."""
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from domains.errors import UserError
 from tasks.features.store import FeatureStore, key_of
@@ -21,15 +25,18 @@ def test_what_was_put_is_got_and_nothing_else(tmp_path):
     assert all(torch.equal(x, features(1, 3)[key]) for key, x in got.items())
 
 
-def test_a_store_only_ever_adds_files(tmp_path):
+def test_what_is_put_again_stays_as_it_was(tmp_path):
     store = FeatureStore(tmp_path)
     store.put(features(1))
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    store.put(features(2))
-    store.put(features(1))
-    assert len(list(tmp_path.iterdir())) == 3
-    assert all(path.read_bytes() == content for path, content in before.items())
-    assert store.get(set(features(1, 2))).keys() == features(1, 2).keys()
+    store.put({key_of("example 1"): torch.zeros(4), **features(2)})
+    assert torch.equal(store.get(set(features(1)))[key_of("example 1")], torch.ones(4))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_thousands_of_keys_are_got_at_once(tmp_path):
+    store = FeatureStore(tmp_path)
+    store.put(features(*range(3000)))
+    assert len(store.get(set(features(*range(1000, 5000))))) == 2000
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path):
@@ -40,24 +47,38 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
         assert len(store.get(set(features(*range(30))))) == 30
 
 
-@pytest.mark.parametrize("kept", [0, 5, 60, -1])
-def test_a_damaged_file_is_named_with_what_to_do(tmp_path, kept):
+def put_some(folder, first):
+    for row in range(first, first + 20):
+        FeatureStore(folder).put(features(row))
+
+
+def test_processes_that_write_at_once_wait_for_each_other(tmp_path):
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(put_some, [tmp_path, tmp_path], [0, 10]))
+    assert len(FeatureStore(tmp_path).get(set(features(*range(40))))) == 30
+
+
+@pytest.mark.parametrize(
+    "content", [b"half a file" * 100, b"SQLite format 3\x00" + b"\xff" * 5000], ids=["text", "cut"]
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content):
     store = FeatureStore(tmp_path)
-    store.put(features(1, 2))
-    store.put(features(3))
-    path = sorted(tmp_path.glob("*.safetensors"))[0]
-    path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UserError, match=rf"{path}: damaged \(.*\); remove it, its examples will be encoded again"):
+    store.file.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{store.file}: damaged \(.*\); remove it, its examples"):
         store.get(set(features(1, 2, 3)))
-    path.unlink()
-    assert 0 < len(store.get(set(features(1, 2, 3)))) < 3
+    store.file.unlink()
+    assert store.get(set(features(1))) == {}
 
 
-def test_a_file_that_is_being_written_is_not_read(tmp_path):
+def test_files_of_an_earlier_version_are_taken_over_once_and_damaged_ones_go(tmp_path):
+    kept = features(1, 2)
+    keys = torch.frombuffer(bytearray(b"".join(kept)), dtype=torch.uint8).reshape(-1, 16)
+    save_file({"keys": keys, "x": torch.stack(list(kept.values()))}, tmp_path / "0.safetensors")
+    (tmp_path / "1.safetensors").write_bytes(b"half")
     store = FeatureStore(tmp_path)
-    store.put(features(1))
-    (tmp_path / ".0123456789abcdef").write_bytes(b"half a file")
-    assert len(store.get(set(features(1)))) == 1
+    assert store.get(set(features(1, 3))).keys() == features(1).keys()
+    assert list(tmp_path.glob("*.safetensors")) == []
+    assert len(store.get(set(features(1, 2)))) == 2
 
 
 def test_a_folder_that_cannot_be_written_to_is_an_error_that_says_so(tmp_path):
