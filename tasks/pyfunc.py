@@ -22,6 +22,7 @@ from learners.examples import Examples
 from tasks.base.settings import settings
 from tasks.features.encoders import encoder_identity, encoders_of_identity, weights_here
 from tasks.features.encoding import encode_here, view_for
+from tasks.features.plug_ins import plug_in_at
 from tasks.features.spec import EncoderSpec
 from tasks.models.mlflow_flavour import ENCODER, InputSpec
 from tasks.models.prediction_table import prediction_table
@@ -131,21 +132,25 @@ def _load_pyfunc(data_path: str) -> AdaptedModel:
     classifier, reads = Classifier.load(folder).in_use(), InputSpec.read(folder)
     if reads is None:
         return AdaptedModel(classifier)
-    encoders = encoders_of_identity(reads.encoder)
-    if encoders is None:
-        raise UserError(
-            f"this model reads features of {reads.encoder}, and the encoder here is {encoder_identity(reads.family)}; "
-            "adapt again, or serve it with the version of acclimate that made it"
-        )
-    if reads.family == "market":
+    if reads.family == "market" and reads.encoder == encoder_identity("market"):
         return AdaptedModel(classifier, "market")
-    places = tuple((spec, _folder_of(spec, folder / ENCODER)) for spec in encoders)
+    places = tuple(_encoder_in(folder / ENCODER, identity, reads) for identity in reads.encoder.split("+"))
     encode_here(places, [])  # so that the first request need not wait for it
     return AdaptedModel(classifier, reads.family, places)
 
 
-def _folder_of(spec: EncoderSpec, own: Path) -> Path:
-    """Return where an encoder's weights are: with the model or, where it has none, in the home."""
+def _encoder_in(own: Path, identity: str, reads: InputSpec) -> tuple[EncoderSpec, Path]:
+    """Return an encoder, and where its weights are: with the model or, where it has none, in the home."""
+    brought = plug_in_at(own / identity)
+    if brought is not None:
+        return brought, own / identity
+    found = encoders_of_identity(identity)
+    if not found:
+        raise UserError(
+            f"this model reads features of {reads.encoder}, and the encoder here is {encoder_identity(reads.family)}; "
+            "adapt again, or serve it with the version of acclimate that made it"
+        )
+    (spec,) = found
     if not own.is_dir():
-        return weights_here(settings(), spec)
-    return own / spec.identity if (own / spec.identity).is_dir() else own  # 0.10 put the only one there itself
+        return spec, weights_here(settings(), spec)
+    return spec, own / identity if (own / identity).is_dir() else own  # 0.10 put the only one there itself

@@ -12,6 +12,7 @@ from learners.encoders.packed import PackedBert, can_pack
 
 #: Word pieces of a batch: what a block computes of them then stays in the cache of a core.
 BUDGET = 1024
+OVERLAP = 4  # neighbouring windows share one in so many word pieces
 
 
 class MeanBert:
@@ -21,14 +22,15 @@ class MeanBert:
         folder: holds ``config.json``, ``model.safetensors`` and the tokenizer's files.
         tokens: longer texts are cut after this many word pieces.
         prompt: comes before every text.
+        windows: so many overlapping windows of ``tokens`` are read of a longer text at most, and averaged.
     """
 
-    def __init__(self, folder: Path, tokens: int = 128, prompt: str = "") -> None:
+    def __init__(self, folder: Path, tokens: int = 128, prompt: str = "", windows: int = 1) -> None:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self.tokens, self.prompt = tokens, prompt
+        self.tokens, self.prompt, self.windows = tokens, prompt, windows
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
         self.dim = int(model.config.hidden_size)
@@ -44,11 +46,21 @@ class MeanBert:
             return torch.zeros(0, self.dim)
         only_ids = {"padding": False, "return_attention_mask": False, "return_token_type_ids": False}
         prompted = [self.prompt + text for text in texts]
-        ids = self.tokenizer(prompted, truncation=True, max_length=self.tokens, **only_ids)["input_ids"]
+        cut = {"truncation": True, "max_length": self.tokens}
+        if self.windows > 1:
+            cut |= {"stride": self.tokens // OVERLAP, "return_overflowing_tokens": True}
+        found = self.tokenizer(prompted, **cut, **only_ids)
+        ids, of = found["input_ids"], torch.arange(len(texts))
+        if self.windows > 1:
+            of = torch.tensor(found["overflow_to_sample_mapping"])
+            kept = [i for i, first in enumerate(torch.searchsorted(of, of).tolist()) if i - first < self.windows]
+            ids, of = [ids[i] for i in kept], of[kept]
         x = torch.empty(len(ids), self.dim)
         for rows in batches([len(each) for each in ids], BUDGET):
             x[rows] = self._vectors([torch.tensor(ids[row]) for row in rows])
-        return x
+        if len(ids) == len(texts):
+            return x
+        return F.normalize(torch.zeros(len(texts), self.dim).index_add_(0, of, x), dim=-1)
 
     def _vectors(self, ids: list[Tensor]) -> Tensor:
         """Return unit-length vectors [n, D] of word pieces."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from tasks.base.settings import Settings
 from tasks.export.sentence_transformers import new_folder
 from tasks.features.encoders import weights
+from tasks.features.plug_ins import note_of
 from tasks.models import registry
 from tasks.models.lookup import input_of, version_or_champion
 from tasks.models.mlflow_flavour import ENCODER, InputSpec, write_mlflow_model
@@ -31,5 +32,7 @@ def export_mlflow(settings: Settings, domain: str, folder: Path, version: str = 
         shutil.copytree(found.folder, own)
         for spec in reads.encoders:
             shutil.copytree(weights(settings, spec), own / ENCODER / spec.identity)
+            if (note := note_of(settings, spec)) is not None:
+                shutil.copy(note, own / ENCODER)
         os.replace(write_mlflow_model(own, InputSpec(reads.family, found.tags["encoder"]), made), folder)
     return found

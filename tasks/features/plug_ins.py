@@ -81,6 +81,18 @@ def plug_in_of(settings: Settings, identity: str) -> EncoderSpec | None:
     return found
 
 
+def plug_in_at(folder: Path) -> EncoderSpec | None:
+    """Return the encoder in a folder, if what is known of it lies beside, as in an exported model."""
+    about = folder.with_name(f"{folder.name}.json")
+    return _spec(PlugIn(**_json(about)), folder) if about.exists() else None
+
+
+def note_of(settings: Settings, spec: EncoderSpec) -> Path | None:
+    """Return the file with what is known of an encoder that a user brought; None of a built-in one."""
+    path = settings.home_path / "encoders" / f"{spec.identity}.json"
+    return path if spec.folder is not None and path.exists() else None
+
+
 def _spec(known: PlugIn, folder: Path) -> EncoderSpec:
     return EncoderSpec(known.identity, known.dim, None, None, LOADERS[known.kind], folder=folder)
 
