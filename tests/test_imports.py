@@ -25,7 +25,7 @@ ALLOWED = {
 #: The folders of a package in the order in which they build on each other: each imports only from those before it.
 ORDER = {
     "tasks": (
-        *("base", "versions", "service", "ingest", "features", "models", "export"),
+        *("base", "versions", "service", "features", "ingest", "models", "export"),
         *("meta_train", "adapt", "watch", "drift", "decisions", "bench"),
     ),
     "learners": (
@@ -58,6 +58,7 @@ SLOW = {
     "filelock": "0.03: only who registers a model",
     "fsspec": "0.2: as dvc",
     "higher": "not among the dependencies: one benchmark compares with it",
+    "huggingface_hub": "0.5, without torch: only who fetches a model from the hub",
     "httpx": "0.2: only who asks a server whether it runs",
     "matplotlib": "0.4 to 0.8: only drawings, and glyphs that are drawn from its fonts",
     "mlflow": "2.1: only who reads or writes the registry",
@@ -69,6 +70,8 @@ SLOW = {
     "psutil": "0.03: only who looks for processes",
     "pyarrow": "0.2: the command line imports domains.domain at its start and reads no shard",
     "pydantic": "0.06: only who makes a secret of the webhook's address",
+    "sentence_transformers": "5 or more, with all of transformers: only who reads by a folder of its own",
+    "tokenizers": "0.02, and its library: only who tells whether an encoder can read texts",
     "rich": "0.07: only a terminal draws tables and bars",
     "ruptures": "1.8: only changes of regime",
     "sklearn": "1.0: only who counts the n-grams of texts",

@@ -43,14 +43,13 @@ class PlugIn:
 
 
 def find_plug_in(settings: Settings, name: str, family: Family) -> EncoderSpec:
-    """Return the encoder of a folder or a name on the hub; ``#cls`` or ``#mean`` behind it say how states are pooled.
+    """Return the encoder of a folder or a name on the hub; ``:cls`` or ``:mean`` behind it say how states are pooled.
 
     Raises:
         UserError: there is no such folder or model, or it is none that can be read safely.
     """
-    where, _, pooling = name.partition("#")
-    if pooling not in ("", MEAN, FIRST):
-        raise UserError(f"encoder {name!r}: after # comes mean or cls")
+    before, _, pooling = name.rpartition(":")
+    where, pooling = (before, pooling) if pooling in (MEAN, FIRST) else (name, "")
     folder = _folder(settings, where)
     kind = _kind(folder, where, family, pooling)
     identity = f"{_slug(where)}-{_content_hash(folder)[:8]}-{kind}"

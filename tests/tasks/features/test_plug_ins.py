@@ -65,7 +65,7 @@ def test_a_text_model_of_transformers_is_read_by_the_mean_or_the_first_state(her
     from transformers import AutoModel, AutoTokenizer
 
     folder = small_bert(tmp_path / "my model")
-    mean, first = encoders_named([str(folder), f"{folder}#cls"], "text")
+    mean, first = encoders_named([str(folder), f"{folder}:cls"], "text")
     assert (mean.dim, first.dim) == (16, 16)
     assert mean.identity.startswith("my-model-")
     assert mean.identity != first.identity
@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_read_safely_is_one_line(here, tmp_path, spoil):
         (["efficientnet"], "text", "encoder 'efficientnet' is of family vision, the domain of text"),
         (["e5", "e5"], "text", "name each once"),
         (["minilm"], "market", "examples of family market are vectors already"),
-        (["./x#max"], "text", "after # comes mean or cls"),
+        (["./x:max"], "text", "no encoder './x:max'"),
     ],
 )
 def test_a_name_that_is_no_encoder_is_one_line(here, names, family, said):
