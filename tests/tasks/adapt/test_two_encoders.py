@@ -14,7 +14,17 @@ from tasks.adapt.plan import Plan
 from tasks.adapt.steps import adapt_and_compare, needed, recall_champion, scored_by
 from tasks.base.settings import settings as own_settings
 from tasks.export.mlflow_folder import export_mlflow
-from tasks.features.encoders import BUILT_IN, MINILM, domain_encoders, encoder_identity, unpack_minilm, weights
+from tasks.features.encoders import (
+    BUILT_IN,
+    LONG,
+    MINILM,
+    domain_encoders,
+    encoder_identity,
+    encoders_named,
+    encoders_of_identity,
+    unpack_minilm,
+    weights,
+)
 from tasks.features.encoding import encode
 from tasks.features.reading import readable, reading_doubt
 from tasks.features.spec import EncoderSpec
@@ -139,3 +149,26 @@ def test_an_encoder_that_cannot_read_the_texts_is_left_out_and_said(both, settin
     assert doubt.startswith(f"encoder {MINILM_ITSELF} is not used: it cannot read these texts (")
     assert readable(settings, (real, both[1]), ENGLISH) == ((real, both[1]), [])
     assert readable(settings, (real,), GERMAN) == ((real,), [])
+
+
+def test_texts_that_are_mostly_long_are_read_in_windows_too_and_some_long_ones_are_said(settings, monkeypatch):
+    folder = weights(own_settings(), BUILT_IN["text"]["minilm"])
+    usual = {name: replace(spec, folder=folder, wheel=None) for name, spec in BUILT_IN["text"].items()}
+    monkeypatch.setitem(BUILT_IN, "text", usual)
+    encoders, long, short = tuple(usual.values()), "a rather long text " * 80, "a short text"
+    found, (said,) = readable(settings, encoders, [long] * 20)
+    assert found == (*encoders, LONG["minilm"])
+    assert said.startswith(f"100% of the texts are longer than the 128 word pieces that {MINILM_ITSELF} reads")
+    assert said.endswith("they are read in windows too")
+    found, (said,) = readable(settings, encoders, [long, short, short, short])
+    assert found == encoders
+    assert said.endswith("their words are read to the end")
+    assert readable(settings, encoders[:1], [long] * 20)[0] == encoders[:1]  # the user has named one
+    assert readable(settings, encoders, [short] * 20) == (encoders, [])
+
+
+def test_windows_have_the_weights_of_their_encoder_and_an_identity_of_their_own(settings):
+    assert encoders_of_identity(LONG["e5"].identity) == (LONG["e5"],)
+    assert encoders_named(["minilm-windows"], "text") == (LONG["minilm"],)
+    (settings.home_path / "encoders" / MINILM_ITSELF).mkdir(parents=True)
+    assert weights(settings, LONG["minilm"]).name == MINILM_ITSELF
