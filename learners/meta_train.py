@@ -155,14 +155,21 @@ def _settle(learner: Learner, piles: Sequence[Pile], training: Training) -> None
 
 
 def _gather(learner: Learner, losses: list[float], share: float, processes: int) -> list[float]:
-    """Make every gradient the one of the whole batch; return the losses of the whole batch, in a fixed order."""
+    """Make every gradient the one of the whole batch; return the losses of the whole batch, in a fixed order.
+
+    A process whose episodes do not reach a parameter, as those without label names do not reach what weighs these,
+    adds 0; one that no process reaches has no gradient, as with one process.
+    """
     if processes == 1:
         return losses
-    gradients = [p.grad for p in learner.parameters() if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients]) * share
+    parameters = [p for p in learner.parameters() if p.requires_grad]
+    reached = parameters[0].new_tensor([p.grad is not None for p in parameters])
+    parts = [p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() * share for p in parameters]
+    flat = torch.cat([reached, *parts])
     distributed.all_reduce(flat)
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
+    reached, *parts = flat.split([len(parameters), *(p.numel() for p in parameters)])
+    for p, part, by in zip(parameters, parts, reached.tolist(), strict=True):
+        p.grad = part.view_as(p).clone() if by else None
     every: list[list[float]] = [[]] * processes
     distributed.all_gather_object(every, losses)
     return [loss for part in every for loss in part]

@@ -186,7 +186,12 @@ def example_days(domain: Domain, rows: Sequence[int]) -> torch.Tensor:
 
 
 def train_learner(
-    name: str, piles: Piles, training: Training, path: Path, advance: Callable[[int], None] = lambda n: None
+    name: str,
+    piles: Piles,
+    training: Training,
+    path: Path,
+    advance: Callable[[int], None] = lambda n: None,
+    device: torch.device | str = "cpu",
 ) -> tuple[Learner, History]:
     """Meta-train one learner, going on from the checkpoint at ``path`` if there is one.
 
@@ -198,6 +203,7 @@ def train_learner(
         torch.manual_seed(training.seed)
         learner = make(name, piles.dim, piles.ways, piles.last)
     learner.fit_scale(x)
+    learner.to(device)
     return learner, meta_train(learner, piles.train, piles.validation, training, path, advance)
 
 
