@@ -76,8 +76,10 @@ class Support:
         return replace(self, x=read(self.x), pool_x=pool_x, names_x=names_x, widths=(), read=read)
 
     def reading(self, classifier: Classifier) -> Classifier:
-        """Return a classifier of these features as one that reads the features of all encoders."""
-        return classifier if self.read is None else replace(classifier, layers=(self.read, *classifier.layers))
+        """Return a classifier of these features, or of words, as one that reads the features of all encoders."""
+        if self.read is None or classifier.reads_ngrams:
+            return classifier
+        return replace(classifier, layers=(self.read, *classifier.layers))
 
     def compact(self) -> tuple[Tensor, "Support"]:
         """Return the labels [C] that have an example, and the support set in which these are 0..C-1."""

@@ -11,6 +11,9 @@ from learners.chain import Chain, exportable_part
 from learners.choice.portfolio import choose
 from learners.choice.prior import Prior
 from learners.classifier import Blend, Classifier, Columns
+from learners.encoders.ngrams import count_ngrams
+from learners.examples import Examples
+from learners.plain.words import Words
 from learners.support import Support
 
 WAYS, DIMS = 4, (6, 9)
@@ -111,3 +114,12 @@ def test_what_reads_the_first_encoder_can_be_exported_and_the_rest_is_left_out()
     part = exportable_part(classifier, 6)
     assert not part.reads(6, 15)
     torch.testing.assert_close(F.softmax(Chain.of(part, 6)(x[:, :6]), 1), part.predict_proba(x), atol=1e-5, rtol=1e-4)
+
+
+def test_what_reads_words_alone_reads_no_encoder():
+    x, y = task(6, (0,))
+    ngrams = count_ngrams([f"word{label} of text {i}" for i, label in enumerate(y.tolist())])
+    first = Support(x, y, ways=WAYS, widths=DIMS, ngrams=ngrams).of_encoder(0)
+    words = first.reading(Words(DIMS[0]).adapt(first))
+    assert not words.reads(0, 15)
+    assert words.predict_proba(Examples(x, ngrams)).shape == (len(x), WAYS)
