@@ -1,9 +1,11 @@
 """Two processes of torch.distributed train as one does: real collectives, by gloo."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
 
 from domains.episode import Pile, Shape
 from learners import make
@@ -39,8 +41,9 @@ def worker(rank, folder):
 
 
 def test_two_processes_end_with_the_parameters_of_one_also_where_an_episode_has_no_label_names(tmp_path):
-    multiprocessing.spawn(worker, (str(tmp_path),), nprocs=2)
+    running = [subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(2)]
     alone, history = train()
+    assert [process.wait(timeout=240) for process in running] == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     for name, value in alone.items():
         assert torch.equal(first["state"][name], second["state"][name]), name
@@ -48,3 +51,7 @@ def test_two_processes_end_with_the_parameters_of_one_also_where_an_episode_has_
     torch.testing.assert_close(torch.tensor(first["loss"]), torch.tensor(history.validation_loss), atol=1e-3, rtol=1e-2)
     start, _ = train(steps=0)
     assert any(not torch.equal(start[name], value) for name, value in alone.items())
+
+
+if __name__ == "__main__":
+    worker(int(sys.argv[1]), sys.argv[2])

@@ -1,8 +1,12 @@
 """Encoders that users bring: small models in each format, made on the spot, and what is wrong with others."""
 
+import atexit
 import io
 import json
 import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,18 +23,26 @@ from tasks.features.encoding import _encoder, encode
 TEXTS = ["The heart beats.", "A much longer sentence about the weather in the mountains, and more.", "Why?"]
 
 
-def small_bert(folder, hidden=16):
-    """A BERT of random weights with a real tokenizer, as transformers writes it."""
+@cache
+def kept_bert(hidden):
+    """A folder with a BERT of random weights and a real tokenizer, as transformers writes it; made once."""
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     source = weights(own_settings(), BUILT_IN["text"]["minilm"])
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
     torch.manual_seed(hidden)
     sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64}
+    folder = Path(tempfile.mkdtemp(prefix="acclimate-bert-"))
+    atexit.register(shutil.rmtree, folder, True)
     BertModel(BertConfig(vocab_size=len(tokenizer), hidden_size=hidden, **sizes)).eval().save_pretrained(folder)
     tokenizer.model_max_length = 64
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def small_bert(folder, hidden=16):
+    """The same in a folder of the test's own."""
+    return Path(shutil.copytree(kept_bert(hidden), folder, dirs_exist_ok=True))
 
 
 @pytest.fixture
