@@ -4,7 +4,7 @@ import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,22 +131,18 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
     },
     "market": {},
 }
+
+
+def in_windows(spec: EncoderSpec, load: Callable[[Path], Any]) -> EncoderSpec:
+    """Return what reads long texts in windows by the weights of an encoder."""
+    identity = spec.identity.replace(f"{TOKENS}tokens", f"{WINDOWS}windows{WINDOW}")
+    return replace(spec, identity=identity, load=load, tokens=WINDOW * WINDOWS, of=spec.identity)
+
+
 #: What reads a new domain besides where texts are long, by the name of the encoder whose weights it has.
 LONG = {
-    "minilm": replace(
-        BUILT_IN["text"]["minilm"],
-        identity=f"minilm-{MINILM.sha256[:8]}-{WINDOWS}windows{WINDOW}",
-        load=load_minilm_windows,
-        tokens=WINDOW * WINDOWS,
-        of=BUILT_IN["text"]["minilm"].identity,
-    ),
-    "e5": replace(
-        BUILT_IN["text"]["e5"],
-        identity=f"multilingual-e5-small-{E5.sha256[:8]}-{WINDOWS}windows{WINDOW}",
-        load=load_e5_windows,
-        tokens=WINDOW * WINDOWS,
-        of=BUILT_IN["text"]["e5"].identity,
-    ),
+    "minilm": in_windows(BUILT_IN["text"]["minilm"], load_minilm_windows),
+    "e5": in_windows(BUILT_IN["text"]["e5"], load_e5_windows),
 }
 
 

@@ -1,6 +1,7 @@
 """Whether an encoder can read the texts of a domain: how its tokenizer takes them apart, and how long they are."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -13,8 +14,6 @@ from tasks.features.spec import EncoderSpec
 SAMPLE, LETTERS = 300, 2000  # texts that are looked at, and letters of each
 MOST_UNKNOWN = 0.1  # share of word pieces that stand for what the tokenizer does not know
 LEAST_WHOLE = 0.6  # share of words that are one piece: 0.7 and more of English, also medical; 0.4 to 0.5 of German
-
-
 MOSTLY_LONG = 0.5  # share of texts twice as long as what an encoder reads, from which on they are read in windows too
 SOME_LONG = 0.1  # share of texts that are longer, from which on it is said
 
@@ -67,6 +66,7 @@ def word_pieces(folder: Path, texts: Sequence[str]) -> list[int]:
     return [] if tokenizer is None else [len(each.ids) for each in tokenizer.encode_batch(list(texts))]
 
 
+@lru_cache(maxsize=2)  # it is asked twice, and one of 250,000 pieces takes seconds to load
 def _tokenizer(folder: Path) -> Any:
     """Return the tokenizer in a folder, which cuts nothing; None where it has no file."""
     file = folder / "tokenizer.json"
