@@ -25,10 +25,11 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: fl
     The loss is convex in 1 / temperature, so that the sign of its slope there leads to the best one by bisection.
 
     Args:
-        doubt: share of each label that is spread over all (label smoothing): of a few examples all may be right by
-            chance, and of them alone the best temperature would be none.
+        doubt: share of each label that is spread over all, as frequent as they are (label smoothing): of a few examples
+            all may be right by chance, and of them alone the best temperature would be none.
     """
-    targets = [_target(z, labels, doubt) for z, labels in zip(logits, y, strict=True)]
+    smooth = [_smooth(labels, z.shape[1], doubt) for z, labels in zip(logits, y, strict=True)]
+    targets = [(z.double() * p).sum(1).mean() for z, p in zip(logits, smooth, strict=True)]
 
     def falls(temperature: float) -> bool:
         """Whether the loss falls where the temperature does."""
@@ -38,9 +39,7 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: fl
         return float(torch.stack(slopes).sum()) < 0
 
     def loss(temperature: float) -> float:
-        losses = [
-            F.cross_entropy(z / temperature, labels, label_smoothing=doubt) for z, labels in zip(logits, y, strict=True)
-        ]
+        losses = [F.cross_entropy(z.double() / temperature, p) for z, p in zip(logits, smooth, strict=True)]
         return float(torch.stack(losses).sum())
 
     low, high = 0, len(GRID) - 1  # of the lowest temperature of the grid where it falls
@@ -50,6 +49,10 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: fl
     return min(GRID[max(0, low - 1) : low + 1], key=loss)
 
 
-def _target(logits: Tensor, y: Tensor, doubt: float) -> Tensor:
-    """Return the mean logit of the labels [], smoothed by ``doubt``."""
-    return ((1 - doubt) * logits.gather(1, y[:, None])[:, 0] + doubt * logits.mean(1)).mean()
+def _smooth(y: Tensor, ways: int, doubt: float) -> Tensor:
+    """Return the labels [n] as probabilities [n, N], of which ``doubt`` is spread over all as frequent as they are.
+
+    Every label counts once more than it comes, as the only example of a label is held out of nothing.
+    """
+    frequent = torch.bincount(y, minlength=ways).double() + 1
+    return (1 - doubt) * F.one_hot(y, ways) + doubt * frequent / frequent.sum()

@@ -10,6 +10,7 @@ from learners.choice.all_labels import extend_to_all_labels
 from learners.classifier import Blend, Classifier
 from learners.plain.network import cross_fit_network, is_worth_training
 from learners.plain.words import cross_fit_words
+from learners.shift.class_prior import evenness
 from learners.support import Support
 from learners.temperature import best_temperature, doubt_of
 
@@ -83,15 +84,18 @@ def blend_unseen(bests: Sequence[Classifier], floor: Classifier | None) -> Class
 def text_members(support: Support, fold: Tensor, y: Tensor) -> Iterator[Member]:
     """Yield what may join the strategy that reads the vectors of texts: words, and with many labels a network.
 
+    Where a few labels come unevenly, words say the most frequent one too often, and have a smaller share as a rule.
+
     Args:
         fold: [S] of the support's examples; y: [H] the labels of those held out, among those that have an example.
     """
     present, compact = support.compact()
+    usual_of_words = USUAL_OF_WORDS * evenness(compact.y.bincount() / len(compact.y))
     found = []
     if is_worth_training(compact):
         logits, train = cross_fit_network(compact, fold)
         found.append(((logits, lambda: support.reading(train())), USUAL_OF_NETWORK))
-    for (own, fit), usual in (*found, (cross_fit_words(compact, fold), USUAL_OF_WORDS)):
+    for (own, fit), usual in (*found, (cross_fit_words(compact, fold), usual_of_words)):
         heat = best_temperature([own], [y], doubt=doubt_of(len(y)))
 
         def whole(fit: Callable[[], Classifier] = fit, heat: float = heat) -> Classifier:

@@ -17,7 +17,7 @@ STEPS = 100  # of expectation maximisation
 PSEUDO = 5.0  # examples a class that the pool is joined by
 FEWEST = 50  # pool examples, below which nothing is estimated
 LEAST_EVIDENCE, FULL_EVIDENCE = 0.12, 0.27  # nats an example: even pools of few shots show up to the first
-NATURAL = 0.3  # unevenness of the labels, from which on they are a sample at the frequencies of use themselves
+NATURAL = 0.2  # unevenness of labels, from which on they are a sample at the frequencies of use themselves
 SHOTS = 2.0  # so many shots halve the trust, as a model of few labels takes its own bias for a frequency
 
 
@@ -43,19 +43,29 @@ def prior_shift(log_p: Tensor, prior: Tensor, shots: float) -> Tensor | None:
     """Return what to add to a model's logits [N] where it is used, or None if the pool gives no reason to.
 
     strength * (log pi - log prior): the strength grows with the evidence, from nothing at what an even pool may show by
-    chance, and with the mean number of labelled examples a class, ``shots``. It falls with the unevenness of the
-    labels, 1 - H(prior) / log N: whoever labels examples as they come has labels at the frequencies of use, which say
-    more of them than a model of few labels that reads the pool.
+    chance, and with the mean number of labelled examples a class, ``shots``. It falls with their ``evenness``: whoever
+    labels examples as they come has labels at the frequencies of use, which say more of them than a model of few labels
+    that reads the pool.
     """
     if len(log_p) < FEWEST:
         return None
     estimate, evidence = estimate_prior(log_p, prior)
     trust = (evidence - LEAST_EVIDENCE) / (FULL_EVIDENCE - LEAST_EVIDENCE)
-    uneven = 1 - float(torch.special.entr(prior.double()).sum()) / math.log(len(prior)) if len(prior) > 1 else 0.0
-    strength = max(0.0, min(1.0, trust)) * shots / (shots + SHOTS) * max(0.0, 1 - uneven / NATURAL)
+    strength = max(0.0, min(1.0, trust)) * shots / (shots + SHOTS) * evenness(prior)
     if strength == 0.0:
         return None
     return (strength * (estimate.log() - prior.double().log())).float()
+
+
+def evenness(frequencies: Tensor) -> float:
+    """Return how even the frequencies [N] of labels are: 1 if all are equal, 0 if they are taken to be those in use.
+
+    1 - (1 - H / log N) / NATURAL, at least 0, with H their entropy.
+    """
+    if len(frequencies) < 2:
+        return 1.0
+    entropy = float(torch.special.entr(frequencies.double()).sum())
+    return max(0.0, 1 - (1 - entropy / math.log(len(frequencies))) / NATURAL)
 
 
 def shift_of_pool(classifier: Classifier, support: Support) -> Tensor | None:
