@@ -123,12 +123,13 @@ class EfficientNetLite:
     Args:
         folder: holds ``model.safetensors``.
         small, large: images no larger than ``small`` pixels are resized to so many a side, larger ones to ``large``.
+        turns: quarter turns, over which features are averaged.
     """
 
     dim, last = 2768, 1280
 
-    def __init__(self, folder: Path, small: int = 64, large: int = 128) -> None:
-        self.small, self.large = small, large
+    def __init__(self, folder: Path, small: int = 64, large: int = 128, turns: int = 1) -> None:
+        self.small, self.large, self.turns = small, large, turns
         model = EfficientNetModel().eval()
         model.load_state_dict(load_file(folder / "model.safetensors"))
         self.model = fold_norms(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
@@ -142,9 +143,14 @@ class EfficientNetLite:
         for which, pixels in ((~large, self.small), (large, self.large)):
             some = [image for image, chosen in zip(opened, which.tolist(), strict=True) if chosen]
             if some:
-                last, inner = self.model.layers((resize(some, pixels).float() - 127) / 128)
-                found[which] = torch.cat([F.normalize(last, dim=-1), inner], dim=1)
+                x = (resize(some, pixels).float() - 127) / 128
+                found[which] = torch.stack([self._features(x.rot90(k, (2, 3))) for k in range(self.turns)]).mean(0)
         return found
+
+    def _features(self, x: Tensor) -> Tensor:
+        """Return features [n, 2768] of images [n, 3, H, W], scaled as the network reads them."""
+        last, inner = self.model.layers(x.contiguous(memory_format=torch.channels_last))
+        return torch.cat([F.normalize(last, dim=-1), inner], dim=1)
 
 
 def decode_images(images: Sequence[bytes], pixels: int) -> Tensor:

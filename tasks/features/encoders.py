@@ -95,6 +95,18 @@ def load_efficientnet(folder: Path) -> Any:
     return EfficientNetLite(folder, small=64, large=128)
 
 
+def load_efficientnet_turned(folder: Path) -> Any:
+    from learners.encoders.efficientnet import EfficientNetLite
+
+    return EfficientNetLite(folder, small=64, large=128, turns=4)
+
+
+def load_efficientnet_fine(folder: Path) -> Any:
+    from learners.encoders.efficientnet import EfficientNetLite
+
+    return EfficientNetLite(folder, small=64, large=224)
+
+
 #: The encoders that come along, by family and the names that people give; the first is that of its meta-models. A new
 #: domain is read by all, unless it or the setting names some. A market example is its vector of features already.
 BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
@@ -139,10 +151,29 @@ def in_windows(spec: EncoderSpec, load: Callable[[Path], Any]) -> EncoderSpec:
     return replace(spec, identity=identity, load=load, tokens=WINDOW * WINDOWS, of=spec.identity)
 
 
-#: What reads a new domain besides where texts are long, by the name of the encoder whose weights it has.
-LONG = {
-    "minilm": in_windows(BUILT_IN["text"]["minilm"], load_minilm_windows),
-    "e5": in_windows(BUILT_IN["text"]["e5"], load_e5_windows),
+def turned(spec: EncoderSpec) -> EncoderSpec:
+    """Return what reads images in four orientations by the weights of EfficientNet."""
+    return replace(spec, identity=f"{spec.identity}-4turns", load=load_efficientnet_turned, of=spec.identity)
+
+
+def fine(spec: EncoderSpec) -> EncoderSpec:
+    """Return what reads large images at more pixels by the weights of EfficientNet."""
+    identity = spec.identity.replace("64-128px", "64-224px")
+    return replace(spec, identity=identity, load=load_efficientnet_fine, of=spec.identity)
+
+
+#: What joins the usual encoders where a domain's texts are long, or its images may be turned or large
+#: (``tasks/features/reading.py``): by family and name, which begins with that of the encoder whose weights it has.
+JOINING: dict[Family, dict[str, EncoderSpec]] = {
+    "text": {
+        "minilm-windows": in_windows(BUILT_IN["text"]["minilm"], load_minilm_windows),
+        "e5-windows": in_windows(BUILT_IN["text"]["e5"], load_e5_windows),
+    },
+    "vision": {
+        "efficientnet-turned": turned(BUILT_IN["vision"]["efficientnet"]),
+        "efficientnet-fine": fine(BUILT_IN["vision"]["efficientnet"]),
+    },
+    "market": {},
 }
 
 
@@ -179,7 +210,7 @@ def encoders_named(names: Sequence[str], family: Family) -> tuple[EncoderSpec, .
         other = next((kind for kind, specs in BUILT_IN.items() if name in specs), family)
         if other != family:
             raise UserError(f"encoder {name!r} is of family {other}, the domain of {family}; name another")
-    known = BUILT_IN[family] | ({f"{name}-windows": spec for name, spec in LONG.items()} if family == "text" else {})
+    known = BUILT_IN[family] | JOINING[family]
     found = tuple(known.get(name) or find_plug_in(settings(), name, family) for name in names)
     if len({spec.identity for spec in found}) < len(found):
         raise UserError(f"encoders {', '.join(names)}: name each once")
@@ -211,7 +242,7 @@ def encoders_of_identity(identity: str) -> tuple[EncoderSpec, ...] | None:
     """
     if identity == identity_of(()):
         return ()
-    built_in = {spec.identity: spec for specs in (*BUILT_IN.values(), LONG) for spec in specs.values()}
+    built_in = {spec.identity: spec for specs in (*BUILT_IN.values(), *JOINING.values()) for spec in specs.values()}
     found = [built_in.get(part) or plug_in_of(settings(), part) for part in identity.split("+")]
     return None if None in found else tuple(spec for spec in found if spec is not None)
 

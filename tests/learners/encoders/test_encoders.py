@@ -12,7 +12,7 @@ from learners.encoders.bert import MeanBert, batches
 from learners.encoders.efficientnet import LAST, STAGES, EfficientNetModel, SameConv, fold_norms, resize
 from learners.encoders.packed import Packed, PackedBert, can_pack
 from tasks.base.settings import settings
-from tasks.features.encoders import BUILT_IN, weights
+from tasks.features.encoders import BUILT_IN, JOINING, weights
 
 
 def picture(seed, side=40, mode="RGB"):
@@ -125,6 +125,18 @@ def test_image_features_depend_on_the_image_only_not_on_its_batch(efficientnet):
     alone = torch.cat([efficientnet.encode([image]) for image in images])
     assert torch.allclose(x, back, atol=1e-5)
     assert torch.allclose(x, alone, atol=1e-5)
+
+
+def test_features_over_four_turns_are_the_same_of_a_turned_image(efficientnet):
+    turning = BUILT_IN["vision"]["efficientnet"], JOINING["vision"]["efficientnet-turned"]
+    upright, every = (spec.load(weights(settings(), spec)) for spec in turning)
+    image, both = Image.open(io.BytesIO(picture(1))).resize((64, 64)), []
+    for each in (image, image.transpose(Image.Transpose.ROTATE_90)):
+        out = io.BytesIO()
+        each.save(out, "png")
+        both.append(out.getvalue())
+    assert not torch.allclose(*upright.encode(both), atol=1e-3)
+    assert torch.allclose(*every.encode(both), atol=1e-4)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK", "I"])

@@ -1,5 +1,6 @@
 """A domain that two encoders read: adapted to, judged beside a champion of one, predicted, served, exported."""
 
+import io
 from dataclasses import replace
 
 import mlflow.pyfunc
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from learners.classifier import Affine, Classifier, Columns
 from tasks.adapt.adaptation import Adaptation, encode_domain
@@ -16,17 +18,18 @@ from tasks.base.settings import settings as own_settings
 from tasks.export.mlflow_folder import export_mlflow
 from tasks.features.encoders import (
     BUILT_IN,
-    LONG,
+    JOINING,
     MINILM,
     domain_encoders,
     encoder_identity,
     encoders_named,
     encoders_of_identity,
+    identity_of,
     unpack_minilm,
     weights,
 )
 from tasks.features.encoding import encode
-from tasks.features.reading import readable, reading_doubt
+from tasks.features.reading import LARGE, MOST_TURNED, readable, reading_doubt
 from tasks.features.spec import EncoderSpec
 from tasks.models import registry
 from tasks.models.prediction import predict_file
@@ -157,7 +160,7 @@ def test_texts_that_are_mostly_long_are_read_in_windows_too_and_some_long_ones_a
     monkeypatch.setitem(BUILT_IN, "text", usual)
     encoders, long, short = tuple(usual.values()), "a rather long text " * 80, "a short text"
     found, (said,) = readable(settings, encoders, [long] * 20)
-    assert found == (*encoders, LONG["minilm"])
+    assert found == (*encoders, JOINING["text"]["minilm-windows"])
     assert said.startswith(f"100% of the texts are longer than the 128 word pieces that {MINILM_ITSELF} reads")
     assert said.endswith("they are read in windows too")
     found, (said,) = readable(settings, encoders, [long, short, short, short])
@@ -168,7 +171,26 @@ def test_texts_that_are_mostly_long_are_read_in_windows_too_and_some_long_ones_a
 
 
 def test_windows_have_the_weights_of_their_encoder_and_an_identity_of_their_own(settings):
-    assert encoders_of_identity(LONG["e5"].identity) == (LONG["e5"],)
-    assert encoders_named(["minilm-windows"], "text") == (LONG["minilm"],)
+    assert encoders_of_identity(JOINING["text"]["e5-windows"].identity) == (JOINING["text"]["e5-windows"],)
+    assert encoders_named(["minilm-windows"], "text") == (JOINING["text"]["minilm-windows"],)
     (settings.home_path / "encoders" / MINILM_ITSELF).mkdir(parents=True)
-    assert weights(settings, LONG["minilm"]).name == MINILM_ITSELF
+    assert weights(settings, JOINING["text"]["minilm-windows"]).name == MINILM_ITSELF
+
+
+def picture(side: int) -> bytes:
+    """Return a grey image of so many pixels a side."""
+    out = io.BytesIO()
+    Image.new("L", (side, side // 2), side % 256).save(out, "png")
+    return out.getvalue()
+
+
+def test_images_are_read_turned_too_and_large_ones_at_more_pixels(settings):
+    usual = tuple(BUILT_IN["vision"].values())
+    turned, fine = (JOINING["vision"][f"efficientnet-{name}"] for name in ("turned", "fine"))
+    small, large = picture(72), picture(LARGE)
+    assert readable(settings, usual, [small] * 3 + [large]) == ((*usual, turned), [])
+    assert readable(settings, usual, [large] * 3 + [small]) == ((*usual, turned, fine), [])
+    assert readable(settings, usual, [large] * 4, comparable=False) == (usual, [])  # nothing tells what they are worth
+    assert readable(settings, usual, [small] * (MOST_TURNED + 1)) == (usual, [])  # which would take long
+    assert readable(settings, (fine,), [large] * 4) == ((fine,), [])  # the user has named one
+    assert encoders_of_identity(identity_of((*usual, turned))) == (*usual, turned)
