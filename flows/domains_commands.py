@@ -203,7 +203,7 @@ def domains_add(
         end=end,
     )
     with terminal(err):
-        found = understand_input(path, options)
+        found = understand_input(settings(), path, options)
         if not as_json:
             for part in describe_new_domain(name, found):
                 Console().print(part)

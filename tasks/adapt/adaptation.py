@@ -193,8 +193,8 @@ def encode_domain(
     if pool_rows:
         parts.append(domain.column("pool", pool_rows))
     every = [example for part in parts for example in part]
-    comparable = how.k != 1 and int(train_y.bincount().max()) > 1
-    encoders, doubts = readable(settings, domain_encoders(domain), every, comparable)
+    images_join = how.k != 1 and int(train_y.bincount().max()) > 1 and not domain.meta.get("encoder")
+    encoders, doubts = readable(settings, domain_encoders(domain), every, images_join)
     x = encode(settings, domain.family, every, advance, encoders)
     train_x, test_x, *rest = x.split([len(part) for part in parts])
     pool_x = rest[0] if rest else None

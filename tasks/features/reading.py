@@ -10,8 +10,9 @@ from typing import Any
 
 from PIL import Image
 
+from domains.errors import UserError
 from tasks.base.settings import Settings
-from tasks.features.encoders import BUILT_IN, JOINING, WINDOWS, weights
+from tasks.features.encoders import BUILT_IN, JOINING, WINDOWS, weights, weights_here
 from tasks.features.spec import EncoderSpec
 
 SAMPLE, LETTERS = 300, 2000  # texts that are looked at, and letters of each
@@ -24,7 +25,7 @@ MOST_TURNED = 5000  # images: what joins takes five to nine times the time of re
 
 
 def readable(
-    settings: Settings, encoders: Sequence[EncoderSpec], examples: Sequence[Any], comparable: bool = True
+    settings: Settings, encoders: Sequence[EncoderSpec], examples: Sequence[Any], images_join: bool = True
 ) -> tuple[tuple[EncoderSpec, ...], list[str]]:
     """Return the encoders that can read a domain's examples, and a line about each of the others, and about long texts.
 
@@ -32,39 +33,57 @@ def readable(
     are read in four orientations too, and at more pixels if most are large.
 
     Args:
-        comparable: whether a label has two examples, so that held-out ones tell what encoders are worth.
+        images_join: whether a label has two examples, so that held-out ones tell what another reading of images is
+            worth, and the domain names no encoder of its own.
     """
     if not examples:
         return tuple(encoders), []
     if isinstance(examples[0], bytes):
-        return (*encoders, *_joining_images(encoders, examples, comparable)), []
+        joining = () if settings.encoder_vision or not images_join else _joining_images(encoders, examples)
+        return (*encoders, *joining), []
     if not isinstance(examples[0], str):
         return tuple(encoders), []
     sample = list(examples[:: max(1, len(examples) // SAMPLE)])
     chosen, doubts = _those_that_know(settings, encoders, [text[:LETTERS] for text in sample])
     first = chosen[0]
-    if first.tokens is None:
+    said, twice = describe_length(first, weights(settings, first), sample)
+    if not said:
         return chosen, doubts
-    lengths = word_pieces(weights(settings, first), [text[: LETTERS * WINDOWS] for text in sample])
-    longer = sum(length > first.tokens for length in lengths) / len(sample)
-    if longer < SOME_LONG:
-        return chosen, doubts
-    said = f"{longer:.0%} of the texts are longer than the {first.tokens} word pieces that {first.identity} reads"
-    twice = sum(length > 2 * first.tokens for length in lengths) / len(sample)
     if twice < MOSTLY_LONG or tuple(encoders) != tuple(BUILT_IN["text"].values()):
         return chosen, [*doubts, f"{said}; their words are read to the end"]
     windows = next(spec for spec in JOINING["text"].values() if spec.of == first.identity)
     return (*chosen, windows), [*doubts, f"{said}: they are read in windows too"]
 
 
-def _joining_images(
-    encoders: Sequence[EncoderSpec], images: Sequence[bytes], comparable: bool
-) -> tuple[EncoderSpec, ...]:
+def describe_length(spec: EncoderSpec, folder: Path, texts: Sequence[str]) -> tuple[str, float]:
+    """Return in words how many texts are longer than what an encoder reads, and the share of those twice as long.
+
+    "" where few are, or where that is not known.
+    """
+    if spec.tokens is None:
+        return "", 0.0
+    lengths = word_pieces(folder, [text[: LETTERS * WINDOWS] for text in texts])
+    longer, twice = (sum(length > times * spec.tokens for length in lengths) / len(texts) for times in (1, 2))
+    said = f"{longer:.0%} of the texts are longer than the {spec.tokens} word pieces that {spec.identity} reads"
+    return (said if longer >= SOME_LONG else ""), twice
+
+
+def length_warnings(settings: Settings, encoders: Sequence[EncoderSpec], texts: Sequence[str]) -> list[str]:
+    """Return the line about long texts, if there is one, without fetching an encoder: none before the first is here."""
+    try:
+        folder = weights_here(settings, encoders[0])
+    except UserError:
+        return []
+    said, _ = describe_length(encoders[0], folder, texts)
+    return [said] if said else []
+
+
+def _joining_images(encoders: Sequence[EncoderSpec], images: Sequence[bytes]) -> tuple[EncoderSpec, ...]:
     """Return what joins the usual encoder of images: on medical ones +5 points, on traffic signs and objects 0.
 
     Of one example a class nothing can be held out, and there it costs objects 3 points.
     """
-    if not comparable or len(images) > MOST_TURNED or tuple(encoders) != tuple(BUILT_IN["vision"].values()):
+    if len(images) > MOST_TURNED or tuple(encoders) != tuple(BUILT_IN["vision"].values()):
         return ()
     joining = JOINING["vision"]
     sample = images[:: max(1, len(images) // SAMPLE)]

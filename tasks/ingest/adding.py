@@ -1,6 +1,8 @@
 """Add a domain of the user's own to ``data/``: understand it, show what was understood, then write it whole."""
 
 import json
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,8 @@ from domains.own.writing import write_domain
 from tasks.base.artifacts import table_of
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
-from tasks.features.encoders import encoders_named
+from tasks.features.encoders import encoders_named, family_encoders
+from tasks.features.reading import SAMPLE, length_warnings
 from tasks.versions.data_folder import writers_lock
 from tasks.versions.revisions import data_revision
 
@@ -34,7 +37,7 @@ def check_name_free(settings: Settings, name: str, replace: bool) -> None:
     data_revision(settings.root_path)  # outside of a checkout nobody would find it again
 
 
-def understand_input(path: str, options: AddOptions) -> NewDomain:
+def understand_input(settings: Settings, path: str, options: AddOptions) -> NewDomain:
     """Read a file, a folder or a dataset, and return what it is; nothing is written.
 
     Raises:
@@ -44,9 +47,13 @@ def understand_input(path: str, options: AddOptions) -> NewDomain:
         opened = open_input(path, options)
         with progress(f"read {Path(path).name}", opened.size) as advance:
             found = opened.understand(advance)
-        if options.encoders:
-            encoders_named(options.encoders, found.family)
-            found = found.with_note("encoder", list(options.encoders))
+        named = options.encoders
+        encoders = encoders_named(named, found.family) if named else family_encoders(found.family)
+        if named:
+            found = found.with_note("encoder", list(named))
+        if found.family == "text":
+            texts = [cells["text"] for _, cells in islice(found.rows(), SAMPLE)]
+            found = replace(found, warnings=(*found.warnings, *length_warnings(settings, encoders, texts)))
         return found if options.objective is None else found.with_note("objective", options.objective)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error

@@ -1,10 +1,19 @@
 """Check a domain in ``data/``, with a bar that shows how far it is."""
 
-from domains.checks import Finding, count_rows_to_check, run_checks
+from domains.checks import Finding, Kind, count_rows_to_check, run_checks
 from domains.domain import Domain, check_name
 from domains.errors import UserError
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
+from tasks.features.encoders import domain_encoders
+from tasks.features.reading import SAMPLE, length_warnings
+
+LONG = Kind(
+    "long-texts",
+    "warning",
+    "texts that are longer than what the encoder reads",
+    "nothing, if their beginnings tell; most texts being twice as long, they are read in windows too (docs/encoders.md)",
+)
 
 
 def check_domain(settings: Settings, name: str) -> list[Finding]:
@@ -20,4 +29,10 @@ def check_domain(settings: Settings, name: str) -> list[Finding]:
     if domain.name != name:
         raise UserError(f"{path / 'domain.yaml'}: its name is {domain.name!r}; make it that of the folder, {name!r}")
     with progress(f"check {name}", count_rows_to_check(domain)) as advance:
-        return run_checks(domain, advance)
+        found = run_checks(domain, advance)
+    if domain.family == "text" and domain.has("train") and not any(finding.is_error for finding in found):
+        texts = domain.column("train")
+        sample = texts[:: max(1, len(texts) // SAMPLE)]
+        lines = length_warnings(settings, domain_encoders(domain), sample)
+        found += [Finding(LONG, f"{name}/train.parquet", line) for line in lines]
+    return found

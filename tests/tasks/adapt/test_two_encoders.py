@@ -29,7 +29,7 @@ from tasks.features.encoders import (
     weights,
 )
 from tasks.features.encoding import encode
-from tasks.features.reading import LARGE, MOST_TURNED, readable, reading_doubt
+from tasks.features.reading import LARGE, MOST_TURNED, length_warnings, readable, reading_doubt
 from tasks.features.spec import EncoderSpec
 from tasks.models import registry
 from tasks.models.prediction import predict_file
@@ -170,6 +170,20 @@ def test_texts_that_are_mostly_long_are_read_in_windows_too_and_some_long_ones_a
     assert readable(settings, encoders, [short] * 20) == (encoders, [])
 
 
+def test_whoever_adds_or_checks_long_texts_hears_how_many_once_the_encoder_is_here(settings, monkeypatch):
+    folder, long, short = (
+        weights(own_settings(), BUILT_IN["text"]["minilm"]),
+        "a rather long text " * 80,
+        "a short text",
+    )
+    known = (replace(BUILT_IN["text"]["minilm"], folder=folder, wheel=None),)
+    assert length_warnings(settings, known, [long, short]) == [
+        f"50% of the texts are longer than the 128 word pieces that {MINILM_ITSELF} reads"
+    ]
+    assert length_warnings(settings, known, [short] * 20) == []
+    assert length_warnings(settings, (BUILT_IN["text"]["minilm"],), [long]) == []  # nothing is fetched for that
+
+
 def test_windows_have_the_weights_of_their_encoder_and_an_identity_of_their_own(settings):
     assert encoders_of_identity(JOINING["text"]["e5-windows"].identity) == (JOINING["text"]["e5-windows"],)
     assert encoders_named(["minilm-windows"], "text") == (JOINING["text"]["minilm-windows"],)
@@ -190,7 +204,8 @@ def test_images_are_read_turned_too_and_large_ones_at_more_pixels(settings):
     small, large = picture(72), picture(LARGE)
     assert readable(settings, usual, [small] * 3 + [large]) == ((*usual, turned), [])
     assert readable(settings, usual, [large] * 3 + [small]) == ((*usual, turned, fine), [])
-    assert readable(settings, usual, [large] * 4, comparable=False) == (usual, [])  # nothing tells what they are worth
+    assert readable(settings, usual, [large] * 4, images_join=False) == (usual, [])
+    assert readable(settings.model_copy(update={"encoder_vision": "efficientnet"}), usual, [large] * 4) == (usual, [])
     assert readable(settings, usual, [small] * (MOST_TURNED + 1)) == (usual, [])  # which would take long
     assert readable(settings, (fine,), [large] * 4) == ((fine,), [])  # the user has named one
     assert encoders_of_identity(identity_of((*usual, turned))) == (*usual, turned)
