@@ -12,7 +12,7 @@ LONG = Kind(
     "long-texts",
     "warning",
     "texts that are longer than what the encoder reads",
-    "nothing, if their beginnings tell; most texts being twice as long, they are read in windows too (docs/encoders.md)",
+    "nothing, if their beginnings tell; where most are twice as long, windows are read too (docs/encoders.md)",
 )
 
 
