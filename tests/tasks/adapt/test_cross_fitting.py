@@ -35,6 +35,35 @@ def plan(by_class, settings, model, tmp_path, monkeypatch):
     return Plan(by_class, "1", tmp_path / "meta", ALL, "key", tmp_path / "work")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """What adapting gave, and a copy of its folder: it is the same for every test, and done once."""
+    return {"folder": tmp_path_factory.mktemp("adapted")}
+
+
+@pytest.fixture
+def adapted(plan, kept):
+    """The result of the plan, whose folder is there."""
+    if "result" in kept:
+        shutil.copytree(kept["folder"], plan.folder)
+    else:
+        kept["result"] = adapt_and_compare(plan, 0.0)
+        shutil.copytree(plan.folder, kept["folder"], dirs_exist_ok=True)
+    return kept["result"]
+
+
+@pytest.fixture
+def champion(plan, adapted, monkeypatch):
+    """A copy of the model, in service."""
+
+    class Champion:
+        version, tags = "7", {"encoder": "letters-1"}
+
+    Champion.folder = Path(shutil.copytree(plan.folder, plan.folder.with_name("champion")))
+    monkeypatch.setattr(registry, "champion", lambda settings, name: Champion)
+    return Champion
+
+
 def test_only_a_small_test_of_a_random_division_is_given_up(by_class, settings, monkeypatch):
     assert encode_domain(settings, by_class, ALL).fold is not None
     assert encode_domain(settings, by_class, Adaptation(k=3)).fold is None
@@ -73,44 +102,28 @@ def test_each_example_is_scored_by_a_model_that_lacks_it_and_the_challenger_has_
         assert not torch.equal(trial.probabilities[name], other.probabilities[name])
 
 
-def test_the_result_says_how_it_was_scored_and_of_how_many(plan, by_class):
+def test_the_result_says_how_it_was_scored_and_of_how_many(plan, adapted, by_class):
     n = by_class.counts["train"] + by_class.counts["test"]
-    result = adapt_and_compare(plan, 0.0)
-    assert (result.interval, result.test, result.labels) == ("labelled examples", n, n)
+    assert (adapted.interval, adapted.test, adapted.labels) == ("labelled examples", n, n)
     record = HeldOut.read(plan.folder)
     assert len(record.ours) == len(record.floor) == len(record.keys) == n
     assert len(record.fitted) == 0
     right = (record.ours.argmax(1) == [*by_class.targets("train"), *by_class.targets("test")]).mean()
-    assert result.scores[OURS].accuracy == pytest.approx(right)
+    assert adapted.scores[OURS].accuracy == pytest.approx(right)
 
 
-def in_service(plan, monkeypatch):
-    """Adapt, and put a copy of the model into service; return both the copy and the result."""
-    result = adapt_and_compare(plan, 0.0)
-    folder = Path(shutil.copytree(plan.folder, plan.folder.with_name("champion")))
-
-    class Champion:
-        version, tags = "7", {"encoder": "letters-1"}
-
-    Champion.folder = folder
-    monkeypatch.setattr(registry, "champion", lambda settings, name: Champion)
-    return Champion, result
-
-
-def test_a_champion_is_judged_by_what_it_said_while_examples_were_held_out(plan, settings, by_class, monkeypatch):
-    champion, result = in_service(plan, monkeypatch)
+def test_a_champion_is_judged_by_what_it_said_while_examples_were_held_out(plan, adapted, champion, settings, by_class):
     data = encode_domain(settings, by_class, ALL)
     said, rows = recall_champion(champion, by_class, data)
-    assert rows.tolist() == list(range(result.test))
+    assert rows.tolist() == list(range(adapted.test))
     np.testing.assert_allclose(said.p, HeldOut.read(plan.folder).ours, rtol=1e-6)
-    decision, judged = ask_gate(plan, result, plan.folder)
+    decision, judged = ask_gate(plan, adapted, plan.folder)
     assert not decision.promote
     assert "+0.0 points" in decision.reason
     assert judged.champion_before == "7"
 
 
-def test_examples_that_a_champion_has_never_seen_are_asked_of_it_anew(plan, settings, by_class, monkeypatch):
-    champion, _ = in_service(plan, monkeypatch)
+def test_examples_that_a_champion_has_never_seen_are_asked_of_it_anew(champion, settings, by_class):
     record = HeldOut.read(champion.folder)
     seen = np.ones(len(record.keys), bool)
     seen[:3] = False
@@ -125,17 +138,15 @@ def test_examples_that_a_champion_has_never_seen_are_asked_of_it_anew(plan, sett
     np.testing.assert_allclose(p[3:], record.ours[3:], rtol=1e-6)
 
 
-def test_a_champion_of_an_earlier_version_is_judged_on_examples_of_the_test_alone(plan, by_class, monkeypatch):
-    champion, result = in_service(plan, monkeypatch)
+def test_a_champion_of_an_earlier_version_is_judged_on_examples_of_the_test_alone(plan, adapted, champion, by_class):
     (champion.folder / "held_out.safetensors").unlink()
-    decision, _ = ask_gate(plan, result, plan.folder)
+    decision, _ = ask_gate(plan, adapted, plan.folder)
     assert f"on the same {by_class.counts['test']} examples" in decision.reason
 
 
-def test_a_model_without_its_record_is_refused(plan):
-    result = adapt_and_compare(plan, 0.0)
+def test_a_model_without_its_record_is_refused(plan, adapted):
     (plan.folder / "held_out.safetensors").write_bytes(b"damaged")
-    decision, _ = ask_gate(plan, result, plan.folder)
+    decision, _ = ask_gate(plan, adapted, plan.folder)
     assert decision.reason == "refused: the score of the challenger is missing"
 
 
