@@ -28,7 +28,7 @@ from learners.meta_model import MetaModel
 from learners.support import Support
 from tasks.adapt.usable_examples import distance_warning, find_usable, sample_warning
 from tasks.base.settings import Settings
-from tasks.features.encoders import domain_encoders, identity_of
+from tasks.features.encoders import domain_encoders, identity_of, names_given
 from tasks.features.encoding import encode, encode_names
 from tasks.features.reading import readable
 from tasks.features.spec import EncoderSpec
@@ -160,7 +160,7 @@ def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
     parts = [
         domain.name,
         domain.content_hash,
-        identity_of(domain_encoders(domain)),
+        identity_of(domain_encoders(domain)) + (" alone" if names_given(domain) else ""),
         meta_version,
         version("acclimate"),
     ]
@@ -193,8 +193,9 @@ def encode_domain(
     if pool_rows:
         parts.append(domain.column("pool", pool_rows))
     every = [example for part in parts for example in part]
-    images_join = how.k != 1 and int(train_y.bincount().max()) > 1 and not domain.meta.get("encoder")
-    encoders, doubts = readable(settings, domain_encoders(domain), every, images_join)
+    images_join = how.k != 1 and int(train_y.bincount().max()) > 1
+    named = bool(names_given(domain))
+    encoders, doubts = readable(settings, domain_encoders(domain), every, named, images_join)
     x = encode(settings, domain.family, every, advance, encoders)
     train_x, test_x, *rest = x.split([len(part) for part in parts])
     pool_x = rest[0] if rest else None

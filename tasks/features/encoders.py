@@ -183,18 +183,26 @@ def family_encoders(family: Family) -> tuple[EncoderSpec, ...]:
     Raises:
         UserError: the setting names one that there is not.
     """
+    named = names_set(family)
+    return encoders_named(named, family) if named else tuple(BUILT_IN[family].values())
+
+
+def names_set(family: Family) -> list[str]:
+    """Return the encoders that the setting of a family names; [] where it is not set."""
     named = {"text": settings().encoder_text, "vision": settings().encoder_vision}.get(family)
-    if named:
-        return encoders_named(named.split(","), family)
-    return tuple(BUILT_IN[family].values())
+    return named.split(",") if named else []
+
+
+def names_given(domain: Domain) -> list[str]:
+    """Return the encoders that a domain's ``domain.yaml`` names, or else the setting; [] where neither does."""
+    named = domain.meta.get("encoder") or names_set(domain.family)
+    return [named] if isinstance(named, str) else list(named)
 
 
 def domain_encoders(domain: Domain) -> tuple[EncoderSpec, ...]:
     """Return the encoders of a domain: those that its ``domain.yaml`` names, or its family's."""
-    named = domain.meta.get("encoder")
-    if not named:
-        return family_encoders(domain.family)
-    return encoders_named([named] if isinstance(named, str) else named, domain.family)
+    named = names_given(domain)
+    return encoders_named(named, domain.family) if named else family_encoders(domain.family)
 
 
 def encoders_named(names: Sequence[str], family: Family) -> tuple[EncoderSpec, ...]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from domains.errors import UserError
 from tasks.base.settings import Settings
-from tasks.features.encoders import BUILT_IN, JOINING, WINDOWS, weights, weights_here
+from tasks.features.encoders import JOINING, WINDOWS, weights, weights_here
 from tasks.features.spec import EncoderSpec
 
 SAMPLE, LETTERS = 300, 2000  # texts that are looked at, and letters of each
@@ -25,7 +25,11 @@ MOST_TURNED = 5000  # images: what joins takes five to nine times the time of re
 
 
 def readable(
-    settings: Settings, encoders: Sequence[EncoderSpec], examples: Sequence[Any], images_join: bool = True
+    settings: Settings,
+    encoders: Sequence[EncoderSpec],
+    examples: Sequence[Any],
+    named: bool = False,
+    images_join: bool = True,
 ) -> tuple[tuple[EncoderSpec, ...], list[str]]:
     """Return the encoders that can read a domain's examples, and a line about each of the others, and about long texts.
 
@@ -33,14 +37,14 @@ def readable(
     are read in four orientations too, and at more pixels if most are large.
 
     Args:
+        named: whether someone named the encoders, so that nothing joins them.
         images_join: whether a label has two examples, so that held-out ones tell what another reading of images is
-            worth, and the domain names no encoder of its own.
+            worth.
     """
     if not examples:
         return tuple(encoders), []
     if isinstance(examples[0], bytes):
-        joining = () if settings.encoder_vision or not images_join else _joining_images(encoders, examples)
-        return (*encoders, *joining), []
+        return (*encoders, *(_joining_images(examples) if images_join and not named else ())), []
     if not isinstance(examples[0], str):
         return tuple(encoders), []
     sample = list(examples[:: max(1, len(examples) // SAMPLE)])
@@ -49,7 +53,7 @@ def readable(
     said, twice = describe_length(first, weights(settings, first), sample)
     if not said:
         return chosen, doubts
-    if twice < MOSTLY_LONG or tuple(encoders) != tuple(BUILT_IN["text"].values()):
+    if twice < MOSTLY_LONG or named:
         return chosen, [*doubts, f"{said}; their words are read to the end"]
     windows = next(spec for spec in JOINING["text"].values() if spec.of == first.identity)
     return (*chosen, windows), [*doubts, f"{said}: they are read in windows too"]
@@ -78,12 +82,12 @@ def length_warnings(settings: Settings, encoders: Sequence[EncoderSpec], texts: 
     return [said] if said else []
 
 
-def _joining_images(encoders: Sequence[EncoderSpec], images: Sequence[bytes]) -> tuple[EncoderSpec, ...]:
+def _joining_images(images: Sequence[bytes]) -> tuple[EncoderSpec, ...]:
     """Return what joins the usual encoder of images: on medical ones +5 points, on traffic signs and objects 0.
 
     Of one example a class nothing can be held out, and there it costs objects 3 points.
     """
-    if len(images) > MOST_TURNED or tuple(encoders) != tuple(BUILT_IN["vision"].values()):
+    if len(images) > MOST_TURNED:
         return ()
     joining = JOINING["vision"]
     sample = images[:: max(1, len(images) // SAMPLE)]

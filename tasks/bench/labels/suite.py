@@ -14,7 +14,7 @@ from tasks.bench.labels.names import METHODS, POOLS
 from tasks.bench.labels.rows import result_rows, setting_of
 from tasks.bench.options import BenchOptions, Row
 from tasks.bench.side_by_side import run_side_by_side
-from tasks.features.encoders import family_encoders
+from tasks.features.encoders import family_encoders, names_set
 from tasks.features.encoding import encode, encode_names
 from tasks.features.reading import readable
 
@@ -41,7 +41,9 @@ def bench_labels(
         if is_known_to(domain.name, model.about.get("sources", {})):
             sources.add(domain.name)
             say(f"{domain.name}: the meta-model was trained on examples of it; its means stand apart")
-    encoders = {d.name: readable(settings, family_encoders(d.family), d.examples)[0] for d in domains}
+    encoders = {
+        d.name: readable(settings, family_encoders(d.family), d.examples, bool(names_set(d.family)))[0] for d in domains
+    }
     with progress("bench labels: encode", sum(len(d.y) * len(encoders[d.name]) for d in domains)) as advance:
         x = {d.name: encode(settings, d.family, d.examples, advance, encoders[d.name]) for d in domains}
     phrases = {d.name: encode_names(settings, d.family, [d.labels], encoders[d.name])[0] for d in domains}

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from learners.classifier import Affine, Classifier, Columns
-from tasks.adapt.adaptation import Adaptation, encode_domain
+from tasks.adapt.adaptation import Adaptation, adaptation_key, encode_domain
 from tasks.adapt.plan import Plan
 from tasks.adapt.steps import adapt_and_compare, needed, recall_champion, scored_by
 from tasks.base.settings import settings as own_settings
@@ -90,6 +90,14 @@ def test_a_domain_may_name_its_encoders(target, both):
     assert domain_encoders(replace(target, meta={"encoder": ["e5", "minilm"]})) == both[::-1]
 
 
+def test_what_names_the_usual_encoders_is_another_piece_of_work_as_nothing_joins_them(target, both, monkeypatch):
+    monkeypatch.delenv("ACCLIMATE_ENCODER_TEXT")
+    keys = [adaptation_key(target, "1", Adaptation())]
+    keys.append(adaptation_key(replace(target, meta={"encoder": ["minilm", "e5"]}), "1", Adaptation()))
+    monkeypatch.setenv("ACCLIMATE_ENCODER_TEXT", "minilm,e5")
+    assert adaptation_key(target, "1", Adaptation()) == keys[1] != keys[0]
+
+
 def test_a_domain_of_another_encoder_is_adapted_to_with_a_warning(plan, both):
     other = replace(plan, domain=replace(plan.domain, meta={"encoder": "e5"}))
     result = adapt_and_compare(other, 0.0)
@@ -166,7 +174,7 @@ def test_texts_that_are_mostly_long_are_read_in_windows_too_and_some_long_ones_a
     found, (said,) = readable(settings, encoders, [long, short, short, short])
     assert found == encoders
     assert said.endswith("their words are read to the end")
-    assert readable(settings, encoders[:1], [long] * 20)[0] == encoders[:1]  # the user has named one
+    assert readable(settings, encoders[:1], [long] * 20, named=True)[0] == encoders[:1]  # the user has named one
     assert readable(settings, encoders, [short] * 20) == (encoders, [])
 
 
@@ -205,7 +213,6 @@ def test_images_are_read_turned_too_and_large_ones_at_more_pixels(settings):
     assert readable(settings, usual, [small] * 3 + [large]) == ((*usual, turned), [])
     assert readable(settings, usual, [large] * 3 + [small]) == ((*usual, turned, fine), [])
     assert readable(settings, usual, [large] * 4, images_join=False) == (usual, [])
-    assert readable(settings.model_copy(update={"encoder_vision": "efficientnet"}), usual, [large] * 4) == (usual, [])
+    assert readable(settings, usual, [large] * 4, named=True) == (usual, [])
     assert readable(settings, usual, [small] * (MOST_TURNED + 1)) == (usual, [])  # which would take long
-    assert readable(settings, (fine,), [large] * 4) == ((fine,), [])  # the user has named one
     assert encoders_of_identity(identity_of((*usual, turned))) == (*usual, turned)
