@@ -18,6 +18,7 @@ from tasks.adapt.steps import (
     register,
     report,
 )
+from tasks.adapt.tuning import tune_encoder
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
@@ -59,6 +60,7 @@ def adapt(
     meta_version: str = "",
     approval: bool | None = None,
     objective: str = "",
+    budget: str = "",
 ) -> AdaptResult:
     """Adapt ``domain`` as it is at ``revision`` from all its labels; the same work is done once.
 
@@ -71,8 +73,9 @@ def adapt(
         meta_version: version or key of the meta-model, if not the one in service.
         approval: whether a person has to approve of what passed the gate; if not said, ``ACCLIMATE_APPROVAL``.
         objective: ``accuracy``, ``balanced_accuracy`` or ``macro_f1``; if not said, what the domain says.
+        budget: how long tuning an encoder to the labels may take, as 90s, 10m or 1h; if not said, ``ACCLIMATE_BUDGET``.
     """
-    return adapt_in_order(as_task, domain, k, revision, draws, method, meta_version, approval, objective)
+    return adapt_in_order(as_task, domain, k, revision, draws, method, meta_version, approval, objective, budget)
 
 
 def adapt_in_order(
@@ -85,14 +88,16 @@ def adapt_in_order(
     meta_version: str = "",
     approval: bool | None = None,
     objective: str = "",
+    budget: str = "",
 ) -> AdaptResult:
     """Run the steps of an adaptation; the arguments after ``run`` are those of ``adapt``."""
-    plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version, objective)
+    plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version, objective, budget)
     with one_at_a_time(plan.key):
         result = run(find_finished, plan)
         if result is None:
             seconds = run(encode_examples, plan)
-            result = run(adapt_and_compare, plan, seconds)
+            tuning = run(tune_encoder, plan) if plan.how.budget else 0.0
+            result = run(adapt_and_compare, plan, seconds, tuning)
             decision, result = run(judge, plan, result)
             result = run(register, plan, result, decision)
     result = wait_for_approval(result, approval)

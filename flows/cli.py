@@ -183,6 +183,9 @@ def adapt(
     objective: Annotated[
         str, typer.Option(help="accuracy, balanced_accuracy or macro_f1; unless said, what the domain says.")
     ] = "",
+    budget: Annotated[
+        str, typer.Option(help="How long an encoder may be tuned to the labels: 90s, 10m, 1h.", show_default=False)
+    ] = "",
     suggest: Annotated[
         int | None, typer.Option(min=1, help="Also write so many pool examples to label next.", show_default=False)
     ] = None,
@@ -200,7 +203,7 @@ def adapt(
 
     # What is wrong is said before a server is started; and what is run, and asked about, is this plan: the commit and
     # the meta-model are resolved here alone.
-    plan = plan_adaptation(domain, rev, k, draws, method, meta_version, objective)
+    plan = plan_adaptation(domain, rev, k, draws, method, meta_version, objective, budget)
     warn_of_uncommitted(rev, plan.domain.revision, [domain])
     if suggest is not None:
         from tasks.adapt.suggestion import check_suggestions
@@ -209,9 +212,8 @@ def adapt(
     with flows_running(settings()):
         from flows.adapt import adapt as run_adapt
 
-        result = run_adapt(
-            domain, k, plan.domain.revision, draws, method, plan.meta_version, objective=plan.how.objective
-        )
+        given = domain, k, plan.domain.revision, draws, method, plan.meta_version
+        result = run_adapt(*given, objective=plan.how.objective, budget=f"{plan.how.budget}s")
     if as_json:
         print_json(result.model_dump())
     else:

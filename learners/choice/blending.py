@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from learners.choice.all_labels import extend_to_all_labels
-from learners.classifier import Blend, Classifier
+from learners.classifier import Affine, Blend, Classifier
 from learners.plain.network import cross_fit_network, is_worth_training
 from learners.plain.words import cross_fit_words
 from learners.shift.class_prior import evenness
@@ -79,6 +80,26 @@ def blend_unseen(bests: Sequence[Classifier], floor: Classifier | None) -> Class
     if floor is not None:
         members.append((floor, USUAL_UNSEEN))
     return Classifier((Blend(*map(tuple, zip(*members, strict=True))),), temperature=UNSEEN)
+
+
+def opinion_member(support: Support, fold: Tensor, y: Tensor) -> Member:
+    """Return what may join where the features [S, N] are log-probabilities of all labels already.
+
+    Those of a labelled example are by a model that did not see it, as an encoder that was tuned gives them.
+
+    Args:
+        fold: [S] of the support's examples; y: [H] the labels of those held out, among those that have an example.
+    """
+    present = support.y.unique()
+    own = support.x[fold >= 0][:, present]
+    heat = best_temperature([own], [y], doubt=doubt_of(len(y)))
+
+    def fit() -> Classifier:
+        of_present = Affine(torch.eye(support.ways)[present], torch.zeros(len(present)))
+        whole = extend_to_all_labels(Classifier((of_present,), temperature=heat), present, support.ways)
+        return support.reading(whole)
+
+    return Member(F.log_softmax(own / heat, 1), fit, USUAL_OF_ENCODER)
 
 
 def text_members(support: Support, fold: Tensor, y: Tensor) -> Iterator[Member]:

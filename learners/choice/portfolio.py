@@ -10,7 +10,15 @@ from torch.nn import functional as F
 from domains.objective import ACCURACY, Objective
 from learners.base import Learner
 from learners.choice.all_labels import put_absent_away
-from learners.choice.blending import USUAL_OF_ENCODER, USUAL_OF_FLOOR, Member, blend, blend_unseen, text_members
+from learners.choice.blending import (
+    USUAL_OF_ENCODER,
+    USUAL_OF_FLOOR,
+    Member,
+    blend,
+    blend_unseen,
+    opinion_member,
+    text_members,
+)
 from learners.choice.comparison import ALONE, CAUTION, FLOOR, CrossValidated, compare, select_able
 from learners.choice.conformal import held_out_threshold
 from learners.choice.prior import Prior
@@ -76,7 +84,8 @@ def choose(
         in_time: the examples to predict lie after the support set and differ from it. Cross-validation inside the
             support set would favour what fits its days, so the prior, learned on episodes in time, decides alone.
         objective: what strategies are compared by, and what the labels that the classifier names are to be best in.
-        others: strategies for the features of each further encoder, of ``support.widths``.
+        others: strategies for the features of each further encoder, of ``support.widths``. Where there are fewer, the
+            features of the last ones are log-probabilities of the labels (``opinion_member``).
 
     Raises:
         ValueError: the support set is unsound, or the strategy ``only``, or every strategy, cannot adapt to it.
@@ -114,6 +123,8 @@ def choose(
             whole = [each.best_of_all(support, fold, USUAL_OF_ENCODER) for each in found]
             held_out, members = whole[0][0], [member for _, member in whole]
         if only is None:
+            encoders = range(len(found), len(support.widths))
+            members += [opinion_member(support.of_encoder(number), fold, held_out.y) for number in encoders]
             if support.ngrams is not None:
                 members += text_members(support.of_encoder(0), fold, held_out.y)
             classifier, held_out = blend_calibrated(members, held_out, first.shift)

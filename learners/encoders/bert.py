@@ -23,9 +23,10 @@ class MeanBert:
         tokens: longer texts are cut after this many word pieces.
         prompt: comes before every text.
         windows: so many overlapping windows of ``tokens`` are read of a longer text at most, and averaged.
+        pack: False leaves the ``model`` as it is, to be tuned.
     """
 
-    def __init__(self, folder: Path, tokens: int = 128, prompt: str = "", windows: int = 1) -> None:
+    def __init__(self, folder: Path, tokens: int = 128, prompt: str = "", windows: int = 1, pack: bool = True) -> None:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
@@ -33,11 +34,20 @@ class MeanBert:
         self.tokens, self.prompt, self.windows = tokens, prompt, windows
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        self.dim = int(model.config.hidden_size)
-        packed = can_pack() and model.config.hidden_act == "gelu"
-        self.hidden: Callable[[Tensor, Tensor], Tensor] = (
-            PackedBert(model) if packed else lambda ids, mask: model(ids, attention_mask=mask).last_hidden_state
-        )
+        self.model, self.dim = model, int(model.config.hidden_size)
+        self.hidden: Callable[[Tensor, Tensor], Tensor] = self._hidden_states
+        if pack:
+            self.pack()
+
+    def pack(self) -> None:
+        """Read with the model as it is now in the fastest way that there is, which has no gradients."""
+        if can_pack() and self.model.config.hidden_act == "gelu":
+            self.hidden = PackedBert(self.model)
+            del self.model
+
+    def _hidden_states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        states: Tensor = self.model(ids, attention_mask=mask).last_hidden_state
+        return states
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
@@ -57,15 +67,28 @@ class MeanBert:
             ids, of = [ids[i] for i in kept], of[kept]
         x = torch.empty(len(ids), self.dim)
         for rows in batches([len(each) for each in ids], BUDGET):
-            x[rows] = self._vectors([torch.tensor(ids[row]) for row in rows])
+            x[rows] = self.vectors([torch.tensor(ids[row]) for row in rows])
         if len(ids) == len(texts):
             return x
         return F.normalize(torch.zeros(len(texts), self.dim).index_add_(0, of, x), dim=-1)
 
-    def _vectors(self, ids: list[Tensor]) -> Tensor:
+    def prepare(self, texts: Sequence[str]) -> list[Tensor]:
+        """Return the word pieces of texts, cut where they are too long."""
+        if not texts:
+            return []
+        prompted = [self.prompt + text for text in texts]
+        found = self.tokenizer(prompted, truncation=True, max_length=self.tokens, return_attention_mask=False)
+        return [torch.tensor(ids) for ids in found["input_ids"]]
+
+    def batches(self, prepared: Sequence[Tensor], rows: Sequence[int]) -> Iterator[list[int]]:
+        """Yield rows of prepared texts in batches of about the same length."""
+        for part in batches([len(prepared[row]) for row in rows], BUDGET):
+            yield [rows[i] for i in part]
+
+    def vectors(self, ids: Sequence[Tensor]) -> Tensor:
         """Return unit-length vectors [n, D] of word pieces."""
         lengths = torch.tensor([len(each) for each in ids])
-        padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+        padded = pad_sequence(list(ids), batch_first=True, padding_value=self.tokenizer.pad_token_id)
         mask = torch.arange(padded.shape[1]) < lengths[:, None]
         hidden = self.hidden(padded, mask)
         return F.normalize((hidden * mask[..., None]).sum(1) / lengths[:, None], dim=-1)

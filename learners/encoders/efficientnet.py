@@ -1,7 +1,7 @@
 """Images to vectors: EfficientNet-lite0 (Tan & Le 2019, without squeeze-and-excitation, with ReLU6)."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ STAGES = (
 LAST = (1, 3, 1, 6, 320)
 #: Blocks whose statistics tell textures and colours: in images unlike ImageNet's, more than the last layer does.
 INNER = (4, 7, 10, 13, 15)
+BATCH = 32  # images of a batch
 
 
 class SameConv(nn.Conv2d):
@@ -133,6 +134,21 @@ class EfficientNetLite:
         model = EfficientNetModel().eval()
         model.load_state_dict(load_file(folder / "model.safetensors"))
         self.model = fold_norms(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
+
+    def prepare(self, images: Sequence[bytes]) -> list[Tensor]:
+        """Return images as bytes [3, H, H], of as many pixels as they are read at."""
+        opened = [Image.open(io.BytesIO(image)) for image in images]
+        return [resize([image], self.large if max(image.size) > self.small else self.small)[0] for image in opened]
+
+    def batches(self, prepared: Sequence[Tensor], rows: Sequence[int]) -> Iterator[list[int]]:
+        """Yield rows of prepared images in batches of one size."""
+        for size in {len(image[0]) for image in prepared}:
+            own = [row for row in rows if len(prepared[row][0]) == size]
+            yield from (own[i : i + BATCH] for i in range(0, len(own), BATCH))
+
+    def vectors(self, images: Sequence[Tensor]) -> Tensor:
+        """Return features [n, 2768] of prepared images of one size."""
+        return self._features((torch.stack(list(images)).float() - 127) / 128)
 
     @torch.inference_mode()
     def encode(self, images: Sequence[bytes]) -> Tensor:

@@ -52,6 +52,7 @@ class Adaptation:
             make one support set.
         pool: at most so many unlabelled examples are used.
         objective: what the model is to be best in.
+        budget: seconds that tuning an encoder to the labels may take; 0: none is tuned.
     """
 
     k: int | None = None
@@ -60,6 +61,7 @@ class Adaptation:
     pool: int = 2000
     seed: int = 0
     objective: Objective = ACCURACY
+    budget: int = 0
 
     @property
     def trials(self) -> int:
@@ -107,6 +109,28 @@ class Encoded:
     def others(self) -> list[Mapping[str, Learner]]:
         """The strategies for the features of each encoder but the first."""
         return strategies_beside(self.encoders)
+
+    def with_opinions(self, spec: EncoderSpec, train: Tensor, pool: Tensor | None, test: Tensor) -> "Encoded":
+        """Return the same with what a tuned encoder says of the examples [., N], each held out where it is labelled."""
+
+        def beside(x: Tensor | None, more: Tensor | None) -> Tensor | None:
+            return None if x is None or more is None else torch.cat([x, more], 1)
+
+        names_x = beside(self.names_x, torch.zeros(len(self.labels), spec.dim))
+        train_x, test_x = torch.cat([self.train_x, train], 1), torch.cat([self.test_x, test], 1)
+        pool_x, encoders = beside(self.pool_x, pool), (*self.encoders, spec)
+        return replace(self, train_x=train_x, pool_x=pool_x, test_x=test_x, names_x=names_x, encoders=encoders)
+
+    @property
+    def without_opinions(self) -> "Encoded":
+        """The same without what tuned encoders say, which all labels are part of."""
+        encoders = tuple(spec for spec in self.encoders if not spec.opinions)
+        if encoders == self.encoders:
+            return self
+        width = sum(spec.dim for spec in encoders)
+        pool_x, names_x = (None if x is None else x[:, :width] for x in (self.pool_x, self.names_x))
+        train_x, test_x = self.train_x[:, :width], self.test_x[:, :width]
+        return replace(self, encoders=encoders, train_x=train_x, pool_x=pool_x, test_x=test_x, names_x=names_x)
 
     @property
     def test(self) -> Tensor | Examples:
@@ -226,7 +250,7 @@ def divided_by_class(domain: Domain) -> bool:
     return isinstance(division, dict) and division.get("by") == "class"
 
 
-def assign_folds(y: np.ndarray, keys: np.ndarray, seed: int) -> Tensor | None:
+def assign_folds(y: np.ndarray, keys: np.ndarray, seed: int, folds: int = FOLDS) -> Tensor | None:
     """Return the fold [n] of each labelled example, each label spread evenly and copies of an example together.
 
     -1 is the only example of a label; None: there is no label with two.
@@ -236,7 +260,7 @@ def assign_folds(y: np.ndarray, keys: np.ndarray, seed: int) -> Tensor | None:
     for number, label in enumerate(np.unique(y)):
         rows = rng.permutation(first[y[first] == label])
         if len(rows) > 1:
-            fold[rows] = (np.arange(len(rows)) + number) % FOLDS
+            fold[rows] = (np.arange(len(rows)) + number) % folds
     at = dict(zip(keys[first].tolist(), fold[first].tolist(), strict=True))
     fold = np.array([at[key] for key in keys.tolist()])
     return torch.from_numpy(fold) if (fold >= 0).any() else None
@@ -297,8 +321,11 @@ def widths_of(encoders: Sequence[EncoderSpec]) -> tuple[int, ...]:
 
 
 def strategies_beside(encoders: Sequence[EncoderSpec]) -> list[Mapping[str, Learner]]:
-    """Return the strategies for the features of each encoder but the first, by name: none is meta-trained."""
-    return [plain_strategies(spec.dim, spec.last) for spec in encoders[1:]]
+    """Return the strategies for the features of each encoder but the first, by name: none is meta-trained.
+
+    What tuned encoders say needs none.
+    """
+    return [plain_strategies(spec.dim, spec.last) for spec in encoders[1:] if not spec.opinions]
 
 
 def model_for(model: MetaModel, encoders: Sequence[EncoderSpec]) -> MetaModel:

@@ -9,7 +9,7 @@ from domains.errors import UserError, check_known
 from domains.objective import check_objective
 from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import AUTO, Adaptation, Encoded, adaptation_key, encode_domain
-from tasks.base.settings import Settings, settings
+from tasks.base.settings import Settings, read_duration, settings
 from tasks.models import registry
 from tasks.models.registry import Registered
 from tasks.versions.snapshots import target_snapshot
@@ -42,6 +42,7 @@ def plan_adaptation(
     method: str,
     meta_version: str = "",
     objective: str = "",
+    budget: str = "",
 ) -> Plan:
     """Resolve the revision, the domain's bytes and the meta-model, each once: the plan names what it found.
 
@@ -50,6 +51,7 @@ def plan_adaptation(
         k: at most so many labels a class; None: all labels.
         meta_version: version or key of the meta-model; empty: the one in service.
         objective: what the model is to be best in; empty: what the domain says.
+        budget: how long tuning an encoder may take, as 10m; empty: what the setting says.
 
     Raises:
         UserError: an argument names nothing there is, or the meta-model is of another version.
@@ -67,9 +69,8 @@ def plan_adaptation(
             f"run `acclimate meta-train --family {found.family}`"
         ) from error
     check_known([method], strategies, "method")
-    how = Adaptation(
-        k=k, draws=draws, method=method, seed=s.seed, objective=check_objective(objective or found.objective)
-    )
+    goal, seconds = check_objective(objective or found.objective), read_duration(budget or s.budget)
+    how = Adaptation(k=k, draws=draws, method=method, seed=s.seed, objective=goal, budget=seconds)
     key = adaptation_key(found, meta.version, how)
     return Plan(found, meta.version, meta.folder, how, key, s.home_path / "work" / key, meta.tags.get("key", ""))
 

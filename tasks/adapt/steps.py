@@ -38,16 +38,18 @@ from tasks.adapt.learning_curve import forecast_beyond, learning_curve
 from tasks.adapt.pages import show_adaptation
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
+from tasks.adapt.tuning import folder_of, join_tuned
 from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.features.encoders import encoders_of_identity, identity_of
 from tasks.features.encoding import encode
 from tasks.features.spec import EncoderSpec
+from tasks.features.tuned import restore_tuned, tuned_in
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, ClassScore, CurveScore, Interval, Score, SetScore, k_param
 from tasks.models.lineage import code_and_packages
 from tasks.models.prediction_table import needs_person, prediction_sets
-from tasks.models.smoke_test import EXAMPLES, smoke_test
+from tasks.models.smoke_test import smoke_test_for
 from tasks.models.verdicts import apply_verdict, utc_now
 
 #: Fields of ``Score`` besides accuracy, each named as its function.
@@ -71,13 +73,13 @@ def encode_examples(plan: Plan) -> float:
     return time.perf_counter() - started
 
 
-def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
+def adapt_and_compare(plan: Plan, encode_seconds: float, tune_seconds: float = 0.0) -> AdaptResult:
     """Adapt from every support draw beside the baselines, and keep the first draw's model as the challenger.
 
     All labels make one draw.
     """
     domain, how = plan.domain, plan.how
-    data = encode_plan(plan)
+    data = join_tuned(plan, encode_plan(plan))
     trained = MetaModel.load(plan.meta_folder)
     model = model_for(trained, data.encoders)
     started = time.perf_counter()
@@ -86,13 +88,17 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
         for number in range(how.trials):
             trials.append(run_trial(model, data, how, number))
             advance(1)
-    seconds = {"encode": encode_seconds, "adapt": float(np.median([trial.seconds for trial in trials]))}
+    seconds = {
+        "encode": encode_seconds,
+        "tune": tune_seconds,
+        "adapt": float(np.median([trial.seconds for trial in trials])),
+    }
     seconds["evaluate"] = time.perf_counter() - started - sum(trial.seconds for trial in trials)
     whole: Interval = "test examples" if data.fold is None else "labelled examples"
     scores = summarise(trials, data, whole if how.k is None else "support draws")
     first, y = trials[0], data.scored_y.numpy()
     started = time.perf_counter()
-    curve = measure_curve(model, data, first, how)
+    curve = measure_curve(model, data.without_opinions, first, how)
     seconds["curve"] = time.perf_counter() - started
     result = AdaptResult(
         domain=domain.name,
@@ -125,6 +131,9 @@ def adapt_and_compare(plan: Plan, encode_seconds: float) -> AdaptResult:
     shutil.rmtree(plan.folder, ignore_errors=True)
     plan.folder.mkdir(parents=True)
     first.classifier.save(plan.folder)
+    for spec in needed(first.classifier, data):
+        if spec.opinions and spec.folder is not None:
+            shutil.copytree(spec.folder, plan.folder / spec.identity)
     held_out(first, data).write(plan.folder)
     result.write(plan.folder)
     return result
@@ -229,6 +238,7 @@ def scored_by(incumbent: registry.Registered, domain: Domain, data: Encoded) -> 
         UserError: one of them is not here.
     """
     identity = incumbent.tags.get("encoder", "")
+    restore_tuned(settings(), identity, incumbent.folder)
     if identity == identity_of(data.encoders):
         return data.scored
     encoders = encoders_of_identity(identity)
@@ -287,14 +297,16 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "meta_key": plan.meta_key,
             "method": plan.how.method,
             "objective": plan.how.objective,
+            "budget": str(plan.how.budget),
             "seed": str(plan.how.seed),
             **code_and_packages(),
-            "encoder": identity_of(encode_plan(plan).encoders),
+            "encoder": identity_of([*encode_plan(plan).encoders, *tuned_in(plan.folder)]),
             "decision": decision.word,
             "reason": decision.reason,
         },
     )
-    shutil.rmtree(plan.folder, ignore_errors=True)
+    for made in (plan.folder, folder_of(plan)):
+        shutil.rmtree(made, ignore_errors=True)
     return result.model_copy(update={"model_version": version})
 
 
@@ -313,8 +325,8 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
         if result.decision != "promoted":
             events.challenger_refused(result)
             return result
-    sample = encode_plan(plan).test[:EXAMPLES]
-    registry.promote(s, result.domain, result.model_version, smoke_test(sample), expected=result.champion_before)
+    check = smoke_test_for(s, registry.get(s, result.domain, result.model_version))
+    registry.promote(s, result.domain, result.model_version, check, expected=result.champion_before)
     events.champion_changed(result)
     return result
 

@@ -1,6 +1,7 @@
 """Every setting and its default, written once. Each can be set as an environment variable ``ACCLIMATE_…``."""
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,7 @@ class Settings(BaseSettings):
     dask: str = ""  # spread many adaptations: local, or the address of a Dask scheduler
     encoder_text: str = ""  # of texts, commas between several: minilm, e5; default: both
     encoder_vision: str = ""  # of images: efficientnet
+    budget: str = "0"  # how long an adaptation may tune an encoder to all labels: 90s, 10m, 1h
     seed: int = 0
     approval: Literal["none", "ask"] = "none"  # whether a person has to approve of what passed the gate
     approval_hours: float = Field(24, gt=0, le=24 * 365)  # after which no answer is a no
@@ -77,6 +79,18 @@ def settings() -> Settings:
         wrong = error.errors()[0]
         name = "_".join(str(part) for part in wrong["loc"]).upper()
         raise UserError(f"ACCLIMATE_{name}={wrong['input']}: {wrong['msg'].lower()}; change or unset it") from error
+
+
+def read_duration(text: str) -> int:
+    """Return the seconds of a time as people write it: 90s, 10m, 1h, or a number of seconds.
+
+    Raises:
+        UserError: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,6})([smh]?)", text.strip().lower())
+    if found is None:
+        raise UserError(f"{text!r} is no time; write it as 90s, 10m or 1h")
+    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def families(names: list[str] | None) -> list[Family]:

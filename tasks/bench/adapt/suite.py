@@ -13,6 +13,7 @@ from domains.errors import check_known
 from domains.labelled_examples import LabelledExamples
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
+from tasks.base.side_by_side import run_side_by_side
 from tasks.bench.adapt import models
 from tasks.bench.adapt.domains import TARGETS, Corpus, all_examples, sources, targets
 from tasks.bench.adapt.draws import POOLS, DrawProblem, problem_at, split
@@ -21,7 +22,6 @@ from tasks.bench.adapt.measure import AdaptJob, measure_adaptation
 from tasks.bench.adapt.methods import ABLATED, NEED_MODEL, TUNED, select_methods
 from tasks.bench.adapt.rows import Scores, result_rows
 from tasks.bench.options import BenchOptions, Row
-from tasks.bench.side_by_side import run_side_by_side
 from tasks.features.encoders import family_encoders, weights
 from tasks.features.encoding import encode, encode_names
 from tasks.meta_train.recipes import RECIPES, Recipe

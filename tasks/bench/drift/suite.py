@@ -17,10 +17,10 @@ from learners.shift.drift import Drift, drift_test
 from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
+from tasks.base.side_by_side import run_side_by_side
 from tasks.bench.drift.market import bench_market_drift
 from tasks.bench.drift.rows import rate_row
 from tasks.bench.options import BenchOptions, Row
-from tasks.bench.side_by_side import run_side_by_side
 from tasks.features.encoders import encoder_identity, last_layer
 from tasks.features.encoding import encode
 from tasks.features.store import FeatureStore, key_of

@@ -27,8 +27,8 @@ from learners.meta_train import Training, meta_train
 from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
+from tasks.base.side_by_side import run_side_by_side
 from tasks.bench.options import BenchOptions, Row
-from tasks.bench.side_by_side import run_side_by_side
 
 TEST_EPISODES, QUERIES = 1000, 15  # as in the literature: queries a class
 SLOW = {"scratch": 300}  # test episodes: a network is trained for each

@@ -8,12 +8,12 @@ from learners.plain.words import Words
 from tasks.adapt.plan import find_meta_model
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
+from tasks.base.side_by_side import run_side_by_side
 from tasks.bench.labels.domains import default_domains, is_known_to, read_domain
 from tasks.bench.labels.measure import LabelsJob, LabelsScore, cells_of, measure_half
 from tasks.bench.labels.names import METHODS, POOLS
 from tasks.bench.labels.rows import result_rows, setting_of
 from tasks.bench.options import BenchOptions, Row
-from tasks.bench.side_by_side import run_side_by_side
 from tasks.features.encoders import family_encoders, names_set
 from tasks.features.encoding import encode, encode_names
 from tasks.features.reading import readable

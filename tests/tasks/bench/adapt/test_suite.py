@@ -18,6 +18,7 @@ from learners.bodies import TransformerBody
 from learners.classifier import Affine, Classifier
 from learners.encoders import efficientnet
 from learners.meta_train import Training
+from tasks.base.side_by_side import run_side_by_side
 from tasks.bench.adapt import domains, measure, methods, suite
 from tasks.bench.adapt.domains import SOURCES, TARGETS, Corpus, sources
 from tasks.bench.adapt.draws import POOLS, draw_pool_rows, draw_support_rows, problem_at, split
@@ -26,7 +27,6 @@ from tasks.bench.adapt.rows import DrawScore, mean_rows, result_rows
 from tasks.bench.adapt.suite import bench_adapt
 from tasks.bench.options import BenchOptions
 from tasks.bench.results_page import bench_tables
-from tasks.bench.side_by_side import run_side_by_side
 from tasks.bench.suites import run_suite
 from tasks.meta_train.recipes import RECIPES, Recipe
 

@@ -11,7 +11,7 @@ from domains.episode import Pile
 from domains.errors import UserError
 from learners import ANIL, MAML, Reptile
 from learners.bodies import Conv4
-from tasks.bench import side_by_side
+from tasks.base import side_by_side
 from tasks.bench.images import fewshot, speed
 from tasks.bench.images.fewshot import (
     METHODS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from domains.errors import UserError
-from tasks.bench.side_by_side import run_side_by_side
+from tasks.base.side_by_side import run_side_by_side
 
 
 @pytest.fixture(autouse=True)

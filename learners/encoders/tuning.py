@@ -1,0 +1,170 @@
+"""An encoder tuned to the labels of one domain, with a linear head: whole, or by matrices of low rank."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from learners.classifier import Affine
+from learners.optimisers import AdamW
+from learners.plain.logistic import fit_logistic
+from learners.support import Support
+
+ABSENT = -20.0  # log-probability of labels without an example
+
+
+class Tunable(Protocol):
+    """An encoder whose vectors have gradients."""
+
+    model: nn.Module
+
+    def prepare(self, examples: Sequence[Any]) -> list[Tensor]:
+        """Return what the network reads of each example."""
+
+    def batches(self, prepared: Sequence[Tensor], rows: Sequence[int]) -> Iterator[list[int]]:
+        """Yield these rows in batches, each of examples that are read together at little waste."""
+
+    def vectors(self, prepared: Sequence[Tensor]) -> Tensor:
+        """Return vectors [n, D] of prepared examples."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an encoder is tuned: AdamW, whose rates rise over a tenth of the steps and fall to 0 along a cosine.
+
+    Attributes:
+        rate, head_rate: of the encoder and of its head.
+        batch: examples of a step.
+        smoothing: probability that targets give to all labels alike (C. Szegedy et al. Rethinking the Inception
+            architecture. CVPR 2016. https://arxiv.org/abs/1512.00567).
+        rank: of the matrices that are added to the encoder's maps; 0: the maps themselves are tuned.
+        turns: whether images are flipped and turned at random.
+    """
+
+    rate: float
+    head_rate: float
+    batch: int = 32
+    smoothing: float = 0.1
+    rank: int = 0
+    turns: bool = False
+
+
+class LowRank(nn.Module):
+    """x -> W x + b + s U V x with W and b frozen, V [rank, in] random and U [out, rank] 0 at first.
+
+    E. Hu et al. LoRA: low-rank adaptation of large language models. ICLR 2022. https://arxiv.org/abs/2106.09685
+    """
+
+    SCALE = 2.0
+
+    def __init__(self, linear: nn.Linear, rank: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.linear = linear.requires_grad_(False)
+        self.down = nn.Parameter(torch.randn(rank, linear.in_features, generator=generator) / linear.in_features**0.5)
+        self.up = nn.Parameter(torch.zeros(linear.out_features, rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        added = F.linear(F.linear(x, self.down), self.up)
+        return self.linear(x) + self.SCALE * added
+
+    def merged(self) -> nn.Linear:
+        """Return one map that gives the same."""
+        with torch.no_grad():
+            self.linear.weight += self.SCALE * self.up @ self.down
+        return self.linear
+
+
+def add_low_rank(model: nn.Module, rank: int, generator: torch.Generator) -> None:
+    """Freeze a model and add matrices of low rank to each of its linear maps."""
+    model.requires_grad_(False)
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(module, name, LowRank(child, rank, generator))
+
+
+def merge_low_rank(model: nn.Module) -> None:
+    """Put what ``add_low_rank`` added into the maps themselves."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, LowRank):
+                setattr(module, name, child.merged())
+
+
+def tuned_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors that tuning changes, by name."""
+    return {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+
+
+def fit_head(encoder: Tunable, prepared: Sequence[Tensor], y: Tensor) -> nn.Linear:
+    """Return logistic regression on the vectors of examples with labels y [n] 0..C-1, to begin with."""
+    with torch.no_grad():
+        (layer,) = fit_logistic(Support(read(encoder, prepared), y), int(y.max()) + 1, 1.0).layers
+    assert isinstance(layer, Affine)
+    head = nn.Linear(layer.weight.shape[1], layer.weight.shape[0])
+    head.load_state_dict({"weight": layer.weight, "bias": layer.bias})
+    return head
+
+
+def read(encoder: Tunable, prepared: Sequence[Tensor]) -> Tensor:
+    """Return the vectors [n, D] of prepared examples, without gradients."""
+    found: Tensor | None = None
+    with torch.no_grad():
+        for rows in encoder.batches(prepared, range(len(prepared))):
+            x = encoder.vectors([prepared[row] for row in rows])
+            found = torch.empty(len(prepared), x.shape[1]) if found is None else found
+            found[rows] = x
+    return torch.empty(0, 0) if found is None else found
+
+
+def tune(
+    encoder: Tunable,
+    head: nn.Linear,
+    prepared: Sequence[Tensor],
+    y: Tensor,
+    epochs: int,
+    recipe: Recipe,
+    generator: torch.Generator,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Iterator[int]:
+    """Tune an encoder and its head to examples with labels y [n], and yield the number of each epoch after it.
+
+    Args:
+        advance: called with the number of examples that steps have seen.
+    """
+    own = list(tuned_state(encoder.model))
+    weights = [value for name, value in encoder.model.named_parameters() if name in own]
+    groups = [{"params": weights, "lr": recipe.rate}, {"params": list(head.parameters()), "lr": recipe.head_rate}]
+    optimiser = AdamW(groups, weight_decay=0.01)
+    steps = epochs * -(-len(y) // recipe.batch)
+    warm = max(1, steps // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser,
+        lambda step: min((step + 1) / warm, 0.5 + 0.5 * torch.cos(torch.tensor(torch.pi * step / steps)).item()),
+    )
+    for epoch in range(epochs):
+        order = torch.randperm(len(y), generator=generator).tolist()
+        for start in range(0, len(order), recipe.batch):
+            chosen = order[start : start + recipe.batch]
+            for part in encoder.batches(prepared, chosen):
+                examples = [prepared[row] for row in part]
+                if recipe.turns:
+                    examples = [turn(each, generator) for each in examples]
+                logits = head(encoder.vectors(examples))
+                loss = F.cross_entropy(logits, y[part], label_smoothing=recipe.smoothing, reduction="sum")
+                (loss / len(chosen)).backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            schedule.step()
+            advance(len(chosen))
+        yield epoch + 1
+
+
+def turn(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Return an image [C, H, W] turned by a random number of quarters, and flipped half of the time."""
+    quarters, flipped = torch.randint(4, (2,), generator=generator).tolist()
+    image = image.rot90(quarters, (1, 2))
+    return image.flip(2) if flipped < 2 else image
