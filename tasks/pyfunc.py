@@ -24,6 +24,7 @@ from tasks.features.encoders import encoder_identity, encoders_of_identity, weig
 from tasks.features.encoding import encode_here, view_for
 from tasks.features.plug_ins import plug_in_at
 from tasks.features.spec import EncoderSpec
+from tasks.features.tuned import tuned_at
 from tasks.models.mlflow_flavour import ENCODER, InputSpec
 from tasks.models.prediction_table import prediction_table
 
@@ -141,9 +142,10 @@ def _load_pyfunc(data_path: str) -> AdaptedModel:
 
 def _encoder_in(own: Path, identity: str, reads: InputSpec) -> tuple[EncoderSpec, Path]:
     """Return an encoder, and where its weights are: with the model or, where it has none, in the home."""
-    brought = plug_in_at(own / identity)
-    if brought is not None:
-        return brought, own / identity
+    found_here = plug_in_at(own / identity), tuned_at(own / identity), tuned_at(own.parent / identity)
+    brought = next((spec for spec in found_here if spec is not None), None)
+    if brought is not None and brought.folder is not None:
+        return brought, brought.folder
     found = encoders_of_identity(identity)
     if not found:
         raise UserError(

@@ -1,5 +1,6 @@
 """An encoder tuned to the labels of one domain, with a linear head: whole, or by matrices of low rank."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -139,11 +140,11 @@ def tune(
     weights = [value for name, value in encoder.model.named_parameters() if name in own]
     groups = [{"params": weights, "lr": recipe.rate}, {"params": list(head.parameters()), "lr": recipe.head_rate}]
     optimiser = AdamW(groups, weight_decay=0.01)
-    steps = epochs * -(-len(y) // recipe.batch)
+    steps = max(1, epochs * -(-len(y) // recipe.batch))
     warm = max(1, steps // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser,
-        lambda step: min((step + 1) / warm, 0.5 + 0.5 * torch.cos(torch.tensor(torch.pi * step / steps)).item()),
+        lambda step: min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * step / steps)),
     )
     for epoch in range(epochs):
         order = torch.randperm(len(y), generator=generator).tolist()

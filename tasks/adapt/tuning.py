@@ -6,6 +6,7 @@ labels and serves. All are tuned for the number of epochs after which the held-o
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -13,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -133,10 +133,8 @@ def _tune(plan: Plan, data: Encoded, place: Path) -> dict[str, str]:
     each = _seconds_of_example(spec, folder, recipe, examples, compact)
     epochs = min(MOST_EPOCHS[domain.family], _affordable(plan.how.budget, each, len(y), s.processes))
     if epochs < LEAST_EPOCHS:
-        minutes = -(-_wall(each, len(y), s.processes) * LEAST_EPOCHS // 60)
-        return {
-            "reason": f"no encoder is tuned: {len(y)} examples take {minutes:.0f} minutes; allow so much by --budget"
-        }
+        minutes = math.ceil(_wall(each, len(y), s.processes) * LEAST_EPOCHS / 60)
+        return {"reason": f"no encoder is tuned: {len(y):,} labelled examples need --budget {minutes}m"}
     deadline = started + plan.how.budget
 
     def fit(rows: Tensor, asked: Tensor, name: str) -> Fit:
@@ -155,7 +153,7 @@ def _tune(plan: Plan, data: Encoded, place: Path) -> dict[str, str]:
             logits[epoch, fold == i] = load_file(_epoch(place / f"fold-{i}", epoch + 1))["logits"]
     best = min(range(len(logits)), key=lambda epoch: _loss(logits[epoch, fold >= 0], compact[fold >= 0]))
     logs = spread(logits[best], present, len(data.labels))
-    logs[fold < 0] = -float(np.log(len(data.labels)))  # the only example of a label: nothing was held out
+    logs[fold < 0] = -math.log(len(data.labels))  # the only example of a label: nothing was held out
     save_file({"logs": logs}, place / "held_out.safetensors")
     kept = _epoch(place / "whole", best + 1)
     identity = f"tuned-{_hash(kept)}"

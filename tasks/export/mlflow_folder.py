@@ -8,6 +8,7 @@ from tasks.base.settings import Settings
 from tasks.export.sentence_transformers import new_folder
 from tasks.features.encoders import weights
 from tasks.features.plug_ins import note_of
+from tasks.features.tuned import BASE, base_of
 from tasks.models import registry
 from tasks.models.lookup import input_of, version_or_champion
 from tasks.models.mlflow_flavour import ENCODER, InputSpec, write_mlflow_model
@@ -29,9 +30,11 @@ def export_mlflow(settings: Settings, domain: str, folder: Path, version: str = 
     reads = input_of(found)
     with new_folder(folder) as made:
         own = made / "own"
-        shutil.copytree(found.folder, own)
+        shutil.copytree(found.folder, own, ignore=shutil.ignore_patterns("tuned-*"))
         for spec in reads.encoders:
             shutil.copytree(weights(settings, spec), own / ENCODER / spec.identity)
+            if spec.opinions:
+                shutil.copytree(base_of(settings, weights(settings, spec))[1], own / ENCODER / spec.identity / BASE)
             if (note := note_of(settings, spec)) is not None:
                 shutil.copy(note, own / ENCODER)
         os.replace(write_mlflow_model(own, InputSpec(reads.family, found.tags["encoder"]), made), folder)

@@ -75,13 +75,8 @@ class TunedReader:
     """An encoder tuned to a domain: log-probabilities [n, N] of the domain's labels."""
 
     def __init__(self, folder: Path) -> None:
-        from tasks.features.encoders import built_in_of, weights
-
         about = Tuned.read(folder)
-        spec = built_in_of(about.of)
-        if spec is None:
-            raise UserError(f"{folder}: tuned from {about.of}, which this version does not have; adapt again")
-        base = folder / BASE if (folder / BASE).is_dir() else weights(settings(), spec)
+        spec, base = base_of(settings(), folder)
         self.encoder = make_tunable(spec, base, Recipe(0, 0, rank=about.rank), torch.Generator())
         with safe_open(folder / FILE, "pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
@@ -98,6 +93,21 @@ class TunedReader:
     def encode(self, examples: Sequence[Any]) -> Tensor:
         """Return log-probabilities [n, N] of examples."""
         return spread(F.linear(self.encoder.encode(examples), **self.head), self.present, self.ways)
+
+
+def base_of(settings: Settings, folder: Path) -> tuple[EncoderSpec, Path]:
+    """Return the encoder that the one in a folder was tuned from, and where its weights are: here, or in the home.
+
+    Raises:
+        UserError: this version does not have it.
+    """
+    from tasks.features.encoders import built_in_of, weights
+
+    of = Tuned.read(folder).of
+    spec = built_in_of(of)
+    if spec is None:
+        raise UserError(f"{folder}: tuned from {of}, which this version does not have; adapt again")
+    return spec, folder / BASE if (folder / BASE).is_dir() else weights(settings, spec)
 
 
 def spread(logits: Tensor, present: Tensor, ways: int) -> Tensor:

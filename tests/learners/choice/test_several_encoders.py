@@ -123,3 +123,39 @@ def test_what_reads_words_alone_reads_no_encoder():
     words = first.reading(Words(DIMS[0]).adapt(first))
     assert not words.reads(0, 15)
     assert words.predict_proba(Examples(x, ngrams)).shape == (len(x), WAYS)
+
+
+# What a tuned encoder says: log-probabilities of the labels
+
+
+def with_opinions(shots, sure, told_by=()):
+    """A support set of one encoder, with opinions that are ``sure`` of the right label, and a test of the same."""
+    found = []
+    for seed, of in ((0, shots), (7, 50)):
+        (x, y), generator = task(of, told_by), seeded(20 + seed)
+        logs = F.log_softmax(sure * F.one_hot(y, WAYS) + torch.randn(len(y), WAYS, generator=generator), 1)
+        found.append((torch.cat([x[:, : DIMS[0]], logs], 1), y))
+    (x, y), test = found
+    return Support(x, y, ways=WAYS, widths=(DIMS[0], WAYS)), test
+
+
+@pytest.mark.parametrize("shots", [5, 60])
+def test_opinions_are_heard_as_far_as_they_are_right(shots):
+    support, (x, y) = with_opinions(shots, sure=4.0)
+    model = choose(plain_strategies(DIMS[0]), support, Prior(), seeded()).classifier
+    assert (model.predict_proba(x).argmax(1) == y).float().mean() > 0.8
+    assert model.reads(DIMS[0], DIMS[0] + WAYS)
+
+
+def test_opinions_that_say_nothing_of_many_labels_are_not_needed():
+    support, _ = with_opinions(300, sure=0.0, told_by=(0,))
+    model = choose(plain_strategies(DIMS[0]), support, Prior(), seeded()).classifier
+    assert not model.reads(DIMS[0], DIMS[0] + WAYS)
+
+
+def test_opinions_of_labels_without_examples_are_put_away():
+    support, (x, y) = with_opinions(20, sure=4.0)
+    support = support.select(support.y != 2)
+    p = choose(plain_strategies(DIMS[0]), support, Prior(), seeded()).classifier.predict_proba(x)
+    assert p[:, 2].max() < 1e-3
+    assert (p.argmax(1) == y)[y != 2].float().mean() > 0.8

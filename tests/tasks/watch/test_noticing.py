@@ -95,6 +95,16 @@ def test_a_domain_is_adapted_to_by_the_method_of_its_champion_from_all_labels(th
     assert row.key == work_key(news_of(there), "7", Adaptation(method="linear"))
 
 
+@pytest.mark.parametrize(("of_champion", "setting", "budget"), [("600", "0", 600), ("0", "1m", 60), ("", "0", 0)])
+def test_an_encoder_is_tuned_as_long_as_the_champions_was_or_as_the_setting_says(there, of_champion, setting, budget):
+    there.settings.budget = setting
+    tags = {"content_hash": domains_at(there.checkout.root)["news"], "meta_version": "6"}
+    there.models["news"] = version_of("news", "1", tags=tags | ({"budget": of_champion} if of_champion else {}))
+    (row,), _ = notice(there)
+    assert row.parameters.get("budget") == (f"{budget}s" if budget else None)
+    assert row.key == work_key(news_of(there), "7", Adaptation(budget=budget))
+
+
 def test_a_domain_is_adapted_to_for_what_it_is_to_be_best_in(there):
     path = there.checkout.root / "data/news/domain.yaml"
     path.write_text(path.read_text() + "objective: macro_f1\n")
