@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from tasks.base.settings import Settings
 from tasks.export.model_card import model_card
 from tasks.export.onnx_graph import check_installed, write_onnx
 from tasks.features.encoders import TOKENS, weights
+from tasks.features.spec import EncoderSpec
+from tasks.features.tuned import TunedReader
 from tasks.models import registry
 from tasks.models.lookup import input_of, version_or_champion
 
@@ -54,9 +57,13 @@ def export_sentence_transformers(
     if reads.family != "text":
         raise UserError(f"{domain} is of family {found.tags['family']}: only models of text can be exported")
     model, spec = Classifier.load(found.folder).as_named(), reads.encoders[0]
+    tuned = _tuned_part(model, reads.encoders)
     try:
         features = model.without_ngrams()
-        part = exportable_part(features, spec.dim)
+        if tuned is None:
+            part = exportable_part(features, spec.dim)
+        else:
+            part, spec = tuned.classifier, tuned.spec
         chain = Chain.of(part, spec.dim)
     except ValueError as error:
         strategy = found.params.get("strategy", "unknown")
@@ -69,6 +76,8 @@ def export_sentence_transformers(
         whole.mkdir()
         for file in weights(settings, spec).iterdir():
             shutil.copyfile(file, whole / file.name)
+        if tuned is not None:
+            tuned.model.save_pretrained(whole)
         _describe(whole, model.labels)
         _write_modules(whole, chain.steps, spec.dim)
         if spec.prompt:
@@ -80,6 +89,27 @@ def export_sentence_transformers(
             write_onnx(whole, chain, TOKENS)
         os.replace(whole, folder)
     return found
+
+
+@dataclass(frozen=True)
+class TunedPart:
+    """What a model has from a tuned encoder: a classifier of its vectors, and the BERT itself."""
+
+    classifier: Classifier
+    spec: EncoderSpec
+    model: Any
+
+
+def _tuned_part(model: Classifier, encoders: Sequence[EncoderSpec]) -> TunedPart | None:
+    """Return the part of a model that reads what a tuned encoder says, with that encoder; None where there is none."""
+    *others, last = encoders
+    start = sum(spec.dim for spec in others)
+    if not last.opinions or last.folder is None or not model.reads(start, start + last.dim):
+        return None
+    own = model.with_members(lambda member: not member.reads_ngrams and not member.reads(0, start))
+    reader = TunedReader(last.folder, pack=False)
+    classifier = replace(own, layers=(reader.head, *own.layers[1:]))  # in place of the columns
+    return TunedPart(classifier, reader.spec, reader.encoder.model)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.errors import UserError
+from learners.classifier import Affine
 from learners.encoders.tuning import ABSENT, Recipe, add_low_rank, merge_low_rank, tuned_state
 from tasks.base.settings import Settings, settings
 from tasks.features.spec import EncoderSpec
@@ -74,25 +75,26 @@ def save_tuned(encoder: Any, head: nn.Linear, present: Tensor, about: Tuned, fol
 class TunedReader:
     """An encoder tuned to a domain: log-probabilities [n, N] of the domain's labels."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pack: bool = True) -> None:
         about = Tuned.read(folder)
-        spec, base = base_of(settings(), folder)
-        self.encoder = make_tunable(spec, base, Recipe(0, 0, rank=about.rank), torch.Generator())
+        self.spec, base = base_of(settings(), folder)
+        self.encoder = make_tunable(self.spec, base, Recipe(0, 0, rank=about.rank), torch.Generator())
         with safe_open(folder / FILE, "pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         own = {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
         if self.encoder.model.load_state_dict(own, strict=False).unexpected_keys:
             raise UserError(f"{folder}: does not fit {about.of}; adapt again")
         merge_low_rank(self.encoder.model)
-        self.head = {name: state[f"head.{name}"] for name in ("weight", "bias")}
-        self.present, self.ways = state["present"], about.ways
-        if hasattr(self.encoder, "pack"):
+        weight, bias, present = (state[name] for name in ("head.weight", "head.bias", "present"))
+        rows = weight.new_zeros(about.ways, weight.shape[1]).index_copy(0, present, weight)
+        self.head = Affine(rows, bias.new_full((about.ways,), ABSENT).index_copy(0, present, bias))
+        if pack and hasattr(self.encoder, "pack"):
             self.encoder.pack()
 
     @torch.no_grad()
     def encode(self, examples: Sequence[Any]) -> Tensor:
         """Return log-probabilities [n, N] of examples."""
-        return spread(F.linear(self.encoder.encode(examples), **self.head), self.present, self.ways)
+        return F.log_softmax(F.linear(self.encoder.encode(examples), self.head.weight, self.head.bias), 1)
 
 
 def base_of(settings: Settings, folder: Path) -> tuple[EncoderSpec, Path]:

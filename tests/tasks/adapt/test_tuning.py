@@ -9,6 +9,7 @@ import mlflow.pyfunc
 import pandas as pd
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 from torch.nn import functional as F
 
 from domains.errors import UserError
@@ -23,10 +24,11 @@ from tasks.adapt.steps import adapt_and_compare, judge, needed, promote, registe
 from tasks.adapt.tuning import folder_of, join_tuned, tune_encoder
 from tasks.base.settings import read_duration
 from tasks.export.mlflow_folder import export_mlflow
+from tasks.export.sentence_transformers import export_sentence_transformers
 from tasks.features.encoders import BUILT_IN, MINILM, encoders_of_identity, load_minilm
 from tasks.features.encoding import _encoder, encode
 from tasks.features.spec import EncoderSpec
-from tasks.features.tuned import restore_tuned, tuned_of
+from tasks.features.tuned import restore_tuned, tuned_at, tuned_of
 from tasks.models import registry
 from tasks.models.prediction import predict_file
 from tests.tasks.features.test_plug_ins import kept_bert
@@ -99,10 +101,16 @@ def test_the_model_that_reads_it_has_it_in_its_folder_and_predicts_where_it_neve
     told = predict_file(settings, "target", new)
     assert len(told) == 1
     export_mlflow(settings, "target", tmp_path / "out")
+    export_sentence_transformers(settings, "target", tmp_path / "sentences")
     shutil.rmtree(settings.home_path / "encoders")  # what is exported needs nothing else
     _encoder.cache_clear()
     served = mlflow.pyfunc.load_model(str(tmp_path / "out")).predict(pd.DataFrame({"text": ["abcd abcd"]}))
     assert served["probability"].tolist() == pytest.approx(told["probability"].astype(float).tolist(), abs=1e-4)
+    exported = SentenceTransformer(str(tmp_path / "sentences"), device="cpu").encode(["abcd abcd"])
+    (there,) = (tmp_path / "out").rglob(result.encoders[-1])
+    (said,) = tuned_at(there).load(there).encode(["abcd abcd"])
+    assert exported.shape == (1, 3)
+    assert exported[0].argsort().tolist() == said.argsort().tolist()
 
 
 def test_tuning_that_was_stopped_goes_on_after_what_was_done(plan):
