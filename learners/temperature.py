@@ -28,18 +28,15 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: fl
         doubt: share of each label that is spread over all, as frequent as they are (label smoothing): of a few examples
             all may be right by chance, and of them alone the best temperature would be none.
     """
-    smooth = [_smooth(labels, z.shape[1], doubt) for z, labels in zip(logits, y, strict=True)]
-    targets = [(z.double() * p).sum(1).mean() for z, p in zip(logits, smooth, strict=True)]
+    pairs = [(z.double(), _expected(z.double(), labels, doubt)) for z, labels in zip(logits, y, strict=True)]
 
     def falls(temperature: float) -> bool:
         """Whether the loss falls where the temperature does."""
-        slopes = [
-            (F.softmax(z.double() / temperature, 1) * z).sum(1).mean() - t for z, t in zip(logits, targets, strict=True)
-        ]
+        slopes = [(F.softmax(z / temperature, 1) * z).sum(1).mean() - expected for z, expected in pairs]
         return float(torch.stack(slopes).sum()) < 0
 
     def loss(temperature: float) -> float:
-        losses = [F.cross_entropy(z.double() / temperature, p) for z, p in zip(logits, smooth, strict=True)]
+        losses = [(z / temperature).logsumexp(1).mean() - expected / temperature for z, expected in pairs]
         return float(torch.stack(losses).sum())
 
     low, high = 0, len(GRID) - 1  # of the lowest temperature of the grid where it falls
@@ -49,10 +46,11 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: fl
     return min(GRID[max(0, low - 1) : low + 1], key=loss)
 
 
-def _smooth(y: Tensor, ways: int, doubt: float) -> Tensor:
-    """Return the labels [n] as probabilities [n, N], of which ``doubt`` is spread over all as frequent as they are.
+def _expected(z: Tensor, y: Tensor, doubt: float) -> Tensor:
+    """Return the mean logit of the labels [n] among z [n, N], of which ``doubt`` is spread as frequent as they are.
 
     Every label counts once more than it comes, as the only example of a label is held out of nothing.
     """
-    frequent = torch.bincount(y, minlength=ways).double() + 1
-    return (1 - doubt) * F.one_hot(y, ways) + doubt * frequent / frequent.sum()
+    right = z.gather(1, y[:, None]).mean()
+    frequent = torch.bincount(y, minlength=z.shape[1]).double() + 1
+    return (1 - doubt) * right + doubt * (z @ (frequent / frequent.sum())).mean()
