@@ -20,8 +20,9 @@ from domains.reading.pictures import read_image
 from learners.classifier import Classifier
 from learners.examples import Examples
 from tasks.base.settings import settings
-from tasks.features.encoders import encoder_identity, encoders_of_identity, weights_here
+from tasks.features.encoders import encoder_identity, weights_here
 from tasks.features.encoding import encode_here, view_for
+from tasks.features.identities import encoders_of_identity
 from tasks.features.plug_ins import plug_in_at
 from tasks.features.spec import EncoderSpec
 from tasks.features.tuned import tuned_at

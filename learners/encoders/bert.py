@@ -1,6 +1,6 @@
 """Sentences to vectors: a BERT with mean pooling (Reimers & Gurevych 2019), as MiniLM and E5 are."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from learners.encoders.packed import PackedBert, can_pack
 
 #: Word pieces of a batch: what a block computes of them then stays in the cache of a core.
-BUDGET = 1024
+BUDGET, BUDGET_OF_GPU = 1024, 32 * 1024
 OVERLAP = 4  # neighbouring windows share one in so many word pieces
 
 
@@ -23,10 +23,9 @@ class MeanBert:
         tokens: longer texts are cut after this many word pieces.
         prompt: comes before every text.
         windows: so many overlapping windows of ``tokens`` are read of a longer text at most, and averaged.
-        pack: False leaves the ``model`` as it is, to be tuned.
     """
 
-    def __init__(self, folder: Path, tokens: int = 128, prompt: str = "", windows: int = 1, pack: bool = True) -> None:
+    def __init__(self, folder: Path, tokens: int = 128, prompt: str = "", windows: int = 1) -> None:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
@@ -34,26 +33,23 @@ class MeanBert:
         self.tokens, self.prompt, self.windows = tokens, prompt, windows
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        self.model, self.dim = model, int(model.config.hidden_size)
-        self.hidden: Callable[[Tensor, Tensor], Tensor] = self._hidden_states
-        if pack:
-            self.pack()
+        self.model, self.dim, self.device = model, int(model.config.hidden_size), torch.device("cpu")
+        self.packed: PackedBert | None = None  # the model as it was when it first encoded, without gradients
 
-    def pack(self) -> None:
-        """Read with the model as it is now in the fastest way that there is, which has no gradients."""
-        if can_pack() and self.model.config.hidden_act == "gelu":
-            self.hidden = PackedBert(self.model)
-            del self.model
-
-    def _hidden_states(self, ids: Tensor, mask: Tensor) -> Tensor:
-        states: Tensor = self.model(ids, attention_mask=mask).last_hidden_state
-        return states
+    def to(self, device: torch.device) -> "MeanBert":
+        """Move to a device, and return itself."""
+        self.model.to(device)
+        self.device = device
+        return self
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Return unit-length vectors [n, D]; texts of about the same length are read together."""
         if not texts:
             return torch.zeros(0, self.dim)
+        on_cpu = self.device.type == "cpu"
+        if on_cpu and self.packed is None and can_pack() and self.model.config.hidden_act == "gelu":
+            self.packed = PackedBert(self.model)
         only_ids = {"padding": False, "return_attention_mask": False, "return_token_type_ids": False}
         prompted = [self.prompt + text for text in texts]
         cut = {"truncation": True, "max_length": self.tokens}
@@ -66,8 +62,8 @@ class MeanBert:
             kept = [i for i, first in enumerate(torch.searchsorted(of, of).tolist()) if i - first < self.windows]
             ids, of = [ids[i] for i in kept], of[kept]
         x = torch.empty(len(ids), self.dim)
-        for rows in batches([len(each) for each in ids], BUDGET):
-            x[rows] = self.vectors([torch.tensor(ids[row]) for row in rows])
+        for rows in batches([len(each) for each in ids], BUDGET if on_cpu else BUDGET_OF_GPU):
+            x[rows] = self.vectors([torch.tensor(ids[row]) for row in rows]).cpu()
         if len(ids) == len(texts):
             return x
         return F.normalize(torch.zeros(len(texts), self.dim).index_add_(0, of, x), dim=-1)
@@ -90,7 +86,11 @@ class MeanBert:
         lengths = torch.tensor([len(each) for each in ids])
         padded = pad_sequence(list(ids), batch_first=True, padding_value=self.tokenizer.pad_token_id)
         mask = torch.arange(padded.shape[1]) < lengths[:, None]
-        hidden = self.hidden(padded, mask)
+        padded, mask, lengths = (each.to(self.device) for each in (padded, mask, lengths))
+        if self.packed is not None:
+            hidden = self.packed(padded, mask)
+        else:
+            hidden = self.model(padded, attention_mask=mask).last_hidden_state
         return F.normalize((hidden * mask[..., None]).sum(1) / lengths[:, None], dim=-1)
 
 

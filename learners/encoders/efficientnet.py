@@ -133,7 +133,14 @@ class EfficientNetLite:
         self.small, self.large, self.turns = small, large, turns
         model = EfficientNetModel().eval()
         model.load_state_dict(load_file(folder / "model.safetensors"))
+        self.device = torch.device("cpu")
         self.model = fold_norms(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
+
+    def to(self, device: torch.device) -> "EfficientNetLite":
+        """Move to a device, and return itself."""
+        self.model.to(device)
+        self.device = device
+        return self
 
     def prepare(self, images: Sequence[bytes]) -> list[Tensor]:
         """Return images as bytes [3, H, H], of as many pixels as they are read at."""
@@ -160,12 +167,14 @@ class EfficientNetLite:
             some = [image for image, chosen in zip(opened, which.tolist(), strict=True) if chosen]
             if some:
                 x = (resize(some, pixels).float() - 127) / 128
-                found[which] = torch.stack([self._features(x.rot90(k, (2, 3))) for k in range(self.turns)]).mean(0)
+                found[which] = (
+                    torch.stack([self._features(x.rot90(k, (2, 3))) for k in range(self.turns)]).mean(0).cpu()
+                )
         return found
 
     def _features(self, x: Tensor) -> Tensor:
         """Return features [n, 2768] of images [n, 3, H, W], scaled as the network reads them."""
-        last, inner = self.model.layers(x.contiguous(memory_format=torch.channels_last))
+        last, inner = self.model.layers(x.to(self.device).contiguous(memory_format=torch.channels_last))
         return torch.cat([F.normalize(last, dim=-1), inner], dim=1)
 
 

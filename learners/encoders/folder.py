@@ -31,6 +31,11 @@ class SentenceFolder:
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
 
+    def to(self, device: torch.device) -> "SentenceFolder":
+        """Move to a device, and return itself."""
+        self.model.to(device)
+        return self
+
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Return vectors [n, D]."""
@@ -57,16 +62,21 @@ class TextFolder:
         self.tokens = min(LONGEST, self.tokenizer.model_max_length)
         self.model = _load_model(folder)
 
+    def to(self, device: torch.device) -> "TextFolder":
+        """Move to a device, and return itself."""
+        self.model.to(device)
+        return self
+
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Return unit-length vectors [n, D]."""
         cut: dict[str, Any] = {"padding": True, "truncation": True, "max_length": self.tokens}
-        batch = self.tokenizer(list(texts), return_tensors="pt", **cut)
+        batch = self.tokenizer(list(texts), return_tensors="pt", **cut).to(self.model.device)
         hidden = self.model(**batch).last_hidden_state
         if self.first:
-            return F.normalize(hidden[:, 0], dim=-1)
+            return F.normalize(hidden[:, 0], dim=-1).cpu()
         mask = batch["attention_mask"][..., None]
-        return F.normalize((hidden * mask).sum(1) / mask.sum(1).clamp_min(1), dim=-1)
+        return F.normalize((hidden * mask).sum(1) / mask.sum(1).clamp_min(1), dim=-1).cpu()
 
 
 class ImageFolder:
@@ -81,17 +91,22 @@ class ImageFolder:
         self.prepare = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         self.model = _load_model(folder)
 
+    def to(self, device: torch.device) -> "ImageFolder":
+        """Move to a device, and return itself."""
+        self.model.to(device)
+        return self
+
     @torch.inference_mode()
     def encode(self, images: Sequence[bytes]) -> Tensor:
         """Return unit-length vectors [n, D] of images (PNG, JPEG, ...)."""
         opened = [Image.open(io.BytesIO(image)).convert("RGB") for image in images]
-        pixels = self.prepare(images=opened, return_tensors="pt")["pixel_values"]
+        pixels = self.prepare(images=opened, return_tensors="pt")["pixel_values"].to(self.model.device)
         if hasattr(self.model, "get_image_features"):
             found = self.model.get_image_features(pixel_values=pixels)
-            return F.normalize(getattr(found, "pooler_output", found), dim=-1)
+            return F.normalize(getattr(found, "pooler_output", found), dim=-1).cpu()
         out = self.model(pixel_values=pixels)
         tokens = out.last_hidden_state
-        return F.normalize(tokens[:, 0] if tokens.ndim == 3 else out.pooler_output.flatten(1), dim=-1)
+        return F.normalize(tokens[:, 0] if tokens.ndim == 3 else out.pooler_output.flatten(1), dim=-1).cpu()
 
 
 def _load_model(folder: Path) -> Any:

@@ -41,8 +41,9 @@ from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
 from tasks.adapt.tuning import folder_of, join_tuned
 from tasks.base.progress import progress
 from tasks.base.settings import settings
-from tasks.features.encoders import encoders_of_identity, identity_of
+from tasks.features.encoders import identity_of
 from tasks.features.encoding import encode
+from tasks.features.identities import encoders_of_identity
 from tasks.features.spec import EncoderSpec
 from tasks.features.tuned import restore_tuned, tuned_in
 from tasks.models import registry

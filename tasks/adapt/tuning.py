@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.whole_file import write_whole
-from learners.encoders.tuning import Recipe, fit_head, read, tune
+from learners.plain.tuned_encoder import Recipe, fit_head, read, tune
 from learners.temperature import best_temperature
 from tasks.adapt.adaptation import AUTO, Encoded, assign_folds
 from tasks.adapt.plan import Plan, encode_plan
+from tasks.base.device import torch_device
 from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.base.side_by_side import Advance, run_side_by_side
@@ -115,7 +116,7 @@ def join_tuned(plan: Plan, data: Encoded) -> Encoded:
 def _tune(plan: Plan, data: Encoded, place: Path) -> dict[str, str]:
     """Tune, and return the encoder's identity, or the reason why none was tuned."""
     domain, s = plan.domain, settings()
-    spec = next((each for each in data.encoders if each.load_tunable is not None), None)
+    spec = next((each for each in data.encoders if each.tunable), None)
     if spec is None:
         return {"reason": f"no encoder is tuned: of {data.encoders[0].identity} it is not known how"}
     examples = domain.column("train", data.train_rows)
@@ -131,9 +132,10 @@ def _tune(plan: Plan, data: Encoded, place: Path) -> dict[str, str]:
         return {"reason": "no encoder is tuned: no label has two examples"}
     started, recipe, folder = time.time(), RECIPES[domain.family], weights(s, spec)
     each = _seconds_of_example(spec, folder, recipe, examples, compact)
-    epochs = min(MOST_EPOCHS[domain.family], _affordable(plan.how.budget, each, len(y), s.processes))
+    processes = s.processes if torch_device().type == "cpu" else 1
+    epochs = min(MOST_EPOCHS[domain.family], _affordable(plan.how.budget, each, len(y), processes))
     if epochs < LEAST_EPOCHS:
-        minutes = math.ceil(_wall(each, len(y), s.processes) * LEAST_EPOCHS / 60)
+        minutes = math.ceil(_wall(each, len(y), processes) * LEAST_EPOCHS / 60)
         return {"reason": f"no encoder is tuned: {len(y):,} labelled examples need --budget {minutes}m"}
     deadline = started + plan.how.budget
 
@@ -146,7 +148,7 @@ def _tune(plan: Plan, data: Encoded, place: Path) -> dict[str, str]:
     jobs = [fit(every, every[:0], "whole")]
     jobs += [fit(every[fold != i], every[fold == i], f"fold-{i}") for i in folds]
     with progress(f"tune {spec.identity}", epochs * sum(len(job.y) for job in jobs)) as advance:
-        done = run_side_by_side(run_fit, jobs, s.processes, advance)
+        done = run_side_by_side(run_fit, jobs, processes, advance)
     logits = torch.zeros(min(done), len(y), len(present))
     for i in folds:
         for epoch in range(len(logits)):
@@ -169,10 +171,10 @@ def run_fit(job: Fit, advance: Advance) -> int:
         return int((job.out / "done").read_text("utf-8"))
     shutil.rmtree(job.out, ignore_errors=True)
     job.out.mkdir(parents=True)
-    generator, epoch = torch.Generator().manual_seed(job.seed), 0
-    encoder = make_tunable(job.spec, job.folder, job.recipe, generator)
+    generator, epoch, device = torch.Generator().manual_seed(job.seed), 0, torch_device()
+    encoder = make_tunable(job.spec, job.folder, job.recipe, generator).to(device)
     prepared, asked = encoder.prepare(job.examples), encoder.prepare(job.asked)
-    head = fit_head(encoder, prepared, job.y)
+    head = fit_head(encoder, prepared, job.y).to(device)
     for epoch in tune(encoder, head, prepared, job.y, job.epochs, job.recipe, generator, advance):
         if job.keep:
             about = Tuned(job.spec.identity, job.recipe.rank, job.ways)
@@ -181,7 +183,7 @@ def run_fit(job: Fit, advance: Advance) -> int:
             (job.out / str(epoch) / FILE).rename(_epoch(job.out, epoch))
         else:
             with torch.no_grad():
-                save_file({"logits": head(read(encoder, asked))}, _epoch(job.out, epoch))
+                save_file({"logits": head(read(encoder, asked).to(device)).cpu()}, _epoch(job.out, epoch))
         if time.time() > job.deadline:
             break
     write_whole(job.out / "done", str(epoch).encode())
@@ -207,10 +209,11 @@ def _seconds_of_example(spec: EncoderSpec, folder: Path, recipe: Recipe, example
     """Return how long a step takes for each of its examples, by a few steps with examples from all over."""
     size = TRIED * recipe.batch
     rows = torch.linspace(0, len(y) - 1, min(size, len(y))).long()
-    encoder = make_tunable(spec, folder, recipe, torch.Generator().manual_seed(0))
+    device = torch_device()
+    encoder = make_tunable(spec, folder, recipe, torch.Generator().manual_seed(0)).to(device)
     prepared = encoder.prepare([examples[i] for i in rows.tolist()])
     width = read(encoder, prepared[:1]).shape[1]
-    head, threads = nn.Linear(width, int(y.max()) + 1), torch.get_num_threads()
+    head, threads = nn.Linear(width, int(y.max()) + 1).to(device), torch.get_num_threads()
     torch.set_num_threads(1)
     started = time.perf_counter()
     for _ in tune(encoder, head, prepared, y[rows], 1, recipe, torch.Generator().manual_seed(0)):

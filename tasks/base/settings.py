@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     dask: str = ""  # spread many adaptations: local, or the address of a Dask scheduler
     encoder_text: str = ""  # of texts, commas between several: minilm, e5; default: both
     encoder_vision: str = ""  # of images: efficientnet
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # where networks run; auto: a GPU, if there is one
     budget: str = "0"  # how long an adaptation may tune an encoder to all labels: 90s, 10m, 1h
     seed: int = 0
     approval: Literal["none", "ask"] = "none"  # whether a person has to approve of what passed the gate

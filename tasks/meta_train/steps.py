@@ -15,6 +15,7 @@ from domains.errors import UserError, check_known
 from learners import make
 from learners.meta_model import MetaModel
 from learners.meta_train import History
+from tasks.base.device import torch_device
 from tasks.base.progress import progress, say
 from tasks.base.settings import settings
 from tasks.meta_train.domain_map import examples_read, family_domains, make_map, nearest_sources
@@ -172,7 +173,9 @@ def train(plan: Plan, name: str) -> History:
     """Meta-train one learner, from its last checkpoint if it was interrupted."""
     piles, training = load_piles(settings(), plan.domains, plan.recipe), plan.recipe.training[name]
     with progress(f"meta-train {plan.family} {name}", training.steps) as advance:
-        learner, history = train_learner(name, piles, training, plan.folder / f"{name}.checkpoint", advance)
+        learner, history = train_learner(
+            name, piles, training, plan.folder / f"{name}.checkpoint", advance, torch_device()
+        )
     save_file(learner.state_dict(), plan.folder / f"{name}.trained")
     return history
 

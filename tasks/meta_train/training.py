@@ -204,7 +204,8 @@ def train_learner(
         learner = make(name, piles.dim, piles.ways, piles.last)
     learner.fit_scale(x)
     learner.to(device)
-    return learner, meta_train(learner, piles.train, piles.validation, training, path, advance)
+    history = meta_train(learner, piles.train, piles.validation, training, path, advance)
+    return learner.to("cpu"), history
 
 
 def assemble(

@@ -6,7 +6,8 @@ from domains.decisions import DECISIONS
 from domains.domain import FAMILIES, Family, check_name
 from domains.errors import UserError
 from tasks.base.settings import Settings, settings
-from tasks.features.encoders import encoder_identity, encoders_of_identity
+from tasks.features.encoders import encoder_identity
+from tasks.features.identities import encoders_of_identity
 from tasks.features.spec import EncoderSpec
 from tasks.features.tuned import restore_tuned
 from tasks.models import registry

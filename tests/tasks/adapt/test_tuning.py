@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from domains.errors import UserError
 from learners.choice.prior import Prior
 from learners.classifier import Classifier
-from learners.encoders.bert import MeanBert
 from learners.meta_model import MetaModel
 from tasks.adapt import tuning
 from tasks.adapt.adaptation import Adaptation
@@ -25,8 +24,9 @@ from tasks.adapt.tuning import folder_of, join_tuned, tune_encoder
 from tasks.base.settings import read_duration
 from tasks.export.mlflow_folder import export_mlflow
 from tasks.export.sentence_transformers import export_sentence_transformers
-from tasks.features.encoders import BUILT_IN, MINILM, encoders_of_identity, load_minilm
+from tasks.features.encoders import BUILT_IN, MINILM, load_minilm
 from tasks.features.encoding import _encoder, encode
+from tasks.features.identities import encoders_of_identity
 from tasks.features.spec import EncoderSpec
 from tasks.features.tuned import restore_tuned, tuned_at, tuned_of
 from tasks.models import registry
@@ -36,15 +36,11 @@ from tests.tasks.features.test_plug_ins import kept_bert
 HOW = Adaptation(budget=600)
 
 
-def load_tunable(folder):
-    return MeanBert(folder, tokens=16, pack=False)
-
-
 @pytest.fixture
 def spec(settings, monkeypatch):
     """A real BERT of one layer in place of MiniLM."""
     shutil.copytree(kept_bert(16), settings.home_path / "encoders" / "small-1")
-    found = EncoderSpec("small-1", 16, MINILM, lambda archive, folder: None, load_minilm, load_tunable=load_tunable)
+    found = EncoderSpec("small-1", 16, MINILM, lambda archive, folder: None, load_minilm, tunable=True)
     monkeypatch.setitem(BUILT_IN["text"], "minilm", found)
     monkeypatch.setenv("ACCLIMATE_ENCODER_TEXT", "minilm")
     monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
@@ -166,7 +162,7 @@ def test_few_labels_and_foreign_encoders_are_said(plan, spec, monkeypatch):
         "no encoder is tuned: 30 labelled examples of 3 labels are too few"
     )
     shutil.rmtree(folder_of(plan))
-    monkeypatch.setitem(BUILT_IN["text"], "minilm", replace(spec, load_tunable=None))
+    monkeypatch.setitem(BUILT_IN["text"], "minilm", replace(spec, tunable=False))
     other = replace(plan, how=replace(HOW, seed=3))
     tune_encoder(other)
     assert "no encoder is tuned: of small-1 it is not known how" in join_tuned(other, encode_plan(other)).warnings

@@ -23,12 +23,12 @@ from tasks.features.encoders import (
     domain_encoders,
     encoder_identity,
     encoders_named,
-    encoders_of_identity,
     identity_of,
     unpack_minilm,
     weights,
 )
 from tasks.features.encoding import encode
+from tasks.features.identities import encoders_of_identity
 from tasks.features.reading import LARGE, MOST_TURNED, length_warnings, readable, reading_doubt
 from tasks.features.spec import EncoderSpec
 from tasks.models import registry

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 from domains.errors import UserError
 from tasks.base.settings import settings as own_settings
 from tasks.features import encoders
-from tasks.features.encoders import BUILT_IN, encoders_named, encoders_of_identity, identity_of, weights
+from tasks.features.encoders import BUILT_IN, encoders_named, identity_of, weights
 from tasks.features.encoding import _encoder, encode
+from tasks.features.identities import encoders_of_identity
 
 TEXTS = ["The heart beats.", "A much longer sentence about the weather in the mountains, and more.", "Why?"]
 

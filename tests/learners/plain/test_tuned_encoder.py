@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from learners.encoders.tuning import (
+from learners.plain.tuned_encoder import (
     LowRank,
     Recipe,
     add_low_rank,

@@ -97,7 +97,7 @@ def merge_low_rank(model: nn.Module) -> None:
 
 def tuned_state(model: nn.Module) -> dict[str, Tensor]:
     """Return the tensors that tuning changes, by name."""
-    return {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+    return {name: value.detach().cpu() for name, value in model.named_parameters() if value.requires_grad}
 
 
 def fit_head(encoder: Tunable, prepared: Sequence[Tensor], y: Tensor) -> nn.Linear:
@@ -115,7 +115,7 @@ def read(encoder: Tunable, prepared: Sequence[Tensor]) -> Tensor:
     found: Tensor | None = None
     with torch.no_grad():
         for rows in encoder.batches(prepared, range(len(prepared))):
-            x = encoder.vectors([prepared[row] for row in rows])
+            x = encoder.vectors([prepared[row] for row in rows]).cpu()
             found = torch.empty(len(prepared), x.shape[1]) if found is None else found
             found[rows] = x
     return torch.empty(0, 0) if found is None else found
@@ -154,7 +154,7 @@ def tune(
                 examples = [prepared[row] for row in part]
                 if recipe.turns:
                     examples = [turn(each, generator) for each in examples]
-                logits = head(encoder.vectors(examples))
+                logits = head(encoder.vectors(examples)).cpu()
                 loss = F.cross_entropy(logits, y[part], label_smoothing=recipe.smoothing, reduction="sum")
                 (loss / len(chosen)).backward()
             optimiser.step()

@@ -1,0 +1,25 @@
+"""Where networks run: on the processor, or on a GPU."""
+
+import torch
+
+from domains.errors import UserError
+from tasks.base.settings import settings
+
+
+def torch_device(named: str = "") -> torch.device:
+    """Return a device by name; that of the setting unless named, and of ``auto`` a GPU where there is one.
+
+    Raises:
+        UserError: it is not on this machine.
+    """
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if torch.cuda.is_available():
+        there.append("cuda")
+    name = named or settings().device
+    if name == "auto":
+        return torch.device(there[-1])
+    if name not in there:
+        raise UserError(f"no device {name!r} on this machine; there is: {', '.join(there)}")
+    return torch.device(name)
