@@ -9,7 +9,6 @@ import mlflow.pyfunc
 import pandas as pd
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer
 from torch.nn import functional as F
 
 from domains.errors import UserError
@@ -102,6 +101,8 @@ def test_the_model_that_reads_it_has_it_in_its_folder_and_predicts_where_it_neve
     _encoder.cache_clear()
     served = mlflow.pyfunc.load_model(str(tmp_path / "out")).predict(pd.DataFrame({"text": ["abcd abcd"]}))
     assert served["probability"].tolist() == pytest.approx(told["probability"].astype(float).tolist(), abs=1e-4)
+    from sentence_transformers import SentenceTransformer  # seconds, which collecting tests need not take
+
     exported = SentenceTransformer(str(tmp_path / "sentences"), device="cpu").encode(["abcd abcd"])
     (there,) = (tmp_path / "out").rglob(result.encoders[-1])
     (said,) = tuned_at(there).load(there).encode(["abcd abcd"])
