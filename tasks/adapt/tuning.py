@@ -131,12 +131,16 @@ def _tune(plan: Plan, data: Encoded, place: Path) -> dict[str, str]:
     if fold is None:
         return {"reason": "no encoder is tuned: no label has two examples"}
     started, recipe, folder = time.time(), RECIPES[domain.family], weights(s, spec)
-    each = _seconds_of_example(spec, folder, recipe, examples, compact)
     processes = s.processes if torch_device().type == "cpu" else 1
-    epochs = min(MOST_EPOCHS[domain.family], _affordable(plan.how.budget, each, len(y), processes))
-    if epochs < LEAST_EPOCHS:
-        minutes = math.ceil(_wall(each, len(y), processes) * LEAST_EPOCHS / 60)
-        return {"reason": f"no encoder is tuned: {len(y):,} labelled examples need --budget {minutes}m"}
+    if (place / "epochs").exists():  # a run that was stopped had begun with so many
+        epochs = int((place / "epochs").read_text("utf-8"))
+    else:
+        wall = _wall(_seconds_of_example(spec, folder, recipe, examples, compact), len(y), processes)
+        epochs = min(MOST_EPOCHS[domain.family], int(plan.how.budget / wall))
+        if epochs < LEAST_EPOCHS:
+            minutes = math.ceil(wall * LEAST_EPOCHS / 60)
+            return {"reason": f"no encoder is tuned: {len(y):,} labelled examples need --budget {minutes}m"}
+        write_whole(place / "epochs", str(epochs))
     deadline = started + plan.how.budget
 
     def fit(rows: Tensor, asked: Tensor, name: str) -> Fit:
@@ -161,7 +165,7 @@ def _tune(plan: Plan, data: Encoded, place: Path) -> dict[str, str]:
     identity = f"tuned-{_hash(kept)}"
     home = s.home_path / "encoders" / identity
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(kept, home / FILE)
+    write_whole(home / FILE, kept.read_bytes())
     return {"encoder": identity, "epochs": str(best + 1)}
 
 
@@ -178,9 +182,7 @@ def run_fit(job: Fit, advance: Advance) -> int:
     for epoch in tune(encoder, head, prepared, job.y, job.epochs, job.recipe, generator, advance):
         if job.keep:
             about = Tuned(job.spec.identity, job.recipe.rank, job.ways)
-            (job.out / str(epoch)).mkdir()
-            save_tuned(encoder, head, job.present, about, job.out / str(epoch))
-            (job.out / str(epoch) / FILE).rename(_epoch(job.out, epoch))
+            save_tuned(encoder, head, job.present, about, _epoch(job.out, epoch))
         else:
             with torch.no_grad():
                 save_file({"logits": head(read(encoder, asked).to(device)).cpu()}, _epoch(job.out, epoch))
@@ -229,7 +231,3 @@ def _wall(each: float, size: int, processes: int) -> float:
     """
     work = 1 + FOLDS * ((FOLDS - 1) / FOLDS + 1 / FOLDS / 3)
     return each * size * work / min(processes, FOLDS + 1) * (SLOWER if processes > 1 else 1)
-
-
-def _affordable(budget: float, each: float, size: int, processes: int) -> int:
-    return int(budget / _wall(each, size, processes))

@@ -50,15 +50,7 @@ class Tuned:
 
 
 def make_tunable(spec: EncoderSpec, folder: Path, recipe: Recipe, generator: torch.Generator) -> Any:
-    """Return an encoder with its weights in a folder, ready to be tuned.
-
-    Raises:
-        UserError: it cannot be tuned.
-    """
-    if not spec.tunable:
-        raise UserError(
-            f"encoder {spec.identity} cannot be tuned, only minilm, e5 and efficientnet can; leave --budget out"
-        )
+    """Return an encoder that is ``tunable``, with its weights in a folder, ready to be tuned."""
     encoder = spec.load(folder)
     if recipe.rank:
         encoder.model.requires_grad_(False)
@@ -66,11 +58,11 @@ def make_tunable(spec: EncoderSpec, folder: Path, recipe: Recipe, generator: tor
     return encoder
 
 
-def save_tuned(encoder: Any, head: nn.Linear, present: Tensor, about: Tuned, folder: Path) -> None:
-    """Write what tuning changed into a folder; ``present`` [C] are the labels that the head tells apart."""
+def save_tuned(encoder: Any, head: nn.Linear, present: Tensor, about: Tuned, path: Path) -> None:
+    """Write what tuning changed into a file; ``present`` [C] are the labels that the head tells apart."""
     state = {f"model.{name}": value.contiguous() for name, value in tuned_state(encoder.model).items()}
     state |= {f"head.{name}": value.detach().cpu() for name, value in head.state_dict().items()}
-    save_file(state | {"present": present}, folder / FILE, metadata={"tuned": json.dumps(asdict(about))})
+    save_file(state | {"present": present}, path, metadata={"tuned": json.dumps(asdict(about))})
 
 
 class TunedReader:
