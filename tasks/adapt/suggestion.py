@@ -14,12 +14,16 @@ from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.forecast import FEWEST, SHARES, Forecast, forecast, learning_curve
 from learners.choice.suggest import suggest
 from learners.classifier import Classifier
+from learners.examples import join_views, select_rows
 from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import Adaptation, Encoded, model_for, shuffle_rows, support_of
 from tasks.adapt.plan import Plan, encode_plan
-from tasks.base.settings import Settings
+from tasks.base.settings import Settings, settings
+from tasks.features.encoding import encode
+from tasks.features.spec import EncoderSpec
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult
+from tasks.models.lookup import input_of
 
 CURVES = 5  # support draws behind a forecast
 RIVAL = 0.5  # a second label at least so probable, relative to the first, is named beside it
@@ -40,17 +44,25 @@ def check_suggestions(domain: Domain, output: Path) -> None:
         )
 
 
-def suggestions(domain: Domain, data: Encoded, model: Classifier, how: Adaptation, n: int) -> pd.DataFrame:
+def suggestions(
+    domain: Domain, data: Encoded, model: Classifier, how: Adaptation, n: int, tuned: Sequence[EncoderSpec] = ()
+) -> pd.DataFrame:
     """Return n rows, best first: the example, its ``row`` in pool.parquet, ``label``, ``probability`` and ``why``.
 
     Examples with a label are those of the support that the model was adapted to.
+
+    Args:
+        tuned: encoders that the model reads beside those of the data.
     """
     assert data.pool_x is not None
     labelled = data.train_x[support_of(data, how, 0)[0]] if data.fold is None else data.labelled.x
     found = suggest(data.pool_x, labelled, n)
     rows = [data.pool_rows[i] for i in found.rows.tolist()]
-    assert data.pool is not None
-    p = model.in_use().predict_proba(data.pool[found.rows]).numpy()
+    x = data.pool_x[found.rows]
+    if tuned:
+        said = encode(settings(), domain.family, domain.column("pool", rows), encoders=tuned)
+        x = torch.cat([x, said], 1)
+    p = model.in_use().predict_proba(join_views(x, select_rows(data.pool_ngrams, found.rows))).numpy()
     best = model.name(p)
     return pd.DataFrame(
         {
@@ -152,8 +164,9 @@ def advise(settings: Settings, plan: Plan, result: AdaptResult, n: int) -> Advic
     data = encode_plan(plan)
     if data.pool_x is None:
         raise UserError(f"no example in the pool of domain {plan.domain.name} can be used; see acclimate domains check")
-    model = Classifier.load(registry.get(settings, plan.domain.name, result.model_version).folder)
-    rows = suggestions(plan.domain, data, model, plan.how, n)
+    version = registry.get(settings, plan.domain.name, result.model_version)
+    tuned = [spec for spec in input_of(version).encoders if spec.opinions]
+    rows = suggestions(plan.domain, data, Classifier.load(version.folder), plan.how, n, tuned)
     model_then = model_for(MetaModel.load(plan.meta_folder), data.encoders)
     ahead = forecast_at_twice(model_then, result.strategy, data, plan.how)
     return Advice(rows, forecast_line(ahead, plan.how))

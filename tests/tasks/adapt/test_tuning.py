@@ -19,6 +19,7 @@ from tasks.adapt import tuning
 from tasks.adapt.adaptation import Adaptation
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.steps import adapt_and_compare, judge, needed, promote, register
+from tasks.adapt.suggestion import advise
 from tasks.adapt.tuning import folder_of, join_tuned, tune_encoder
 from tasks.base.settings import read_duration
 from tasks.export.mlflow_folder import export_mlflow
@@ -52,7 +53,7 @@ def spec(settings, monkeypatch):
 
 @pytest.fixture
 def plan(made, spec, settings, tmp_path):
-    target = made("target", classes=3, per_class=20, role="target")
+    target = made("target", classes=3, per_class=40, role="target")
     (tmp_path / "meta").mkdir()
     MetaModel("text", "small-1", 16, None, {}, Prior()).save(tmp_path / "meta")
     return Plan(target, "1", tmp_path / "meta", HOW, "key", tmp_path / "work" / "key")
@@ -91,6 +92,9 @@ def test_the_model_that_reads_it_has_it_in_its_folder_and_predicts_where_it_neve
     assert champion.tags["encoder"] == f"small-1+{result.encoders[-1]}"
     shutil.rmtree(settings.home_path / "encoders" / result.encoders[-1])  # as on another machine
     assert encoders_of_identity(champion.tags["encoder"]) is None
+    advice = advise(settings, plan, result, 4)
+    assert advice.rows["probability"].between(1 / 3, 1).all()
+    shutil.rmtree(settings.home_path / "encoders" / result.encoders[-1])
     new = tmp_path / "new.csv"
     new.write_text("text\nabcd abcd\n")
     told = predict_file(settings, "target", new)
@@ -139,7 +143,7 @@ def test_a_budget_that_is_over_ends_tuning_after_an_epoch(plan, monkeypatch):
 @pytest.mark.parametrize(
     ("how", "line"),
     [
-        (Adaptation(budget=1), "30 labelled examples need --budget 1m"),
+        (Adaptation(budget=1), "36 labelled examples need --budget 1m"),
         (Adaptation(), None),
         (Adaptation(k=5, budget=600), None),
         (Adaptation(method="logistic", budget=600), None),
@@ -160,7 +164,7 @@ def test_few_labels_and_foreign_encoders_are_said(plan, spec, monkeypatch):
     monkeypatch.setattr(tuning, "FEWEST", 100)
     tune_encoder(plan)
     assert join_tuned(plan, encode_plan(plan)).warnings[-1] == (
-        "no encoder is tuned: 30 labelled examples of 3 labels are too few"
+        "no encoder is tuned: 36 labelled examples of 3 labels are too few"
     )
     shutil.rmtree(folder_of(plan))
     monkeypatch.setitem(BUILT_IN["text"], "minilm", replace(spec, tunable=False))
