@@ -89,11 +89,8 @@ def adapt_and_compare(plan: Plan, encode_seconds: float, tune_seconds: float = 0
         for number in range(how.trials):
             trials.append(run_trial(model, data, how, number))
             advance(1)
-    seconds = {
-        "encode": encode_seconds,
-        "tune": tune_seconds,
-        "adapt": float(np.median([trial.seconds for trial in trials])),
-    }
+    seconds = {"encode": encode_seconds} | ({"tune": tune_seconds} if tune_seconds else {})
+    seconds["adapt"] = float(np.median([trial.seconds for trial in trials]))
     seconds["evaluate"] = time.perf_counter() - started - sum(trial.seconds for trial in trials)
     whole: Interval = "test examples" if data.fold is None else "labelled examples"
     scores = summarise(trials, data, whole if how.k is None else "support draws")
