@@ -163,10 +163,13 @@ def up(clone: Clone, demo: list[dict[str, Any]]) -> Iterator[subprocess.Popen[st
 
 
 def shorten(clone: Clone, name: str, classes: int | None = None, **most: int) -> None:
-    """Keep so many examples of the first classes in each split, or of a pool in all; no other example is encoded."""
+    """Keep so many examples of the first classes in each split, or of a pool in all; no other example is encoded.
+
+    One encoder reads them, as the other takes seconds to load in every process.
+    """
     folder = clone.path / "data" / name
     about = yaml.safe_load((folder / "domain.yaml").read_text())
-    about["labels"] = about["labels"][:classes]
+    about |= {"labels": about["labels"][:classes], "encoder": "minilm"}
     for split, count in most.items():
         frame = pd.read_parquet(folder / f"{split}.parquet")
         labels = len(about["labels"])
