@@ -7,6 +7,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from tasks.adapt.adaptation import tuning_budget
 from tasks.adapt.approval import wait_for_approval
 from tasks.adapt.plan import plan_adaptation
 from tasks.adapt.steps import (
@@ -96,7 +97,7 @@ def adapt_in_order(
         result = run(find_finished, plan)
         if result is None:
             seconds = run(encode_examples, plan)
-            tuning = run(tune_encoder, plan) if plan.how.budget else 0.0
+            tuning = run(tune_encoder, plan) if tuning_budget(plan.domain, plan.how) else 0.0
             result = run(adapt_and_compare, plan, seconds, tuning)
             decision, result = run(judge, plan, result)
             result = run(register, plan, result, decision)

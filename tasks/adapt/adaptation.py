@@ -188,8 +188,14 @@ def adaptation_key(domain: Domain, meta_version: str, how: Adaptation) -> str:
         meta_version,
         version("acclimate"),
     ]
-    parts.append(json.dumps(vars(replace(how, draws=how.trials)), sort_keys=True))
+    how = replace(how, draws=how.trials, budget=tuning_budget(domain, how))
+    parts.append(json.dumps(vars(how), sort_keys=True))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def tuning_budget(domain: Domain, how: Adaptation) -> int:
+    """Return the seconds that tuning an encoder may take: 0 of an experiment, of a method by name, and of a market."""
+    return how.budget if how.k is None and how.method == AUTO and domain.family != "market" else 0
 
 
 def work_key(domain: Domain, meta_version: str, how: Adaptation) -> str:

@@ -29,6 +29,7 @@ from tasks.adapt.adaptation import (
     examples_used,
     model_for,
     scored_examples,
+    tuning_budget,
 )
 from tasks.adapt.class_frequencies import Said, at_pool_frequencies, preferences
 from tasks.adapt.domain_page import show_domain_page
@@ -295,7 +296,7 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "meta_key": plan.meta_key,
             "method": plan.how.method,
             "objective": plan.how.objective,
-            "budget": str(plan.how.budget),
+            "budget": str(tuning_budget(plan.domain, plan.how)),
             "seed": str(plan.how.seed),
             **code_and_packages(),
             "encoder": identity_of([*encode_plan(plan).encoders, *tuned_in(plan.folder)]),

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from domains.whole_file import write_whole
 from learners.plain.tuned_encoder import Recipe, fit_head, read, tune
 from learners.temperature import best_temperature
-from tasks.adapt.adaptation import AUTO, Encoded, assign_folds
+from tasks.adapt.adaptation import Encoded, assign_folds, tuning_budget
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.base.device import torch_device
 from tasks.base.progress import progress
@@ -75,8 +75,8 @@ def tune_encoder(plan: Plan) -> float:
 
     What was tuned is there for ``join_tuned``. A run that was stopped goes on after the last network that was done.
     """
-    started, how = time.perf_counter(), plan.how
-    if not how.budget or how.k is not None or how.method != AUTO or plan.domain.family == "market":
+    started = time.perf_counter()
+    if not tuning_budget(plan.domain, plan.how):
         return 0.0
     place = folder_of(plan)
     if not (place / "done.json").exists():

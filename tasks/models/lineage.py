@@ -54,6 +54,7 @@ def lineage(settings: Settings, model: Registered) -> dict[str, Any]:
         kept = (
             "method",
             "objective",
+            "budget",
             "seed",
             "revision",
             "content_hash",
@@ -81,6 +82,8 @@ def _adapt_commands(settings: Settings, model: Registered) -> list[str]:
     adapt = ["acclimate", "adapt", model.name, *few, "--method", tags.get("method", "auto")]
     if (objective := tags.get("objective", ACCURACY)) != ACCURACY:
         adapt += ["--objective", objective]
+    if (budget := tags.get("budget", "0")) != "0":
+        adapt += ["--budget", f"{budget}s"]
     adapt += ["--meta-version", tags.get("meta_key") or tags.get("meta_version", "1")]
     seed = tags.get("seed", "0")
     again = ([] if seed == "0" else [f"ACCLIMATE_SEED={seed}"]) + [shlex.join(adapt)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from domains.errors import UserError
-from tasks.adapt.adaptation import AUTO, Adaptation, adaptation_key, work_key
+from tasks.adapt.adaptation import AUTO, Adaptation, adaptation_key, tuning_budget, work_key
 from tasks.base.settings import Settings, read_duration
 from tasks.models import registry
 from tasks.models.adapt_result import k_of
@@ -120,8 +120,8 @@ def ledger_row(settings: Settings, w: Target, commit: str, why: str = "") -> Led
         how = replace(how, k=None)
         made = registry.find_by_key(settings, adaptation_key(domain, w.meta_version, how))
     parameters = {"domain": w.domain, "k": how.k, "revision": commit, "draws": how.draws, "method": how.method}
-    if how.budget:
-        parameters["budget"] = f"{how.budget}s"
+    if budget := tuning_budget(domain, how):
+        parameters["budget"] = f"{budget}s"
     key = work_key(domain, w.meta_version, how)
     row = LedgerRow(w.row, w.domain, w.content_hash, key, parameters, why or reason_to_adapt(w, before))
     if made is None or was_left_unpromoted(made, before):

@@ -96,6 +96,15 @@ def test_the_draws_are_no_part_of_the_key_of_all_labels(target):
     assert work_key(target, "3", everything) == key
 
 
+def test_a_budget_counts_where_an_encoder_would_be_tuned(target):
+    asked = Adaptation(budget=60)
+    assert adaptation_key(target, "3", asked) != adaptation_key(target, "3", Adaptation())
+    market = replace(target, family="market")
+    assert adaptation_key(market, "3", asked) == adaptation_key(market, "3", Adaptation())
+    for how in (Adaptation(k=5), Adaptation(method="logistic")):
+        assert adaptation_key(target, "3", replace(how, budget=60)) == adaptation_key(target, "3", how)
+
+
 # Encoding
 
 

@@ -30,6 +30,7 @@ from tasks.features.identities import encoders_of_identity
 from tasks.features.spec import EncoderSpec
 from tasks.features.tuned import restore_tuned, tuned_at, tuned_of
 from tasks.models import registry
+from tasks.models.lineage import lineage
 from tasks.models.prediction import predict_file
 from tests.tasks.features.test_plug_ins import kept_bert
 
@@ -90,6 +91,7 @@ def test_the_model_that_reads_it_has_it_in_its_folder_and_predicts_where_it_neve
     promote(plan, result.model_copy(update={"decision": "promoted"}))
     champion = registry.champion(settings, "target")
     assert champion.tags["encoder"] == f"small-1+{result.encoders[-1]}"
+    assert "--budget 600s" in lineage(settings, champion)["commands"][-1]
     shutil.rmtree(settings.home_path / "encoders" / result.encoders[-1])  # as on another machine
     assert encoders_of_identity(champion.tags["encoder"]) is None
     advice = advise(settings, plan, result, 4)
