@@ -28,7 +28,8 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: fl
         doubt: share of each label that is spread over all, as frequent as they are (label smoothing): of a few examples
             all may be right by chance, and of them alone the best temperature would be none.
     """
-    pairs = [(z.double(), _expected(z.double(), labels, doubt)) for z, labels in zip(logits, y, strict=True)]
+    exact = [z.double() for z in logits]
+    pairs = [(z, _expected(z, labels, doubt)) for z, labels in zip(exact, y, strict=True)]
 
     def falls(temperature: float) -> bool:
         """Whether the loss falls where the temperature does."""

@@ -34,7 +34,8 @@ class MeanBert:
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
         self.model, self.dim, self.device = model, int(model.config.hidden_size), torch.device("cpu")
-        self.packed: PackedBert | None = None  # the model as it was when it first encoded, without gradients
+        self.packs = can_pack() and model.config.hidden_act == "gelu"
+        self.packed: PackedBert | None = None  # takes the model's place when that first encodes, without gradients
 
     def to(self, device: torch.device) -> "MeanBert":
         """Move to a device, and return itself."""
@@ -48,8 +49,9 @@ class MeanBert:
         if not texts:
             return torch.zeros(0, self.dim)
         on_cpu = self.device.type == "cpu"
-        if on_cpu and self.packed is None and can_pack() and self.model.config.hidden_act == "gelu":
+        if on_cpu and self.packs and self.packed is None:
             self.packed = PackedBert(self.model)
+            del self.model  # whose maps would be there twice
         only_ids = {"padding": False, "return_attention_mask": False, "return_token_type_ids": False}
         prompted = [self.prompt + text for text in texts]
         cut = {"truncation": True, "max_length": self.tokens}

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -13,7 +13,18 @@ from torch.nn import functional as F
 LONGEST = 256  # word pieces of a text
 
 
-class SentenceFolder:
+class _Movable:
+    """What has one model, and moves to a device with it."""
+
+    model: Any
+
+    def to(self, device: torch.device) -> Self:
+        """Move to a device, and return itself."""
+        self.model.to(device)
+        return self
+
+
+class SentenceFolder(_Movable):
     """A folder of sentence-transformers: modules, pooling, prompts and lengths are as its files say.
 
     N. Reimers and I. Gurevych. Sentence-BERT: sentence embeddings using Siamese BERT-networks. EMNLP 2019.
@@ -31,11 +42,6 @@ class SentenceFolder:
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
 
-    def to(self, device: torch.device) -> "SentenceFolder":
-        """Move to a device, and return itself."""
-        self.model.to(device)
-        return self
-
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Return vectors [n, D]."""
@@ -43,7 +49,7 @@ class SentenceFolder:
         return found.float().cpu()
 
 
-class TextFolder:
+class TextFolder(_Movable):
     """A text model of transformers; its last hidden states are averaged over word pieces, or the first one is taken.
 
     Args:
@@ -62,11 +68,6 @@ class TextFolder:
         self.tokens = min(LONGEST, self.tokenizer.model_max_length)
         self.model = _load_model(folder)
 
-    def to(self, device: torch.device) -> "TextFolder":
-        """Move to a device, and return itself."""
-        self.model.to(device)
-        return self
-
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Return unit-length vectors [n, D]."""
@@ -79,7 +80,7 @@ class TextFolder:
         return F.normalize((hidden * mask).sum(1) / mask.sum(1).clamp_min(1), dim=-1).cpu()
 
 
-class ImageFolder:
+class ImageFolder(_Movable):
     """An image model of transformers (ViT, DINOv2, SigLIP, ConvNeXt), its images prepared as the folder says.
 
     The vector is what the model says of the whole image: that of its projection, of its first token, or the pooled map.
@@ -90,11 +91,6 @@ class ImageFolder:
 
         self.prepare = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         self.model = _load_model(folder)
-
-    def to(self, device: torch.device) -> "ImageFolder":
-        """Move to a device, and return itself."""
-        self.model.to(device)
-        return self
 
     @torch.inference_mode()
     def encode(self, images: Sequence[bytes]) -> Tensor:

@@ -14,8 +14,6 @@ from learners.optimisers import AdamW
 from learners.plain.logistic import fit_logistic
 from learners.support import Support
 
-ABSENT = -20.0  # log-probability of labels without an example
-
 
 class Tunable(Protocol):
     """An encoder whose vectors have gradients."""

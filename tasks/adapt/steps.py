@@ -44,12 +44,12 @@ from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.features.encoders import identity_of
 from tasks.features.encoding import encode
-from tasks.features.identities import encoders_of_identity
 from tasks.features.spec import EncoderSpec
-from tasks.features.tuned import restore_tuned, tuned_in
+from tasks.features.tuned import tuned_in
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, ClassScore, CurveScore, Interval, Score, SetScore, k_param
 from tasks.models.lineage import code_and_packages
+from tasks.models.lookup import input_of
 from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import smoke_test_for
 from tasks.models.verdicts import apply_verdict, utc_now
@@ -237,13 +237,9 @@ def scored_by(incumbent: registry.Registered, domain: Domain, data: Encoded) -> 
         UserError: one of them is not here.
     """
     identity = incumbent.tags.get("encoder", "")
-    restore_tuned(settings(), identity, incumbent.folder)
     if identity == identity_of(data.encoders):
         return data.scored
-    encoders = encoders_of_identity(identity)
-    if encoders is None:
-        raise UserError(f"no encoder {identity}")
-    x = encode(settings(), domain.family, scored_examples(domain, data), encoders=encoders)
+    x = encode(settings(), domain.family, scored_examples(domain, data), encoders=input_of(incumbent).encoders)
     return replace(data.scored, x=x) if isinstance(data.scored, Examples) else x
 
 

@@ -25,7 +25,7 @@ from learners.plain.tuned_encoder import Recipe, fit_head, read, tune
 from learners.temperature import best_temperature
 from tasks.adapt.adaptation import Encoded, assign_folds, tuning_budget
 from tasks.adapt.plan import Plan, encode_plan
-from tasks.base.device import torch_device
+from tasks.base.device import at_once, torch_device
 from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.base.side_by_side import Advance, run_side_by_side
@@ -131,7 +131,7 @@ def _tune(plan: Plan, data: Encoded, place: Path) -> dict[str, str]:
     if fold is None:
         return {"reason": "no encoder is tuned: no label has two examples"}
     started, recipe, folder = time.time(), RECIPES[domain.family], weights(s, spec)
-    processes = s.processes if torch_device().type == "cpu" else 1
+    processes = at_once(s.processes)
     if (place / "epochs").exists():  # a run that was stopped had begun with so many
         epochs = int((place / "epochs").read_text("utf-8"))
     else:
@@ -176,7 +176,7 @@ def run_fit(job: Fit, advance: Advance) -> int:
     shutil.rmtree(job.out, ignore_errors=True)
     job.out.mkdir(parents=True)
     generator, epoch, device = torch.Generator().manual_seed(job.seed), 0, torch_device()
-    encoder = make_tunable(job.spec, job.folder, job.recipe, generator).to(device)
+    encoder = make_tunable(job.spec, job.folder, job.recipe.rank, generator).to(device)
     prepared, asked = encoder.prepare(job.examples), encoder.prepare(job.asked)
     head = fit_head(encoder, prepared, job.y).to(device)
     for epoch in tune(encoder, head, prepared, job.y, job.epochs, job.recipe, generator, advance):
@@ -212,7 +212,7 @@ def _seconds_of_example(spec: EncoderSpec, folder: Path, recipe: Recipe, example
     size = TRIED * recipe.batch
     rows = torch.linspace(0, len(y) - 1, min(size, len(y))).long()
     device = torch_device()
-    encoder = make_tunable(spec, folder, recipe, torch.Generator().manual_seed(0)).to(device)
+    encoder = make_tunable(spec, folder, recipe.rank, torch.Generator().manual_seed(0)).to(device)
     prepared = encoder.prepare([examples[i] for i in rows.tolist()])
     width = read(encoder, prepared[:1]).shape[1]
     head, threads = nn.Linear(width, int(y.max()) + 1).to(device), torch.get_num_threads()

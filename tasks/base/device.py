@@ -23,3 +23,8 @@ def torch_device(named: str = "") -> torch.device:
     if name not in there:
         raise UserError(f"no device {name!r} on this machine; there is: {', '.join(there)}")
     return torch.device(name)
+
+
+def at_once(processes: int) -> int:
+    """Return how many of so many processes compute at once: on a GPU one."""
+    return processes if torch_device().type == "cpu" else 1

@@ -21,7 +21,7 @@ from domains.names import label_phrases
 from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
 from learners.examples import Examples
-from tasks.base.device import torch_device
+from tasks.base.device import at_once, torch_device
 from tasks.base.settings import Settings
 from tasks.features.encoders import CHUNK, family_encoders, weights
 from tasks.features.spec import EncoderSpec
@@ -127,7 +127,7 @@ def _encode_new(
     spec: EncoderSpec, folder: Path, new: dict[bytes, Any], processes: int
 ) -> Iterator[dict[bytes, Tensor]]:
     """Yield features by key, long examples first so that no process is left with them at the end."""
-    processes = processes if torch_device().type == "cpu" else 1
+    processes = at_once(processes)
     keys = sorted(new, key=lambda key: -len(new[key]))
     chunks = [keys[i : i + CHUNK] for i in range(0, len(keys), CHUNK)]
     jobs = [(spec, folder, [new[key] for key in chunk]) for chunk in chunks]

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from domains.errors import UserError
+from learners.base import ABSENT
 from learners.classifier import Affine
-from learners.plain.tuned_encoder import ABSENT, Recipe, add_low_rank, merge_low_rank, tuned_state
+from learners.plain.tuned_encoder import add_low_rank, merge_low_rank, tuned_state
 from tasks.base.settings import Settings, settings
 from tasks.features.encoders import built_in_of, weights
 from tasks.features.spec import EncoderSpec
@@ -49,12 +50,12 @@ class Tuned:
             return cls(**json.loads(file.metadata()["tuned"]))
 
 
-def make_tunable(spec: EncoderSpec, folder: Path, recipe: Recipe, generator: torch.Generator) -> Any:
-    """Return an encoder that is ``tunable``, with its weights in a folder, ready to be tuned."""
+def make_tunable(spec: EncoderSpec, folder: Path, rank: int, generator: torch.Generator) -> Any:
+    """Return an encoder that is ``tunable``, with its weights in a folder, to be tuned by a rank, or whole (0)."""
     encoder = spec.load(folder)
-    if recipe.rank:
+    if rank:
         encoder.model.requires_grad_(False)
-        add_low_rank(encoder.model.encoder, recipe.rank, generator)
+        add_low_rank(encoder.model.encoder, rank, generator)
     return encoder
 
 
@@ -71,7 +72,7 @@ class TunedReader:
     def __init__(self, folder: Path) -> None:
         about = Tuned.read(folder)
         self.spec, base = base_of(settings(), folder)
-        self.encoder = make_tunable(self.spec, base, Recipe(0, 0, rank=about.rank), torch.Generator())
+        self.encoder = make_tunable(self.spec, base, about.rank, torch.Generator())
         with safe_open(folder / FILE, "pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         own = {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}

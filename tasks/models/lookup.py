@@ -68,12 +68,13 @@ def input_of(model: Registered) -> Input:
         UserError: the features of an encoder that is not here, or has changed.
     """
     family: Family = model.tags["family"]  # type: ignore[assignment]
-    restore_tuned(settings(), model.tags["encoder"], model.folder)
-    encoders = encoders_of_identity(model.tags["encoder"])
+    identity = model.tags.get("encoder", "")
+    restore_tuned(settings(), identity, model.folder)
+    encoders = encoders_of_identity(identity)
     if encoders is not None:
         return Input(family, encoders)
     what = "the champion" if CHAMPION in model.aliases else f"version {model.version}"
     raise UserError(
-        f"{what} of {model.name} reads features of {model.tags['encoder']}, now the encoder is "
+        f"{what} of {model.name} reads features of {identity or 'no known encoder'}, now the encoder is "
         f"{encoder_identity(family)}; run `acclimate meta-train --family {family}` and `acclimate adapt {model.name}`"
     )
