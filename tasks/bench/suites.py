@@ -11,6 +11,7 @@ SUITES = {
     "quick": "quick.bench_quick",
     "adapt": "adapt.suite.bench_adapt",
     "labels": "labels.suite.bench_labels",
+    "published": "published.suite.bench_published",
     "suggest": "adapt.suggest.bench_suggest",
     "omniglot": "images.fewshot.bench_omniglot",
     "miniimagenet": "images.fewshot.bench_miniimagenet",
