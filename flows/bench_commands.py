@@ -72,14 +72,15 @@ def bench(
     domain, beside tuned logistic regression (more domains where there is an ACCLIMATE_MIRROR). suggest: the labels
     that suggestions need, relative to random choice, on medical texts (reads ACCLIMATE_MIRROR). omniglot,
     miniimagenet: learners meta-trained on raw images, as in their papers, beside supervised learning from the same
-    shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
-    meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
-    way to compute them. device: a GPU beside one thread of the processor at encoding, tuning and meta-training, then
-    speed and miniImageNet on it, in about 12 minutes. drift: how often drift is found in new examples where there is none and where there is, and
-    changes of regime of stocks. market: adaptation to six regimes of the stock market, beside HAR, GARCH, boosting and
-    models that do not adapt. orchestration: from a commit to a decision, of one domain and of 200, with a real
-    server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good. rl2:
-    policies that learn inside a trial, on bandits and decision processes, beside index rules and posterior sampling.
+    shots. lake: 20 characters of one alphabet, one drawing each, by another drawer; meta-trained on other
+    alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual way to compute them.
+    device: a GPU beside one thread of the processor at encoding, tuning and meta-training, then speed and
+    miniImageNet on it, in about 12 minutes. drift: how often drift is found in new examples where there is none and
+    where there is, and changes of regime of stocks. market: adaptation to six regimes of the stock market, beside
+    HAR, GARCH, boosting and models that do not adapt. orchestration: from a commit to a decision, of one domain and
+    of 200, with a real server. faults: kill -9 of flow, worker and server at random moments, and how long until it
+    is made good. rl2: policies that learn inside a trial, on bandits and decision processes, beside index rules and
+    posterior sampling.
     all: one after the other, a night long, kept in .acclimate/bench/results; --json FILE is for `acclimate results`.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json

@@ -1,4 +1,4 @@
-"""A device beside the processor, on the same work: encoding, tuning and meta-training; then the suites that need one."""
+"""A GPU beside the processor on the same work: encoding, tuning and meta-training; then the suites that need one."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -79,7 +79,7 @@ def make_examples(family: Family, size: int) -> list[Any]:
     """Return texts of 5 to 80 words, or images of 128 pixels as JPEG: speed does not depend on what is in them."""
     rng = np.random.default_rng(0)
     if family == "text":
-        words = "the heart rate of a patient fell after two days without more care and rest was advised".split()
+        words = ["heart", "rate", "of", "a", "patient", "fell", "after", "two", "days", "without", "rest"]
         return [" ".join(rng.choice(words, rng.integers(5, 81))) for _ in range(size)]
     found = []
     for _ in range(size):

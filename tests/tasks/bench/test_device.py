@@ -1,4 +1,4 @@
-"""The suite of devices, of which the processor alone is here: the same work, done where it is told, agrees with itself."""
+"""The suite of devices, with the processor alone: the same work, done where it is told, agrees with itself."""
 
 import pytest
 import torch
