@@ -17,7 +17,7 @@ def bench(
         str,
         typer.Argument(
             help="quick, adapt, labels, published, suggest, omniglot, miniimagenet, lake, speed, drift, market, "
-            "orchestration, faults, rl2 or all."
+            "orchestration, device, faults, rl2 or all."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
@@ -73,17 +73,19 @@ def bench(
     quick: every method on every built-in target at 1, 5 and 10 labels a class. adapt: adaptation to medical domains
     after others, with balanced, imbalanced, natural and no pools, beside logistic regression, fine-tuning and LoRA
     (reads ACCLIMATE_MIRROR). labels: accuracy by the number of labels, from few to all, at the frequencies of each
-    domain, beside tuned logistic regression (more domains where there is an ACCLIMATE_MIRROR). published: intents from
-    5 and 10 labels each, and 5-way episodes of news, on the protocols of published figures and beside these (reads
-    ACCLIMATE_MIRROR). suggest: the labels that suggestions need, relative to random choice, on medical texts (reads
-    ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers, beside
-    supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
-    meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
-    way to compute them. drift: how often drift is found in new examples where there is none and where there is, and
-    changes of regime of stocks. market: adaptation to six regimes of the stock market, beside HAR, GARCH, boosting and
-    models that do not adapt. orchestration: from a commit to a decision, of one domain and of 200, with a real
-    server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good. rl2:
-    policies that learn inside a trial, on bandits and decision processes, beside index rules and posterior sampling.
+    domain, beside tuned logistic regression (more domains where there is an ACCLIMATE_MIRROR). published: intents
+    from 5 and 10 labels each, and 5-way episodes of news, on the protocols of published figures and beside these
+    (reads ACCLIMATE_MIRROR). suggest: the labels that suggestions need, relative to random choice, on medical texts
+    (reads ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers,
+    beside supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by
+    another drawer; meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates
+    beside the usual way to compute them. device: a GPU beside one thread of the processor at encoding, tuning and
+    meta-training, then speed and miniImageNet on it, in about 12 minutes. drift: how often drift is found in new
+    examples where there is none and where there is, and changes of regime of stocks. market: adaptation to six
+    regimes of the stock market, beside HAR, GARCH, boosting and models that do not adapt. orchestration: from a
+    commit to a decision, of one domain and of 200, with a real server. faults: kill -9 of flow, worker and server
+    at random moments, and how long until it is made good. rl2: policies that learn inside a trial, on bandits and
+    decision processes, beside index rules and posterior sampling.
     all: one after the other, a night long, kept in .acclimate/bench/results; --json FILE is for `acclimate results`.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json

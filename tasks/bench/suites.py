@@ -17,6 +17,7 @@ SUITES = {
     "miniimagenet": "images.fewshot.bench_miniimagenet",
     "lake": "images.lake.bench_lake",
     "speed": "images.speed.bench_speed",
+    "device": "device.bench_device",
     "drift": "drift.suite.bench_drift",
     "market": "market.suite.bench_market",
     "orchestration": "orchestration.speed.bench_orchestration",
