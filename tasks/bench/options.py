@@ -11,6 +11,7 @@ from domains.errors import UserError
 SHOTS = (1, 5, 10)
 ALL = sys.maxsize  # labels a class: all that there are
 LABEL_SHOTS = (3, 5, 10, 20, 50, 100, ALL)  # of the suite labels
+ADAPTER_SHOTS = (5, 10, 50)  # of the suite adapters
 
 #: A row: ``{suite, domain, setting, method, metric, value, ci95, n, seconds}``.
 Row = dict[str, Any]
