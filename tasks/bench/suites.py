@@ -18,6 +18,7 @@ SUITES = {
     "lake": "images.lake.bench_lake",
     "speed": "images.speed.bench_speed",
     "device": "device.bench_device",
+    "encoding": "encoding.bench_encoding",
     "drift": "drift.suite.bench_drift",
     "market": "market.suite.bench_market",
     "orchestration": "orchestration.speed.bench_orchestration",
