@@ -60,7 +60,8 @@ def bench(
         str,
         typer.Option(
             "--domains",
-            help="adapt, labels, published, suggest, encoding, drift: which; market: regimes; all: parts; comma between.",
+            help="adapt, labels, published, suggest, encoding, drift: which; market: regimes; all: parts; comma "
+            "between.",
         ),
     ] = "",
     tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
