@@ -62,6 +62,8 @@ SLOW = {
     "httpx": "0.2: only who asks a server whether it runs",
     "matplotlib": "0.4 to 0.8: only drawings, and glyphs that are drawn from its fonts",
     "mlflow": "2.1: only who reads or writes the registry",
+    "nncf": "5.0, and an extra: only who quantises an encoder",
+    "openvino": "0.4, and an extra: only who encodes in 8 bits",
     "pandas": "0.6: nothing that the command line imports at its start needs a frame",
     "peft": "7.6: only learners that tune a body by LoRA",
     "PIL": "0.02, and more for each format: only who draws an image",

@@ -26,16 +26,23 @@ class MeanBert:
     """
 
     def __init__(self, folder: Path, tokens: int = 128, prompt: str = "", windows: int = 1) -> None:
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
+
+        self.tokens, self.prompt, self.windows = tokens, prompt, windows
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.device, self.packs = torch.device("cpu"), False
+        self.packed: PackedBert | None = None  # takes the model's place when that first encodes, without gradients
+        self.dim = self._load(folder)
+
+    def _load(self, folder: Path) -> int:
+        """Load the network, and return how many numbers its vectors have."""
+        from transformers import AutoModel
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self.tokens, self.prompt, self.windows = tokens, prompt, windows
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        self.model, self.dim, self.device = model, int(model.config.hidden_size), torch.device("cpu")
-        self.packs = can_pack() and model.config.hidden_act == "gelu"
-        self.packed: PackedBert | None = None  # takes the model's place when that first encodes, without gradients
+        self.model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        self.packs = can_pack() and self.model.config.hidden_act == "gelu"
+        return int(self.model.config.hidden_size)
 
     def to(self, device: torch.device) -> "MeanBert":
         """Move to a device, and return itself."""
@@ -89,11 +96,13 @@ class MeanBert:
         padded = pad_sequence(list(ids), batch_first=True, padding_value=self.tokenizer.pad_token_id)
         mask = torch.arange(padded.shape[1]) < lengths[:, None]
         padded, mask, lengths = (each.to(self.device) for each in (padded, mask, lengths))
+        return F.normalize((self.states(padded, mask) * mask[..., None]).sum(1) / lengths[:, None], dim=-1)
+
+    def states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return the last hidden states [n, T, D] of word pieces [n, T]; mask: [n, T], True for what is read."""
         if self.packed is not None:
-            hidden = self.packed(padded, mask)
-        else:
-            hidden = self.model(padded, attention_mask=mask).last_hidden_state
-        return F.normalize((hidden * mask[..., None]).sum(1) / lengths[:, None], dim=-1)
+            return self.packed(ids, mask)
+        return self.model(ids, attention_mask=mask).last_hidden_state
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

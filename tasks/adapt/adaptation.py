@@ -28,7 +28,7 @@ from learners.meta_model import MetaModel
 from learners.support import Support
 from tasks.adapt.usable_examples import distance_warning, find_usable, sample_warning
 from tasks.base.settings import Settings
-from tasks.features.encoders import domain_encoders, identity_of, names_given
+from tasks.features.encoders import domain_encoders, exact, identity_of, names_given
 from tasks.features.encoding import encode, encode_names
 from tasks.features.reading import readable
 from tasks.features.spec import EncoderSpec
@@ -339,7 +339,7 @@ def model_for(model: MetaModel, encoders: Sequence[EncoderSpec]) -> MetaModel:
 
     Where it was trained on another's, plain strategies are left, and what source domains say of these.
     """
-    if not encoders or model.encoder == encoders[0].identity:
+    if not encoders or model.encoder == exact(encoders[0]).identity:
         return model
     first = encoders[0]
     return replace(model, encoder=first.identity, dim=first.dim, last=first.last, learners={})
@@ -347,6 +347,6 @@ def model_for(model: MetaModel, encoders: Sequence[EncoderSpec]) -> MetaModel:
 
 def encoder_warning(model: MetaModel, encoders: Sequence[EncoderSpec]) -> list[str]:
     """Return a line where no meta-trained learner reads the first encoder."""
-    if not encoders or model.encoder == encoders[0].identity:
+    if not encoders or model.encoder == exact(encoders[0]).identity:
         return []
     return [f"no meta-model reads {encoders[0].identity}: strategies that are not meta-trained adapt"]

@@ -1,5 +1,8 @@
 """Where networks run: on the processor, or on a GPU."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from domains.errors import UserError
@@ -28,3 +31,14 @@ def torch_device(named: str = "") -> torch.device:
 def at_once(processes: int) -> int:
     """Return how many of so many processes compute at once: on a GPU one."""
     return processes if torch_device().type == "cpu" else 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread for a while."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

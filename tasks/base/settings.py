@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     ledger: str = ""  # address of a database; default: SQLite in home
     watch: str = "HEAD"  # git revision whose data is adapted to; with a remote's name, as origin/main, it is fetched
     dask: str = ""  # spread many adaptations: local, or the address of a Dask scheduler
-    encoder_text: str = ""  # of texts, commas between several: minilm, e5; default: both
+    encoder_text: str = ""  # of texts, commas between several: minilm, e5 (default: both), minilm-int8, e5-int8
+    int8: Literal["auto", "never"] = "auto"  # texts in 8 bits; auto: where that is faster
     encoder_vision: str = ""  # of images: efficientnet
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # where networks run; auto: a GPU, if there is one
     budget: str = "0"  # how long an adaptation may tune an encoder to all labels: 90s, 10m, 1h

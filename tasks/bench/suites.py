@@ -19,6 +19,7 @@ SUITES = {
     "speed": "images.speed.bench_speed",
     "device": "device.bench_device",
     "adapters": "adapters.bench_adapters",
+    "encoding": "encoding.bench_encoding",
     "drift": "drift.suite.bench_drift",
     "market": "market.suite.bench_market",
     "orchestration": "orchestration.speed.bench_orchestration",

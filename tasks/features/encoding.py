@@ -21,9 +21,10 @@ from domains.names import label_phrases
 from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
 from learners.examples import Examples
-from tasks.base.device import at_once, torch_device
+from tasks.base.device import at_once, one_thread, torch_device
 from tasks.base.settings import Settings
 from tasks.features.encoders import CHUNK, family_encoders, weights
+from tasks.features.routes import WORTH, here, try_int8
 from tasks.features.spec import EncoderSpec
 from tasks.features.store import FeatureStore, key_of
 
@@ -67,10 +68,13 @@ def _encode_by(
     settings: Settings, spec: EncoderSpec, examples: Sequence[Any], advance: Callable[[int], None]
 ) -> Tensor:
     """Return features [n, D] by one encoder; what was encoded before is read from its store."""
+    asked, spec = spec, here(settings, spec)
     store = FeatureStore(settings.home_path / "features" / spec.identity)
     keys = [key_of(example) for example in examples]
     known = store.get(set(keys))
     if absent := len(set(keys) - known.keys()):
+        if absent >= WORTH and try_int8(settings, asked):
+            return _encode_by(settings, asked, examples, advance)
         settings.home_path.mkdir(parents=True, exist_ok=True)
         turn = FileLock(settings.home_path / f"{spec.identity}.lock") if absent >= INLINE else nullcontext()
         with turn:
@@ -159,9 +163,7 @@ def _encoder(spec: EncoderSpec, folder: Path) -> Any:
 
 
 def _encode_chunk(spec: EncoderSpec, folder: Path, examples: list[Any]) -> Tensor:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         encoder, batch = _encoder(spec, folder), spec.batch if torch_device().type == "cpu" else CHUNK
         while True:
             try:
@@ -171,5 +173,3 @@ def _encode_chunk(spec: EncoderSpec, folder: Path, examples: list[Any]) -> Tenso
                 if batch == 1:
                     raise UserError(f"{spec.identity} does not fit on the GPU; set ACCLIMATE_DEVICE=cpu") from error
                 batch = -(-batch // 2)
-    finally:
-        torch.set_num_threads(threads)

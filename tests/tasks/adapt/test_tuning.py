@@ -24,7 +24,7 @@ from tasks.adapt.tuning import folder_of, join_tuned, tune_encoder
 from tasks.base.settings import read_duration
 from tasks.export.mlflow_folder import export_mlflow
 from tasks.export.sentence_transformers import export_sentence_transformers
-from tasks.features.encoders import BUILT_IN, MINILM, load_minilm
+from tasks.features.encoders import BUILT_IN, MINILM, BertLoader
 from tasks.features.encoding import _encoder, encode
 from tasks.features.identities import encoders_of_identity
 from tasks.features.spec import EncoderSpec
@@ -41,7 +41,7 @@ HOW = Adaptation(budget=600)
 def spec(settings, monkeypatch):
     """A real BERT of one layer in place of MiniLM."""
     shutil.copytree(kept_bert(16), settings.home_path / "encoders" / "small-1")
-    found = EncoderSpec("small-1", 16, MINILM, lambda archive, folder: None, load_minilm, tunable=True)
+    found = EncoderSpec("small-1", 16, MINILM, lambda archive, folder: None, BertLoader(), tunable=True)
     monkeypatch.setitem(BUILT_IN["text"], "minilm", found)
     monkeypatch.setenv("ACCLIMATE_ENCODER_TEXT", "minilm")
     monkeypatch.setenv("ACCLIMATE_ROOT", str(settings.root))
