@@ -28,7 +28,7 @@ from tasks.features.spec import EncoderSpec
 
 WORTH = 1000  # new texts, from which on a trial is worth its minute or two
 TEXTS, ROUNDS = 96, 3  # of a trial
-MOST_TIME, LEAST_COSINE = 0.7, 0.98  # of a route in 8 bits that is taken
+MOST_TIME, LEAST_COSINE = 0.7, 0.98  # of a route in 8 bits that is taken; the cosine of 19 in 20 texts
 
 
 def here(settings: Settings, spec: EncoderSpec) -> EncoderSpec:
@@ -45,7 +45,7 @@ def here(settings: Settings, spec: EncoderSpec) -> EncoderSpec:
 def try_int8(settings: Settings, spec: EncoderSpec) -> bool:
     """Return whether a trial, made the first time that there is much to encode, has just found 8 bits to be faster.
 
-    They are taken if they need less than ``MOST_TIME`` of the exact CPU time, and no vector is far from the exact one.
+    They are taken if they need less than ``MOST_TIME`` of the exact CPU time, and 19 in 20 vectors are near the exact.
     """
     if spec.exact or not _may_choose(settings, spec) or _decision(settings, spec) is not None:
         return False
@@ -57,9 +57,9 @@ def try_int8(settings: Settings, spec: EncoderSpec) -> bool:
         taken, found, line = False, {}, f"{spec.identity} in 8 bits: "
         try:
             seconds, cosines = compare_routes(settings, spec, made_up_texts(TEXTS, seed=1))
-            ratio, lowest = seconds["int8"] / seconds["exact"], float(cosines.min())
-            taken, found = ratio < MOST_TIME and lowest > LEAST_COSINE, {"time": ratio, "cosine": lowest}
-            line += f"{ratio:.0%} of the time, cosine to the exact vectors {lowest:.3f} at least, "
+            ratio, low = seconds["int8"] / seconds["exact"], float(cosines.quantile(0.05))
+            taken, found = ratio < MOST_TIME and low > LEAST_COSINE, {"time": ratio, "cosine": low}
+            line += f"{ratio:.0%} of the time, cosine to the exact vectors {low:.3f} or more of 19 in 20 texts, "
         except Exception as error:  # of many kinds: of OpenVINO, the processor, memory; exact vectors do as well
             line += f"cannot be made here ({first_line(error)}), "
         write_whole(file, json.dumps({"int8": taken, "on": _machine(), **found}).encode())
