@@ -143,7 +143,7 @@ def domains_map(
 @app.command("add")
 def domains_add(
     name: Annotated[str, typer.Argument(help="What to call it: the folder in data/.")],
-    path: Annotated[str, typer.Argument(help="A table, a folder or zip of images, a price file, or a dataset.")],
+    path: Annotated[str, typer.Argument(help="A table, an export, a folder or zip, a price file, or a dataset.")],
     family: Annotated[str | None, typer.Option(help="text, vision or market; inferred.", show_default=False)] = None,
     text_column: Annotated[str | None, typer.Option(help="Holds the texts; inferred.", show_default=False)] = None,
     label_column: Annotated[
@@ -162,6 +162,15 @@ def domains_add(
     encoder: Annotated[
         str | None, typer.Option(help="What reads its examples: minilm, e5, efficientnet; commas between several.")
     ] = None,
+    folders: Annotated[
+        str | None, typer.Option(help="What the first folders are: classes, groups, inner.", show_default=False)
+    ] = None,
+    unlabelled: Annotated[
+        str | None, typer.Option(help="Folders without labels, or none; commas between.", show_default=False)
+    ] = None,
+    several: Annotated[
+        str | None, typer.Option(help="Of several labels: first, or combine them.", show_default=False)
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
     end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
     keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
@@ -176,7 +185,9 @@ def domains_add(
 
     Texts: CSV, TSV, JSONL or Parquet with a text and a label column; rows without a label become the unlabelled pool.
 
-    Images: a folder, or a zip of one, with a folder a class; those in unlabelled/ become the pool.
+    Images or texts: a folder, or a zip of one, with a folder a class or a table of labels; train and test are kept.
+
+    Exports of Label Studio, doccano, Prodigy and Argilla: as they are.
 
     Prices: daily closes, wide or long; states of volatility become the labels.
 
@@ -199,6 +210,9 @@ def domains_add(
         skip_unreadable=skip_unreadable,
         objective=None if objective is None else check_objective(objective),
         encoders=() if encoder is None else tuple(name.strip() for name in encoder.split(",")),
+        folders=folders,
+        unlabelled=() if unlabelled is None else tuple(name.strip() for name in unlabelled.split(",")),
+        several=several,
         start=start,
         end=end,
     )

@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from domains.errors import UserError
 from domains.reading.cells import MISSING
 from domains.words import quantity, some
 
@@ -54,3 +55,17 @@ def sort_labels(labels: set[str]) -> tuple[str, ...]:
     if all(INTEGER.fullmatch(label) for label in labels):
         return tuple(sorted(labels, key=lambda label: (float(label), label)))
     return tuple(sorted(labels))
+
+
+def single_label(labels: Sequence[str], several: str | None) -> str:
+    """Return the one label of an example, or the empty text; of several labels the first, or all of them as one.
+
+    Raises:
+        UserError: there are several, and ``several`` is neither ``first`` nor ``combine``.
+    """
+    different = list(dict.fromkeys(label for label in labels if label.strip()))
+    if len(different) < 2 or several == "first":
+        return different[0] if different else ""
+    if several == "combine":
+        return " + ".join(sorted(different))
+    raise UserError(f"several labels ({', '.join(different)}); say --several first, or --several combine")

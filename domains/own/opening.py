@@ -1,4 +1,4 @@
-"""What a path is: a table of texts, a table of prices, a folder or archive of images, or a dataset."""
+"""What a path is: a table of texts, an export of annotations, prices, a folder or archive of files, or a dataset."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from domains.errors import UserError
+from domains.own.annotations import read_annotations
+from domains.own.files import items_of_files
 from domains.own.hub import NAME, is_dataset, open_dataset
-from domains.own.images import items_of_folder, items_of_zip
 from domains.own.new_domain import NewDomain
 from domains.own.options import AddOptions
 from domains.own.prices import understand_prices
@@ -35,20 +36,21 @@ def open_input(name: str, options: AddOptions) -> Input:
     """
     path = Path(name)
     if path.is_dir():
-        return open_hub(name, options) if is_dataset(path) else open_images(path, options)
+        return open_hub(name, options) if is_dataset(path) else open_files(path, options)
     if path.is_file():
-        return open_images(path, options) if path.suffix.lower() == ".zip" else open_file(path, options)
+        return open_files(path, options) if path.suffix.lower() == ".zip" else open_file(path, options)
     if not path.exists() and path.suffix.lower() not in {*ENDINGS, *IMAGE_ENDINGS, ".zip"} and NAME.fullmatch(name):
         return open_hub(name, options)
     raise UserError(f"{name}: no such file or folder")
 
 
 def open_hub(name: str, options: AddOptions) -> Input:
-    return input_of(items_of_table(open_dataset(name), options), options)
+    table, options = read_annotations(open_dataset(name), options)
+    return input_of(items_of_table(table, options), options)
 
 
-def open_images(path: Path, options: AddOptions) -> Input:
-    return input_of((items_of_folder if path.is_dir() else items_of_zip)(path, options), options)
+def open_files(path: Path, options: AddOptions) -> Input:
+    return input_of(items_of_files(path, options), options)
 
 
 def open_file(path: Path, options: AddOptions) -> Input:
@@ -58,8 +60,10 @@ def open_file(path: Path, options: AddOptions) -> Input:
     table = open_table(path, options.encoding)
     names_columns = options.text_column is not None or options.label_column is not None  # no price file has them
     if options.family == "market" or (options.family is None and not names_columns and looks_like_prices(table)):
+        options.refuse("prices", "folders", "unlabelled", "several")
         return Input(table.size, lambda advance: understand_price_file(path, options, table, advance))
-    options.refuse("texts", "start", "end")
+    options.refuse("texts", "start", "end", "folders", "unlabelled")
+    table, options = read_annotations(table, options)
     return input_of(items_of_table(table, options), options)
 
 

@@ -9,6 +9,9 @@ from domains.objective import Objective
 #: Share of the labelled examples that become test, and the most of a class.
 TEST_SHARE, TEST_MOST = 0.2, 200
 
+FOLDERS = ("classes", "groups", "inner")
+SEVERAL = ("first", "combine")
+
 #: Seed of the one shuffle that divides a domain.
 SEED = 0
 
@@ -29,6 +32,9 @@ class AddOptions:
         skip_unreadable: whether images that cannot be read are left out instead of refused.
         objective: what models of the domain are to be best in.
         encoders: by the names of what reads its examples; () for the usual ones.
+        folders: what first-level folders are: ``classes``, ``groups``, or neither (``inner``: those in them are classes).
+        unlabelled: names of folders without labels, ``none`` where no folder is one; () where that is inferred.
+        several: of examples with several labels: ``first``, or ``combine`` them into one class.
         start, end: ISO dates between which prices are used; by default the latest year.
     """
 
@@ -44,10 +50,16 @@ class AddOptions:
     skip_unreadable: bool = False
     objective: Objective | None = None
     encoders: tuple[str, ...] = ()
+    folders: str | None = None
+    unlabelled: tuple[str, ...] = ()
+    several: str | None = None
     start: str | None = None
     end: str | None = None
 
     def __post_init__(self) -> None:
+        for option, value, known in (("folders", self.folders, FOLDERS), ("several", self.several, SEVERAL)):
+            if value is not None and value not in known:
+                raise UserError(f"--{option} {value}: say {', '.join(known[:-1])} or {known[-1]}")
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise UserError(f"--test-share {self.test_share:g}: give a share above 0 and under 1, such as 0.2")
         if self.test_most is not None and self.test_most < 1:

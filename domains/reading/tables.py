@@ -1,4 +1,4 @@
-"""Read tables row by row, never whole in memory: CSV, TSV, JSONL, Parquet and TXT."""
+"""Read tables row by row, never whole in memory but for JSON: CSV, TSV, JSONL, Parquet and TXT."""
 
 import csv
 import json
@@ -45,7 +45,7 @@ class Table:
     warnings: tuple[str, ...] = ()
 
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt")
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt", ".json")
 
 
 def open_table(path: Path, encoding: str | None = None) -> Table:
@@ -60,7 +60,7 @@ def open_table(path: Path, encoding: str | None = None) -> Table:
     if ending == ".parquet":
         return check_columns(open_parquet(path))
     found = inspect(path, encoding)
-    opener = {".csv": open_csv, ".tsv": open_csv, ".txt": open_lines}.get(ending, open_jsonl)
+    opener = {".csv": open_csv, ".tsv": open_csv, ".txt": open_lines, ".json": open_json}.get(ending, open_jsonl)
     return check_columns(opener(path, found))
 
 
@@ -134,6 +134,26 @@ def open_jsonl(path: Path, found: TextFile) -> Table:
     return Table(
         path, f"JSONL, {encoding_name(found.encoding)}", tuple(columns), found.lines, found.sha256, read, found.warnings
     )
+
+
+def open_json(path: Path, found: TextFile) -> Table:
+    """Read a list of JSON objects, whole in memory; or one object a line, as some write under this ending."""
+    try:
+        rows = json.loads(path.read_text(found.encoding))
+    except (ValueError, RecursionError):
+        return open_jsonl(path, found)
+    if isinstance(rows, dict):
+        inner = [value for value in rows.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+        rows = inner[0] if len(inner) == 1 else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{path}: is no list of JSON objects; save it as a list of rows, [{{...}}, {{...}}]")
+    columns = tuple(dict.fromkeys(str(name) for row in rows for name in row))
+
+    def read(wanted: Sequence[str]) -> Iterator[Cells]:
+        yield from (tuple(row.get(name) for name in wanted) for row in rows)
+
+    kind = f"JSON, {encoding_name(found.encoding)}"
+    return Table(path, kind, columns, len(rows), found.sha256, read, found.warnings)
 
 
 def open_lines(path: Path, found: TextFile) -> Table:

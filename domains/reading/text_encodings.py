@@ -85,3 +85,27 @@ def text_around(path: Path, at: int) -> str:
         stream.seek(max(0, at - 12))
         around = stream.read(24).decode("cp1252", "replace")
     return f"byte {at}: {' '.join(around.split())!r}"
+
+
+def decode(content: bytes, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Return a whole file as text by the rules of ``inspect``, and in words what was guessed for that.
+
+    Raises:
+        UserError: there is no such encoding.
+        ValueError: it is no text in it.
+    """
+    marked = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    read_as = encoding or ("utf-16" if marked else "utf-8-sig")
+    try:
+        text, guess = content.decode(read_as), tuple[str, ...]()
+    except LookupError:
+        raise UserError(f"--encoding {read_as}: no such encoding; try utf-8, cp1252, latin-1 or utf-16") from None
+    except UnicodeError as error:
+        foreign, letters = len(content.translate(None, ASCII)), len(content.translate(None, NO_LETTERS))
+        blind = any(byte in content for byte in UNDEFINED) or foreign > MOST_FOREIGN * (letters + foreign)
+        if encoding or marked or blind:
+            raise ValueError(f"not {read_as.removesuffix('-sig')} at byte {getattr(error, 'start', 0)}") from None
+        text, guess = content.decode("cp1252"), ("not UTF-8: read as cp1252",)
+    if "\0" in text:
+        raise ValueError("has a zero byte, so it is no text")
+    return text, guess

@@ -1,0 +1,230 @@
+"""Labels of files from tables that lie beside them: ``metadata.csv``, ``train.csv``, or of any other name."""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from domains.errors import UserError
+from domains.own.columns import ROWS, Profile, label_column
+from domains.own.folders import split_of
+from domains.own.options import AddOptions
+from domains.reading.cells import as_text
+from domains.reading.folders import Files
+from domains.reading.tables import ENDINGS, Table, open_table
+from domains.words import quantity, some
+
+TABLES = {ending for ending in ENDINGS if ending != ".txt"}  # where a line is a text
+MOST_TABLES = 50  # more are no tables of labels
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a row says of a file, empty where it says nothing."""
+
+    label: str = ""
+    split: str = ""
+    group: str = ""
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class TableBeside:
+    """A table that names files.
+
+    Attributes:
+        said: what it says, by the name of the file.
+        columns: what its columns are taken for.
+        lost: cells that name no file that is there.
+        doubt: why no label is read from it; empty if one is.
+    """
+
+    name: str
+    said: dict[str, Said]
+    columns: dict[str, str]
+    lost: tuple[str, ...] = ()
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What all tables say together."""
+
+    said: dict[str, Said] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    tables: tuple[str, ...] = ()
+    doubt: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def read_beside(files: Files, found: Sequence[str], options: AddOptions) -> Beside:
+    """Read every table beside some files.
+
+    Raises:
+        UserError: two tables, or two rows, contradict each other; or a name in one may be of several files.
+    """
+    opened, unused = [], []
+    tables = [name for name in files.names if PurePosixPath(name).suffix.lower() in TABLES]
+    if len(tables) > MOST_TABLES:
+        return Beside(warnings=(f"{len(tables):,} tables are not looked into, at most {MOST_TABLES}: {some(tables)}",))
+    for name in tables:
+        try:
+            with open_beside(files, name, options) as table:
+                read = read_table_beside(table, name, found, options)
+        except AmbiguousFile:
+            raise
+        except UserError as error:
+            unused.append(f"table {name} is not used: {str(error).removeprefix(f'{files.path}/{name}: ')}")
+            continue
+        if read is None:
+            unused.append(f"table {name} is not used: no column of it names the files")
+        else:
+            opened.append(read)
+    for option in ("label_column", "group_column", "time_column"):
+        wanted = getattr(options, option)
+        if wanted is not None and not any(wanted in one.columns.values() for one in opened):
+            raise UserError(
+                f"{files.path}: no column {wanted!r} (--{option.replace('_', '-')}) in a table that names its files"
+            )
+    labelled = [one for one in opened if not one.doubt]
+    several = [one for one in labelled if len({said.label for said in one.said.values()} - {""}) > 1]
+    for one in labelled if several else ():
+        if one not in several:  # a sample of a submission, say
+            unused.append(f"table {one.name} is not used: it has one label for all")
+    labelled = several or labelled
+    together: dict[str, Said] = {}
+    for one in labelled:
+        for name, said in one.said.items():
+            if name in together and together[name] != said:
+                raise UserError(
+                    f"{files.path}: {name} has label {together[name].label!r} in one table and {said.label!r} in "
+                    f"{one.name}; keep one of them"
+                )
+            together[name] = said
+        if one.lost:
+            unused.append(f"{quantity(len(one.lost), 'row')} of {one.name} without a file: {some(one.lost)}")
+    doubt = next((one.doubt for one in opened if one.doubt), "")
+    columns = labelled[0].columns if labelled else {}
+    return Beside(together, columns, tuple(one.name for one in labelled), doubt, tuple(unused))
+
+
+class AmbiguousFile(UserError):
+    """A name in a table that may be of several files."""
+
+
+@contextmanager
+def open_beside(files: Files, name: str, options: AddOptions) -> Iterator[Table]:
+    """Open a table where it lies, or from an archive by a copy that is removed afterwards."""
+    if files.path.is_dir():
+        yield open_table(files.path / name, options.encoding)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / f"table{PurePosixPath(name).suffix.lower()}"
+        copy.write_bytes(files.read(name))
+        try:
+            table = open_table(copy, options.encoding)
+        except UserError as error:
+            raise UserError(str(error).replace(str(copy), f"{files.path}/{name}")) from error
+        yield replace(table, path=files.path / name)
+
+
+def read_table_beside(table: Table, name: str, found: Sequence[str], options: AddOptions) -> TableBeside | None:
+    """Read what a table says of files; None if none of its columns names them.
+
+    Raises:
+        UserError: it cannot be read, or a name in it may be of several files.
+    """
+    rows = [[as_text(cell) or "" for cell in row] for row in table.read(table.columns)]
+    cells = {column: [row[i].strip() for row in rows] for i, column in enumerate(table.columns)}
+    index = FileIndex(found, name)
+    matched = {column: len({base for cell in of if (base := index.key(cell))}) for column, of in cells.items()}
+    file = max(table.columns, key=lambda column: matched[column], default=None)
+    if file is None or 2 * matched[file] < min(len(found), len({*cells[file]} - {""})) or not matched[file]:
+        return None
+    used = {key: getattr(options, f"{key}_column") for key in ("label", "group", "time")}
+    columns = {"file": file} | {key: column for key, column in used.items() if column in table.columns}
+    taken = {*columns.values()}
+    split = next((column for column in table.columns if column not in taken and tells_split(cells[column])), None)
+    columns |= {"split": split} if split is not None else {}
+    doubt = ""
+    if "label" not in columns:
+        profiles = {column: Profile.of(of[:ROWS]) for column, of in cells.items()}
+        try:
+            columns["label"] = label_column(table, profiles, {*columns.values()})
+        except UserError as error:
+            doubt = str(error)
+    said: dict[str, Said] = {}
+    lost: list[str] = []
+    for i, cell in enumerate(cells[file]):
+        one = index.find(cell, i + 1, table.path) if cell else None
+        if one is None:
+            lost += [cell] if cell else []
+            continue
+        row = Said(*(cells[columns[key]][i] if key in columns else "" for key in ("label", "split", "group", "time")))
+        if said.setdefault(one, row) != row:
+            doubt = doubt or f"{table.path}: row {i + 1}: {cell} has another label than above; keep one row a file"
+    return TableBeside(name, said, columns, tuple(lost), doubt)
+
+
+def tells_split(cells: Sequence[str]) -> bool:
+    """Whether every filled cell is the name of a split, of two or more."""
+    values = {cell for cell in cells if cell}
+    return len(values) > 1 and all(split_of(value) for value in values) and len({*map(split_of, values)}) > 1
+
+
+class FileIndex:
+    """Finds files by what tables call them: with folders or without, with an ending or without."""
+
+    def __init__(self, found: Sequence[str], table: str) -> None:
+        self.table = PurePosixPath(table)
+        self.by_key: dict[str, list[str]] = defaultdict(list)
+        for name in found:
+            path = PurePosixPath(name)
+            for key in {path.name.lower(), path.stem.lower()}:
+                self.by_key[key].append(name)
+
+    def key(self, cell: str) -> str:
+        """Return the last part of a path, if a file is called so; else the empty text."""
+        base = cell.replace("\\", "/").rsplit("/", 1)[-1].lower()
+        return base if base in self.by_key else ""
+
+    def find(self, cell: str, row: int, path: Path) -> str | None:
+        """Return the file that a cell names, or None.
+
+        Of files of one name it is the one whose folders agree with the cell, else the one in the folder that is called
+        like the table, or is of the same split.
+
+        Raises:
+            AmbiguousFile: several files may be meant.
+        """
+        names = self.by_key.get(self.key(cell), [])
+        if len(names) < 2:
+            return names[0] if names else None
+        wanted = PurePosixPath(cell.replace("\\", "/")).parts[:-1]
+
+        def agree(name: str) -> int:
+            folders = PurePosixPath(name).parts[:-1]
+            ends = zip(
+                reversed([part.lower() for part in folders]), reversed([part.lower() for part in wanted]), strict=False
+            )
+            return next((i for i, (a, b) in enumerate(ends) if a != b), min(len(folders), len(wanted)))
+
+        most = max(map(agree, names))
+        names = [name for name in names if agree(name) == most]
+        for close in (self.in_folder_of_its_name, self.beside_the_table, lambda name: PurePosixPath(name).name == cell):
+            names = [name for name in names if close(name)] or names
+        if len(names) > 1:
+            raise AmbiguousFile(
+                f"{path}: row {row}: {cell} may be {names[0]} or {names[1]}; write its folder before it"
+            )
+        return names[0]
+
+    def in_folder_of_its_name(self, name: str) -> bool:
+        stem = self.table.stem
+        split, folders = split_of(stem), PurePosixPath(name).parts[:-1]
+        return any(part.lower() == stem.lower() or (split and split_of(part) == split) for part in folders)
+
+    def beside_the_table(self, name: str) -> bool:
+        return PurePosixPath(name).parent == self.table.parent
