@@ -10,12 +10,9 @@ import pandas as pd
 from domains.domain import Family
 from domains.errors import UserError
 from domains.market.features import features
-from domains.reading.folders import TEXT_ENDINGS, files_of, left_out
 from domains.reading.pictures import IMAGE_ENDINGS, read_image
 from domains.reading.price_tables import read_prices
-from domains.reading.text_encodings import decode
 from domains.reading.whole_tables import read_table
-from domains.words import quantity
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class NewExamples:
 
 
 def read_examples(family: Family, path: Path, column: str | None = None) -> NewExamples:
-    """Read texts (a table, TXT with one a line, or a folder of TXT), images (a file or a folder), or prices.
+    """Read texts (CSV, TSV, JSONL, Parquet, or TXT with one a line), images (a file or a folder), or prices.
 
     Args:
         column: the text column, where it is not called ``text`` and there are several.
@@ -46,9 +43,7 @@ def read_examples(family: Family, path: Path, column: str | None = None) -> NewE
 
 
 def read_texts(path: Path, column: str | None) -> NewExamples:
-    """Read the text column of a table, or the texts of a folder."""
-    if is_pile(path) and len((found := read_text_files(path)).examples):
-        return found
+    """Read the text column of a table."""
     table, warnings = read_table(path)
     if column is None:
         column = "text" if "text" in table.columns else table.columns[0] if len(table.columns) == 1 else None
@@ -62,37 +57,13 @@ def read_texts(path: Path, column: str | None) -> NewExamples:
 
 
 def read_images(path: Path, column: str | None) -> NewExamples:
-    """Read one image, or those of a folder or a zip archive in the order of their names; what is left out is named."""
-    if not is_pile(path):
-        return NewExamples([read_image(read_bytes(path), str(path))], pd.DataFrame({"file": [path.name]}))
-    files = files_of(path, IMAGE_ENDINGS)
-    names = [name for name in files.names if Path(name).suffix.lower() in IMAGE_ENDINGS]
-    found = [read_image(files.read(name), f"{path / name}") for name in names]
-    return NewExamples(found, pd.DataFrame({"file": names}), (*files.warnings, *left_out(files, {*names})))
-
-
-def read_text_files(path: Path) -> NewExamples:
-    """Read a folder or a zip archive of text files, a text each, in the order of their names."""
-    files = files_of(path, TEXT_ENDINGS)
-    names = [name for name in files.names if Path(name).suffix.lower() in TEXT_ENDINGS]
-    texts, guessed = [], 0
-    for name in names:
-        try:
-            text, changes = decode(files.read(name))
-        except ValueError as error:
-            raise UserError(f"{path / name}: {error}; save it as UTF-8, or remove it") from error
-        if not text.strip():
-            raise UserError(f"{path / name}: is empty; remove it or fill it in")
-        texts.append(text)
-        guessed += bool(changes)
-    doubts = (f"{quantity(guessed, 'text')} not UTF-8: read as cp1252",) if guessed else ()
-    warnings = (*files.warnings, *doubts, *left_out(files, {*names}))
-    return NewExamples(texts, pd.DataFrame({"file": names}), warnings)
-
-
-def is_pile(path: Path) -> bool:
-    """Whether a path is a folder or an archive of files."""
-    return path.is_dir() or path.suffix.lower() == ".zip"
+    """Read one image, or those of a folder in the order of their names, except those whose names begin with a dot."""
+    files = [path]
+    if path.is_dir():
+        found = (p for p in path.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS and p.is_file())
+        files = sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts))
+    names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
+    return NewExamples([read_image(read_bytes(file), str(file)) for file in files], pd.DataFrame({"file": names}))
 
 
 def read_bytes(path: Path) -> bytes:

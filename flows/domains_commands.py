@@ -165,12 +165,13 @@ def domains_add(
     folders: Annotated[
         str | None, typer.Option(help="What the first folders are: classes, groups, inner.", show_default=False)
     ] = None,
-    unlabelled: Annotated[
-        str | None, typer.Option(help="Folders without labels, or none; commas between.", show_default=False)
-    ] = None,
     several: Annotated[
-        str | None, typer.Option(help="Of several labels: first, or combine them.", show_default=False)
+        str | None, typer.Option(help="Of several labels: first, or combine to a class.", show_default=False)
     ] = None,
+    unlabelled: Annotated[
+        list[str] | None, typer.Option(help="A folder whose files have no label; inferred.", show_default=False)
+    ] = None,
+    keep_labels: Annotated[bool, typer.Option("--keep-labels", help="Each folder is a class.")] = False,
     start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
     end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
     keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
@@ -211,8 +212,9 @@ def domains_add(
         objective=None if objective is None else check_objective(objective),
         encoders=() if encoder is None else tuple(name.strip() for name in encoder.split(",")),
         folders=folders,
-        unlabelled=() if unlabelled is None else tuple(name.strip() for name in unlabelled.split(",")),
         several=several,
+        unlabelled=tuple(unlabelled or ()),
+        keep_labels=keep_labels,
         start=start,
         end=end,
     )

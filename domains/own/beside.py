@@ -17,6 +17,7 @@ from domains.reading.tables import ENDINGS, Table, open_table
 from domains.words import quantity, some
 
 TABLES = {ending for ending in ENDINGS if ending != ".txt"}  # where a line is a text
+FEW = 3  # names without an ending are no chance from here on
 MOST_TABLES = 50  # more are no tables of labels
 
 
@@ -63,7 +64,7 @@ def read_beside(files: Files, found: Sequence[str], options: AddOptions) -> Besi
     """Read every table beside some files.
 
     Raises:
-        UserError: two tables, or two rows, contradict each other; or a name in one may be of several files.
+        UserError: two tables contradict each other, or no table has a column that an option names.
     """
     opened, unused = [], []
     tables = [name for name in files.names if PurePosixPath(name).suffix.lower() in TABLES]
@@ -73,10 +74,8 @@ def read_beside(files: Files, found: Sequence[str], options: AddOptions) -> Besi
         try:
             with open_beside(files, name, options) as table:
                 read = read_table_beside(table, name, found, options)
-        except AmbiguousFile:
-            raise
         except UserError as error:
-            unused.append(f"table {name} is not used: {str(error).removeprefix(f'{files.path}/{name}: ')}")
+            unused.append(f"table {name} is not used: {without_path(error, files, name)}")
             continue
         if read is None:
             unused.append(f"table {name} is not used: no column of it names the files")
@@ -105,13 +104,16 @@ def read_beside(files: Files, found: Sequence[str], options: AddOptions) -> Besi
             together[name] = said
         if one.lost:
             unused.append(f"{quantity(len(one.lost), 'row')} of {one.name} without a file: {some(one.lost)}")
+    for one in opened:
+        if one.doubt:
+            unused.append(f"no label is read from {one.name}: {without_path(one.doubt, files, one.name)}")
     doubt = next((one.doubt for one in opened if one.doubt), "")
     columns = labelled[0].columns if labelled else {}
     return Beside(together, columns, tuple(one.name for one in labelled), doubt, tuple(unused))
 
 
-class AmbiguousFile(UserError):
-    """A name in a table that may be of several files."""
+def without_path(message: object, files: Files, name: str) -> str:
+    return str(message).removeprefix(f"{files.path}/{name}: ")
 
 
 @contextmanager
@@ -134,12 +136,12 @@ def read_table_beside(table: Table, name: str, found: Sequence[str], options: Ad
     """Read what a table says of files; None if none of its columns names them.
 
     Raises:
-        UserError: it cannot be read, or a name in it may be of several files.
+        UserError: it cannot be read.
     """
     rows = [[as_text(cell) or "" for cell in row] for row in table.read(table.columns)]
     cells = {column: [row[i].strip() for row in rows] for i, column in enumerate(table.columns)}
     index = FileIndex(found, name)
-    matched = {column: len({base for cell in of if (base := index.key(cell))}) for column, of in cells.items()}
+    matched = {column: index.matched(of) for column, of in cells.items()}
     file = max(table.columns, key=lambda column: matched[column], default=None)
     if file is None or 2 * matched[file] < min(len(found), len({*cells[file]} - {""})) or not matched[file]:
         return None
@@ -158,12 +160,15 @@ def read_table_beside(table: Table, name: str, found: Sequence[str], options: Ad
     said: dict[str, Said] = {}
     lost: list[str] = []
     for i, cell in enumerate(cells[file]):
-        one = index.find(cell, i + 1, table.path) if cell else None
-        if one is None:
+        names = index.find(cell) if cell else []
+        if not names:
             lost += [cell] if cell else []
             continue
+        if len(names) > 1:
+            doubt = doubt or f"{table.path}: row {i + 1}: {cell} may be {names[0]} or {names[1]}; add its folder"
+            continue
         row = Said(*(cells[columns[key]][i] if key in columns else "" for key in ("label", "split", "group", "time")))
-        if said.setdefault(one, row) != row:
+        if said.setdefault(names[0], row) != row:
             doubt = doubt or f"{table.path}: row {i + 1}: {cell} has another label than above; keep one row a file"
     return TableBeside(name, said, columns, tuple(lost), doubt)
 
@@ -185,41 +190,36 @@ class FileIndex:
             for key in {path.name.lower(), path.stem.lower()}:
                 self.by_key[key].append(name)
 
-    def key(self, cell: str) -> str:
-        """Return the last part of a path, if a file is called so; else the empty text."""
-        base = cell.replace("\\", "/").rsplit("/", 1)[-1].lower()
-        return base if base in self.by_key else ""
+    def matched(self, cells: Sequence[str]) -> int:
+        """Return how many files some cells name; 0 where a few numbers could be names by chance."""
+        bases = {self.base(cell) for cell in cells} & self.by_key.keys()
+        whole = any(PurePosixPath(base).suffix and not base.replace(".", "").isdigit() for base in bases)
+        return len(bases) if whole or len(bases) >= FEW else 0
 
-    def find(self, cell: str, row: int, path: Path) -> str | None:
-        """Return the file that a cell names, or None.
+    def base(self, cell: str) -> str:
+        return cell.replace("\\", "/").rsplit("/", 1)[-1].lower()
 
-        Of files of one name it is the one whose folders agree with the cell, else the one in the folder that is called
-        like the table, or is of the same split.
+    def find(self, cell: str) -> list[str]:
+        """Return the files that a cell may name.
 
-        Raises:
-            AmbiguousFile: several files may be meant.
+        Of files of one name it is the one whose folders agree with the cell, else the one in a folder that is called
+        like the table, or is of the same split, else the one beside the table.
         """
-        names = self.by_key.get(self.key(cell), [])
+        names = self.by_key.get(self.base(cell), [])
         if len(names) < 2:
-            return names[0] if names else None
+            return names
         wanted = PurePosixPath(cell.replace("\\", "/")).parts[:-1]
 
         def agree(name: str) -> int:
             folders = PurePosixPath(name).parts[:-1]
-            ends = zip(
-                reversed([part.lower() for part in folders]), reversed([part.lower() for part in wanted]), strict=False
-            )
+            ends = zip(map(str.lower, reversed(folders)), map(str.lower, reversed(wanted)), strict=False)
             return next((i for i, (a, b) in enumerate(ends) if a != b), min(len(folders), len(wanted)))
 
         most = max(map(agree, names))
         names = [name for name in names if agree(name) == most]
         for close in (self.in_folder_of_its_name, self.beside_the_table, lambda name: PurePosixPath(name).name == cell):
             names = [name for name in names if close(name)] or names
-        if len(names) > 1:
-            raise AmbiguousFile(
-                f"{path}: row {row}: {cell} may be {names[0]} or {names[1]}; write its folder before it"
-            )
-        return names[0]
+        return names
 
     def in_folder_of_its_name(self, name: str) -> bool:
         stem = self.table.stem

@@ -8,8 +8,8 @@ from typing import Any
 
 from domains.domain import Family
 from domains.errors import UserError
-from domains.own.beside import TABLES, Beside, read_beside
-from domains.own.folders import Layout, Place, mark_unlabelled, read_layout
+from domains.own.beside import TABLES, Beside, Said, read_beside
+from domains.own.folders import Layout, mark_unlabelled, read_layout
 from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
 from domains.reading.folders import TEXT_ENDINGS, Files, files_of, left_out
@@ -43,7 +43,7 @@ def items_of_files(path: Path, options: AddOptions) -> Items:
         UserError: there are none, a link or a name leads out, or nothing tells what the folders and tables mean.
     """
     options.refuse("files in folders", "text_column", "start", "end", "several")
-    files = files_of(path, IMAGE_ENDINGS | TEXT_ENDINGS | TABLES)
+    files = files_of(path, IMAGE_ENDINGS | TEXT_ENDINGS)
     family, found = examples_among(files, options)
     placed = place_files(files, found, options)
     if family == "text" and not placed.by_table:  # a README, a list of addresses
@@ -139,18 +139,16 @@ def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:
                 or f"{files.path}: nothing tells a label of its {quantity(len(found), 'file')}; put a folder a class "
                 f"into it, or a table that names the files and their labels beside them{beside_note(beside)}"
             )
-    layout = mark_unlabelled(files.path, layout, options) if layout.labels else layout
+    by_folder = len(layout.labels) > 1 and agrees(layout, beside) if by_table else True
+    layout = mark_unlabelled(files.path, layout, options) if by_folder else layout
     items, unknown, columns = {}, [], {}
     for name in found:
-        place, said = layout.places.get(name, Place()), beside.said.get(name)
-        label = "" if place.split == "pool" else place.label
+        place, said = layout.places[name], beside.said.get(name, Said())
+        label = place.label if by_folder and place.split != "pool" else ""
         if by_table:
-            agreed = label if layout.labels and agrees(layout, beside) else ""
-            label = said.label if said is not None else agreed
-            unknown += [name] if said is None and not agreed else []
-        split = (said.split if said is not None and said.split else "") or place.split
-        group = said.group if said is not None and said.group else place.group
-        items[name] = Item(None, label, group, said.time if said is not None else "", split)
+            label = said.label or label
+            unknown += [name] if not label and name not in beside.said else []
+        items[name] = Item(None, label, said.group or place.group, said.time, said.split or place.split)
     warnings = [*layout.warnings, *beside.warnings]
     if by_table:
         warnings.insert(0, f"labels are read from {some(beside.tables)}, column {beside.columns['label']}")
@@ -181,7 +179,8 @@ def choose_labels(path: Path, layout: Layout, beside: Beside, options: AddOption
     Raises:
         UserError: it contradicts the folders, and no option says which is right.
     """
-    if not any(said.label for said in beside.said.values()):
+    different = {said.label for said in beside.said.values()} - {""}
+    if not different or (len(different) < 2 <= len(layout.labels)):  # the same for all: a sample of a submission, say
         return False
     if options.label_column is not None or len(layout.labels) < 2:
         return True

@@ -23,7 +23,6 @@ DOUBTFUL = re.compile(
     r"to[-_ ]?(do|label|sort|review|check|annotate)|unk",
     re.IGNORECASE,
 )
-NOBODY = "none"  # of --unlabelled: no folder is
 
 
 @dataclass(frozen=True)
@@ -178,18 +177,19 @@ def mark_unlabelled(path: Path, layout: Layout, options: AddOptions) -> Layout:
     Raises:
         UserError: a named folder is not there, or one may be a class or not, and no option says which.
     """
-    labels, said = layout.labels, set(options.unlabelled) - {NOBODY}
+    labels, said = layout.labels, set(options.unlabelled)
     if absent := said - labels:
         raise UserError(f"{path}: --unlabelled {min(absent)}: no folder of that name; there are {some(sorted(labels))}")
-    if not options.unlabelled:
+    if not options.unlabelled and not options.keep_labels:
         said = {label for label in labels if UNLABELLED.fullmatch(label.strip("_- "))}
         marked = {label for label in labels if label.startswith("_")}
         marked = marked if 2 * len(marked) < len(labels) else set()
         doubtful = sorted({label for label in labels if DOUBTFUL.fullmatch(label.strip("_- "))} | (marked - said))
         if doubtful:
+            said_so = " ".join(f"--unlabelled {name}" for name in doubtful)
             raise UserError(
-                f"{path}: is folder {', '.join(doubtful)} a class? Say --unlabelled {','.join(doubtful)} if its files "
-                f"have no label yet, or --unlabelled {NOBODY} if it is one"
+                f"{path}: is folder {', '.join(doubtful)} a class? Say {said_so} if its files "
+                "have no label yet, or --keep-labels if it is one"
             )
     if not said:
         return layout

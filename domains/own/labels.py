@@ -67,5 +67,5 @@ def single_label(labels: Sequence[str], several: str | None) -> str:
     if len(different) < 2 or several == "first":
         return different[0] if different else ""
     if several == "combine":
-        return " + ".join(sorted(different))
+        return "|".join(sorted(different))
     raise UserError(f"several labels ({', '.join(different)}); say --several first, or --several combine")

@@ -32,8 +32,9 @@ class AddOptions:
         skip_unreadable: whether images that cannot be read are left out instead of refused.
         objective: what models of the domain are to be best in.
         encoders: by the names of what reads its examples; () for the usual ones.
-        folders: what first-level folders are: ``classes``, ``groups``, or neither (``inner``: those in them are classes).
-        unlabelled: names of folders without labels, ``none`` where no folder is one; () where that is inferred.
+        folders: what the first folders are: ``classes``, ``groups``, or neither (``inner``: those in them are classes).
+        unlabelled: names of folders whose files have no label; () where that is inferred.
+        keep_labels: whether each folder is a class, whatever it is called.
         several: of examples with several labels: ``first``, or ``combine`` them into one class.
         start, end: ISO dates between which prices are used; by default the latest year.
     """
@@ -52,6 +53,7 @@ class AddOptions:
     encoders: tuple[str, ...] = ()
     folders: str | None = None
     unlabelled: tuple[str, ...] = ()
+    keep_labels: bool = False
     several: str | None = None
     start: str | None = None
     end: str | None = None

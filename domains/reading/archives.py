@@ -109,11 +109,13 @@ class ImageArchive:
         self._zip.close()
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of a member: as many at most as its header says, which ``__init__`` has bounded.
+        """Return the bytes of a member: as many at most as its header says.
 
         Raises:
-            UserError: it is damaged or encrypted.
+            UserError: it is damaged or encrypted, or has more than ``MOST_IN_MEMBER``.
         """
+        if (size := self._zip.getinfo(name).file_size) > MOST_IN_MEMBER:
+            raise UserError(f"{self.path}: {name} unpacks to {size:,} bytes, at most {MOST_IN_MEMBER:,}; unpack it")
         try:
             return self._zip.read(name)
         except UNREADABLE as error:
