@@ -99,9 +99,7 @@ def test_a_split_is_known_by_a_word_of_its_name(name: str, split: str) -> None:
 
 @pytest.mark.parametrize(
     "layout",
-    [
-        *("train/{}", "{}", "archive/data/train/{}"),
-    ],
+    ["train/{}", "{}", "archive/data/train/{}"],
 )
 def test_one_split_alone_is_no_split(tmp_path: Path, layout: str) -> None:
     found = understand(make(tmp_path / "parts", {layout.format("bolt"): 6, layout.format("nut"): 6}))
