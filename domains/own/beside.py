@@ -139,8 +139,11 @@ def read_table_beside(table: Table, name: str, found: Sequence[str], options: Ad
         UserError: it cannot be read.
     """
     rows = [[as_text(cell) or "" for cell in row] for row in table.read(table.columns)]
-    cells = {column: [row[i].strip() for row in rows] for i, column in enumerate(table.columns)}
     index = FileIndex(found, name)
+    if any(len(index.find(column)) for column in table.columns if PurePosixPath(column).suffix):  # it has no header
+        rows.insert(0, list(table.columns))
+        table = replace(table, columns=tuple(f"column {i}" for i in range(1, len(table.columns) + 1)))
+    cells = {column: [row[i].strip() for row in rows] for i, column in enumerate(table.columns)}
     matched = {column: index.matched(of) for column, of in cells.items()}
     file = max(table.columns, key=lambda column: matched[column], default=None)
     if file is None or 2 * matched[file] < min(len(found), len({*cells[file]} - {""})) or not matched[file]:
@@ -192,12 +195,14 @@ class FileIndex:
 
     def matched(self, cells: Sequence[str]) -> int:
         """Return how many files some cells name; 0 where a few numbers could be names by chance."""
-        bases = {self.base(cell) for cell in cells} & self.by_key.keys()
+        bases = {base for cell in cells if (base := self.base(cell)) in self.by_key}
         whole = any(PurePosixPath(base).suffix and not base.replace(".", "").isdigit() for base in bases)
         return len(bases) if whole or len(bases) >= FEW else 0
 
     def base(self, cell: str) -> str:
-        return cell.replace("\\", "/").rsplit("/", 1)[-1].lower()
+        """Return the key of a path: its last part, without the ending where the file has another."""
+        base = cell.replace("\\", "/").rsplit("/", 1)[-1].lower()
+        return base if base in self.by_key else PurePosixPath(base).stem
 
     def find(self, cell: str) -> list[str]:
         """Return the files that a cell may name.

@@ -20,7 +20,7 @@ SPLIT_WORDS = {
 UNLABELLED = re.compile(r"(un|not?[-_ ]?)(label+ed|annotated|sup|supervised)|pool", re.IGNORECASE)
 DOUBTFUL = re.compile(
     r"un(sorted|known|classified|categori[sz]ed|assigned|tagged|sure|decided|reviewed|checked)|todo|inbox|pending|"
-    r"to[-_ ]?(do|label|sort|review|check|annotate)|unk",
+    r"to[-_ ]?(do|label|sort|review|check|annotate|predict)|unk|unseen|pred(s|ict|iction|ictions)?|submissions?",
     re.IGNORECASE,
 )
 
@@ -65,29 +65,59 @@ def split_of(name: str) -> str:
 
 def read_layout(path: Path, names: Sequence[str], options: AddOptions) -> Layout:
     """Return what the folders of some files say."""
-    parts = {name: name.split("/") for name in names}
-    while len({part[0] for part in parts.values()}) == 1 and 2 * sum(len(p) > 2 for p in parts.values()) > len(parts):
-        parts = {name: part[1:] for name, part in parts.items()}
+    layout = layout_of(path, {name: name.split("/") for name in names}, options)
+    return replace(layout, places={name: layout.places.get(name, Place()) for name in names})
+
+
+def layout_of(path: Path, parts: Mapping[str, list[str]], options: AddOptions) -> Layout:
+    """Return what folders say of files, given the folders and the name of each as parts."""
+    while 2 * sum(len(part) > 2 for part in parts.values()) > len(parts):
+        if len({part[0] for part in parts.values() if len(part) > 1}) > 1:
+            break
+        parts = {name: part[1:] if len(part) > 1 else part for name, part in parts.items()}
     below: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for name, part in parts.items():
         if len(part) > 1:
             below[part[0]][name] = part[1:]
     below = {folder: unwrap(folder, rest) for folder, rest in below.items()}
     deep = [folder for folder, rest in below.items() if 2 * sum(len(part) > 1 for part in rest.values()) > len(rest)]
+    flat = [folder for folder in below if folder not in deep]
+    splits = {folder: split_of(folder) or ("pool" if is_pool(folder) else "") for folder in below}
+    named = all(splits[folder] for folder in deep) and any(splits[folder] != "pool" for folder in deep)
+    if named and (len(deep) > 1 or all(splits[folder] for folder in flat)):
+        return layout_of_splits(path, below, {folder: splits[folder] for folder in sorted(deep)}, options)
     if options.folders in ("groups", "inner"):
-        group = options.folders == "groups"
-        layout = Layout(
+        return Layout(
             {
-                name: Place(part[0] if len(part) > 1 else "", group=folder if group else "")
+                name: Place(part[0] if len(part) > 1 else "", group=folder if options.folders == "groups" else "")
                 for folder, rest in below.items()
                 for name, part in rest.items()
             }
         )
-    elif options.folders == "classes" or not deep:
-        layout = flat_layout(path, below, options.folders == "classes")
-    else:
-        layout = deep_layout(path, below, deep)
-    return replace(layout, places={name: layout.places.get(name, Place()) for name in names})
+    if options.folders == "classes" or not deep:
+        return flat_layout(path, below, options.folders == "classes")
+    return deep_layout(path, below, deep)
+
+
+def layout_of_splits(
+    path: Path, below: Mapping[str, Mapping[str, list[str]]], splits: Mapping[str, str], options: AddOptions
+) -> Layout:
+    """Return what is said of files in splits: by the folders in each split, which mean the same in all.
+
+    Args:
+        splits: of the folders that hold others; the files of those that hold none have no label.
+    """
+    within = {name: part for folder, split in splits.items() if split != "pool" for name, part in below[folder].items()}
+    inner = layout_of(path, within, options)
+    places = {
+        name: replace(inner.places.get(name, Place()), split=splits.get(folder, "pool"))
+        for folder, rest in below.items()
+        for name in rest
+    }
+    said = [f"folders are read as splits: {', '.join(f'{folder} is {split}' for folder, split in splits.items())}"]
+    if flat := sorted(set(below) - set(splits)):
+        said.append(f"{some(flat)}: no folder a class in it, so its files have no label")
+    return Layout(places, inner.question, (*said, *inner.warnings))
 
 
 def unwrap(folder: str, rest: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -119,26 +149,12 @@ def flat_layout(path: Path, below: Mapping[str, Mapping[str, list[str]]], certai
 
 
 def deep_layout(path: Path, below: Mapping[str, Mapping[str, list[str]]], deep: Sequence[str]) -> Layout:
-    """Return what two levels of folders say: splits of classes, or classes of splits; else a question."""
+    """Return what two levels of folders say: classes of splits; else a question."""
     inner = Counter(name for folder in deep for name in {part[0] for part in below[folder].values() if len(part) > 1})
     repeated = [name for name, count in inner.items() if count > 1]
     flat = [folder for folder in below if folder not in deep]
-    splits = {folder: split_of(folder) or ("pool" if is_pool(folder) else "") for folder in below}
+    splits = {folder: split_of(folder) for folder in below}
     known = [folder for folder in sorted(deep) if splits[folder]]
-    if (
-        len(known) == len(deep)
-        and {*splits.values()} & {"train", "test", "validation"}
-        and (len(deep) > 1 or all(splits[folder] for folder in flat))
-    ):
-        places = {
-            name: Place(part[0] if len(part) > 1 else "", splits[folder] or "pool")
-            for folder, rest in below.items()
-            for name, part in rest.items()
-        }
-        said = [f"folders are read as splits: {', '.join(f'{folder} is {splits[folder]}' for folder in known)}"]
-        if flat:
-            said.append(f"{some(sorted(flat))}: no folder a class in it, so its files have no label")
-        return Layout(places, warnings=tuple(said))
     if not flat and repeated and all(split_of(name) for name in inner):
         places = {
             name: Place(folder, split_of(part[0]) if len(part) > 1 else "pool")
@@ -164,11 +180,13 @@ def deep_layout(path: Path, below: Mapping[str, Mapping[str, list[str]]], deep: 
             f"its folders {first} hold folders {second}: say --folders classes if {first} are the classes, or "
             f"--folders inner if {second} are"
         )
-    return Layout({}, f"{path}: {question}")
+    places = {name: Place(split=splits[folder]) for folder, rest in below.items() for name in rest}
+    return Layout(places, f"{path}: {question}")
 
 
 def is_pool(name: str) -> bool:
-    return UNLABELLED.fullmatch(name.strip("_- ")) is not None or re.search(r"pred|submi", name.lower()) is not None
+    """Whether a folder's name says that its files have no label."""
+    return UNLABELLED.fullmatch(name.strip("_- ")) is not None
 
 
 def mark_unlabelled(path: Path, layout: Layout, options: AddOptions) -> Layout:
@@ -184,7 +202,8 @@ def mark_unlabelled(path: Path, layout: Layout, options: AddOptions) -> Layout:
         said = {label for label in labels if UNLABELLED.fullmatch(label.strip("_- "))}
         marked = {label for label in labels if label.startswith("_")}
         marked = marked if 2 * len(marked) < len(labels) else set()
-        doubtful = sorted({label for label in labels if DOUBTFUL.fullmatch(label.strip("_- "))} | (marked - said))
+        marked |= {label for label in labels if DOUBTFUL.fullmatch(label.strip("_- ")) or split_of(label)}
+        doubtful = sorted(marked - said)
         if doubtful:
             said_so = " ".join(f"--unlabelled {name}" for name in doubtful)
             raise UserError(

@@ -36,12 +36,17 @@ def open_input(name: str, options: AddOptions) -> Input:
     """
     path = Path(name)
     if path.is_dir():
-        return open_hub(name, options) if is_dataset(path) else open_files(path, options)
+        return open_hub(name, options) if is_dataset(path) and not has_images(path) else open_files(path, options)
     if path.is_file():
         return open_files(path, options) if path.suffix.lower() == ".zip" else open_file(path, options)
     if not path.exists() and path.suffix.lower() not in {*ENDINGS, *IMAGE_ENDINGS, ".zip"} and NAME.fullmatch(name):
         return open_hub(name, options)
     raise UserError(f"{name}: no such file or folder")
+
+
+def has_images(path: Path) -> bool:
+    """Whether a folder holds images, so that a Parquet file in it is a table beside them."""
+    return any(file.suffix.lower() in IMAGE_ENDINGS for file in path.rglob("*"))
 
 
 def open_hub(name: str, options: AddOptions) -> Input:

@@ -1,6 +1,7 @@
 """Folders and archives of files: what their folders mean, which tables beside them are read, and what is asked."""
 
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def test_one_split_alone_is_no_split(tmp_path: Path, layout: str) -> None:
         ("seg_train/seg_train/{}", "seg_test/seg_test/{}", "seg_pred/seg_pred"),
         ("dataset/training_set/training_set/{}", "dataset/test_set/test_set/{}", "dataset/new photos"),
         ("{}/train", "{}/test", ""),
+        ("top/train/images/{}", "top/test/images/{}", ""),
     ],
 )
 def test_splits_are_kept_wherever_they_stand(tmp_path: Path, train: str, test: str, pool: str) -> None:
@@ -148,8 +150,21 @@ def test_the_test_of_an_input_is_not_divided_again(tmp_path: Path) -> None:
     assert "--test-share means nothing for an input that has a test already" in refusal(path, test_share=0.3)
 
 
-def test_a_class_train_among_others_is_a_class(tmp_path: Path) -> None:
-    assert labels_in(make(tmp_path / "parts", {"train": 4, "car": 4, "bus": 4})) == {"train": 4, "car": 4, "bus": 4}
+@pytest.mark.parametrize("name", ["train", "test", "val"])
+def test_a_class_that_is_called_like_a_split_is_asked_about(tmp_path: Path, name: str) -> None:
+    sizes = {name: 4, "car": 4, "bus": 4}
+    path = make(tmp_path / "parts", sizes)
+    assert f"is folder {name} a class?" in refusal(path)
+    assert labels_in(path, keep_labels=True) == sizes
+
+
+def test_groups_in_splits_are_asked_about_and_stay_in_them(tmp_path: Path) -> None:
+    patients = {"train": ("p1", "p2", "p3"), "test": ("p4", "p5")}
+    path = make(tmp_path / "s", {f"{s}/{p}/{y}": 3 for s, of in patients.items() for p in of for y in "01"})
+    assert "its folders p1, p2, p3 and 2 more hold the same folders 0, 1: say --folders groups" in refusal(path)
+    found = understand(path, folders="groups")
+    assert found.classes == {"0": {"train": 9, "test": 6}, "1": {"train": 9, "test": 6}}
+    assert found.columns == {"group": "first folder"}
 
 
 def test_what_lies_beside_splits_and_is_none_is_asked_about(tmp_path: Path) -> None:
@@ -241,6 +256,23 @@ def test_labels_in_a_table_are_read_by_the_column_that_names_files(tmp_path: Pat
     assert items(zipped) == found
 
 
+def test_a_table_without_a_header_loses_no_row(tmp_path: Path) -> None:
+    found = items(beside(tmp_path / "flat", "".join(f"{i}.jpg,{'ab'[i % 2]}\n" for i in range(9))))
+    assert [item.label for item in found.values()] == [*"ababababa"]
+
+
+def test_tables_in_each_folder_name_the_files_there(tmp_path: Path) -> None:
+    for split, offset in (("train", 0), ("test", 50)):
+        (tmp_path / "d" / split).mkdir(parents=True)
+        for i in range(6):
+            (tmp_path / "d" / split / f"{i}.png").write_bytes(image(i + offset))
+        lines = [json.dumps({"file_name": f"{i}.png", "label": "ab"[(i + offset // 50) % 2]}) for i in range(6)]
+        (tmp_path / "d" / split / "metadata.jsonl").write_text("\n".join(lines))
+    found = understand(tmp_path / "d")
+    assert found.classes == {"a": {"train": 3, "test": 3}, "b": {"train": 3, "test": 3}}
+    assert items(tmp_path / "d")["test/0.png"].label == "b"
+
+
 def test_a_table_may_divide_and_group(tmp_path: Path) -> None:
     table = "image,split,patient,dx\n" + "".join(
         f"{i},{'train' if i < 12 else 'test'},p{i // 2},{'ab'[i % 2]}\n" for i in range(18)
@@ -295,12 +327,13 @@ def test_a_folder_of_texts_is_one_of_texts_with_its_splits(tmp_path: Path) -> No
     sizes = {f"reviews/{split}/{label}": 5 for split in ("train", "test") for label in ("pos", "neg")}
     path = make(tmp_path / "top", sizes | {"reviews/train/unsup": 4}, ".txt")
     (path / "reviews" / "README.txt").write_text("about")
+    (path / "README.txt").write_text("about it all")
     (path / "reviews" / "train" / "urls.txt").write_text("http")
     for place in (path, packed(path, tmp_path / "top.zip")):
         found = understand(place)
         assert (found.family, found.labels) == ("text", ("neg", "pos"))
         assert found.counts == {"pool": 4, "test": 10, "train": 10}
-        assert "2 other files left out: reviews/README.txt, reviews/train/urls.txt" in found.warnings
+        assert "3 other files left out: README.txt, reviews/README.txt, reviews/train/urls.txt" in found.warnings
         assert ("train", {"text": "text number 0 in reviews/train/pos", "label": 1}) in list(found.rows())
 
 
