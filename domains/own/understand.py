@@ -18,7 +18,7 @@ from domains.own.division import (
     divide_by_group,
     divide_by_time,
 )
-from domains.own.labels import name_classes, sort_labels
+from domains.own.labels import name_classes, refuse_numbers, sort_labels
 from domains.own.new_domain import NewDomain, Row
 from domains.own.options import SEED, AddOptions
 from domains.own.survey import EMPTY, Items, Survey, prepare_all, survey_items
@@ -41,7 +41,7 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
     grouped, timed = options.group_column is not None, options.time_column is not None
     survey = survey_items(items, items.file, grouped, timed, advance)
     warnings = [*items.warnings, *warnings_of_reading(items, survey, options)]
-    names, more = name_classes(labels_by_count(survey), options.keep_case)
+    names, more = classes_of(items, survey, options)
     warnings += more
     labels = sort_labels({name for name in names.values() if name is not None})
     index = {label: i for i, label in enumerate(labels)}
@@ -77,7 +77,24 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
         division.rule,
         how,
         rows,
+        items.notes,
     )
+
+
+def classes_of(items: Items, survey: Survey, options: AddOptions) -> tuple[dict[str, str | None], list[str]]:
+    """Return the class of every label as it stands in the input (None: not labelled), and warnings.
+
+    Raises:
+        UserError: the labels are numbers that measure something, or something about them has to be said.
+    """
+    raw, column = labels_by_count(survey), items.columns.get("label")
+    try:
+        if column and not options.keep_labels:
+            refuse_numbers(raw)
+        return name_classes(raw, options.label_rules)
+    except UserError as error:
+        at = f"column {', '.join([column] if isinstance(column, str) else column)}: " if column else ""
+        raise UserError(f"{items.file}: {at}{error}") from error
 
 
 def labels_by_count(survey: Survey) -> dict[str, int]:

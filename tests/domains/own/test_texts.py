@@ -265,7 +265,7 @@ def test_a_bad_table_is_refused_in_one_line(tmp_path: Path, name: str, content: 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     path = saved(rows(), tmp_path / "a.csv")
     with pytest.raises(UserError, match=r"no column 'dx' \(--label-column\); it has id, report, diagnosis"):
-        understand(path, label_column="dx")
+        understand(path, label_column=("dx",))
 
 
 def test_a_parquet_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
