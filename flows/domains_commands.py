@@ -208,8 +208,13 @@ def domains_add(
     check_name_free(s, name, replace)
     options = AddOptions(
         families([family])[0] if family is not None else None,
-        *(tuple(text_column or ()), tuple(label_column or ())),
-        *(group_column, time_column, encoding, test_share, test_most),
+        text_column=tuple(text_column or ()),
+        label_column=tuple(label_column or ()),
+        group_column=group_column,
+        time_column=time_column,
+        encoding=encoding,
+        test_share=test_share,
+        test_most=test_most,
         several=several,
         unlabelled=tuple(unlabelled or ()),
         keep_labels=keep_labels,

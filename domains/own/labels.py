@@ -7,7 +7,6 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from domains.errors import UserError
 from domains.reading.cells import MISSING
@@ -15,8 +14,7 @@ from domains.reading.layout import is_number
 from domains.words import quantity, some
 
 INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
-Several = Literal["first", "combine"]
-SEVERAL: tuple[Several, ...] = get_args(Several)
+SEVERAL = ("first", "combine")
 
 #: Words for "nobody has labelled this", beside those of an empty cell.
 TO_DO = MISSING | {"todo", "to do", "tbd", "unlabeled", "unlabelled", "not labeled", "not labelled", "no label", "#n/a"}
@@ -41,12 +39,12 @@ class LabelRules:
     """
 
     keep_case: bool = False
-    several: Several | None = None
+    several: str | None = None
     unlabelled: tuple[str, ...] = ()
     as_they_stand: bool = False
 
 
-def single_label(labels: Sequence[str], several: Several | None) -> str:
+def single_label(labels: Sequence[str], several: str | None) -> str:
     """Return the one label of an example: of several the first, or all as one class (``a|b``, sorted); "" of none.
 
     Raises:
@@ -57,8 +55,8 @@ def single_label(labels: Sequence[str], several: Several | None) -> str:
         return different[0] if different else ""
     if several is None:
         raise UserError(
-            f"several labels at one example ({', '.join(map(repr, different))}); say --several first (the first counts) "
-            "or --several combine (each combination is a class)"
+            f"several labels ({', '.join(map(repr, different))}) at one example: say --several first (the first "
+            "counts), or --several combine (each combination is a class)"
         )
     return join_labels(sorted(different))
 
@@ -92,19 +90,17 @@ def split_labels(raw: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
     keys = {value: " ".join(value.split()).casefold() for value in raw if value not in found and value.strip()}
     plain = {key for key in keys.values() if not is_number(key.replace(",", "."))}
     for mark in sorted({mark for key in plain for mark in re.findall(r"[^\w]", key.strip())}):
-        parts = {key: {part.strip() for part in key.split(mark)} - {""} for key in plain if mark in key.strip(mark)}
-        alone, often = set(keys.values()) - parts.keys(), Counter(part for found_in in parts.values() for part in found_in)
+        within = {key: {part.strip() for part in key.split(mark)} - {""} for key in plain if mark in key.strip(mark)}
+        alone, often = set(keys.values()) - within.keys(), Counter(part for parts in within.values() for part in parts)
         known = {part for part in often if part in alone or (often[part] > 1 and mark != " ")}
-        stands = sum(found_in <= known for found_in in parts.values()) >= SPLIT * len(parts) > 0
-        if stands and 2 * len(alone & often.keys()) >= len(often):
-            for value in (value for value, key in keys.items() if key in parts):
+        stand = sum(parts <= known for parts in within.values())
+        if stand >= SPLIT * len(within) > 0 and 2 * len(alone & often.keys()) >= len(often):
+            for value in (value for value, key in keys.items() if key in within):
                 found[value] = tuple(part.strip() for part in value.split(mark) if part.strip())
     return found
 
 
-def name_classes(
-    raw: Mapping[str, int], rules: LabelRules | None = None
-) -> tuple[dict[str, str | None], list[str]]:
+def name_classes(raw: Mapping[str, int], rules: LabelRules | None = None) -> tuple[dict[str, str | None], list[str]]:
     """Return the class of every label as it stands in the data (None: not labelled), and warnings.
 
     Each run of white space counts as one space. ``1.0`` is ``1`` if all labels are whole numbers. Labels that differ
@@ -160,16 +156,17 @@ def single_labels(raw: Mapping[str, int], rules: LabelRules) -> tuple[dict[str, 
     if not several:
         return {value: next(iter(split[value]), "") if value in split else value for value in raw}, []
     count = sum(raw[value] for value in several)
-    what = f"{quantity(count, 'example')} with several labels, such as {max(several, key=raw.__getitem__)!r}"
+    commonest = join_labels(split[max(several, key=raw.__getitem__)])
+    what = f"{quantity(count, 'example')} with several labels, such as {commonest!r}"
     if rules.several is None:
         raise UserError(
             f"{what}; say --several first (the first counts), --several combine (each combination is a class), or "
             "--keep-labels if that is one label"
         )
     done = "the first counts" if rules.several == "first" else "each combination is a class"
-    return {
-        value: single_label(split[value], rules.several) if value in split else value for value in raw
-    }, [f"{what}: {done}"]
+    return {value: single_label(split[value], rules.several) if value in split else value for value in raw}, [
+        f"{what}: {done}"
+    ]
 
 
 def find_missing(tidy: Mapping[str, str], rules: LabelRules) -> set[str]:
@@ -205,7 +202,7 @@ def is_mark(character: str) -> bool:
 
 
 def refuse_numbers(raw: Mapping[str, int]) -> None:
-    """Raise UserError where labels are numbers that measure something: many, or with decimals and hardly twice the same.
+    """Raise UserError where labels are numbers that measure something: many, or hardly any twice.
 
     Args:
         raw: how often every label stands in the data.
@@ -215,8 +212,8 @@ def refuse_numbers(raw: Mapping[str, int]) -> None:
     rare = 2 * len(numbers) > sum(counts.values()) and not all(INTEGER.fullmatch(value) for value in numbers)
     if len(numbers) > (MOST_NUMBERS // 4 if rare else MOST_NUMBERS) and len(numbers) >= 0.95 * len(counts):
         raise UserError(
-            f"{len(numbers):,} different numbers, as in regression, which is not learned here; give a column of classes "
-            "(of intervals, say), or say --keep-labels if each number names a class"
+            f"{len(numbers):,} different numbers, as in regression, which is not learned here; give a column of "
+            "classes (of intervals, say), or say --keep-labels if each number names a class"
         )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from domains.domain import Family
 from domains.errors import UserError, check_known
 from domains.objective import Objective
-from domains.own.labels import SEVERAL, LabelRules, Several
+from domains.own.labels import SEVERAL, LabelRules
 from domains.reading.tables import TableOptions
 
 #: Share of the labelled examples that become test, and the most of a class.
@@ -52,7 +52,7 @@ class AddOptions:
     skip_unreadable: bool = False
     objective: Objective | None = None
     encoders: tuple[str, ...] = ()
-    several: Several | None = None
+    several: str | None = None
     unlabelled: tuple[str, ...] = ()
     keep_labels: bool = False
     header: bool | None = None
@@ -67,7 +67,9 @@ class AddOptions:
             raise UserError(f"--test-most {self.test_most}: give 1 or more")
         check_known([self.several] if self.several else [], SEVERAL, "choice", " for --several")
         if self.unlabelled and self.keep_labels:
-            raise UserError("--unlabelled and --keep-labels: some values mean not labelled, or none does; leave one out")
+            raise UserError(
+                "--unlabelled and --keep-labels: some values mean not labelled, or none does; leave one out"
+            )
         if self.group_column is not None and self.time_column is not None:
             raise UserError("--group-column and --time-column: the split follows one of them; leave one out")
 

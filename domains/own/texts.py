@@ -26,9 +26,7 @@ def items_of_table(table: Table, options: AddOptions) -> Items:
     columns = find_columns(table, options)
     family: Family = "vision" if columns.image else "text"
     if options.family not in (None, family):
-        raise UserError(
-            f"{table.path}: column {columns.examples[0]} holds {family} and not {options.family} examples"
-        )
+        raise UserError(f"{table.path}: column {columns.examples[0]} holds {family} and not {options.family} examples")
     used: dict[str, str | list[str]] = {"text" if family == "text" else "image": one_or_more(columns.examples)}
     used["label"] = one_or_more(columns.labels)
     used |= {key: name for key, name in (("group", columns.group), ("time", columns.time)) if name is not None}

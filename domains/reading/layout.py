@@ -109,7 +109,7 @@ def starts_below(head: Sequence[Sequence[Any]]) -> bool:
 def is_title(head: Sequence[Sequence[Any]], at: int, header: bool | None) -> bool:
     """Whether a row with at most one filled cell stands above the table and is not its header or its first row."""
     row = head[at]
-    if at >= MOST_ABOVE or len(row) > 1 and header is False:
+    if at >= MOST_ABOVE or (len(row) > 1 and header is False):
         return False
     if not filled(row):
         return True

@@ -39,7 +39,7 @@ def raw_file(path: Path, endings: Sequence[str]) -> RawFile:
     """
     ending = path.suffix.lower()
     if ending == ".gz":
-        return RawFile(path, Path(path.stem).suffix.lower(), partial(gzip.open, path), True)
+        return RawFile(path, Path(path.stem).suffix.lower(), partial(open_gzip, path), True)
     if ending != ".zip":
         return RawFile(path, ending, partial(path.open, "rb"))
     tables = tables_in_zip(path, endings)
@@ -47,6 +47,10 @@ def raw_file(path: Path, endings: Sequence[str]) -> RawFile:
         what = f"holds the tables {', '.join(tables)}" if tables else "holds no table"
         raise UserError(f"{path}: {what}; unpack it and give one file")
     return RawFile(path, PurePosixPath(tables[0]).suffix.lower(), partial(open_member, path, tables[0]), True)
+
+
+def open_gzip(path: Path) -> IO[Any]:
+    return gzip.GzipFile(path)  # type: ignore[return-value]
 
 
 def tables_in_zip(path: Path, endings: Sequence[str]) -> list[str]:

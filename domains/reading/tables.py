@@ -25,7 +25,7 @@ from domains.reading.layout import (
     skip,
     without_blank_ends,
 )
-from domains.reading.packed import PACKED, raw_file
+from domains.reading.packed import raw_file
 from domains.reading.text_encodings import TextFile, inspect
 
 MOST_CELL = 2**24  # characters; a longer cell began with a quote that nobody closed
@@ -63,6 +63,7 @@ class Table:
         read: yields rows as tuples of the columns that it is given. A row's number is its place here, from 1. A cell
             is what the format holds: str in CSV, None where there is nothing.
         header: whether the columns have names; else they are called ``column 1`` and so on.
+        named_by_row: whether the names are those of a first row.
         doubt: why the names may be the first row of data; empty where nothing says so.
     """
 
@@ -74,6 +75,7 @@ class Table:
     read: Callable[[Sequence[str]], Iterator[Cells]]
     warnings: tuple[str, ...] = ()
     header: bool = True
+    named_by_row: bool = False
     doubt: str = ""
 
     def check_header(self) -> None:
@@ -183,7 +185,7 @@ def table_of_rows(
             yield tuple(row[i] for i in at) if row else nothing
 
     warned = (*warnings, *layout.warnings)
-    return Table(path, kind, columns, size, sha256, read, warned, layout.header, layout.doubt)
+    return Table(path, kind, columns, size, sha256, read, warned, layout.header, layout.header, layout.doubt)
 
 
 def open_jsonl(file: TextFile) -> Table:
@@ -219,7 +221,9 @@ def open_json(file: TextFile) -> Table:
             return open_jsonl(file)
     rows = rows_of_json(content)
     if rows is None:
-        raise UserError(f"{file.path}: holds no list of objects; write [{{...}}, {{...}}], or an object a line (.jsonl)")
+        raise UserError(
+            f"{file.path}: holds no list of objects; write [{{...}}, {{...}}], or an object a line (.jsonl)"
+        )
     return table_of_objects(file, "JSON", lambda: iter(rows), len(rows))
 
 
