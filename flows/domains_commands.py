@@ -145,15 +145,22 @@ def domains_add(
     name: Annotated[str, typer.Argument(help="What to call it: the folder in data/.")],
     path: Annotated[str, typer.Argument(help="A table, an export, a folder or zip, a price file, or a dataset.")],
     family: Annotated[str | None, typer.Option(help="text, vision or market; inferred.", show_default=False)] = None,
-    text_column: Annotated[str | None, typer.Option(help="Holds the texts; inferred.", show_default=False)] = None,
+    text_column: Annotated[
+        list[str] | None, typer.Option(help="Holds the texts; several are joined; inferred.", show_default=False)
+    ] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="Holds the labels, empty where unknown; inferred.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Holds the labels, empty where unknown, or 0 and 1 for one; inferred.", show_default=False),
     ] = None,
     group_column: Annotated[
         str | None, typer.Option(help="No value of it on both sides of the split.", show_default=False)
     ] = None,
     time_column: Annotated[str | None, typer.Option(help="The newest are the test.", show_default=False)] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Names of columns come first.", show_default=False)
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of an Excel file.", show_default=False)] = None,
     test_share: Annotated[float | None, typer.Option(help="Of the labelled examples; 0.2.", show_default=False)] = None,
     test_most: Annotated[int | None, typer.Option(help="Test examples a class; 200.", show_default=False)] = None,
     objective: Annotated[
@@ -165,15 +172,15 @@ def domains_add(
     folders: Annotated[
         str | None, typer.Option(help="What the first folders are: classes, groups, inner.", show_default=False)
     ] = None,
+    start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
+    end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
     several: Annotated[
         str | None, typer.Option(help="Of several labels: first, or combine to a class.", show_default=False)
     ] = None,
     unlabelled: Annotated[
-        list[str] | None, typer.Option(help="A folder whose files have no label; inferred.", show_default=False)
+        list[str] | None, typer.Option(help="A label or folder that means not labelled; inferred.", show_default=False)
     ] = None,
-    keep_labels: Annotated[bool, typer.Option("--keep-labels", help="Each folder is a class.")] = False,
-    start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
-    end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
+    keep_labels: Annotated[bool, typer.Option("--keep-labels", help="Each is a class: -1, ?, a|b, numbers.")] = False,
     keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out examples that cannot be read.")
@@ -184,7 +191,7 @@ def domains_add(
 ) -> None:
     """Add a domain of your own: texts, images or prices; what was understood is shown.
 
-    Texts: CSV, TSV, JSONL or Parquet with a text and a label column; rows without a label become the unlabelled pool.
+    Texts: CSV, TSV, JSON, JSONL, Parquet or Excel with a text and a label column; rows without a label become the pool.
 
     Images or texts: a folder, or a zip of one, with a folder a class or a table of labels; train and test are kept.
 
@@ -206,15 +213,23 @@ def domains_add(
     check_name_free(s, name, replace)
     options = AddOptions(
         families([family])[0] if family is not None else None,
-        *(text_column, label_column, group_column, time_column, encoding, test_share, test_most),
+        text_column=tuple(text_column or ()),
+        label_column=tuple(label_column or ()),
+        group_column=group_column,
+        time_column=time_column,
+        encoding=encoding,
+        test_share=test_share,
+        test_most=test_most,
+        several=several,
+        unlabelled=tuple(unlabelled or ()),
+        keep_labels=keep_labels,
+        header=header,
+        sheet=sheet,
         keep_case=keep_case,
         skip_unreadable=skip_unreadable,
         objective=None if objective is None else check_objective(objective),
         encoders=() if encoder is None else tuple(name.strip() for name in encoder.split(",")),
         folders=folders,
-        several=several,
-        unlabelled=tuple(unlabelled or ()),
-        keep_labels=keep_labels,
         start=start,
         end=end,
     )

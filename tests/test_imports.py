@@ -43,8 +43,9 @@ ROOMS = (
     ("reading",),
     ("source", "groups", "build", "labelled_examples", "mirror", "class_split"),
     ("market", "vision", "text"),
-    ("catalogue", "new_examples", "decisions"),
+    ("catalogue", "decisions"),
     ("own",),
+    ("new_examples",),
     ("checks",),
 )
 
@@ -62,6 +63,7 @@ SLOW = {
     "httpx": "0.2: only who asks a server whether it runs",
     "matplotlib": "0.4 to 0.8: only drawings, and glyphs that are drawn from its fonts",
     "mlflow": "2.1: only who reads or writes the registry",
+    "openpyxl": "0.2: only Excel files",
     "pandas": "0.6: nothing that the command line imports at its start needs a frame",
     "peft": "7.6: only learners that tune a body by LoRA",
     "PIL": "0.02, and more for each format: only who draws an image",

@@ -10,8 +10,7 @@ from typing import Any
 
 from domains.errors import UserError
 from domains.own.agreement import Panel
-from domains.own.columns import ROWS, Profile, label_column
-from domains.own.labels import single_label
+from domains.own.columns import ROWS, Profile, label_columns
 from domains.own.options import AddOptions
 from domains.reading.cells import as_text
 from domains.reading.column_names import LABELS
@@ -66,11 +65,11 @@ def read_annotations(table: Table, options: AddOptions) -> tuple[Table, AddOptio
     """Return a table as it is; an export as a table of its texts and labels, with the options that name its label.
 
     Raises:
-        UserError: its annotations are no classes, several questions could be the label, or texts have several labels.
+        UserError: its annotations are no classes, or several questions could be the label.
     """
     head = [dict(zip(table.columns, row, strict=True)) for row in islice(table.read(table.columns), HEAD)]
     reader = next((reader for known, reader in FORMS if head and known(head)), None)
-    if reader is read_listed and options.label_column not in (None, *lists_of(head)):
+    if reader is read_listed and not set(options.label_column) <= {*lists_of(head)}:
         reader = None
     if reader is None:
         return table, options
@@ -80,23 +79,13 @@ def read_annotations(table: Table, options: AddOptions) -> tuple[Table, AddOptio
 
 def table_of_export(table: Table, export: Export, options: AddOptions) -> tuple[Table, AddOptions]:
     """Return the examples of an export as a table, and the options with its label column."""
-    many = [i for i, example in enumerate(export.examples) if len({*example.labels}) > 1]
-    if many and options.several is None:
-        raise UserError(
-            f"{table.path}: {quantity(len(many), 'example')} with several labels, the first is row {many[0] + 1} "
-            f"({', '.join(export.examples[many[0]].labels)}): say --several first, or --several combine for a class of "
-            "each combination"
-        )
     columns = tuple(dict.fromkeys(name for example in export.examples for name in example.cells))
     label = export.label
     while label in columns:
         label += " (annotated)"
     check_texts(table, columns, export)
     notes = [*export.notes, *export.panel.lines()]
-    if many:
-        what = "the first is used" if options.several == "first" else "each combination is a class"
-        notes.append(f"{quantity(len(many), 'example')} with several labels: {what}")
-    rows = [{**example.cells, label: single_label(example.labels, options.several)} for example in export.examples]
+    rows = [{**example.cells, label: list(example.labels)} for example in export.examples]
     if not any(row[label] for row in rows):
         raise UserError(f"{table.path}: {export.tool}: no example has a label ({'; '.join(notes) or 'none is given'})")
 
@@ -111,7 +100,7 @@ def table_of_export(table: Table, export: Export, options: AddOptions) -> tuple[
         read=read,
         warnings=(*table.warnings, *notes),
     )
-    return made, replace(options, label_column=label, several=None)
+    return made, replace(options, label_column=(label,))
 
 
 def check_texts(table: Table, columns: Sequence[str], export: Export) -> None:
@@ -161,10 +150,11 @@ def choose(table: Table, names: Sequence[str], options: AddOptions) -> str:
     Raises:
         UserError: there is no such question, or there are several.
     """
-    if options.label_column in names:
-        return str(options.label_column)
-    if options.label_column is not None:
-        raise UserError(f"{table.path}: no question {options.label_column!r} (--label-column); it has {some(names)}")
+    if options.label_column:
+        if len(options.label_column) == 1 and options.label_column[0] in names:
+            return options.label_column[0]
+        wanted = ", ".join(options.label_column)
+        raise UserError(f"{table.path}: no question {wanted!r} (--label-column); it has {some(names)}")
     if len(names) > 1:
         raise UserError(f"{table.path}: which question is the label? It has {some(names)}; say --label-column")
     return names[0]
@@ -245,12 +235,13 @@ def read_studio_table(rows: Sequence[Row], table: Table, options: AddOptions) ->
     names = [name for name in table.columns if name not in STUDIO]
     chosen = [name for name in names if any(isinstance(row[name], dict) and "choices" in row[name] for row in rows)]
     marked = [name for name in names if any(isinstance(row[name], list) for row in rows)]
-    if chosen or options.label_column is not None:
-        label = choose(table, names if options.label_column is not None else chosen, options)
+    if chosen or options.label_column:
+        label = choose(table, names if options.label_column else chosen, options)
     else:
         profiles = {name: Profile.of([row[name] for row in rows[:ROWS]]) for name in names}
         try:
-            label = label_column(replace(table, columns=tuple(names)), profiles, text_columns(profiles))
+            within, texts = replace(table, columns=tuple(names)), text_columns(profiles)
+            label = choose(table, label_columns(within, profiles, texts, (), sorted(texts)), options)
         except UserError:
             if marked:
                 raise no_classes(f"{table.path}: Label Studio, column {marked[0]}") from None
@@ -300,10 +291,9 @@ def is_prodigy(head: Sequence[Row]) -> bool:
 
 def read_prodigy(rows: Sequence[Row], table: Table, options: AddOptions) -> Export:
     """Read answers: a label that was rejected or ignored is none; of a choice, ``accept`` holds what was chosen."""
-    if options.label_column not in (None, "label", "accept"):
+    if wrong := set(options.label_column) - {"label", "accept"}:
         raise UserError(
-            f"{table.path}: Prodigy: labels are in label or accept, not in {options.label_column}; leave out "
-            "--label-column"
+            f"{table.path}: Prodigy: labels are in label or accept, not in {min(wrong)}; leave out --label-column"
         )
     choice = any(isinstance(row.get("accept"), list) for row in rows)
     of_parts = any(str(row.get("_view_id") or "").startswith(PARTS) for row in rows)

@@ -2,18 +2,19 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from domains.errors import UserError
-from domains.own.columns import ROWS, Profile, label_column
+from domains.own.columns import ROWS, Profile, label_columns
 from domains.own.folders import split_of
 from domains.own.options import AddOptions
+from domains.own.texts import label_of_flags
 from domains.reading.cells import as_text
 from domains.reading.folders import Files
-from domains.reading.tables import ENDINGS, Table, open_table
+from domains.reading.tables import ENDINGS, Cells, Table, TableOptions, open_table
 from domains.words import quantity, some
 
 TABLES = {ending for ending in ENDINGS if ending != ".txt"}  # where a line is a text
@@ -37,14 +38,16 @@ class TableBeside:
 
     Attributes:
         said: what it says, by the name of the file.
-        columns: what its columns are taken for.
+        columns: the names of its columns.
+        used: what columns are taken for.
         lost: cells that name no file that is there.
         doubt: why no label is read from it; empty if one is.
     """
 
     name: str
     said: dict[str, Said]
-    columns: dict[str, str]
+    columns: tuple[str, ...]
+    used: dict[str, str]
     lost: tuple[str, ...] = ()
     doubt: str = ""
 
@@ -54,7 +57,7 @@ class Beside:
     """What all tables say together."""
 
     said: dict[str, Said] = field(default_factory=dict)
-    columns: dict[str, str] = field(default_factory=dict)
+    used: dict[str, str] = field(default_factory=dict)
     tables: tuple[str, ...] = ()
     doubt: str = ""
     warnings: tuple[str, ...] = ()
@@ -81,12 +84,11 @@ def read_beside(files: Files, found: Sequence[str], options: AddOptions) -> Besi
             unused.append(f"table {name} is not used: no column of it names the files")
         else:
             opened.append(read)
-    for option in ("label_column", "group_column", "time_column"):
-        wanted = getattr(options, option)
-        if wanted is not None and not any(wanted in one.columns.values() for one in opened):
-            raise UserError(
-                f"{files.path}: no column {wanted!r} (--{option.replace('_', '-')}) in a table that names its files"
-            )
+    named: list[tuple[str, str | None]] = [("--label-column", name) for name in options.label_column]
+    named += [("--group-column", options.group_column), ("--time-column", options.time_column)]
+    for option, wanted in named:
+        if wanted is not None and not any(wanted in one.columns for one in opened):
+            raise UserError(f"{files.path}: no column {wanted!r} ({option}) in a table that names its files")
     labelled = [one for one in opened if not one.doubt]
     several = [one for one in labelled if len({said.label for said in one.said.values()} - {""}) > 1]
     for one in labelled if several else ():
@@ -108,8 +110,8 @@ def read_beside(files: Files, found: Sequence[str], options: AddOptions) -> Besi
         if one.doubt:
             unused.append(f"no label is read from {one.name}: {without_path(one.doubt, files, one.name)}")
     doubt = next((one.doubt for one in opened if one.doubt), "")
-    columns = labelled[0].columns if labelled else {}
-    return Beside(together, columns, tuple(one.name for one in labelled), doubt, tuple(unused))
+    used = labelled[0].used if labelled else {}
+    return Beside(together, used, tuple(one.name for one in labelled), doubt, tuple(unused))
 
 
 def without_path(message: object, files: Files, name: str) -> str:
@@ -120,13 +122,13 @@ def without_path(message: object, files: Files, name: str) -> str:
 def open_beside(files: Files, name: str, options: AddOptions) -> Iterator[Table]:
     """Open a table where it lies, or from an archive by a copy that is removed afterwards."""
     if files.path.is_dir():
-        yield open_table(files.path / name, options.encoding)
+        yield open_table(files.path / name, TableOptions(options.encoding))
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / f"table{PurePosixPath(name).suffix.lower()}"
         copy.write_bytes(files.read(name))
         try:
-            table = open_table(copy, options.encoding)
+            table = open_table(copy, TableOptions(options.encoding))
         except UserError as error:
             raise UserError(str(error).replace(str(copy), f"{files.path}/{name}")) from error
         yield replace(table, path=files.path / name)
@@ -138,28 +140,22 @@ def read_table_beside(table: Table, name: str, found: Sequence[str], options: Ad
     Raises:
         UserError: it cannot be read.
     """
-    rows = [[as_text(cell) or "" for cell in row] for row in table.read(table.columns)]
-    index = FileIndex(found, name)
-    if any(len(index.find(column)) for column in table.columns if PurePosixPath(column).suffix):  # it has no header
-        rows.insert(0, list(table.columns))
-        table = replace(table, columns=tuple(f"column {i}" for i in range(1, len(table.columns) + 1)))
-    cells = {column: [row[i].strip() for row in rows] for i, column in enumerate(table.columns)}
+    rows = [tuple((as_text(cell) or "").strip() for cell in row) for row in table.read(table.columns)]
+    index, columns = FileIndex(found, name), table.columns
+    if any(index.find(column) for column in columns if PurePosixPath(column).suffix):  # it has no header
+        rows.insert(0, columns)
+        columns = tuple(f"column {i}" for i in range(1, len(columns) + 1))
+    cells = {column: [row[i] for row in rows] for i, column in enumerate(columns)}
     matched = {column: index.matched(of) for column, of in cells.items()}
-    file = max(table.columns, key=lambda column: matched[column], default=None)
+    file = max(columns, key=lambda column: matched[column], default=None)
     if file is None or 2 * matched[file] < min(len(found), len({*cells[file]} - {""})) or not matched[file]:
         return None
-    used = {key: getattr(options, f"{key}_column") for key in ("label", "group", "time")}
-    columns = {"file": file} | {key: column for key, column in used.items() if column in table.columns}
-    taken = {*columns.values()}
-    split = next((column for column in table.columns if column not in taken and tells_split(cells[column])), None)
-    columns |= {"split": split} if split is not None else {}
-    doubt = ""
-    if "label" not in columns:
-        profiles = {column: Profile.of(of[:ROWS]) for column, of in cells.items()}
-        try:
-            columns["label"] = label_column(table, profiles, {*columns.values()})
-        except UserError as error:
-            doubt = str(error)
+    used = {"file": file} | {key: str(getattr(options, f"{key}_column")) for key in ("group", "time")}
+    used = {key: column for key, column in used.items() if column in columns}
+    taken = {*used.values(), *options.label_column}
+    if split := next((column for column in columns if column not in taken and tells_split(cells[column])), None):
+        used["split"] = split
+    labels, doubt = label_cells(table, cells, used, options)
     said: dict[str, Said] = {}
     lost: list[str] = []
     for i, cell in enumerate(cells[file]):
@@ -170,10 +166,33 @@ def read_table_beside(table: Table, name: str, found: Sequence[str], options: Ad
         if len(names) > 1:
             doubt = doubt or f"{table.path}: row {i + 1}: {cell} may be {names[0]} or {names[1]}; add its folder"
             continue
-        row = Said(*(cells[columns[key]][i] if key in columns else "" for key in ("label", "split", "group", "time")))
+        more = {key: cells[column][i] for key, column in used.items() if key in ("group", "time")}
+        row = Said(labels[i] if labels else "", split_of(cells[split][i]) if split else "", **more)
         if said.setdefault(names[0], row) != row:
             doubt = doubt or f"{table.path}: row {i + 1}: {cell} has another label than above; keep one row a file"
-    return TableBeside(name, said, columns, tuple(lost), doubt)
+    return TableBeside(name, said, columns, used, tuple(lost), doubt)
+
+
+def label_cells(
+    table: Table, cells: Mapping[str, Sequence[str]], used: dict[str, str], options: AddOptions
+) -> tuple[list[str], str]:
+    """Return the label of each row, and why there is none; the column is added to ``used``."""
+
+    def read(wanted: Sequence[str]) -> Iterator[Cells]:
+        return zip(*(cells[column] for column in wanted), strict=True)
+
+    profiles = {column: Profile.of(of[:ROWS]) for column, of in cells.items()}
+    here = tuple(column for column in options.label_column if column in cells)
+    try:
+        within = replace(table, columns=tuple(cells), read=read)
+        names = label_columns(within, profiles, {*used.values()}, here, (used["file"],))
+        used["label"] = ", ".join(names)
+        if len(names) == 1:
+            return list(cells[names[0]]), ""
+        rows = enumerate(read(names), 1)
+        return [label_of_flags(row, names, f"{table.path}: row {i}: column") for i, row in rows], ""
+    except UserError as error:
+        return [], str(error)
 
 
 def tells_split(cells: Sequence[str]) -> bool:

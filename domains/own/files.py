@@ -12,7 +12,7 @@ from domains.own.beside import TABLES, Beside, Said, read_beside
 from domains.own.folders import Layout, mark_unlabelled, read_layout
 from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
-from domains.reading.folders import TEXT_ENDINGS, Files, files_of, left_out
+from domains.reading.folders import TEXT_FILES, Files, files_of, left_out
 from domains.reading.pictures import IMAGE_ENDINGS, to_picture
 from domains.reading.text_encodings import decode
 from domains.words import quantity, some
@@ -42,8 +42,8 @@ def items_of_files(path: Path, options: AddOptions) -> Items:
     Raises:
         UserError: there are none, a link or a name leads out, or nothing tells what the folders and tables mean.
     """
-    options.refuse("files in folders", "text_column", "start", "end", "several")
-    files = files_of(path, IMAGE_ENDINGS | TEXT_ENDINGS)
+    options.refuse("files in folders", "text_column", "start", "end", "header", "sheet")
+    files = files_of(path, IMAGE_ENDINGS | TEXT_FILES)
     family, found = examples_among(files, options)
     placed = place_files(files, found, options)
     if family == "text" and not placed.by_table:  # a README, a list of addresses
@@ -80,7 +80,7 @@ def items_of_files(path: Path, options: AddOptions) -> Items:
         where=found.__getitem__,
         prepare=prepare,
         sha256=whole.hexdigest,
-        columns=placed.columns,
+        columns={**placed.columns},
         warnings=tuple(warnings),
     )
 
@@ -93,7 +93,7 @@ def examples_among(files: Files, options: AddOptions) -> tuple[Family, list[str]
     """
     by_family: dict[Family, list[str]] = {
         "vision": [name for name in files.names if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS],
-        "text": [name for name in files.names if PurePosixPath(name).suffix.lower() in TEXT_ENDINGS],
+        "text": [name for name in files.names if PurePosixPath(name).suffix.lower() in TEXT_FILES],
     }
     images, texts = (len(by_family[family]) for family in ("vision", "text"))
     if not images and not texts:  # files of texts often have no ending
@@ -151,8 +151,8 @@ def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:
         items[name] = Item(None, label, said.group or place.group, said.time, said.split or place.split)
     warnings = [*layout.warnings, *beside.warnings]
     if by_table:
-        warnings.insert(0, f"labels are read from {some(beside.tables)}, column {beside.columns['label']}")
-        columns = {key: f"{column} of {beside.tables[0]}" for key, column in beside.columns.items()}
+        warnings.insert(0, f"labels are read from {some(beside.tables)}, column {beside.used['label']}")
+        columns = {key: f"{column} of {beside.tables[0]}" for key, column in beside.used.items()}
         if unknown:
             warnings.append(f"{quantity(len(unknown), 'file')} without a row, so without a label: {some(unknown)}")
     if "group" not in columns and any(item.group for item in items.values()):
@@ -182,13 +182,13 @@ def choose_labels(path: Path, layout: Layout, beside: Beside, options: AddOption
     different = {said.label for said in beside.said.values()} - {""}
     if not different or (len(different) < 2 <= len(layout.labels)):  # the same for all: a sample of a submission, say
         return False
-    if options.label_column is not None or len(layout.labels) < 2:
+    if options.label_column or len(layout.labels) < 2:
         return True
     if options.folders is not None:
         return False
     if not agrees(layout, beside):
         name = next(name for name in beside.said if not agrees(layout, replace(beside, said={name: beside.said[name]})))
-        label = beside.columns["label"]
+        label = beside.used["label"]
         raise UserError(
             f"{path}: {name} is in folder {layout.places[name].label}, and {label} {beside.said[name].label} by "
             f"{beside.tables[0]}: say --label-column {label}, or --folders classes"

@@ -15,6 +15,8 @@ from domains.own.prices import understand_prices
 from domains.own.survey import Items
 from domains.own.texts import items_of_table
 from domains.own.understand import understand
+from domains.reading.folders import holds_files
+from domains.reading.packed import PACKED
 from domains.reading.pictures import IMAGE_ENDINGS
 from domains.reading.price_tables import looks_like_prices
 from domains.reading.tables import ENDINGS, Table, open_table
@@ -38,8 +40,9 @@ def open_input(name: str, options: AddOptions) -> Input:
     if path.is_dir():
         return open_hub(name, options) if is_dataset(path) and not has_images(path) else open_files(path, options)
     if path.is_file():
-        return open_files(path, options) if path.suffix.lower() == ".zip" else open_file(path, options)
-    if not path.exists() and path.suffix.lower() not in {*ENDINGS, *IMAGE_ENDINGS, ".zip"} and NAME.fullmatch(name):
+        packed_files = path.suffix.lower() == ".zip" and holds_files(path)
+        return open_files(path, options) if packed_files else open_file(path, options)
+    if not path.exists() and path.suffix.lower() not in {*ENDINGS, *IMAGE_ENDINGS, *PACKED} and NAME.fullmatch(name):
         return open_hub(name, options)
     raise UserError(f"{name}: no such file or folder")
 
@@ -62,12 +65,12 @@ def open_file(path: Path, options: AddOptions) -> Input:
     """Open a table as one of prices if it looks like one and the options do not say otherwise, else as one of texts."""
     if path.suffix.lower() in IMAGE_ENDINGS:
         raise UserError(f"{path}: is one image; give a folder with a folder of images a class")
-    table = open_table(path, options.encoding)
-    names_columns = options.text_column is not None or options.label_column is not None  # no price file has them
+    table = open_table(path, options.table)
+    names_columns = options.text_column or options.label_column  # no price file has them
     if options.family == "market" or (options.family is None and not names_columns and looks_like_prices(table)):
         options.refuse("prices", "folders", "unlabelled", "several")
         return Input(table.size, lambda advance: understand_price_file(path, options, table, advance))
-    options.refuse("texts", "start", "end", "folders", "unlabelled")
+    options.refuse("texts", "start", "end", "folders")
     table, options = read_annotations(table, options)
     return input_of(items_of_table(table, options), options)
 

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 from domains.domain import Family
-from domains.errors import UserError
+from domains.errors import UserError, check_known
 from domains.objective import Objective
+from domains.own.labels import SEVERAL, LabelRules
+from domains.reading.tables import TableOptions
 
 #: Share of the labelled examples that become test, and the most of a class.
 TEST_SHARE, TEST_MOST = 0.2, 200
 
 FOLDERS = ("classes", "groups", "inner")
-SEVERAL = ("first", "combine")
 
 #: Seed of the one shuffle that divides a domain.
 SEED = 0
@@ -22,7 +23,8 @@ class AddOptions:
 
     Args:
         family: ``text``, ``vision`` or ``market``.
-        text_column, label_column: columns of a table; the first also names a column of images.
+        text_column: columns of a table that make the text together, or the column of images.
+        label_column: the column of labels, or the columns that hold 0 or 1 for a class each.
         group_column: no value of it lies on both sides of the split (a patient, a slide).
         time_column: makes a temporal split, with the newest examples as the test.
         encoding: of a text file; by default UTF-8, else it is detected.
@@ -32,16 +34,18 @@ class AddOptions:
         skip_unreadable: whether images that cannot be read are left out instead of refused.
         objective: what models of the domain are to be best in.
         encoders: by the names of what reads its examples; () for the usual ones.
+        several: what becomes of several labels at one example, ``first`` or ``combine``.
+        unlabelled: label values, or names of folders, that mean not labelled.
+        keep_labels: whether each value or folder is a label as it stands.
+        header: whether the first row of a table names its columns.
+        sheet: of an Excel file.
         folders: what the first folders are: ``classes``, ``groups``, or neither (``inner``: those in them are classes).
-        unlabelled: names of folders whose files have no label; () where that is inferred.
-        keep_labels: whether each folder is a class, whatever it is called.
-        several: of examples with several labels: ``first``, or ``combine`` them into one class.
         start, end: ISO dates between which prices are used; by default the latest year.
     """
 
     family: Family | None = None
-    text_column: str | None = None
-    label_column: str | None = None
+    text_column: tuple[str, ...] = ()
+    label_column: tuple[str, ...] = ()
     group_column: str | None = None
     time_column: str | None = None
     encoding: str | None = None
@@ -51,21 +55,26 @@ class AddOptions:
     skip_unreadable: bool = False
     objective: Objective | None = None
     encoders: tuple[str, ...] = ()
-    folders: str | None = None
+    several: str | None = None
     unlabelled: tuple[str, ...] = ()
     keep_labels: bool = False
-    several: str | None = None
+    header: bool | None = None
+    sheet: str | None = None
+    folders: str | None = None
     start: str | None = None
     end: str | None = None
 
     def __post_init__(self) -> None:
-        for option, value, known in (("folders", self.folders, FOLDERS), ("several", self.several, SEVERAL)):
-            if value is not None and value not in known:
-                raise UserError(f"--{option} {value}: say {', '.join(known[:-1])} or {known[-1]}")
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise UserError(f"--test-share {self.test_share:g}: give a share above 0 and under 1, such as 0.2")
         if self.test_most is not None and self.test_most < 1:
             raise UserError(f"--test-most {self.test_most}: give 1 or more")
+        check_known([self.several] if self.several else [], SEVERAL, "choice", " for --several")
+        check_known([self.folders] if self.folders else [], FOLDERS, "choice", " for --folders")
+        if self.unlabelled and self.keep_labels:
+            raise UserError(
+                "--unlabelled and --keep-labels: some values mean not labelled, or none does; leave one out"
+            )
         if self.group_column is not None and self.time_column is not None:
             raise UserError("--group-column and --time-column: the split follows one of them; leave one out")
 
@@ -77,8 +86,16 @@ class AddOptions:
     def most_test(self) -> int:
         return TEST_MOST if self.test_most is None else self.test_most
 
+    @property
+    def table(self) -> TableOptions:
+        return TableOptions(self.encoding, self.header, self.sheet)
+
+    @property
+    def label_rules(self) -> LabelRules:
+        return LabelRules(self.keep_case, self.several, self.unlabelled, self.keep_labels)
+
     def refuse(self, what: str, *options: str) -> None:
         """Raise UserError for options that were given and mean nothing for such input."""
         for option in options:
-            if getattr(self, option):
+            if getattr(self, option) not in (None, False, ()):
                 raise UserError(f"--{option.replace('_', '-')} means nothing for {what}; leave it out")

@@ -47,6 +47,7 @@ class Items:
             the example cannot be used.
         sha256: returns the hash of the input; it is called after the first reading.
         columns: the columns of the input, by ``text`` or ``image``, ``label``, ``group``, ``time``.
+        notes: more that belongs in ``domain.yaml``.
     """
 
     family: Family
@@ -57,8 +58,9 @@ class Items:
     where: Callable[[int], str]
     prepare: Callable[[Any], tuple[Any, tuple[str, ...]]]
     sha256: Callable[[], str]
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str | list[str]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,8 @@ def survey_items(items: Items, name: str, grouped: bool, timed: bool, advance: C
             time.append(read_time(item.time, items.where(i)) if code[-1] >= 0 else 0.0)
         if len(codes) > MOST_LABELS:
             raise UserError(
-                f"{name}: more than {MOST_LABELS:,} different labels (column {items.columns.get('label')}); "
-                "say --label-column"
+                f"{name}: more than {MOST_LABELS:,} different labels (column {items.columns.get('label')}), as ids or "
+                "numbers to be measured have; say --label-column"
             )
         advance(1)
     return Survey(

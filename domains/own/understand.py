@@ -19,7 +19,7 @@ from domains.own.division import (
     divide_by_group,
     divide_by_time,
 )
-from domains.own.labels import name_classes, sort_labels
+from domains.own.labels import name_classes, refuse_numbers, sort_labels
 from domains.own.new_domain import NewDomain, Row
 from domains.own.options import SEED, AddOptions
 from domains.own.survey import EMPTY, GIVEN, Items, Survey, prepare_all, survey_items
@@ -42,7 +42,7 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
     grouped, timed = "group" in items.columns, "time" in items.columns
     survey = survey_items(items, items.file, grouped, timed, advance)
     warnings = [*items.warnings, *warnings_of_reading(items, survey, options)]
-    names, more = name_classes(labels_by_count(survey), options.keep_case)
+    names, more = classes_of(items, survey, options)
     warnings += more
     labels = sort_labels({name for name in names.values() if name is not None})
     index = {label: i for i, label in enumerate(labels)}
@@ -81,7 +81,24 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
         division.rule,
         how,
         rows,
+        items.notes,
     )
+
+
+def classes_of(items: Items, survey: Survey, options: AddOptions) -> tuple[dict[str, str | None], list[str]]:
+    """Return the class of every label as it stands in the input (None: not labelled), and warnings.
+
+    Raises:
+        UserError: the labels are numbers that measure something, or something about them has to be said.
+    """
+    raw, column = labels_by_count(survey), items.columns.get("label")
+    try:
+        if column and not options.keep_labels:
+            refuse_numbers(raw)
+        return name_classes(raw, options.label_rules)
+    except UserError as error:
+        at = f"column {', '.join([column] if isinstance(column, str) else column)}: " if column else ""
+        raise UserError(f"{items.file}: {at}{error}") from error
 
 
 def labels_by_count(survey: Survey) -> dict[str, int]:
@@ -155,9 +172,9 @@ def divide_kept(
         options.refuse("an input that has a test already", "test_share", "test_most", "time_column")
         part = divide_as_given(at, survey.split[rows], survey.group[rows] if len(survey.group) else None)
     elif "time" in items.columns:
-        part = divide_by_time(at, survey.time[rows], n, share, most, items.columns["time"])
+        part = divide_by_time(at, survey.time[rows], n, share, most, str(items.columns["time"]))
     elif "group" in items.columns:
-        part = divide_by_group(at, survey.group[rows], n, share, most, SEED, items.columns["group"])
+        part = divide_by_group(at, survey.group[rows], n, share, most, SEED, str(items.columns["group"]))
     else:
         part = divide_by_class(at, n, share, most, SEED)
     split = np.full(len(y), len(SPLITS), np.int8)

@@ -5,7 +5,9 @@ TEXTS = (
     *("text", "texts", "report", "review", "sentence", "message", "note", "notes", "abstract", "document", "body"),
     *("content", "description", "comment", "utterance", "question", "query", "narrative", "article"),
 )
-#: A column of labels.
+#: A column of labels, which says so.
+SAYS_LABEL = ("label", "labels", "label_text", "label_name", "class", "target", "classification", "y")
+#: A column of labels, or of something that labels tell.
 LABELS = (
     *("label", "labels", "class", "category", "target", "intent", "diagnosis", "topic", "sentiment", "condition"),
     *("label_text", "label_name", "classification", "outcome", "y", "tag"),

@@ -7,10 +7,12 @@ from pathlib import Path, PurePosixPath
 
 from domains.errors import UserError
 from domains.reading.archives import ImageArchive
-from domains.reading.pictures import HEIF, HEIF_ENDINGS, MOST_BYTES
-from domains.words import quantity, some
+from domains.reading.packed import tables_in_zip
+from domains.reading.pictures import HEIF, HEIF_ENDINGS, IMAGE_ENDINGS, MOST_BYTES
+from domains.reading.tables import TEXT_ENDINGS
+from domains.words import SHOWN, quantity, some
 
-TEXT_ENDINGS = {".txt", ".text", ".md"}  # of files that hold a text each
+TEXT_FILES = {".txt", ".text", ".md"}  # of files that hold a text each
 
 #: What systems write beside the files of people, in lower case; so is every name that begins with a dot.
 LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
@@ -99,19 +101,30 @@ def is_by_system(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
 
 
-def left_out(files: Files, used: Set[str]) -> list[str]:
+def holds_files(path: Path) -> bool:
+    """Whether a zip archive is one of images or texts in folders, and no packed table.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    tables = tables_in_zip(path, TEXT_ENDINGS)
+    texts = [name for name in tables if name.lower().endswith(".txt")]
+    return len(tables) == len(texts) != 1 or bool(tables_in_zip(path, tuple(IMAGE_ENDINGS)))
+
+
+def left_out(files: Files, used: Set[str], shown: int = SHOWN) -> list[str]:
     """Return a line for each reason for which files are not used, with the first of them."""
-    lines = [f"{quantity(len(files.by_systems), 'file')} of systems left out: {some(files.by_systems)}"]
+    lines = [f"{quantity(len(files.by_systems), 'file')} of systems left out: {some(files.by_systems, shown)}"]
     lines = lines if files.by_systems else []
     others = [name for name in files.names if name not in used]
     phone = [name for name in others if PurePosixPath(name).suffix.lower() in HEIF_ENDINGS and not HEIF]
     if phone:
         lines.append(
             f"{quantity(len(phone), 'HEIC image')} left out, which need a package to be read "
-            f"(pip install pillow-heif): {some(phone)}"
+            f"(pip install pillow-heif): {some(phone, shown)}"
         )
     if rest := sorted(set(others) - set(phone)):
-        lines.append(f"{quantity(len(rest), 'other file')} left out: {some(rest)}")
+        lines.append(f"{quantity(len(rest), 'other file')} left out: {some(rest, shown)}")
     return lines
 
 

@@ -17,12 +17,11 @@ def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Raises:
         UserError: the ending is unknown, or the content is not what the ending says.
     """
-    ending, warnings = path.suffix.lower(), tuple[str, ...]()
     try:
-        if ending not in ENDINGS or path.is_dir():
-            raise ValueError("its name has none of these endings")
-        if ending == ".parquet":
-            table = pd.read_parquet(path)
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; give one file ({', '.join(ENDINGS)})")
+        if path.suffix.lower() == ".parquet":
+            table, warnings = pd.read_parquet(path), tuple[str, ...]()
         else:
             found = open_table(path)
             table = pd.DataFrame(found.read(found.columns), columns=list(found.columns))

@@ -1,5 +1,7 @@
 """What a model says of new examples: a label, how sure it is, what else it may be, and when to ask a person."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import torch
@@ -7,6 +9,7 @@ import torch
 from learners.choice.conformal import COVERAGE, PredictionSets
 from learners.classifier import Classifier
 
+COLUMNS = ("label", "probability", "set", "ask")
 BETWEEN = "|"  # labels of a set
 ASK = "ask a person"
 EVEN = 0.5  # a label less probable than this is more likely wrong than right
@@ -15,8 +18,9 @@ EVEN = 0.5  # a label less probable than this is more likely wrong than right
 def prediction_table(model: Classifier, p: np.ndarray) -> pd.DataFrame:
     """Return a row an example: ``label``, ``probability``, ``set`` and ``ask``.
 
-    ``set`` holds the true label of 90 % of new examples, its labels in the order of their probability; it is empty for
-    a model without a threshold. ``ask`` is ASK or empty, see :func:`needs_person`.
+    ``set`` holds the true label of 90 % of new examples, its labels in the order of their probability, with ``|``
+    between them, or as a JSON list if any label of the model holds a ``|``; it is empty for a model without a
+    threshold. ``ask`` is ASK or empty, see :func:`needs_person`.
 
     Args:
         p: calibrated probabilities [n, N] by the model.
@@ -28,11 +32,14 @@ def prediction_table(model: Classifier, p: np.ndarray) -> pd.DataFrame:
         frame["set"] = ""
     else:
         order = np.argsort(-p, axis=1, kind="stable")
-        frame["set"] = [
-            BETWEEN.join(labels[i] for i in row if within[i]) for row, within in zip(order, inside, strict=True)
-        ]
+        write = as_json if any(BETWEEN in label for label in model.labels) else BETWEEN.join
+        frame["set"] = [write([labels[i] for i in row if within[i]]) for row, within in zip(order, inside, strict=True)]
     frame["ask"] = np.where(needs_person(p, inside, best), ASK, "")
     return frame
+
+
+def as_json(labels: list[str]) -> str:
+    return json.dumps(labels, ensure_ascii=False)
 
 
 def prediction_sets(model: Classifier, p: np.ndarray, named: np.ndarray) -> np.ndarray | None:

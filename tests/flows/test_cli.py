@@ -182,7 +182,7 @@ MISTAKES = {
     "predict hpo {fine}": "domain hpo has no champion yet; run `acclimate adapt hpo`",
     "predict drugreviews {absent}": "absent.csv: no such file",
     "predict drugreviews {latin}": "latin.csv: not UTF-8 at byte 8; save it as UTF-8",
-    "predict drugreviews {gap}": "gap.csv: row 2 has an empty text; remove it or fill it in",
+    "predict drugreviews {gap} --sheet A": "--sheet means nothing for a file that is not of Excel",
     "predict drugreviews {gap} --column txt": "which column is the text? It has id, text; say --column",
     "predict drugreviews {empty}": "empty.csv: no examples in it",
     "models show nope": "no model of 'nope' yet; see `acclimate status`",

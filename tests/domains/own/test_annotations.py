@@ -27,8 +27,8 @@ def saved(path: Path, rows: list[dict[str, Any]]) -> Path:
 def read(path: Path, **options: Any) -> tuple[dict[str, str], Table]:
     """Return the label of each text, and the table."""
     table, chosen = read_annotations(open_table(path), AddOptions(**options))
-    assert chosen.label_column is not None
-    return dict(table.read(("text", chosen.label_column))), table
+    labels = {text: "|".join(of) for text, of in table.read(("text", *chosen.label_column))}
+    return labels, table
 
 
 def understand(path: Path, **options: Any) -> NewDomain:
@@ -114,18 +114,18 @@ def test_json_min_and_csv_of_label_studio_have_a_row_for_each_annotation(tmp_pat
         pd.DataFrame(cells).to_csv(path, index=False)
     else:
         saved(path, rows)
-    found, table = read(path, several="first")
-    assert found == dict(zip(TEXTS, ["late", "fine", ""], strict=False))
+    found, table = read(path)
+    assert found == dict(zip(TEXTS, ["late", "fine|late", ""], strict=False))
     assert any("1 example of several annotators: 100% of their pairs agree" in line for line in table.warnings)
-    assert "1 example with several labels, the first is row 2 (fine, late): say --several first, or" in refusal(path)
+    assert "1 example with several labels, such as 'fine|late'; say --several first" in refusal(path)
 
 
 def test_two_questions_are_asked_about(tmp_path: Path) -> None:
     tasks = [task(i, choice("late", name="topic"), choice("sad", name="mood")) for i in range(3)]
     path = saved(tmp_path / "export.json", tasks)
     assert "which question is the label? It has topic, mood; say --label-column" in refusal(path)
-    assert "no question 'x' (--label-column); it has topic, mood" in refusal(path, label_column="x")
-    assert set(read(path, label_column="mood")[0].values()) == {"sad"}
+    assert "no question 'x' (--label-column); it has topic, mood" in refusal(path, label_column=("x",))
+    assert set(read(path, label_column=("mood",))[0].values()) == {"sad"}
 
 
 def test_spans_of_every_tool_are_refused(tmp_path: Path) -> None:
@@ -159,13 +159,12 @@ def test_a_list_of_one_is_a_label_and_an_empty_list_is_none(tmp_path: Path, colu
 
 
 def test_several_labels_are_refused_until_the_user_says_what_becomes_of_them(tmp_path: Path) -> None:
-    rows = [{"text": TEXTS[0], "label": ["late", "damp"]}, {"text": TEXTS[1], "label": ["fine"]}]
+    rows = [{"text": text, "label": [("late", "fine")[i % 2]]} for i, text in enumerate(TEXTS)]
+    rows[8]["label"] = ["late", "damp"]
     path = saved(tmp_path / "all.jsonl", rows)
-    assert "1 example with several labels, the first is row 1 (late, damp): say --several first, or" in refusal(path)
-    assert list(read(path, several="first")[0].values()) == ["late", "fine"]
-    assert list(read(path, several="combine")[0].values()) == ["damp|late", "fine"]
-    with pytest.raises(UserError, match="--several both: say first or combine"):
-        AddOptions(several="both")
+    assert "1 example with several labels, such as 'late|damp'; say --several first" in refusal(path)
+    assert understand(path, several="first").classes["late"] == {"train": 15, "test": 5}
+    assert "damp|late" in understand(path, several="combine").labels
 
 
 def test_old_doccano_has_an_annotation_for_each_user(tmp_path: Path) -> None:
@@ -179,8 +178,7 @@ def test_old_doccano_has_an_annotation_for_each_user(tmp_path: Path) -> None:
 def test_csv_of_doccano_joins_labels_by_a_hash(tmp_path: Path) -> None:
     path = tmp_path / "all.csv"
     path.write_text(f"id,text,label,Comments\n1,{TEXTS[0]},late,\n2,{TEXTS[1]},damp#late,\n3,{TEXTS[2]},C#,\n")
-    assert "1 example with several labels, the first is row 2 (damp, late)" in refusal(path)
-    assert list(read(path, several="first")[0].values()) == ["late", "damp", "C#"]
+    assert list(read(path)[0].values()) == ["late", "damp|late", "C#"]
 
 
 def test_lists_in_another_column_than_the_label_are_left_alone(tmp_path: Path) -> None:
@@ -204,7 +202,7 @@ def test_what_was_accepted_is_a_label_and_what_was_rejected_or_ignored_is_none(t
     assert found == dict(zip(TEXTS, ["late", "fine", "", "fine"], strict=False))
     assert table.columns == ("text", "meta.source", "label")
     assert "3 answers reject (2) or ignore (1): no label" in table.warnings
-    assert "labels are in label or accept, not in answer" in refusal(tmp_path / "teach.jsonl", label_column="answer")
+    assert "labels are in label or accept, not in answer" in refusal(tmp_path / "teach.jsonl", label_column=("answer",))
 
 
 def test_annotators_of_prodigy_are_settled_for_each_label(tmp_path: Path) -> None:
@@ -260,8 +258,8 @@ def test_responses_of_argilla_that_were_submitted_are_labels(tmp_path: Path) -> 
         record(5, response("late"), response("fine", "u2"), response("fine", "u3")),
         record(6, response(["damp", "late"])),
     ]
-    found, table = read(saved(tmp_path / "records.json", records), several="first")
-    assert list(found.values()) == ["late", "fine", "", "", "", "fine", "damp"]
+    found, table = read(saved(tmp_path / "records.json", records))
+    assert list(found.values()) == ["late", "fine", "", "", "", "fine", "damp|late"]
     assert "2 responses not submitted (draft, discarded): no label" in table.warnings
     assert "7 records with suggestions, which are no labels" in table.warnings
     assert {"text", "day"} <= set(table.columns)

@@ -277,7 +277,7 @@ def test_a_table_may_divide_and_group(tmp_path: Path) -> None:
     table = "image,split,patient,dx\n" + "".join(
         f"{i},{'train' if i < 12 else 'test'},p{i // 2},{'ab'[i % 2]}\n" for i in range(18)
     )
-    found = items(beside(tmp_path / "flat", table, images=18), group_column="patient", label_column="dx")
+    found = items(beside(tmp_path / "flat", table, images=18), group_column="patient", label_column=("dx",))
     assert found["images/13.png"] == Item(None, "b", "p6", "", "test")
     assert found["images/0.png"] == Item(None, "a", "p0", "", "train")
 
@@ -303,7 +303,7 @@ def test_a_table_that_contradicts_the_folders_is_asked_about(tmp_path: Path) -> 
     sizes = {"part1": 4, "part2": 4}
     path = beside(tmp_path / "parts", rows([f"{i}.png" for i in range(8)]), **sizes)
     assert "0.png is in folder part1, and label bolt by metadata.csv: say --label-column label, or" in refusal(path)
-    assert labels_in(path, label_column="label") == {"bolt": 4, "nut": 4}
+    assert labels_in(path, label_column=("label",)) == {"bolt": 4, "nut": 4}
     assert labels_in(path, folders="classes") == sizes
 
 

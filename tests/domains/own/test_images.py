@@ -209,7 +209,7 @@ def test_a_folder_without_images_and_options_of_tables_are_refused(parts: Path, 
     with pytest.raises(UserError, match="no examples in it; put images"):
         understand(tmp_path / "empty")
     with pytest.raises(UserError, match=r"no column 'x' \(--label-column\) in a table that names its files"):
-        understand(parts, label_column="x")
+        understand(parts, label_column=("x",))
 
 
 def test_prediction_reads_an_image_as_it_was_learned(tmp_path: Path) -> None:
