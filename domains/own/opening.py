@@ -50,6 +50,7 @@ def open_hub(name: str, options: AddOptions) -> Input:
 
 
 def open_images(path: Path, options: AddOptions) -> Input:
+    options.refuse("images", "several", "keep_labels", "header", "sheet")
     return input_of((items_of_folder if path.is_dir() else items_of_zip)(path, options), options)
 
 
@@ -60,6 +61,7 @@ def open_file(path: Path, options: AddOptions) -> Input:
     table = open_table(path, options.table)
     names_columns = options.text_column or options.label_column  # no price file has them
     if options.family == "market" or (options.family is None and not names_columns and looks_like_prices(table)):
+        options.refuse("prices", "several", "unlabelled", "keep_labels")
         return Input(table.size, lambda advance: understand_price_file(path, options, table, advance))
     options.refuse("texts", "start", "end")
     return input_of(items_of_table(table, options), options)
