@@ -209,7 +209,7 @@ def label_columns(
 
 def without_same(table: Table, names: Sequence[str], profiles: Mapping[str, Profile]) -> list[str]:
     """Return columns without those that say the same as another, value by value; the one with most words is kept."""
-    if len(names) < 2:
+    if len(names) < 2 or all(profiles[name].binary for name in names):
         return list(names)
     rows = list(islice(table.read(names), ROWS))
     columns = dict(zip(names, zip(*([as_text(cell) for cell in row] for row in rows), strict=True), strict=True))

@@ -68,7 +68,7 @@ def open_file(path: Path, options: AddOptions) -> Input:
     table = open_table(path, options.table)
     names_columns = options.text_column or options.label_column  # no price file has them
     if options.family == "market" or (options.family is None and not names_columns and looks_like_prices(table)):
-        options.refuse("prices", "folders", "unlabelled", "several")
+        options.refuse("prices", "several", "unlabelled", "keep_labels", "folders")
         return Input(table.size, lambda advance: understand_price_file(path, options, table, advance))
     options.refuse("texts", "start", "end", "folders")
     table, options = read_annotations(table, options)

@@ -201,6 +201,28 @@ def test_an_image_is_read_by_itself_and_a_folder_in_the_order_of_names(tmp_path:
     assert list(all_of_them.examples) == [png(), png((3, 5))]
 
 
+def test_every_file_that_is_left_out_is_named_and_a_broken_image_stays_without_an_example(tmp_path: Path) -> None:
+    for name, content in (("a.png", png()), ("b.pdf", b"?"), ("c.png", b"cut"), ("sub/notes.txt", b"x")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, content)
+    found = read_examples("vision", tmp_path)
+    (batch,) = found.batches()
+    assert batch.rows["file"].tolist() == ["a.png", "c.png"]
+    assert (batch.there.tolist(), batch.examples) == ([True, False], [png()])
+    assert found.warnings[0] == "2 other files left out: b.pdf, sub/notes.txt"
+    assert "so without a prediction: c.png" in found.warnings[1]
+
+
+def test_images_of_an_archive_and_of_a_table_are_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/b.png", png())
+    found = read_examples("vision", tmp_path / "a.zip")
+    assert (found.names["file"].tolist(), found.examples) == (["in/b.png"], [png()])
+    pd.DataFrame({"id": [1, 2], "image": [png(), png((3, 3))]}).to_parquet(tmp_path / "a.parquet")
+    table = read_examples("vision", tmp_path / "a.parquet")
+    assert (table.examples, list(table.names)) == ([png(), png((3, 3))], ["id"])
+
+
 def test_folders_called_like_images_and_what_begins_with_a_dot_are_left_out(tmp_path: Path) -> None:
     for folder in ("a.png", ".thumbnails"):
         (tmp_path / folder).mkdir()

@@ -275,11 +275,17 @@ def test_tables_in_each_folder_name_the_files_there(tmp_path: Path) -> None:
 
 def test_a_table_may_divide_and_group(tmp_path: Path) -> None:
     table = "image,split,patient,dx\n" + "".join(
-        f"{i},{'train' if i < 12 else 'test'},p{i // 2},{'ab'[i % 2]}\n" for i in range(18)
+        f"{i},{'Train' if i < 9 else 'dev' if i < 12 else 'TEST'},p{i // 2},{'ab'[i % 2]}\n" for i in range(18)
     )
     found = items(beside(tmp_path / "flat", table, images=18), group_column="patient", label_column=("dx",))
     assert found["images/13.png"] == Item(None, "b", "p6", "", "test")
     assert found["images/0.png"] == Item(None, "a", "p0", "", "train")
+    assert found["images/9.png"].split == "validation"
+
+
+def test_a_table_may_have_a_column_for_each_class(tmp_path: Path) -> None:
+    table = "image,bolt,nut\n" + "".join(f"{i},{i % 2},{1 - i % 2}\n" for i in range(8))
+    assert labels_in(beside(tmp_path / "flat", table, images=8)) == {"bolt": 4, "nut": 4}
 
 
 def test_a_table_of_each_split_names_its_own_files(tmp_path: Path) -> None:
