@@ -103,7 +103,7 @@ def examples_among(files: Files, options: AddOptions) -> tuple[Family, list[str]
         family = options.family
     elif options.family is not None:
         raise UserError(f"{files.path}: is a folder of files, and not of family {options.family}; leave out --family")
-    elif min(images, texts) > FEW * max(images, texts):
+    elif are_both(*by_family.values()):
         raise UserError(
             f"{files.path}: holds {quantity(images, 'image')} and {quantity(texts, 'text')}; say --family vision or "
             "--family text"
@@ -120,6 +120,13 @@ def examples_among(files: Files, options: AddOptions) -> tuple[Family, list[str]
         f"{files.path}: no examples in it; put images ({', '.join(sorted(IMAGE_ENDINGS))}) or texts (.txt) into a "
         f"folder a class{''.join(f'; {line}' for line in left_out(files, set()))}"
     )
+
+
+def are_both(*piles: Sequence[str]) -> bool:
+    """Whether of two piles of files the smaller may be meant too: it is no README, and not a few beside many."""
+    few, many = sorted(piles, key=len)
+    folders = {PurePosixPath(name).parent for name in few}
+    return len(few) > FEW * len(many) and (len(folders) > 1 or 2 * len(few) > len(many))
 
 
 def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:

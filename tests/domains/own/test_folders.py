@@ -360,6 +360,8 @@ def test_as_many_images_as_texts_are_asked_about(tmp_path: Path) -> None:
     path = make(make(tmp_path / "both", {"a": 4, "b": 4}), {"a": 4, "b": 4}, ".txt")
     assert "holds 8 images and 8 texts; say --family vision or --family text" in refusal(path)
     assert understand(path, family="vision").family == "vision"
+    few = make(make(tmp_path / "few", {"a": 4, "b": 4}), {".": 2}, ".txt")
+    assert labels_in(few) == {"a": 4, "b": 4}
 
 
 # What is left out
