@@ -351,7 +351,14 @@ RESPONSES = ".responses"
 def is_argilla(head: Sequence[Row]) -> bool:
     if all(isinstance(row.get("fields"), dict) and isinstance(row.get("responses"), dict | list) for row in head):
         return True
-    return any(f"{name}.users" in head[0] for name in head[0] if name.endswith(RESPONSES))
+    flattened = any(f"{name}.users" in head[0] for name in head[0] if name.endswith(RESPONSES))
+    return flattened or any(is_answer(value) for row in head for value in row.values())
+
+
+def is_answer(value: Any) -> bool:
+    """Whether a cell holds responses, as version 1 writes them for ``datasets``."""
+    answers = value if isinstance(value, list) else []
+    return bool(answers) and all(isinstance(one, dict) and {"value", "user_id"} <= one.keys() for one in answers)
 
 
 def read_argilla(rows: Sequence[Row], table: Table, options: AddOptions) -> Export:
@@ -374,7 +381,9 @@ def read_argilla(rows: Sequence[Row], table: Table, options: AddOptions) -> Expo
         rest = {name: value for name, value in row.items() if "." not in name and name in ("id", "external_id")}
         if "fields" not in row:
             rest |= {name: value for name, value in row.items() if "." not in name}
-        suggested += bool(row.get("suggestions") or row.get(f"{export.label}.suggestion"))
+        suggested += bool(
+            row.get("suggestions") or row.get(f"{export.label}.suggestion") or row.get(f"{export.label}-suggestion")
+        )
         export.examples.append(Example(flat({**rest, **nested}), export.panel.settle(votes)))
     if unsubmitted:
         export.notes.append(f"{quantity(unsubmitted, 'response')} not submitted (draft, discarded): no label")
@@ -394,6 +403,8 @@ def argilla_answers(row: Row) -> dict[str, list[tuple[Any, str, str | None]]]:
         for name, value in (response.get("values") or {}).items():
             value = value.get("value") if isinstance(value, dict) else value
             found[name].append((value, str(response.get("user_id") or ""), response.get("status")))
+    for name in (name for name in row if is_answer(row[name])):
+        found[name] += [(one["value"], str(one["user_id"] or ""), one.get("status")) for one in row[name]]
     for name in (name for name in row if name.endswith(RESPONSES)):  # flattened
         values = unpacked(row[name]) or []
         users = unpacked(row.get(f"{name}.users")) or [""] * len(values)

@@ -290,6 +290,11 @@ def test_flattened_and_older_records_of_argilla_are_read_alike(tmp_path: Path) -
         {"text": TEXTS[i], "annotation": label, "prediction": [{"label": "x", "score": 1}], "status": status}
         for i, (label, status) in enumerate([("late", "Validated"), ("fine", "Default"), (None, "Default")])
     ]
+    of_datasets = [
+        {"text": TEXTS[i], "topic": [response(label), response("x", "u2", "draft")], "topic-suggestion": "x"}
+        for i, label in enumerate(["late", "fine"])
+    ]
+    assert list(read(saved(tmp_path / "records.jsonl", of_datasets))[0].values()) == ["late", "fine"]
     for rows, labels in ((flattened, ["late", "fine"]), (of_1, ["late", "fine", ""]), (of_texts, ["late", "", ""])):
         assert list(read(saved(tmp_path / "records.json", rows))[0].values()) == labels
 
