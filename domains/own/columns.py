@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from shlex import quote
 
 from domains.errors import UserError
 from domains.own.options import AddOptions
 from domains.own.survey import parse_moment
 from domains.reading.cells import as_text, count_words, image_bytes
 from domains.reading.column_names import LABELS, SAYS_LABEL, TEXTS
-from domains.reading.layout import TEXT
+from domains.reading.layout import TEXT, is_number
 from domains.reading.tables import Table
 
 ROWS = 2000  # rows that are looked at
@@ -80,6 +81,13 @@ class Profile:
     @property
     def recurs_often(self) -> bool:
         return self.recurs and self.filled >= OFTEN * self.different
+
+    @property
+    def measures(self) -> bool:
+        """Whether it holds numbers that are no ids: with decimals, or with some twice."""
+        numbers = [value for value in self.counts if is_number(value)]
+        ids = self.different == self.filled and all(value.isdigit() for value in numbers)
+        return self.filled > 0 and len(numbers) >= 0.95 * self.different and not ids
 
     @property
     def reads_like_text(self) -> bool:
@@ -154,7 +162,7 @@ def example_column(table: Table, profiles: Mapping[str, Profile], taken: Collect
     if len(found) == 1:
         return found[0]
     if found:
-        joined = " ".join(f"--text-column {name}" for name in found)
+        joined = " ".join(f"--text-column {quote(name)}" for name in found)
         raise UserError(
             f"{table.path}: which column is the text? {', '.join(found)} could be; name one with --text-column, or "
             f"join them: {joined}"
@@ -200,7 +208,13 @@ def label_columns(
     could = [name for name in found if not profiles[name].binary]
     if len(found) > 1 and not could:
         return tuple(name for name in free if profiles[name].binary)
-    listed = ", ".join(found or table.columns)
+    numbers = [name for name, profile in free.items() if profile.measures]
+    if not found and numbers:
+        raise UserError(
+            f"{table.path}: no column of classes; {', '.join(numbers)} holds numbers, as in regression, which is not "
+            "learned here; add a column label (of intervals, say)"
+        )
+    listed = ", ".join(found or free)
     text = f" (text: {', '.join(examples)})"
     if found:
         raise UserError(f"{table.path}: which column is the label? {listed} could be{text}; say --label-column")

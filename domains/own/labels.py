@@ -91,11 +91,12 @@ def split_labels(raw: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
     plain = {key for key in keys.values() if not is_number(key.replace(",", "."))}
     for mark in sorted({mark for key in plain for mark in re.findall(r"[^\w]", key.strip())}):
         within = {key: {part.strip() for part in key.split(mark)} - {""} for key in plain if mark in key.strip(mark)}
-        alone, often = set(keys.values()) - within.keys(), Counter(part for parts in within.values() for part in parts)
+        alone = {key.strip(mark).strip() for key in keys.values() if key not in within}
+        often = Counter(part for parts in within.values() for part in parts)
         known = {part for part in often if part in alone or (often[part] > 1 and mark != " ")}
         stand = sum(parts <= known for parts in within.values())
         if stand >= SPLIT * len(within) > 0 and 2 * len(alone & often.keys()) >= len(often):
-            for value in (value for value, key in keys.items() if key in within):
+            for value in (value for value in keys if mark in value):
                 found[value] = tuple(part.strip() for part in value.split(mark) if part.strip())
     return found
 

@@ -95,10 +95,16 @@ def classes_of(items: Items, survey: Survey, options: AddOptions) -> tuple[dict[
     try:
         if column and not options.keep_labels:
             refuse_numbers(raw)
-        return name_classes(raw, options.label_rules)
+        names, warnings = name_classes(raw, options.label_rules)
     except UserError as error:
         at = f"column {', '.join([column] if isinstance(column, str) else column)}: " if column else ""
         raise UserError(f"{items.file}: {at}{error}") from error
+    if isinstance(column, list) and (count := raw.get("", 0)):
+        warnings.append(
+            f"{quantity(count, 'example')} with 0 in all of {', '.join(column)}: taken as not labelled; if that is a "
+            "class, add a column for it"
+        )
+    return names, warnings
 
 
 def labels_by_count(survey: Survey) -> dict[str, int]:

@@ -6,7 +6,7 @@ TEXTS = (
     *("content", "description", "comment", "utterance", "question", "query", "narrative", "article"),
 )
 #: A column of labels, which says so.
-SAYS_LABEL = ("label", "labels", "label_text", "label_name", "class", "target", "classification", "y")
+SAYS_LABEL = ("label", "labels", "label_text", "label_name", "class", "target", "classification")
 #: A column of labels, or of something that labels tell.
 LABELS = (
     *("label", "labels", "class", "category", "target", "intent", "diagnosis", "topic", "sentiment", "condition"),

@@ -113,8 +113,9 @@ def is_title(head: Sequence[Sequence[Any]], at: int, header: bool | None) -> boo
         return False
     if not filled(row):
         return True
-    alone = filled(row)[0].strip().lower()
-    return alone not in (*TEXTS, *LABELS) and (len(row) != 2 or bool(filled(row[:1])))
+    if len(row) == 1:
+        return row[0].strip().lower() not in (*TEXTS, *LABELS)  # the name of an only column, of texts with separators
+    return len(row) > 2 or bool(filled(row[:1]))
 
 
 def header_doubt(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
