@@ -61,7 +61,9 @@ def sample_rows(y: np.ndarray, labels: int, per_class: int, classes: int | None 
     return np.sort(np.concatenate([order[y[order] == label][:per_class] for label in drawn])).tolist()
 
 
-def to_examples(name: str, family: Family, frame: pd.DataFrame, without: Sequence[str] = ()) -> LabelledExamples:
+def to_examples(
+    name: str, family: Family, frame: pd.DataFrame, without: Sequence[str] = (), only: Sequence[str] = ()
+) -> LabelledExamples:
     """Return the examples of a frame: its column ``text`` or ``image``, ``label`` and, if it is there, ``group``.
 
     See ``clean`` for what is left out.
@@ -69,7 +71,7 @@ def to_examples(name: str, family: Family, frame: pd.DataFrame, without: Sequenc
     Raises:
         UserError: as ``clean``.
     """
-    frame = clean(name, family, frame, without)
+    frame = clean(name, family, frame, without, only)
     labels = sorted(frame["label"].unique())
     y = frame["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
     groups = tuple(frame["group"]) if "group" in frame else None

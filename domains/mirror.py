@@ -69,8 +69,9 @@ def read_mirror(
     family: Family,
     name: str,
     label: str = "label",
-    group: int | None = None,
+    group: int | str | None = None,
     without: Sequence[str] = (),
+    only: Sequence[str] = (),
 ) -> LabelledExamples:
     """Return the examples of ``<mirror>/<family>/<name>``, a file with one of the endings of the family.
 
@@ -80,16 +81,22 @@ def read_mirror(
     Args:
         mirror: the setting ``ACCLIMATE_MIRROR``.
         label: the column of the labels.
-        group: images only: which field of a file's name, ``_`` between fields, says the group, counted from 0.
-        without: labels that are left out.
+        group: of images, which field of a file's name, ``_`` between fields, says the group, counted from 0; of a
+            table, the column that does.
+        without: labels that are left out; only: labels that are kept, all if none is named.
 
     Raises:
         UserError: the file is absent, unreadable, or lacks what is read.
     """
     path = find_file(mirror, family, name)
-    frame = read_mirror_images(path, group) if path.suffix == ".zip" else read_mirror_texts(path, label)
+    if path.suffix == ".zip":
+        assert not isinstance(group, str), "of images, a group is a field"
+        frame = read_mirror_images(path, group)
+    else:
+        assert not isinstance(group, int), "of a table, a group is a column"
+        frame = read_mirror_texts(path, label, group)
     try:
-        return to_examples(name, family, frame, without)
+        return to_examples(name, family, frame, without, only)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -108,8 +115,8 @@ def find_file(mirror: Path | None, family: Family, name: str) -> Path:
     raise UserError(f"no {wanted} in {mirror}; put it there, or set ACCLIMATE_MIRROR to a folder that has it")
 
 
-def read_mirror_texts(path: Path, label: str) -> pd.DataFrame:
-    """Return the columns ``text`` and ``label`` of a table.
+def read_mirror_texts(path: Path, label: str, group: str | None = None) -> pd.DataFrame:
+    """Return the columns ``text``, ``label`` and, of the column that is named, ``group`` of a table.
 
     Raises:
         UserError: the table is not readable, or lacks a column.
@@ -117,10 +124,11 @@ def read_mirror_texts(path: Path, label: str) -> pd.DataFrame:
     table, doubts = read_table(path)
     if doubts:  # guesses are for a user who sees them
         raise UserError(f"{path}: {doubts[0]}")
-    for column in ("text", label):
+    columns = {"text": "text", "label": label} | ({} if group is None else {"group": group})
+    for column in columns.values():
         if column not in table:
             raise UserError(f"{path}: no column {column!r}; it has {', '.join(map(str, table.columns))}")
-    return pd.DataFrame({"text": table["text"], "label": table[label]})
+    return pd.DataFrame({name: table[column] for name, column in columns.items()})
 
 
 def read_mirror_images(path: Path, group: int | None = None) -> pd.DataFrame:

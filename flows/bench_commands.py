@@ -16,8 +16,8 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="quick, adapt, labels, suggest, omniglot, miniimagenet, lake, speed, drift, market, orchestration, "
-            "faults, rl2 or all."
+            help="quick, adapt, labels, published, suggest, omniglot, miniimagenet, lake, speed, drift, market, "
+            "orchestration, device, faults, rl2 or all."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
@@ -41,7 +41,10 @@ def bench(
     steps: Annotated[int | None, typer.Option(min=1, help="All but quick and speed: meta-updates.")] = None,
     pixels: Annotated[int | None, typer.Option(min=16, help="omniglot, miniimagenet, lake: a side.")] = None,
     episodes: Annotated[
-        int | None, typer.Option(min=2, help="omniglot, miniimagenet: test episodes; usually 1000, of scratch 300.")
+        int | None,
+        typer.Option(
+            min=2, help="omniglot, miniimagenet, published: test episodes; usually 1000, of the last two 300."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="All but quick: cpu or cuda; a GPU where there is one.")] = "",
     family: Annotated[str, typer.Option(help="adapt, suggest: text or vision.")] = "text",
@@ -49,14 +52,15 @@ def bench(
         str,
         typer.Option(
             help="Which unlabelled pools, all unless named. adapt: balanced,imbalanced,none,natural; labels: "
-            "even,natural,none."
+            "even,natural,none; published: none,natural."
         ),
     ] = "",
     sources: Annotated[str, typer.Option(help="adapt: meta-train on non-medical sources, or all.")] = "non-medical",
     only: Annotated[
         str,
         typer.Option(
-            "--domains", help="adapt, labels, suggest, drift: which; market: regimes; all: parts; comma between."
+            "--domains",
+            help="adapt, labels, published, suggest, drift: which; market: regimes; all: parts; comma between.",
         ),
     ] = "",
     tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
@@ -69,16 +73,19 @@ def bench(
     quick: every method on every built-in target at 1, 5 and 10 labels a class. adapt: adaptation to medical domains
     after others, with balanced, imbalanced, natural and no pools, beside logistic regression, fine-tuning and LoRA
     (reads ACCLIMATE_MIRROR). labels: accuracy by the number of labels, from few to all, at the frequencies of each
-    domain, beside tuned logistic regression (more domains where there is an ACCLIMATE_MIRROR). suggest: the labels
-    that suggestions need, relative to random choice, on medical texts (reads ACCLIMATE_MIRROR). omniglot,
-    miniimagenet: learners meta-trained on raw images, as in their papers, beside supervised learning from the same
-    shots. lake: 20 characters of one alphabet, one drawing each, by another drawer;
-    meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates beside the usual
-    way to compute them. drift: how often drift is found in new examples where there is none and where there is, and
-    changes of regime of stocks. market: adaptation to six regimes of the stock market, beside HAR, GARCH, boosting and
-    models that do not adapt. orchestration: from a commit to a decision, of one domain and of 200, with a real
-    server. faults: kill -9 of flow, worker and server at random moments, and how long until it is made good. rl2:
-    policies that learn inside a trial, on bandits and decision processes, beside index rules and posterior sampling.
+    domain, beside tuned logistic regression (more domains where there is an ACCLIMATE_MIRROR). published: intents
+    from 5 and 10 labels each, and 5-way episodes of news, on the protocols of published figures and beside these
+    (reads ACCLIMATE_MIRROR). suggest: the labels that suggestions need, relative to random choice, on medical texts
+    (reads ACCLIMATE_MIRROR). omniglot, miniimagenet: learners meta-trained on raw images, as in their papers,
+    beside supervised learning from the same shots. lake: 20 characters of one alphabet, one drawing each, by
+    another drawer; meta-trained on other alphabets, beside plain pixels and what people reach. speed: meta-updates
+    beside the usual way to compute them. device: a GPU beside one thread of the processor at encoding, tuning and
+    meta-training, then speed and miniImageNet on it, in about 12 minutes. drift: how often drift is found in new
+    examples where there is none and where there is, and changes of regime of stocks. market: adaptation to six
+    regimes of the stock market, beside HAR, GARCH, boosting and models that do not adapt. orchestration: from a
+    commit to a decision, of one domain and of 200, with a real server. faults: kill -9 of flow, worker and server
+    at random moments, and how long until it is made good. rl2: policies that learn inside a trial, on bandits and
+    decision processes, beside index rules and posterior sampling.
     all: one after the other, a night long, kept in .acclimate/bench/results; --json FILE is for `acclimate results`.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 class BenchOptions:
     """The options of the command line; each suite reads its own part."""
 
-    draws: int | None = None  # None: 10, or 5 of the suite labels, 20 of adapt and lake, 200 of drift
+    draws: int | None = None  # None: 10, or 5 of the suites labels and published, 20 of adapt and lake, 200 of drift
     methods: tuple[str, ...] = ()
     shots: tuple[int, ...] = SHOTS
     ways: int = 5

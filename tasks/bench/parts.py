@@ -64,6 +64,7 @@ PARTS = {
             "mean of domains",
             ranked=False,
         ),
+        BenchPart("published", "Beside published few-shot text", ("published",)),
         BenchPart("suggest", "What to label next", ("suggest",), ("share of labels needed",)),
         BenchPart("omniglot", "Omniglot, 5-way", ("omniglot", *FEW_SHOT)),
         BenchPart("omniglot-maml", "Omniglot, 5-way: MAML", ("omniglot", "--methods", "maml")),

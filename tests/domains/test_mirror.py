@@ -72,6 +72,18 @@ def test_labels_may_be_numbers_in_any_column_and_some_may_be_left_out(mirror):
     assert "no column 'topic'; it has text, stars, label" in refused(mirror, "text", "shop", label="topic")
 
 
+def test_the_group_of_a_text_is_a_column_and_only_some_labels_may_be_kept(mirror):
+    frame = pd.DataFrame(
+        {"text": list("abcda"), "label": list("xyzxx"), "split": ["test", "train", "test", "train", "no"]}
+    )
+    frame.to_parquet(mirror / "text/parts.parquet")
+    found = read_mirror(mirror, "text", "parts", group="split", only=["x", "y"])
+    assert (found.examples, found.groups) == (("a", "b", "d"), ("test", "train", "train"))
+    assert found.labels == ("x", "y")
+    assert "no column 'part'; it has text, label, split" in refused(mirror, "text", "parts", group="part")
+    assert "no label 'w' that could be kept" in refused(mirror, "text", "parts", only=["w", "x"])
+
+
 def test_a_class_of_images_is_the_folder_they_lie_in_at_any_depth(mirror):
     members = {"all/Greek/alpha/2.png": png(2), "all/Greek/alpha/1.png": png(1), "all/Greek/beta/1.png": png(3)}
     packed(mirror / "vision/letters.zip", members | {"all/Greek/beta/copy.png": png(3), "all/read.me": b"text"})

@@ -16,6 +16,7 @@ from learners import metrics, plain_strategies
 from learners.base import Learner
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.portfolio import choose
+from learners.choice.prior import Prior
 from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
 from learners.examples import Examples, join_views, select_rows
@@ -36,8 +37,10 @@ class LabelsJob:
     Attributes:
         x: [n, D] features of the domain's examples; names: [C, D] of its labels' names, or None.
         half: the number of the draw.
-        folder: of the meta-model.
+        folder: of the meta-model; None: plain strategies and no prior.
         encoders: whose features stand side by side.
+        frequencies: of the labels.
+        parts: rows of which some are labelled, and rows of the test; None: random halves.
     """
 
     domain: LabelledExamples
@@ -48,8 +51,10 @@ class LabelsJob:
     pools: tuple[str, ...]
     methods: tuple[str, ...]
     seed: int
-    folder: Path
+    folder: Path | None
     encoders: tuple[EncoderSpec, ...]
+    frequencies: tuple[str, ...] = FREQUENCIES
+    parts: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def own_seed(self) -> int:
@@ -99,10 +104,10 @@ class LabelsScore:
     seconds: float
 
 
-def cells_of(shots: Sequence[int]) -> Iterator[tuple[int, str]]:
+def cells_of(shots: Sequence[int], every: Sequence[str] = FREQUENCIES) -> Iterator[tuple[int, str]]:
     """Yield labels a class, and their frequencies: all labels are as frequent as they are."""
     for k in shots:
-        for frequencies in FREQUENCIES if k != ALL else (NATURAL,):
+        for frequencies in every if k != ALL else (NATURAL,):
             yield k, frequencies
 
 
@@ -121,11 +126,11 @@ def measure_half(job: LabelsJob, advance: Callable[[int], None] = lambda n: None
     Raises:
         UserError: the labelled examples cannot be adapted to.
     """
-    model, y, scores = model_for(MetaModel.load(job.folder), job.encoders), job.domain.y, list[LabelsScore]()
+    model, y, scores = model_of(job), job.domain.y, list[LabelsScore]()
     views = Views(job, count_ngrams(job.domain.examples) if job.domain.family == "text" else None)
-    train, test = halve(len(y), job.domain.groups, job.own_seed)
+    train, test = job.parts or halve(len(y), job.domain.groups, job.own_seed)
     plain = plain_learners(job)
-    for k, frequencies in cells_of(job.shots):
+    for k, frequencies in cells_of(job.shots, job.frequencies):
         advance(1)
         found = labelled_rows(y[train], k, frequencies, job.own_seed)
         if found is None:
@@ -150,6 +155,14 @@ def measure_half(job: LabelsJob, advance: Callable[[int], None] = lambda n: None
                 cell = job.half, None if k == ALL else k, len(rows), frequencies, kind, method
                 scores.append(LabelsScore(*cell, *measures, strategy, seconds))
     return scores
+
+
+def model_of(job: LabelsJob) -> MetaModel:
+    """Return the job's meta-model, or one of plain strategies alone."""
+    first = job.encoders[0]
+    if job.folder is None:
+        return MetaModel(job.domain.family, first.identity, first.dim, None, {}, Prior(), last=first.last)
+    return model_for(MetaModel.load(job.folder), job.encoders)
 
 
 def plain_learners(job: LabelsJob) -> dict[str, Learner]:

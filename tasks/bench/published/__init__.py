@@ -1,0 +1,1 @@
+"""Beside published figures of few-shot text classification."""
