@@ -10,8 +10,9 @@ import pandas as pd
 from domains.domain import Family
 from domains.errors import UserError
 from domains.market.features import features
+from domains.market.period import period_warnings
 from domains.reading.pictures import IMAGE_ENDINGS, read_image
-from domains.reading.price_tables import read_prices
+from domains.reading.price_tables import OR_SAY, read_prices
 from domains.reading.whole_tables import read_table
 
 
@@ -93,6 +94,7 @@ def price_features(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
         raise UserError(f"{path}: no such file")
     try:
         found = read_prices(path)
-        return features(found.prices), found.warnings
+        return features(found.prices), (*found.warnings, *period_warnings(found.prices.index))
     except UserError as error:
-        raise UserError(str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}") from error
+        said = str(error).partition(OR_SAY)[0].partition("; say --")[0]
+        raise UserError(said if said.startswith(f"{path}: ") else f"{path}: {said}") from error

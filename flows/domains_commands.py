@@ -152,7 +152,7 @@ def domains_add(
     group_column: Annotated[
         str | None, typer.Option(help="No value of it on both sides of the split.", show_default=False)
     ] = None,
-    time_column: Annotated[str | None, typer.Option(help="The newest are the test.", show_default=False)] = None,
+    time_column: Annotated[str | None, typer.Option(help="The newest are the test; of prices, the dates.", show_default=False)] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
     test_share: Annotated[float | None, typer.Option(help="Of the labelled examples; 0.2.", show_default=False)] = None,
     test_most: Annotated[int | None, typer.Option(help="Test examples a class; 200.", show_default=False)] = None,
@@ -164,6 +164,13 @@ def domains_add(
     ] = None,
     start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
     end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
+    date_order: Annotated[str | None, typer.Option(help="Prices: dmy, mdy or ymd.", show_default=False)] = None,
+    decimal: Annotated[str | None, typer.Option(help="Prices: , or . before decimals.", show_default=False)] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Prices: whose days, such as Europe/Berlin.", show_default=False)
+    ] = None,
+    price_column: Annotated[str | None, typer.Option(help="Prices: holds the closes.", show_default=False)] = None,
+    asset_column: Annotated[str | None, typer.Option(help="Prices: names the assets.", show_default=False)] = None,
     keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out examples that cannot be read.")
@@ -201,6 +208,11 @@ def domains_add(
         encoders=() if encoder is None else tuple(name.strip() for name in encoder.split(",")),
         start=start,
         end=end,
+        date_order=date_order,
+        decimal=decimal,
+        time_zone=time_zone,
+        price_column=price_column,
+        asset_column=asset_column,
     )
     with terminal(err):
         found = understand_input(settings(), path, options)

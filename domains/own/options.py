@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from domains.domain import Family
 from domains.errors import UserError
 from domains.objective import Objective
+from domains.reading.price_options import PriceOptions
 
 #: Share of the labelled examples that become test, and the most of a class.
 TEST_SHARE, TEST_MOST = 0.2, 200
@@ -30,6 +31,7 @@ class AddOptions:
         objective: what models of the domain are to be best in.
         encoders: by the names of what reads its examples; () for the usual ones.
         start, end: ISO dates between which prices are used; by default the latest year.
+        date_order, decimal, time_zone, price_column, asset_column: of prices, as ``PriceOptions`` has them.
     """
 
     family: Family | None = None
@@ -46,6 +48,11 @@ class AddOptions:
     encoders: tuple[str, ...] = ()
     start: str | None = None
     end: str | None = None
+    date_order: str | None = None
+    decimal: str | None = None
+    time_zone: str | None = None
+    price_column: str | None = None
+    asset_column: str | None = None
 
     def __post_init__(self) -> None:
         if self.test_share is not None and not 0 < self.test_share < 1:
@@ -62,6 +69,12 @@ class AddOptions:
     @property
     def most_test(self) -> int:
         return TEST_MOST if self.test_most is None else self.test_most
+
+    @property
+    def prices(self) -> PriceOptions:
+        return PriceOptions(
+            self.date_order, self.decimal, self.time_zone, self.time_column, self.price_column, self.asset_column
+        )
 
     def refuse(self, what: str, *options: str) -> None:
         """Raise UserError for options that were given and mean nothing for such input."""

@@ -35,6 +35,10 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
     if case.file is None and has_same_data(case):
         return MarketComparison(drift_result(case, "nothing new", "nothing new since the champion was adapted"))
     before = domain_adapted_on(settings, case)
+    if (period := before.meta.get("period", "day")) != "day":
+        raise UserError(
+            f"domain {before.name}: {period}ly prices, and changes of regime are found in daily ones; add it from those"
+        )
     until = max(day for split in ("train", "pool") for day in dates_of(before, split))
     if case.file is not None:
         x, doubts = price_features(case.file)
