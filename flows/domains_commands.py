@@ -152,7 +152,9 @@ def domains_add(
     group_column: Annotated[
         str | None, typer.Option(help="No value of it on both sides of the split.", show_default=False)
     ] = None,
-    time_column: Annotated[str | None, typer.Option(help="The newest are the test; of prices, the dates.", show_default=False)] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="The newest are the test; of prices, the dates.", show_default=False)
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
     test_share: Annotated[float | None, typer.Option(help="Of the labelled examples; 0.2.", show_default=False)] = None,
     test_most: Annotated[int | None, typer.Option(help="Test examples a class; 200.", show_default=False)] = None,

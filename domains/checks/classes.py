@@ -12,7 +12,7 @@ ONE = Kind(
     "one-class",
     "error",
     "a training shard with examples of fewer than two labels",
-    "add labelled examples of another label, or choose other dates of a market: with one there is nothing to tell apart",
+    "add labelled examples of another label, or choose other dates of a market: one cannot be told apart from others",
 )
 UNUSED = Kind(
     "unused-label",

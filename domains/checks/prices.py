@@ -4,24 +4,25 @@ from collections.abc import Iterator
 
 from domains.checks.finding import Finding, Kind, short_value
 from domains.domain import Domain
+from domains.market.doubts import KINDS as DOUBTS
 
 JUMP = Kind(
     "price-jump",
     "warning",
-    "a price that is more than a half above or below the one before, and at no known split",
+    DOUBTS["price-jump"],
     "compare it with another source: mend the price, or adjust those before it for the split or the change of currency",
 )
 STALE = Kind(
     "stale-price",
     "warning",
-    "a long run of one price: perhaps nothing was traded, or the last price was filled in",
-    "leave these dates out, or choose others by --start and --end",
+    DOUBTS["stale-price"],
+    "leave these dates out if the price was filled in, or choose others by --start and --end",
 )
 WEEKENDS = Kind(
     "filled-weekends",
     "warning",
-    "Saturdays and Sundays that repeat the price before: they make every week calmer than it was",
-    "leave Saturdays and Sundays out, and add the domain again",
+    DOUBTS["filled-weekends"],
+    "leave these days out, for they make every week calmer than it was, and add the domain again",
 )
 KINDS = (JUMP, STALE, WEEKENDS)
 
@@ -32,5 +33,8 @@ def check_doubts(domain: Domain) -> Iterator[Finding]:
     by_name = {kind.name: kind for kind in KINDS}
     for doubt in doubts if isinstance(doubts, list) else ():
         if isinstance(doubt, dict) and (kind := by_name.get(str(doubt.get("kind")))) is not None:
-            where, about = short_value(doubt.get("where", "")).strip("'"), short_value(doubt.get("about", "")).strip("'")
+            where, about = (
+                short_value(doubt.get("where", "")).strip("'"),
+                short_value(doubt.get("about", "")).strip("'"),
+            )
             yield Finding(kind, f"{domain.name}/domain.yaml", where, about=about)

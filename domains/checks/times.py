@@ -65,8 +65,7 @@ def check_times(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
     if domain.family != "market":
         return []
     horizon, found = days_ahead(domain)
-    period = domain.meta.get("period")
-    period = period if period in LENGTHS else "day"
+    period: Period = next((known for known in LENGTHS if known == domain.meta.get("period")), "day")
     if not scans:
         return found
     found += [finding for scan in scans for finding in find_disorder(scan)]
@@ -147,9 +146,7 @@ def find_asset_gaps(scan: Scan, period: Period) -> Iterator[Finding]:
         yield finding_at(ASSET_GAP, scan, i, f"{missing[i]:.0f} {period}s that others have are missing before it")
 
 
-def find_overlaps(
-    horizon: int, period: Period, train: Scan, test: Scan, scans: Sequence[Scan]
-) -> Iterator[Finding]:
+def find_overlaps(horizon: int, period: Period, train: Scan, test: Scan, scans: Sequence[Scan]) -> Iterator[Finding]:
     """Yield test examples that do not lie after the last day of train and the horizon of its label.
 
     The label of day t looks at prices until t + H, with the horizon H in trading days; no day of test may come before
@@ -167,9 +164,7 @@ def find_overlaps(
         if test.parts["day"][i] <= last:
             yield finding_at(PAST, test, i, f"train ends on {last}")
         else:
-            yield finding_at(
-                EMBARGO, test, i, f"{trading[i]} {counted} after train ends, labels look {horizon} ahead"
-            )
+            yield finding_at(EMBARGO, test, i, f"{trading[i]} {counted} after train ends, labels look {horizon} ahead")
 
 
 def find_late_pool(pool: Scan, test: Scan) -> Iterator[Finding]:

@@ -14,10 +14,11 @@ FILLED = 0.9  # of the rows of week-ends repeat the price before
 
 SATURDAY = 5
 
+#: Kinds of doubts, and what is doubtful.
 KINDS = {
-    "price-jump": "a price more than a half above or below the one before, and at no known split",
+    "price-jump": "a price that is more than a half above or below the one before, and at no known split",
     "stale-price": "a long run of one price",
-    "filled-weekends": "week-ends that repeat the price before",
+    "filled-weekends": "Saturdays and Sundays that repeat the price before",
 }
 
 
@@ -27,6 +28,7 @@ class PriceDoubt:
 
     ``kind`` is one of KINDS.
     """
+
     kind: str
     where: str
     about: str
@@ -52,11 +54,11 @@ def doubts_in_words(doubts: tuple[PriceDoubt, ...]) -> tuple[str, ...]:
 
 def jumps(column: "pd.Series[float]") -> Iterator[PriceDoubt]:
     """Yield the rows whose price is more than a half above or below the one before."""
-    change = column.pct_change().to_numpy()
+    change, dates = column.pct_change().to_numpy(), pd.DatetimeIndex(column.index)
     for i in np.flatnonzero(np.abs(change) > JUMP):
         yield PriceDoubt(
             "price-jump",
-            f"{column.name} on {column.index[i]:%Y-%m-%d}",
+            f"{column.name} on {dates[i]:%Y-%m-%d}",
             f"{column.iloc[i - 1]:g} to {column.iloc[i]:g}, {100 * change[i]:+.0f} %",
         )
 
@@ -82,5 +84,5 @@ def filled_weekends(column: "pd.Series[float]") -> Iterator[PriceDoubt]:
         yield PriceDoubt(
             "filled-weekends",
             f"{column.name} from {first:%Y-%m-%d}",
-            f"{int((weekend & same).sum()):,} Saturdays and Sundays have the price before",
+            f"{int((weekend & same).sum()):,} days",
         )

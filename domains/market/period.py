@@ -18,7 +18,7 @@ STEPS: dict[Period, tuple[float, float]] = {"day": (0, 3), "week": (4, 10), "mon
 LENGTHS: dict[Period, int] = {"day": 1, "week": 7, "month": 30}
 
 
-def period_of(dates: pd.DatetimeIndex) -> Period:
+def period_of(dates: pd.Index) -> Period:
     """Return the period of rising dates.
 
     Raises:
@@ -31,7 +31,7 @@ def period_of(dates: pd.DatetimeIndex) -> Period:
     raise UserError(f"a price every {step:.0f} days is neither daily, weekly nor monthly; give daily prices")
 
 
-def period_warnings(dates: pd.DatetimeIndex) -> tuple[str, ...]:
+def period_warnings(dates: pd.Index) -> tuple[str, ...]:
     """Return what to know where rows are no days.
 
     Raises:

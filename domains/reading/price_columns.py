@@ -11,14 +11,23 @@ from domains.errors import UserError
 from domains.reading.column_names import ASSETS
 from domains.reading.price_dates import ENOUGH, are_dates
 from domains.reading.price_names import SURE, ColumnName, take_apart
-from domains.reading.price_numbers import CELL, Signs, bare_numbers, is_missing, number_share, signs_of_cells, to_numbers
+from domains.reading.price_numbers import (
+    CELL,
+    Signs,
+    bare_numbers,
+    is_missing,
+    number_share,
+    signs_of_cells,
+    to_numbers,
+)
 from domains.reading.price_options import PriceOptions
 from domains.reading.price_sheet import Sheet, error_of_column
 
 SAMPLE = 2000  # rows that are looked at
 MOST_TWICE = 0.05  # of the rows of a column of assets may be a second one of a day
 INSIDE = 0.99  # of the days open and close lie between low and high
-NARROW = 0.2  # the logarithm of high by low on a usual day, at most
+NARROW = 1.2  # high by low on a usual day, at most
+MOST = 20  # columns of one asset
 WILD = 0.1  # a usual daily log return of no price
 SURER = 0.8  # the shorter of two distances by the longer, where it tells open from close
 
@@ -34,6 +43,7 @@ class Columns:
         layout: in words.
         not_used: other columns, with a reason where the name gives none.
         inferred: a line for what names alone do not tell.
+        named_by: the column that names the only asset.
     """
 
     closes: dict[str, str]
@@ -41,6 +51,7 @@ class Columns:
     layout: str
     not_used: tuple[str, ...] = ()
     inferred: tuple[str, ...] = ()
+    named_by: str | None = None
 
     @property
     def price(self) -> str | None:
@@ -63,9 +74,9 @@ def find_columns(
         if name not in texts:
             raise error_of_column(path, texts, name, option)
     others = [name for name in texts if name != sheet.date]
-    idle = {name: why for name in others if (why := idleness(texts[name].iloc[:SAMPLE])) is not None}
-    for name in (options.price_column, options.asset_column):
-        idle.pop(name or "", None)
+    idle = {name: why for name in others if (why := idleness(texts[name])) is not None}
+    for named in (options.price_column, options.asset_column):
+        idle.pop(named or "", None)
     asset, constant = asset_column([n for n in others if n not in idle], texts, days, options, path)
     numbers = [n for n in others if n not in idle and n != asset and number_share(texts[n]) > 0.5]
     numbers = [n for n in numbers if n != constant]
@@ -77,6 +88,7 @@ def find_columns(
     not_used = [name + (f" ({idle[name]})" if name in idle else "") for name in texts if name not in used]
     if asset is None and list(found.closes) == [""]:
         (column,) = found.closes.values()
+        found = replace(found, named_by=constant)
         called = str(texts[constant].iloc[0]) if constant else own_name(names[column], column, len(numbers), path)
         found = replace(found, closes={called: column})
     if asset is not None:
@@ -88,7 +100,7 @@ def find_columns(
 
 def idleness(cells: "pd.Series[str]") -> str | None:
     """Return why a column is no candidate for anything: it is empty, counts rows or holds dates; else None."""
-    filled = cells[~is_missing(cells)]
+    filled = cells[~is_missing(cells)].iloc[:SAMPLE]
     if not len(filled):
         return "empty"
     if are_dates(filled).mean() >= ENOUGH:
@@ -142,7 +154,7 @@ def tells_apart(cells: "pd.Series[str]", days: "pd.Series[pd.Timestamp]", words:
 
 
 def name_of(sheet: Sheet, name: str) -> ColumnName:
-    """Return a name taken apart: of several rows of a header the one of fields tells the field, the others the asset."""
+    """Return a name taken apart: of several rows of a header one tells the field, the others the asset."""
     levels = sheet.levels.get(name, (name,))
     if len(levels) == 1:
         return take_apart(levels[0])
@@ -204,8 +216,8 @@ def choose_closes(
         return best_close(closes, names)
     if len(names) == 1:
         return Columns({"": next(iter(names))}, asset, "")
-    if (found := find_by_band(names, texts, days, asset, path)) is not None:
-        return found
+    if (banded := find_by_band(names, texts, days, asset, path)) is not None:
+        return banded
     if asset is not None or not sheet.has_header or any(not names[name].asset for name in beside):
         raise ask_price(path, names, "" if sheet.has_header else "it has no header; ")
     return all_assets(names, texts, days, sheet.date, path)
@@ -218,7 +230,7 @@ def ask_price(path: Path, names: Iterable[str], why: str = "") -> UserError:
 def best_close(closes: Sequence[str], names: dict[str, ColumnName]) -> Columns:
     """Return the adjusted close if there is one, else the one whose name is surest."""
     best = min(closes, key=lambda name: (not names[name].adjusted, names[name].rank))
-    said = ()
+    said: tuple[str, ...] = ()
     if names[best].adjusted:
         said = (f"{best} is used, not the close as it was: adjusted for splits and dividends",)
     return Columns({"": best}, None, "", inferred=said)
@@ -288,11 +300,13 @@ def find_band(values: pd.DataFrame) -> tuple[str, str, list[str]] | None:
     """Return high, low, and two or more columns between them; None if there are none such."""
     values = values.loc[:, (values > 0).mean() > INSIDE]
     values = values[(values > 0).all(axis=1)]
+    if values.shape[1] > MOST:
+        return None
     best: tuple[str, str, list[str]] | None = None
     for high in values:
         for low in values:
-            wide = np.log(values[high] / values[low])
-            if high == low or not 0 < wide.median() < NARROW or (wide >= 0).mean() < INSIDE:
+            wide = values[high] / values[low]
+            if high == low or not 1 < wide.median() < NARROW or (wide >= 1).mean() < INSIDE:
                 continue
             inside = [
                 name
@@ -307,8 +321,8 @@ def find_band(values: pd.DataFrame) -> tuple[str, str, list[str]] | None:
 
 def tell_close(first: "pd.Series[float]", second: "pd.Series[float]") -> int | None:
     """Return which of two columns is the close, 0 or 1; None if nothing tells."""
-    second_before = float(np.abs(np.log(first / second.shift())).median())  # small if the first is the open
-    first_before = float(np.abs(np.log(second / first.shift())).median())
+    second_before = float(np.nanmedian(np.abs(np.log(first / second.shift()))))  # small if the first is the open
+    first_before = float(np.nanmedian(np.abs(np.log(second / first.shift()))))
     if second_before < SURER * first_before:
         return 1
     return 0 if first_before < SURER * second_before else None
@@ -323,7 +337,8 @@ def all_assets(
 ) -> Columns:
     """Return every column as an asset, except those whose name or numbers say that they are no prices."""
     kept = [name for name in names if not names[name].no_asset]
-    moves = np.abs(np.log(numbers_of(kept, texts, days).where(lambda v: v > 0)).diff()).median()
+    values = numbers_of(kept, texts, days)
+    moves = values.where(values > 0).apply(np.log).diff().abs().median()
     wild = [name for name in kept if moves[name] > WILD]
     kept = [name for name in kept if name not in wild]
     if not kept:

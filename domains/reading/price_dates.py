@@ -202,8 +202,10 @@ def settle_order(
     if len(valid) == 1:
         (order, days), *_ = valid.items()
         names = {"d": "day", "m": "month", "y": "year"}
-        return days, (f"dates are {', '.join(names[c] for c in order)}: {texts[int(known.argmax())]!r} is "
-                      f"{days[int(known.argmax())]:%Y-%m-%d}",)
+        return days, (
+            f"dates are {', '.join(names[c] for c in order)}: {texts[int(known.argmax())]!r} is "
+            f"{days[int(known.argmax())]:%Y-%m-%d}",
+        )
     if valid:
         at = int(known.to_numpy().argmax())
         readable = " or ".join(f"{days[at]:%Y-%m-%d}" for days in valid.values())
@@ -247,7 +249,9 @@ def settle_day(
     if options.time_zone is not None:
         if np.isnan(stamps.offset[local.notna()]).any():
             at = int((local.notna() & np.isnan(stamps.offset)).to_numpy().argmax())
-            raise UserError(f"{where}: {texts[at]!r} has no offset from UTC, so --time-zone means nothing; leave it out")
+            raise UserError(
+                f"{where}: {texts[at]!r} has no offset from UTC, so --time-zone means nothing; leave it out"
+            )
         minutes = pd.to_timedelta(np.nan_to_num(stamps.minutes) - stamps.offset, unit="m")
         utc = (local + pd.Series(minutes, local.index)).dt.tz_localize("UTC")
         days = utc.dt.tz_convert(zone_named(options.time_zone)).dt.tz_localize(None).dt.normalize()
@@ -287,5 +291,3 @@ def is_shifted_week(days: "pd.Series[pd.Timestamp]") -> bool:
     """Return whether days are five of a week, but not Monday to Friday."""
     share = days.dt.weekday.value_counts(normalize=True)
     return bool((share > 0.1).sum() == 5 and not is_working_week(days))
-
-

@@ -7,12 +7,37 @@ from typing import Literal
 
 Field = Literal["close", "open", "high", "low", "volume", "other"]
 
-#: Words for the closing price, best first, and those for what stands beside it, in the languages of exchanges and vendors.
+#: Words for the closing price, best first, and for what stands beside it, in the languages of exchanges and vendors.
 #: They are a hint: where none fits, what is in the columns tells, or the user is asked.
 CLOSES = (
     *("close", "closing", "closed", "adjclose", "closeprice", "closingprice", "schluss", "schlusskurs", "zamkniecie"),
-    *("cloture", "cierre", "chiusura", "fechamento", "slotkurs", "kapanis", "закрытие", "закр", "收盘", "收盘价", "收盤價"),
-    *("終値", "종가", "settle", "settlement", "last", "lastprice", "ltp", "ultimo", "dernier", "letzter", "price", "prices"),
+    *(
+        "cloture",
+        "cierre",
+        "chiusura",
+        "fechamento",
+        "slotkurs",
+        "kapanis",
+        "закрытие",
+        "закр",
+        "收盘",
+        "收盘价",
+        "收盤價",
+    ),
+    *(
+        "終値",
+        "종가",
+        "settle",
+        "settlement",
+        "last",
+        "lastprice",
+        "ltp",
+        "ultimo",
+        "dernier",
+        "letzter",
+        "price",
+        "prices",
+    ),
     *("preis", "prix", "prezzo", "precio", "kurs", "cena", "cours", "nav", "rate", "value"),
 )
 OPENS = {
@@ -32,10 +57,34 @@ VOLUMES = {
     *("tradecount", "stuck", "shares", "объем", "成交量", "出来高", "거래량"),
 }
 OTHERS = {
-    *("cap", "marketcap", "capitalization", "capitalisation", "dividend", "dividends", "split", "splits", "coefficient"),
+    *(
+        "cap",
+        "marketcap",
+        "capitalization",
+        "capitalisation",
+        "dividend",
+        "dividends",
+        "split",
+        "splits",
+        "coefficient",
+    ),
     *("interest", "openint", "oi", "change", "chg", "return", "returns", "gains", "pct", "percent", "ratio", "factor"),
     *("sma", "ema", "wma", "rsi", "macd", "atr", "adx", "obv", "vwap", "average", "mean", "bollinger", "stoch"),
-    *("prev", "previous", "time", "date", "unix", "timestamp", "unnamed", "index", "bid", "ask", "spread", "52w", "52wk"),
+    *(
+        "prev",
+        "previous",
+        "time",
+        "date",
+        "unix",
+        "timestamp",
+        "unnamed",
+        "index",
+        "bid",
+        "ask",
+        "spread",
+        "52w",
+        "52wk",
+    ),
 }
 ADJUSTED = {"adj", "adjusted", "adjclose", "bereinigt"}
 
@@ -45,7 +94,12 @@ NO_ASSET = {
     *("sma", "ema", "rsi", "macd", "atr", "adx", "obv"),
 }
 KNOWN: dict[Field, set[str]] = {
-    "close": {*CLOSES, *ADJUSTED}, "open": OPENS, "high": HIGHS, "low": LOWS, "volume": VOLUMES, "other": OTHERS,
+    "close": {*CLOSES, *ADJUSTED},
+    "open": OPENS,
+    "high": HIGHS,
+    "low": LOWS,
+    "volume": VOLUMES,
+    "other": OTHERS,
 }
 SURE = CLOSES.index("last")  # of the words for a close those before this one mean nothing else
 WORD = re.compile(r"[^\W_]+")

@@ -204,9 +204,9 @@ def settle_sign(
         return best
     if signs.either == {"."} and not european:
         return "."
-    shown = repr(example(columns, min(signs.either)))
+    cell = repr(example(columns, min(signs.either)))
     raise UserError(
-        f"{where}: {shown} may be a thousand and more, or one and decimals; write prices with a point and no other "
+        f"{where}: {cell} may be a thousand and more, or one and decimals; write prices with a point and no other "
         "sign, or say --decimal , or --decimal ."
     )
 

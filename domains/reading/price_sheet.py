@@ -1,6 +1,8 @@
-"""Find the table in a file of prices: what is title, what header, which column holds the dates, and where rows begin."""
+"""Find the table in a file of prices: titles, header, the column of dates, and where the rows begin."""
 
+import codecs
 import csv
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from domains.errors import UserError, first_line
 from domains.reading.cells import as_text
@@ -16,7 +20,7 @@ from domains.reading.price_dates import ENOUGH, are_dates
 from domains.reading.price_numbers import number_share
 from domains.reading.price_options import PriceOptions
 from domains.reading.tables import MOST_CELL, open_table
-from domains.reading.text_encodings import OR_SAY, TextFile, inspect
+from domains.reading.text_encodings import BLOCK, OR_SAY, TextFile, inspect
 from domains.words import quantity, some
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt")
@@ -67,31 +71,60 @@ def open_sheet(path: Path, options: PriceOptions, most: int | None = None) -> Sh
     frame = frame.set_axis(list(levels), axis=1)
     if len(levels) < 2:
         raise UserError(f"{path}: expected dates in the first column and the prices of an asset in each other one")
-    texts = frame.iloc[:HEAD].map(lambda cell: as_text(cell) or "")
-    date = date_column({name: texts[name] for name in texts}, options, path)
+    head = frame.iloc[:HEAD].map(lambda cell: as_text(cell) or "")
+    date = date_column({str(name): head[name].astype(object) for name in head}, options, path)
     return Sheet(frame, levels, date, "", doubts, ())
 
 
 def typed_frame(path: Path, most: int | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Read Parquet or JSONL, with an index of dates as the first column."""
-    table = open_table(path)
+    """Read Parquet or JSONL, with an index of dates as the first column; of its first rows no more than these."""
+    doubts: tuple[str, ...] = ()
     if path.suffix.lower() == ".parquet":
         try:
-            frame = pd.read_parquet(path)
-        except (ValueError, OSError) as error:
-            raise UserError(f"{path}: not a whole Parquet file ({first_line(error)}); write or copy it again") from error
+            frame = pd.read_parquet(path) if most is None else first_batch(path, most)
+        except (ValueError, OSError, pa.ArrowException) as error:
+            raise UserError(
+                f"{path}: not a whole Parquet file ({first_line(error)}); write or copy it again"
+            ) from error
         if not isinstance(frame.index, pd.RangeIndex):
             frame = frame.reset_index()
+    elif most is None:
+        table = open_table(path)
+        frame = pd.DataFrame(table.read(table.columns), columns=list(table.columns), dtype=object)
+        doubts = table.warnings
     else:
-        frame = pd.DataFrame(islice(table.read(table.columns), most), columns=list(table.columns))
+        with path.open(encoding="utf-8-sig") as stream:
+            rows = [json.loads(line) for line in islice(stream, most) if line.strip()]
+        if not all(isinstance(row, dict) for row in rows):
+            raise UserError(f"{path}: not a JSON object a line")
+        frame = pd.DataFrame(rows, dtype=object)
     if frame.empty:
         raise UserError(f"{path}: no examples in it")
-    return frame.iloc[:most], table.warnings
+    return frame, doubts
+
+
+def first_batch(path: Path, most: int) -> pd.DataFrame:
+    """Return the first rows of a Parquet file."""
+    with pq.ParquetFile(path) as file:
+        return pa.Table.from_batches([*islice(file.iter_batches(most), 1)], file.schema_arrow).to_pandas()
+
+
+def peek(path: Path) -> TextFile:
+    """Return the encoding of a text file by its beginning."""
+    with path.open("rb") as stream:
+        head = stream.read(BLOCK)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return TextFile("", "utf-16", 0)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeError:
+        return TextFile("", "cp1252", 0)
+    return TextFile("", "utf-8-sig", 0)
 
 
 def sheet_of_text(path: Path, options: PriceOptions, most: int | None) -> Sheet:
     """Read the table of a CSV, TSV or TXT file."""
-    found = inspect(path)
+    found = inspect(path) if most is None else peek(path)
     separator = choose_separator(path, found)
     rows = [row for row in islice(split_lines(path, found, separator), most) if any(row)]
     if not rows:
@@ -184,9 +217,7 @@ def is_count(cells: "pd.Series[str]") -> bool:
     return bool(cells.str.fullmatch(r"\d+(\.0)?").mean() > 0.5)
 
 
-def split_header(
-    above: list[list[str]], width: int, at: int, path: Path
-) -> tuple[list[list[str]], str, list[str]]:
+def split_header(above: list[list[str]], width: int, at: int, path: Path) -> tuple[list[list[str]], str, list[str]]:
     """Divide the rows above the data into the rows of the header, the name of the dates, and lines of titles."""
     header: list[list[str]] = []
     date, rest = "", list(above)
@@ -215,7 +246,7 @@ def fit(row: list[str], width: int) -> list[str] | None:
     """Return a row with so many cells if only empty ones are too many or lacking, else None."""
     if len(row) > width and any(row[width:]):
         return None
-    return (row + [""])[:width] if len(row) >= width - 1 else None
+    return [*row, ""][:width] if len(row) >= width - 1 else None
 
 
 def name_columns(

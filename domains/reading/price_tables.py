@@ -70,7 +70,7 @@ def read_prices(path: Path, options: PriceOptions | None = None) -> PriceTable:
     )
     header = () if sheet.has_header else ("there is no header: columns are named by their place",)
     used = {"date": sheet.date} | ({"price": price} if (price := columns.price) else {})
-    used |= {"asset": columns.asset} if columns.asset else {}
+    used |= {"asset": naming} if (naming := columns.asset or columns.named_by) else {}
     return PriceTable(
         numbers,
         columns.layout,
@@ -87,7 +87,7 @@ def looks_like_prices(path: Path) -> bool:
         return False
     try:
         sheet = open_sheet(path, PriceOptions(), HEAD)
-    except UserError:
+    except (UserError, ValueError, OSError, RecursionError):  # whoever reads it then says what is wrong
         return False
     texts = texts_of(sheet)
     names = {name.lower() for name in texts}
@@ -109,10 +109,7 @@ def is_text(cells: "pd.Series[str]") -> bool:
 
 def texts_of(sheet: Sheet) -> dict[str, "pd.Series[str]"]:
     """Return the cells of every column as text."""
-    return {
-        name: sheet.cells[name].map(lambda cell: cell if isinstance(cell, str) else as_text(cell) or "").astype(object)
-        for name in sheet.cells
-    }
+    return {str(name): sheet.cells[name].map(lambda cell: as_text(cell) or "").astype(object) for name in sheet.cells}
 
 
 def check_days(texts: "pd.Series[str]", days: "pd.Series[pd.Timestamp]", path: Path) -> "pd.Series[pd.Timestamp]":
@@ -136,6 +133,12 @@ def by_asset(
         UserError: two rows have the same date and asset, or a row names no asset.
     """
     if columns.asset is None:
+        if days.duplicated().any():
+            row = int(days.duplicated().to_numpy().argmax())
+            raise UserError(
+                f"{path}: row {row + 1}: a second row of {days.iloc[row]:%Y-%m-%d}, and no column tells assets apart; "
+                "keep one row a date, or say --asset-column"
+            )
         index = pd.DatetimeIndex(days, name="date")
         return pd.DataFrame({asset: texts[name].to_numpy() for asset, name in columns.closes.items()}, index)
     names = texts[columns.asset].str.strip()
