@@ -55,7 +55,7 @@ def doubts_in_words(doubts: tuple[PriceDoubt, ...]) -> tuple[str, ...]:
 def jumps(column: "pd.Series[float]") -> Iterator[PriceDoubt]:
     """Yield the rows whose price is more than a half above or below the one before."""
     change, dates = column.pct_change().to_numpy(), pd.DatetimeIndex(column.index)
-    for i in np.flatnonzero(np.abs(change) > JUMP):
+    for i in np.flatnonzero(np.abs(change) > JUMP).tolist():
         yield PriceDoubt(
             "price-jump",
             f"{column.name} on {dates[i]:%Y-%m-%d}",

@@ -103,9 +103,10 @@ def idleness(cells: "pd.Series[str]") -> str | None:
     filled = cells[~is_missing(cells)].iloc[:SAMPLE]
     if not len(filled):
         return "empty"
-    if are_dates(filled).mean() >= ENOUGH:
-        return "dates"
     numbers = pd.to_numeric(filled, errors="coerce")
+    goes_on = max((numbers.diff() >= 0).mean(), (numbers.diff() <= 0).mean()) >= ENOUGH  # as times do, and volumes not
+    if are_dates(filled).mean() >= ENOUGH and (goes_on or numbers.isna().any()):
+        return "dates"
     if len(numbers) > 2 and numbers.notna().all():
         steps = numbers.diff().dropna()
         if (numbers % 1 == 0).all() and (abs((steps == 1).mean()) >= ENOUGH or (steps == -1).mean() >= ENOUGH):

@@ -12,6 +12,7 @@ from domains.reading.price_options import ORDERS, PriceOptions, zone_named
 
 ENOUGH = 0.9  # of the cells of a column of dates are dates
 FEW = 10  # stamps tell no pattern of week days
+QUARTER = 15  # minutes; zones differ by so many, so that other times are midnight in none
 NEAR = 10  # days; no two dates of a daily file are further apart
 
 _TIME = r"(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s?[AaPp]\.?[Mm]\.?)?)"
@@ -199,6 +200,8 @@ def settle_order(
         return valid[options.date_order], ()
     if len(valid) > 1 and "ymd" in readings:  # a year of two digits: the readings that make a daily series
         valid = {order: days for order, days in valid.items() if is_daily(days)} or valid
+    if len(valid) > 1 and all(days.equals(next(iter(valid.values()))) for days in valid.values()):
+        return next(iter(valid.values())), ()
     if len(valid) == 1:
         (order, days), *_ = valid.items()
         names = {"d": "day", "m": "month", "y": "year"}
@@ -207,15 +210,16 @@ def settle_order(
             f"{days[int(known.argmax())]:%Y-%m-%d}",
         )
     if valid:
-        at = int(known.to_numpy().argmax())
+        first, *others = valid.values()
+        at = int((known & (first != others[0])).to_numpy().argmax())
         readable = " or ".join(f"{days[at]:%Y-%m-%d}" for days in valid.values())
         raise UserError(
             f"{where}: {texts[at]!r} is {readable}, and no other date tells day from month; write YYYY-MM-DD, or say "
             f"--date-order {' or '.join(valid)}"
         )
-    first = {order: texts[int((known & days.isna()).to_numpy().argmax())] for order, days in readings.items()}
+    no_day = {order: texts[int((known & days.isna()).to_numpy().argmax())] for order, days in readings.items()}
     raise UserError(
-        f"{where}: {first['dmy']!r} has no day first and {first['mdy']!r} no month first; write YYYY-MM-DD in all rows"
+        f"{where}: {no_day['dmy']!r} has no day first and {no_day['mdy']!r} no month first; write YYYY-MM-DD in all rows"
     )
 
 
@@ -273,7 +277,7 @@ def settle_day(
                 )
     if not zoned and not is_shifted_week(known):
         return local, ()
-    if len(known) < FEW:
+    if len(known) < FEW or (stamps.minutes[timed] % QUARTER).all():
         return local, ()
     ask = "write the day at the exchange, YYYY-MM-DD"
     ask += ", or say --time-zone, such as UTC or Europe/Berlin" if zoned else ""

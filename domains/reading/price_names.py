@@ -136,7 +136,7 @@ def take_apart(name: str) -> ColumnName:
     """
     found = list(WORD.finditer(name))
     found = found[1:] if len(found) > 1 and found[0].group().isdigit() else found
-    words = [plain(word.group()) for word in found]
+    words = [plain(word.group()).rstrip("0123456789") or word.group() for word in found]
     said = [field for field, known in KNOWN.items() if known & set(words)]
     if len(said) > 1 and "close" in said and not set(CLOSES[:SURE]) & set(words):
         said.remove("close")

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -148,7 +149,7 @@ def read_numbers(
     Raises:
         UserError: a point or a comma may be either, cells contradict each other, or an asset is in two currencies.
     """
-    columns, currencies = {}, dict[object, tuple[str, ...]]()
+    columns, currencies = dict[object, "pd.Series[str]"](), dict[object, tuple[str, ...]]()
     for asset in prices.columns:
         texts = prices[asset].astype(str).str.strip()
         columns[asset], currencies[asset] = bare_numbers(texts)
@@ -161,8 +162,9 @@ def read_numbers(
     for bare in columns.values():
         signs |= signs_of(bare.dropna().drop_duplicates())
     sign = decimal or settle_sign(signs, others, columns, european, where)
-    read, inferred = {}, list[str]()
-    for asset, bare in columns.items():
+    read, inferred = dict[object, "pd.Series[Any]"](), list[str]()
+    for asset in prices.columns:
+        bare = columns[asset]
         numbers = to_numbers(bare, sign)
         wrong = bare.notna() & numbers.isna()
         if wrong.any():

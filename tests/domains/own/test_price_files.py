@@ -175,12 +175,13 @@ def test_columns_of_assets_leave_volumes_empty_columns_and_wild_ones_out(write: 
         "High Yield": CLOSES,
         "Open Text": OPENS,
         "SP500_volume": VOLUMES,
+        "ACME_RSI14": OPENS,
         "foo": wild,
         "": [""] * 60,
     }
     found = read_prices(write(table))
     assert list(found.prices.columns) == ["High Yield", "Open Text"]
-    assert found.not_used == ("SP500_volume", "foo", "column 6 (empty)")
+    assert found.not_used == ("SP500_volume", "ACME_RSI14", "foo", "column 7 (empty)")
     assert "foo is not used: it changes by" in found.inferred[0]
     two = read_prices(write({"Date": DATES, "Close USD": CLOSES, "Close EUR": OPENS}))
     assert list(two.prices.columns) == ["Close USD", "Close EUR"]
@@ -325,6 +326,8 @@ def test_day_and_month_that_nothing_tells_apart_are_asked_for(write: Write) -> N
     assert str(read_prices(path, PriceOptions(date_order="dmy")).prices.index[1].date()) == "2022-02-02"
     assert str(read_prices(path, PriceOptions(date_order="mdy")).prices.index[1].date()) == "2022-02-02"
     assert str(read_prices(path, PriceOptions(date_order="mdy")).prices.index[-1].date()) == "2022-03-02"
+    monthly = write({"Date": ["01.01.2022", "01.02.2022"], "Close": CLOSES[:2]})
+    assert "'01.02.2022' is 2022-02-01 or 2022-01-02" in refused(monthly)
     mixed = write({"Date": ["31/12/2022", "12/30/2022"], "Close": CLOSES[:2]})
     assert "'12/30/2022' has no day first and '31/12/2022' no month first" in refused(mixed)
 
