@@ -219,7 +219,7 @@ def settle_order(
         )
     no_day = {order: texts[int((known & days.isna()).to_numpy().argmax())] for order, days in readings.items()}
     raise UserError(
-        f"{where}: {no_day['dmy']!r} has no day first and {no_day['mdy']!r} no month first; write YYYY-MM-DD in all rows"
+        f"{where}: {no_day['dmy']!r} has no day first and {no_day['mdy']!r} no month first; write all as YYYY-MM-DD"
     )
 
 
