@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from domains.domain import EXAMPLE_COLUMN, Family
+from domains.domain import EXAMPLE_COLUMN, Domain, Family
 from domains.errors import UserError
 from domains.market.features import features
+from domains.market.period import period_warnings
 from domains.own.hub import is_dataset, open_dataset
 from domains.own.texts import check_text, image_of, join_texts
 from domains.reading.folders import TEXT_FILES, files_of, holds_files, left_out
 from domains.reading.pictures import IMAGE_ENDINGS, read_image
-from domains.reading.price_tables import read_prices
+from domains.reading.price_options import PriceOptions
+from domains.reading.price_tables import OR_SAY, PriceTable, read_prices
 from domains.reading.tables import Table, TableOptions, open_table
 from domains.reading.text_encodings import decode
 from domains.words import SHOWN, and_more, quantity
@@ -72,12 +74,20 @@ class Reading:
         known: the columns that the examples of the domain came from; () where they came from none.
         header: whether the table of the domain had one.
         table: what the user says about the table.
+        prices: what the user said about the prices of the domain.
     """
 
     columns: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     header: bool = True
     table: TableOptions = field(default_factory=TableOptions)
+    prices: PriceOptions = field(default_factory=PriceOptions)
+
+    @classmethod
+    def of_domain(cls, domain: Domain, columns: tuple[str, ...]) -> "Reading":
+        """Return how examples are read that come as those of a domain came."""
+        prices = PriceOptions.of_domain(domain.meta)
+        return cls(columns, domain.example_columns, domain.has_header, prices=prices)
 
 
 def read_examples(family: Family, path: Path, how: Reading | None = None) -> NewExamples:
@@ -89,11 +99,11 @@ def read_examples(family: Family, path: Path, how: Reading | None = None) -> New
     """
     if not path.exists():
         raise UserError(f"{path}: no such file")
+    how = how or Reading()
     if family == "market":
-        return last_day(path)
+        return last_day(path, replace(how.prices, sheet=how.table.sheet))
     if (found := files_in(path, family)) is not None:
         return found
-    how = how or Reading()
     return of_table(open_any_table(path, how), how, family)
 
 
@@ -307,9 +317,9 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); change its rights") from error
 
 
-def last_day(path: Path) -> NewExamples:
+def last_day(path: Path, options: PriceOptions) -> NewExamples:
     """Read the features of every asset on the last day of a price table."""
-    x, warnings = price_features(path)
+    x, warnings = price_features(path, options)
     names = x.index.to_frame(index=False).set_axis(["date", "asset"], axis=1)
     last = (names["date"] == names["date"].max()).to_numpy()
     names = names.assign(date=names["date"].dt.strftime("%Y-%m-%d"))[last].reset_index(drop=True)
@@ -317,8 +327,11 @@ def last_day(path: Path) -> NewExamples:
     return NewExamples(partial(iter, [batch]), list(warnings))
 
 
-def price_features(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def price_features(path: Path, options: PriceOptions | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the features [dates * assets, F] of a price table, indexed by date and asset, and a line for each doubt.
+
+    Args:
+        options: those of the domain; a file that cannot be read by them is read without.
 
     Raises:
         UserError: the file is no price table, or its prices are not usable or too few.
@@ -326,7 +339,26 @@ def price_features(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if not path.exists():
         raise UserError(f"{path}: no such file")
     try:
-        found = read_prices(path)
-        return features(found.prices), found.warnings
+        found, doubts = read_as_domain(path, options or PriceOptions())
+        return features(found.prices), (*found.warnings, *doubts, *period_warnings(found.prices.index))
     except UserError as error:
-        raise UserError(str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}") from error
+        said = str(error).partition(OR_SAY)[0].partition("; say --")[0]
+        raise UserError(said if said.startswith(f"{path}: ") else f"{path}: {said}") from error
+
+
+def read_as_domain(path: Path, options: PriceOptions) -> tuple[PriceTable, tuple[str, ...]]:
+    """Read prices by the options of their domain, or without them and with a doubt.
+
+    Raises:
+        UserError: they can be read neither way.
+    """
+    if not (kept := options.to_keep()):
+        return read_prices(path, options), ()
+    try:
+        return read_prices(path, options), ()
+    except UserError as error:
+        try:
+            said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in kept.items())
+            return read_prices(path, PriceOptions(sheet=options.sheet)), (f"not read as the domain was, by {said}",)
+        except UserError:
+            raise error from None

@@ -155,7 +155,9 @@ def domains_add(
     group_column: Annotated[
         str | None, typer.Option(help="No value of it on both sides of the split.", show_default=False)
     ] = None,
-    time_column: Annotated[str | None, typer.Option(help="The newest are the test.", show_default=False)] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="The newest are the test; of prices, the dates.", show_default=False)
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
     header: Annotated[
         bool | None, typer.Option("--header/--no-header", help="Names of columns come first.", show_default=False)
@@ -181,6 +183,13 @@ def domains_add(
         list[str] | None, typer.Option(help="A label or folder that means not labelled; inferred.", show_default=False)
     ] = None,
     keep_labels: Annotated[bool, typer.Option("--keep-labels", help="Each is a class: -1, ?, a|b, numbers.")] = False,
+    date_order: Annotated[str | None, typer.Option(help="Prices: dmy, mdy or ymd.", show_default=False)] = None,
+    decimal: Annotated[str | None, typer.Option(help="Prices: , or . before decimals.", show_default=False)] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Prices: whose days, such as Europe/Berlin.", show_default=False)
+    ] = None,
+    price_column: Annotated[str | None, typer.Option(help="Prices: holds the closes.", show_default=False)] = None,
+    asset_column: Annotated[str | None, typer.Option(help="Prices: names the assets.", show_default=False)] = None,
     keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out examples that cannot be read.")
@@ -232,6 +241,11 @@ def domains_add(
         folders=folders,
         start=start,
         end=end,
+        date_order=date_order,
+        decimal=decimal,
+        time_zone=time_zone,
+        price_column=price_column,
+        asset_column=asset_column,
     )
     with terminal(err):
         found = understand_input(settings(), path, options)

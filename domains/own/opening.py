@@ -19,7 +19,10 @@ from domains.reading.folders import holds_files
 from domains.reading.packed import PACKED
 from domains.reading.pictures import IMAGE_ENDINGS
 from domains.reading.price_tables import looks_like_prices
-from domains.reading.tables import ENDINGS, Table, open_table
+from domains.reading.tables import ENDINGS, open_table
+
+#: Options that mean nothing for other inputs than prices.
+PRICES_ONLY = ("start", "end", "date_order", "decimal", "time_zone", "price_column", "asset_column")
 
 
 @dataclass(frozen=True)
@@ -65,19 +68,20 @@ def open_file(path: Path, options: AddOptions) -> Input:
     """Open a table as one of prices if it looks like one and the options do not say otherwise, else as one of texts."""
     if path.suffix.lower() in IMAGE_ENDINGS:
         raise UserError(f"{path}: is one image; give a folder with a folder of images a class")
-    table = open_table(path, options.table)
     names_columns = options.text_column or options.label_column  # no price file has them
-    if options.family == "market" or (options.family is None and not names_columns and looks_like_prices(table)):
-        options.refuse("prices", "several", "unlabelled", "keep_labels", "folders")
-        return Input(table.size, lambda advance: understand_price_file(path, options, table, advance))
-    options.refuse("texts", "start", "end", "folders")
-    table, options = read_annotations(table, options)
+    if options.family == "market" or (
+        options.family is None and not names_columns and looks_like_prices(path, options.prices)
+    ):
+        options.refuse("prices", "several", "unlabelled", "keep_labels", "folders", "header")
+        return Input(1, lambda advance: understand_price_file(path, options, advance))
+    options.refuse("texts", *PRICES_ONLY, "folders")
+    table, options = read_annotations(open_table(path, options.table), options)
     return input_of(items_of_table(table, options), options)
 
 
-def understand_price_file(path: Path, options: AddOptions, table: Table, advance: Callable[[int], None]) -> NewDomain:
+def understand_price_file(path: Path, options: AddOptions, advance: Callable[[int], None]) -> NewDomain:
     domain = understand_prices(path, options)
-    advance(table.size)
+    advance(1)
     return domain
 
 

@@ -6,6 +6,7 @@ from domains.domain import Family
 from domains.errors import UserError, check_known
 from domains.objective import Objective
 from domains.own.labels import SEVERAL, LabelRules
+from domains.reading.price_options import PriceOptions
 from domains.reading.tables import TableOptions
 
 #: Share of the labelled examples that become test, and the most of a class.
@@ -41,6 +42,7 @@ class AddOptions:
         sheet: of an Excel file.
         folders: what the first folders are: ``classes``, ``groups``, or neither (``inner``: those in them are classes).
         start, end: ISO dates between which prices are used; by default the latest year.
+        date_order, decimal, time_zone, price_column, asset_column: of prices, as ``PriceOptions`` has them.
     """
 
     family: Family | None = None
@@ -63,6 +65,11 @@ class AddOptions:
     folders: str | None = None
     start: str | None = None
     end: str | None = None
+    date_order: str | None = None
+    decimal: str | None = None
+    time_zone: str | None = None
+    price_column: str | None = None
+    asset_column: str | None = None
 
     def __post_init__(self) -> None:
         if self.test_share is not None and not 0 < self.test_share < 1:
@@ -94,8 +101,15 @@ class AddOptions:
     def label_rules(self) -> LabelRules:
         return LabelRules(self.keep_case, self.several, self.unlabelled, self.keep_labels)
 
+    @property
+    def prices(self) -> PriceOptions:
+        return PriceOptions(
+            *(self.date_order, self.decimal, self.time_zone, self.time_column, self.price_column, self.asset_column),
+            sheet=self.sheet,
+        )
+
     def refuse(self, what: str, *options: str) -> None:
         """Raise UserError for options that were given and mean nothing for such input."""
         for option in options:
-            if getattr(self, option) not in (None, False, ()):
+            if getattr(self, option) != getattr(AddOptions, option):
                 raise UserError(f"--{option.replace('_', '-')} means nothing for {what}; leave it out")

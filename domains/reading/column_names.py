@@ -13,12 +13,6 @@ LABELS = (
     *("label_text", "label_name", "classification", "outcome", "y", "tag"),
 )
 
-#: Columns of a table of prices: the day, the closing price and the asset.
+#: Columns of a table of prices: the day and the asset; words for the prices are in ``price_names``.
 DATES = ("date", "datetime", "timestamp", "time", "day", "trading day", "trade_date")
-CLOSES = (
-    *("adj close", "adj_close", "adjclose", "adjusted close", "adjusted_close", "close", "closing price"),
-    *("close_price", "price", "last", "settle", "rate"),
-)
 ASSETS = ("asset", "ticker", "symbol", "name", "isin", "currency", "instrument", "stock", "security")
-#: What may stand beside the closing price of one asset.
-BESIDE = {"open", "high", "low", "volume", "dividends", "stock splits", "vwap", "turnover", "capital gains", "trades"}

@@ -45,9 +45,8 @@ def read_new_and_old(settings: Settings, case: DriftCase) -> Examples:
     before = domain_adapted_on(settings, case)
     if case.file is not None:
         columns = () if case.column is None else (case.column,)
-        how = Reading(columns, before.example_columns, before.has_header)
         try:
-            given = read_examples(before.family, case.file, how)
+            given = read_examples(before.family, case.file, Reading.of_domain(before, columns))
             now: Sequence[Any] = given.examples
         except UserError as error:
             raise UserError(str(error).removesuffix(OR_SAY)) from error

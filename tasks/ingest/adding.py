@@ -71,7 +71,8 @@ def describe_new_domain(name: str, found: NewDomain) -> "list[RenderableType]":
     counts = ", ".join(f"{found.counts.get(split, 0):,} {split}" for split in ("train", "test", "pool"))
     rows = {"domain": name, "family": found.family, "read as": f"{found.file}: {found.kind}", "columns": columns}
     rows |= {"examples": counts, "classes": str(len(found.labels)), "split": found.rule}
-    notes = {key: in_words(value) for key, value in found.notes.items()}
+    told = {key: value for key, value in found.notes.items() if key != "price_doubts"}  # they are warnings too
+    notes = {key: in_words(value) for key, value in told.items()}
     for key, value in (rows | notes).items():
         if value:
             facts.add_row(Text(key.replace("_", " "), "bold"), Text(value))

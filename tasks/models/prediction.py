@@ -1,7 +1,7 @@
 """Predict new examples with a domain's champion, a batch at a time: no file is whole in memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -46,8 +46,8 @@ def predict_batches(
     """
     champion = model_in_service(settings, domain)
     reads, about = input_of(champion), domain_here(settings, champion)
-    known, header = ((), True) if about is None else (about.example_columns, about.has_header)
-    new = read_examples(reads.family, path, Reading(columns, known, header, table or TableOptions()))
+    how = Reading(columns) if about is None else Reading.of_domain(about, columns)
+    new = read_examples(reads.family, path, replace(how, table=table or TableOptions()))
     model = Classifier.load(champion.folder).in_use()
 
     def frames() -> Iterator[pd.DataFrame]:
