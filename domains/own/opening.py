@@ -21,10 +21,11 @@ from domains.reading.tables import ENDINGS, Table, open_table
 
 @dataclass(frozen=True)
 class Input:
-    """An input that is open: about how many examples it has, and how to understand them."""
+    """An input that is open: about how many examples it has, how to understand them, and they; None: of prices."""
 
     size: int
     understand: Callable[[Callable[[int], None]], NewDomain]
+    items: Items | None = None
 
 
 def open_input(name: str, options: AddOptions) -> Input:
@@ -70,4 +71,4 @@ def understand_price_file(path: Path, options: AddOptions, table: Table, advance
 
 
 def input_of(items: Items, options: AddOptions) -> Input:
-    return Input(items.size, partial(understand, items, options))
+    return Input(items.size, partial(understand, items, options), items)

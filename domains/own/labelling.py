@@ -1,0 +1,343 @@
+"""Labels that a person filled in, held against the examples of a domain: by their content, never by their row.
+
+A file of labels is anything that ``domains add`` reads. In a table for a domain of images the example may be the name
+of a file, which is looked for beside the table, and then among the names that the domain's images have.
+"""
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from domains.domain import EXAMPLE_COLUMN, Domain, Split
+from domains.errors import UserError
+from domains.own.labels import name_classes, sort_labels
+from domains.own.opening import open_input
+from domains.own.options import AddOptions
+from domains.own.survey import Items, attempt, prepare_all
+from domains.reading.pictures import MOST_BYTES, to_picture
+from domains.reading.tables import ENDINGS, open_table
+from domains.same_example import content_key
+from domains.words import quantity, some
+
+LABEL, GUESS = "label", "guess"  # columns of what `adapt --suggest` writes: to be filled in, and what the model says
+SPLITS: tuple[Split, ...] = ("train", "pool", "test")
+BATCH = 1024  # examples of a shard that are in memory
+ALIKE = 0.85  # a new class whose name is so much like a known one may be a slip
+
+
+@dataclass(frozen=True)
+class Given:
+    """A row of a file of labels: its name for messages, keys that its example may have, and its label as it stands."""
+
+    where: str
+    keys: tuple[int, ...]
+    label: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """The examples of a domain.
+
+    Attributes:
+        places: split and row of every example, by its key (``domains/same_example.py``).
+        names: the keys of the images that have a file name, by that name.
+        y: the name of every label of train and test, empty where it is no label of the domain.
+    """
+
+    places: Mapping[int, Sequence[tuple[Split, int]]]
+    names: Mapping[str, Collection[int]]
+    y: Mapping[Split, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """So many examples of train or test whose label changes."""
+
+    split: Split
+    old: str
+    new: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What a file of labels makes of a domain.
+
+    Attributes:
+        labels: label names afterwards: those of the domain that still have an example, and then new ones.
+        new_classes, gone: the new ones, and those that have lost their last example.
+        moved: the label of each row of the pool that goes to train.
+        y: labels that change, by split and row.
+        added: how many examples of the pool get each label.
+        changed: labels of train and test that change.
+        unchanged, empty: rows that say what is known, and rows without a label.
+        unknown: rows whose example is not in the domain.
+        contradictory: rows that give an example another label than others do; none of them counts.
+        notes: a line for each label that is read as another, or looks like a slip.
+    """
+
+    labels: tuple[str, ...]
+    new_classes: tuple[str, ...]
+    gone: tuple[str, ...]
+    moved: Mapping[int, str]
+    y: Mapping[Split, Mapping[int, str]]
+    added: Mapping[str, int]
+    changed: tuple[Relabelled, ...]
+    unchanged: int
+    empty: int
+    unknown: tuple[str, ...]
+    contradictory: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.moved or any(self.y.values()))
+
+    def summary(self) -> dict[str, Any]:
+        """Return all of it that is of interest to a program."""
+        found = {key: value for key, value in vars(self).items() if key not in ("labels", "moved", "y")}
+        return found | {"changed": [vars(each) for each in self.changed]}
+
+
+def open_labels(path: str, domain: Domain, options: AddOptions) -> Items:
+    """Open a file of labels for a domain.
+
+    Raises:
+        UserError: the domain is a market, the file is not there or cannot be read, or it holds no such examples.
+    """
+    if domain.family == "market":
+        raise UserError(f"domain {domain.name}: market states follow from prices; nobody labels them")
+    if Path(path).is_file() and Path(path).suffix.lower() in ENDINGS:
+        options = columns_of_suggestions(Path(path), domain, options)
+    items = open_input(path, options).items
+    if items is None:
+        raise UserError(f"{path}: looks like prices; say --text-column and --label-column")
+    if items.family != domain.family and domain.family == "text":
+        raise UserError(f"{path}: holds images, and the examples of domain {domain.name} are texts; give texts")
+    return items
+
+
+def columns_of_suggestions(path: Path, domain: Domain, options: AddOptions) -> AddOptions:
+    """Return options that name the columns of what ``adapt --suggest`` writes, where the table has them.
+
+    Raises:
+        UserError: the labels are a model's: of what ``predict`` wrote, say.
+    """
+    columns = open_table(path, options.encoding).columns
+    example = EXAMPLE_COLUMN[domain.family]
+    if options.label_column is None and {LABEL, "probability"} <= set(columns) and GUESS not in columns:
+        raise UserError(
+            f"{path}: column {LABEL} stands beside column probability, so it is what a model says; say --label-column "
+            f"with the column that a person filled in, --label-column {LABEL} if it is that one"
+        )
+    return AddOptions(
+        text_column=options.text_column or (example if example in columns else None),
+        label_column=options.label_column or (LABEL if LABEL in columns else None),
+        encoding=options.encoding,
+    )
+
+
+def read_labels(
+    items: Items, folder: Path, domain: Domain, known: Known, advance: Callable[[int], None] = lambda n: None
+) -> Iterator[Given]:
+    """Yield the rows of a file of labels.
+
+    Args:
+        folder: that of the file: names of images are looked for in it, and never outside of it.
+    """
+    named = items.family != domain.family
+    for i, (item, (found, _)) in enumerate(prepare_all(items)):
+        advance(1)
+        if named:
+            keys = keys_of_file(folder, item.example.strip(), known.names)
+        else:
+            keys = tuple(content_key(each) for each in (item.example, found) if isinstance(each, (str, bytes)) and each)
+        yield Given(items.where(i) + (f" ({item.example.strip()})" if named else ""), keys, item.label)
+
+
+def keys_of_file(folder: Path, name: str, names: Mapping[str, Collection[int]]) -> tuple[int, ...]:
+    """Return the keys that the image of a file name may have: its content's, or that of the only image of the name."""
+    name = name.replace("\\", "/")
+    try:
+        path = (folder / name).resolve()
+        inside = path.is_relative_to(folder.resolve()) and path.is_file() and path.stat().st_size <= MOST_BYTES
+        raw = path.read_bytes() if inside else b""
+    except (OSError, ValueError):  # a name that no file can have, too
+        raw = b""
+    if raw:
+        picture, _ = attempt(lambda raw: (to_picture(raw).content, ()), raw)
+        return tuple(content_key(each) for each in (raw, picture) if isinstance(each, bytes))
+    found = names.get(PurePosixPath(name).name, ())
+    return tuple(found) if len(found) == 1 else ()
+
+
+def known_examples(domain: Domain) -> Known:
+    """Read the examples of a domain, a batch at a time."""
+    places: dict[int, list[tuple[Split, int]]] = defaultdict(list)
+    names: dict[str, set[int]] = defaultdict(set)
+    for split in SPLITS:
+        for row, value in enumerate(raw_examples(domain, split)):
+            example = value.get("bytes") if isinstance(value, dict) else value
+            if example:
+                key = content_key(example)
+                places[key].append((split, row))
+                if isinstance(value, dict) and value.get("path"):
+                    names[PurePosixPath(value["path"]).name].add(key)
+    labelled = [split for split in SPLITS if split != "pool" and domain.has(split)]
+    name = dict(enumerate(domain.labels))
+    return Known(places, names, {split: [name.get(y, "") for y in domain.targets(split)] for split in labelled})
+
+
+def raw_examples(domain: Domain, split: Split) -> Iterator[Any]:
+    """Yield the examples of a shard as they are stored; none where there is no such shard."""
+    if not domain.has(split):
+        return
+    column = EXAMPLE_COLUMN[domain.family]
+    with pq.ParquetFile(domain.path / f"{split}.parquet") as shard:
+        if column not in shard.schema_arrow.names:
+            raise UserError(f"domain {domain.name}: {split}.parquet has no column {column}")
+        for batch in shard.iter_batches(BATCH, columns=[column]):
+            yield from batch.column(0).to_pylist()
+
+
+def merge_labels(given: Sequence[Given], domain: Domain, known: Known) -> Labelling:
+    """Hold the rows of a file of labels against the examples of a domain.
+
+    An example of the pool goes to train, one of train or test stays where it is and gets the label.
+
+    Raises:
+        UserError: a label is read as two of the domain's.
+    """
+    names, notes = name_labels(Counter(each.label for each in given), domain.labels)
+    rows: dict[int, list[Given]] = defaultdict(list)
+    empty, unknown = 0, []
+    for each in given:
+        key = next((key for key in each.keys if key in known.places), None)
+        if names[each.label] is None:
+            empty += 1
+        elif key is None:
+            unknown.append(each.where)
+        else:
+            rows[key].append(each)
+    said, contradictory = dict[int, str](), list[str]()
+    for key, found in rows.items():
+        labels = {name for each in found if (name := names[each.label]) is not None}
+        if len(labels) > 1:
+            contradictory += [each.where for each in found]
+        else:
+            (said[key],) = labels
+    moved: dict[int, str] = {}
+    y: dict[Split, dict[int, str]] = {"train": {}, "test": {}}
+    changed, unchanged = Counter[tuple[Split, str, str]](), 0
+    for key, label in said.items():
+        at = [place for place in known.places[key] if place[0] != "pool"]
+        if not at:
+            moved[known.places[key][0][1]] = label
+        differ = [(split, row, old) for split, row in at if (old := known.y[split][row]) != label]
+        for split, row, _ in differ:
+            y[split][row] = label
+        changed.update({(split, old, label) for split, _, old in differ})
+        unchanged += len(rows[key]) if at and not differ else 0
+    before = Counter(label for of in known.y.values() for label in of)
+    test = Counter(y["test"].get(row, old) for row, old in enumerate(known.y.get("test", ())))
+    train = Counter(y["train"].get(row, old) for row, old in enumerate(known.y.get("train", ())))
+    train.update(moved.values())
+    new = sort_labels(set(said.values()) - set(domain.labels))
+    gone = tuple(label for label in domain.labels if before[label] and not train[label] + test[label])
+    return Labelling(
+        (*(label for label in domain.labels if label not in gone), *new),
+        new,
+        gone,
+        moved,
+        y,
+        dict(sorted(Counter(moved.values()).items())),
+        tuple(Relabelled(*what, count) for what, count in sorted(changed.items())),
+        unchanged,
+        empty,
+        tuple(unknown),
+        tuple(contradictory),
+        (*notes, *slips(new, domain.labels), *only_in_test([label for label in test if label and not train[label]])),
+    )
+
+
+def name_labels(raw: Mapping[str, int], known: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
+    """Return what every label of a file is called in the domain (None: not labelled), and a line for each that differs.
+
+    Spaces and case do not count where the domain has one label of that name; labels that it does not have are new.
+
+    Args:
+        raw: how often every label stands in the file.
+
+    Raises:
+        UserError: a label may be two of the domain's, which differ by case only.
+    """
+    exact, alike = {tidy(label): label for label in known}, defaultdict(list)
+    for label in known:
+        alike[tidy(label).casefold()].append(label)
+    names: dict[str, str | None] = {label: exact[tidy(label)] for label in raw if tidy(label) in exact}
+    others, _ = name_classes({label: count for label, count in raw.items() if label not in names})
+    for label, name in others.items():
+        same = alike.get(name.casefold(), []) if name is not None else []
+        if len(same) > 1:
+            raise UserError(f"label {label!r}: is it {' or '.join(map(repr, same))}? Write it as it stands there")
+        names[label] = same[0] if same else name
+    read: dict[str | None, list[str]] = defaultdict(list)
+    for label, name in sorted(names.items()):
+        if label.strip() and label != name:
+            read[name].append(f"{label!r} ({raw[label]:,})")
+    lines = [f"{some(found)} read as {name!r}" for name, found in read.items() if name is not None]
+    return names, lines + [f"{some(found)} taken as not labelled" for name, found in read.items() if name is None]
+
+
+def tidy(label: str) -> str:
+    """Return a label with single spaces, in one spelling of Unicode."""
+    return unicodedata.normalize("NFC", " ".join(label.split()))
+
+
+def slips(new: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return a line for each new class whose name is almost that of another."""
+    near = {label: get_close_matches(label, known, 1, ALIKE) for label in new}
+    return [
+        f"new class {label!r} is almost {found[0]!r}: if that is meant, write it so"
+        for label, found in near.items()
+        if found
+    ]
+
+
+def only_in_test(labels: Sequence[str]) -> list[str]:
+    """Return a line for labels that no example of train has, so that nobody can learn them."""
+    named = some([repr(label) for label in labels])
+    return [f"only test examples are labelled {named}: label one of the pool or train so too"] if labels else []
+
+
+def summary_rows(found: Labelling) -> list[dict[str, str]]:
+    """Return what changes as rows of a table: what, which label, how many examples."""
+    rows = []
+    for label, count in found.added.items():
+        what = "newly labelled, a new class" if label in found.new_classes else "newly labelled"
+        rows.append((what, label, count))
+    for each in found.changed:
+        what = "changed in the test, where it stays" if each.split == "test" else "changed"
+        rows.append((what, f"{each.old} -> {each.new}", each.count))
+    rows += [("left without an example, so it goes", label, 0) for label in found.gone]
+    rows += [("unchanged", "", found.unchanged)] if found.unchanged else []
+    rows += [("left empty", "", found.empty)] if found.empty else []
+    return [{"what": what, "examples": f"{count:,}", "label": label} for what, label, count in rows]
+
+
+def doubts(found: Labelling, name: str) -> list[str]:
+    """Return a line for each kind of row that is not used, and for labels that are read as others."""
+    lines = list(found.notes)
+    if found.unknown:
+        count = quantity(len(found.unknown), "row")
+        lines.append(f"{count} not used, as their examples are not in domain {name}: {some(found.unknown)}")
+    if found.contradictory:
+        lines.append(f"an example has two labels, so none of them is used: {some(found.contradictory)}")
+    return lines
