@@ -213,9 +213,10 @@ def decide(plan: Plan, folder: Path, incumbent: registry.Registered | None) -> D
     probe = Said(record.floor, record.floor, preferences(model, record.floor).argmax(1))
     challenger = beside = scores(ours, every)
     champion = new = None
-    if incumbent is not None and (recalled := recall_champion(incumbent, domain, data)) is None:
+    recalled = None if incumbent is None else recall_champion(incumbent, domain, data)
+    if incumbent is not None and recalled is None:
         champion = MISSING
-    elif incumbent is not None:
+    if recalled is not None:
         theirs, rows = recalled
         champion, beside = scores(theirs, rows), scores(ours, rows)
         unknown = unknown_classes(theirs.p, data)

@@ -96,16 +96,16 @@ def readable_examples(domain: Domain, rows: Sequence[int]) -> list[str]:
 def write_suggestions(domain: Domain, rows: pd.DataFrame, output: Path) -> Path | None:
     """Write what to label as a CSV for ``acclimate domains label``.
 
-    Images without a file name are written too, so that a person can look at them, into a folder that is named after the
-    CSV; that folder is returned. Their names there are made of their content: no other image ever has the same.
+    Images without a file name are written too, so that a person can look at them, into a folder beside the CSV, which
+    is returned. Their names there are made of their content: no other image ever has the same.
 
     Raises:
         UserError: they cannot be written.
     """
-    column, folder = EXAMPLE_COLUMN[domain.family], output.with_suffix("")
-    unnamed = (rows[column] == "").to_numpy().nonzero()[0] if domain.family == "vision" else ()
+    column, folder = EXAMPLE_COLUMN[domain.family], output.with_name(f"{output.stem}-images")
     names = rows[column].tolist()
-    if len(unnamed):
+    unnamed = [i for i, name in enumerate(names) if domain.family == "vision" and not name]
+    if unnamed:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -115,7 +115,7 @@ def write_suggestions(domain: Domain, rows: pd.DataFrame, output: Path) -> Path 
             write_whole(folder / name, image)
             names[i] = f"{folder.name}/{name}"
     write_whole(output, rows.assign(**{column: names}).to_csv(index=False))
-    return folder if len(unnamed) else None
+    return folder if unnamed else None
 
 
 def suggestion_reason(count: int, p: np.ndarray, labels: Sequence[str]) -> str:
