@@ -26,6 +26,7 @@ from domains.same_example import content_key
 from domains.words import quantity, some
 
 LABEL, GUESS = "label", "guess"  # columns of what `adapt --suggest` writes: to be filled in, and what the model says
+FILE = "file"  # the column of names in what `predict` says of images
 SPLITS: tuple[Split, ...] = ("train", "pool", "test")
 BATCH = 1024  # examples of a shard that are in memory
 ALIKE = 0.85  # a new class whose name is so much like a known one may be a slip
@@ -71,7 +72,7 @@ class Labelling:
 
     Attributes:
         labels: label names afterwards: those of the domain that still have an example, and then new ones.
-        new_classes, gone: the new ones, and those that have lost their last example.
+        new_classes, gone: the new ones with their number of examples, and those that have lost their last example.
         moved: the label of each row of the pool that goes to train.
         y: labels that change, by split and row.
         added: how many examples of the pool get each label.
@@ -83,7 +84,7 @@ class Labelling:
     """
 
     labels: tuple[str, ...]
-    new_classes: tuple[str, ...]
+    new_classes: Mapping[str, int]
     gone: tuple[str, ...]
     moved: Mapping[int, str]
     y: Mapping[Split, Mapping[int, str]]
@@ -131,14 +132,15 @@ def columns_of_suggestions(path: Path, domain: Domain, options: AddOptions) -> A
         UserError: the labels are a model's: of what ``predict`` wrote, say.
     """
     columns = open_table(path, options.encoding).columns
-    example = EXAMPLE_COLUMN[domain.family]
+    names = (EXAMPLE_COLUMN[domain.family], *((FILE,) if domain.family == "vision" else ()))
+    example = next((name for name in names if name in columns), None)
     if options.label_column is None and {LABEL, "probability"} <= set(columns) and GUESS not in columns:
         raise UserError(
             f"{path}: column {LABEL} stands beside column probability, so it is what a model says; say --label-column "
             f"with the column that a person filled in, --label-column {LABEL} if it is that one"
         )
     return AddOptions(
-        text_column=options.text_column or (example if example in columns else None),
+        text_column=options.text_column or example,
         label_column=options.label_column or (LABEL if LABEL in columns else None),
         encoding=options.encoding,
     )
@@ -213,58 +215,70 @@ def merge_labels(given: Sequence[Given], domain: Domain, known: Known) -> Labell
     An example of the pool goes to train, one of train or test stays where it is and gets the label.
 
     Raises:
-        UserError: a label is read as two of the domain's.
+        UserError: a label may be two of the domain's, or all examples would have the same.
     """
     names, notes = name_labels(Counter(each.label for each in given), domain.labels)
     rows: dict[int, list[Given]] = defaultdict(list)
-    empty, unknown = 0, []
-    for each in given:
+    labelled, unknown = [each for each in given if names[each.label] is not None], []
+    for each in labelled:
         key = next((key for key in each.keys if key in known.places), None)
-        if names[each.label] is None:
-            empty += 1
-        elif key is None:
+        if key is None:
             unknown.append(each.where)
         else:
             rows[key].append(each)
-    said, contradictory = dict[int, str](), list[str]()
-    for key, found in rows.items():
-        labels = {name for each in found if (name := names[each.label]) is not None}
-        if len(labels) > 1:
-            contradictory += [each.where for each in found]
-        else:
-            (said[key],) = labels
+    labels = {key: {name for each in of if (name := names[each.label]) is not None} for key, of in rows.items()}
+    agreed = {key: next(iter(said)) for key, said in labels.items() if len(said) == 1}
+    moved, y, changed = place_labels(agreed, known)
+    new = Counter(label for of in (moved, *y.values()) for label in of.values() if label not in domain.labels)
+    before = Counter(label for of in known.y.values() for label in of)
+    train, test = (Counter(y[split].get(row, old) for row, old in enumerate(known.y.get(split, ()))) for split in y)
+    train.update(moved.values())
+    gone = tuple(label for label in domain.labels if before[label] and not train[label] + test[label])
+    left = (*(label for label in domain.labels if label not in gone), *sort_labels(set(new)))
+    if gone and len(left) < 2:
+        raise UserError(f"all examples of domain {domain.name} would be labelled {left[0]!r}: leave two labels or more")
+    return Labelling(
+        labels=left,
+        new_classes={label: new[label] for label in sort_labels(set(new))},
+        gone=gone,
+        moved=moved,
+        y=y,
+        added=dict(sorted(Counter(moved.values()).items())),
+        changed=changed,
+        unchanged=sum(len(rows[key]) for key, label in agreed.items() if says_the_same(known, key, label)),
+        empty=len(given) - len(labelled),
+        unknown=tuple(unknown),
+        contradictory=tuple(each.where for key, of in rows.items() if key not in agreed for each in of),
+        notes=(*notes, *slips([*new], domain.labels), *only_in_test(sorted(test.keys() - train.keys() - {""}))),
+    )
+
+
+def place_labels(
+    said: Mapping[int, str], known: Known
+) -> tuple[dict[int, str], dict[Split, dict[int, str]], tuple[Relabelled, ...]]:
+    """Return which rows of the pool get which label, which labels of train and test change, and the latter counted.
+
+    Args:
+        said: labels by the keys of their examples.
+    """
     moved: dict[int, str] = {}
     y: dict[Split, dict[int, str]] = {"train": {}, "test": {}}
-    changed, unchanged = Counter[tuple[Split, str, str]](), 0
+    changed = Counter[tuple[Split, str, str]]()
     for key, label in said.items():
-        at = [place for place in known.places[key] if place[0] != "pool"]
-        if not at:
+        places = [place for place in known.places[key] if place[0] != "pool"]
+        if not places:  # of a copy in the pool of what has a label, nothing is made
             moved[known.places[key][0][1]] = label
-        differ = [(split, row, old) for split, row in at if (old := known.y[split][row]) != label]
-        for split, row, _ in differ:
+        differ = {(split, row): old for split, row in places if (old := known.y[split][row]) != label}
+        for split, row in differ:
             y[split][row] = label
-        changed.update({(split, old, label) for split, _, old in differ})
-        unchanged += len(rows[key]) if at and not differ else 0
-    before = Counter(label for of in known.y.values() for label in of)
-    test = Counter(y["test"].get(row, old) for row, old in enumerate(known.y.get("test", ())))
-    train = Counter(y["train"].get(row, old) for row, old in enumerate(known.y.get("train", ())))
-    train.update(moved.values())
-    new = sort_labels(set(said.values()) - set(domain.labels))
-    gone = tuple(label for label in domain.labels if before[label] and not train[label] + test[label])
-    return Labelling(
-        (*(label for label in domain.labels if label not in gone), *new),
-        new,
-        gone,
-        moved,
-        y,
-        dict(sorted(Counter(moved.values()).items())),
-        tuple(Relabelled(*what, count) for what, count in sorted(changed.items())),
-        unchanged,
-        empty,
-        tuple(unknown),
-        tuple(contradictory),
-        (*notes, *slips(new, domain.labels), *only_in_test([label for label in test if label and not train[label]])),
-    )
+        changed.update({(split, old, label) for (split, _), old in differ.items()})
+    return moved, y, tuple(Relabelled(*what, count) for what, count in sorted(changed.items()))
+
+
+def says_the_same(known: Known, key: int, label: str) -> bool:
+    """Whether an example has a label already, and this one."""
+    of = [known.y[split][row] for split, row in known.places[key] if split != "pool"]
+    return bool(of) and set(of) == {label}
 
 
 def name_labels(raw: Mapping[str, int], known: Sequence[str]) -> tuple[dict[str, str | None], list[str]]:
@@ -325,6 +339,7 @@ def summary_rows(found: Labelling) -> list[dict[str, str]]:
         rows.append((what, label, count))
     for each in found.changed:
         what = "changed in the test, where it stays" if each.split == "test" else "changed"
+        what += ", a new class" if each.new in found.new_classes else ""
         rows.append((what, f"{each.old} -> {each.new}", each.count))
     rows += [("left without an example, so it goes", label, 0) for label in found.gone]
     rows += [("unchanged", "", found.unchanged)] if found.unchanged else []

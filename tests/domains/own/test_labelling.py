@@ -80,7 +80,7 @@ def test_labels_of_the_pool_go_to_train_by_content_and_all_else_stays(
     test = tickets.column("test"), tickets.targets("test")
     found = said((f"  {late[5]} ", "Billing "), (late[0], "delivery"), (late[3], "delivery"), (late[1], ""))
     assert found.added == {"billing": 1, "delivery": 2}
-    assert (found.new_classes, found.empty, found.unchanged, found.changed) == (("delivery",), 1, 0, ())
+    assert (found.new_classes, found.empty, found.unchanged, found.changed) == ({"delivery": 2}, 1, 0, ())
     assert found.notes == ("'Billing ' (1) read as 'billing'",)
     write_labelling(tickets, found)
     now = Domain.read(tickets.path)
@@ -107,19 +107,24 @@ def test_the_same_file_again_changes_nothing(said: Callable[..., Labelling], tic
 
 def test_a_correction_stays_in_its_split_and_is_counted(said: Callable[..., Labelling], tickets: Domain) -> None:
     train, test = tickets.column("train"), tickets.column("test")
-    found = said(*((text, "login") for text in (*train, *test)))
+    with pytest.raises(UserError, match="all examples of domain tickets would be labelled 'login': leave two labels"):
+        said(*((text, "login") for text in (*train, *test)))
+    found = said(*((text, "login") for text in (*train[1:], *test)))
     assert {(each.split, each.old, each.new, each.count) for each in found.changed} == {
-        ("train", "billing", "login", 8),
+        ("train", "billing", "login", 7),
         ("test", "billing", "login", 4),
     }
-    assert (found.unchanged, found.labels, found.gone) == (12, ("login",), ("billing",))
+    assert (found.unchanged, found.labels, found.gone) == (12, ("billing", "login"), ())
     few = said((train[0], "parcel"), (test[0], "parcel"))
     write_labelling(tickets, few)
     now = Domain.read(tickets.path)
     assert (now.column("train"), now.column("test")) == (train, test)
     assert label_of(now, train[0]) == ("train", "parcel")
     assert label_of(now, test[0]) == ("test", "parcel")
-    assert {row["what"] for row in summary_rows(few)} == {"changed", "changed in the test, where it stays"}
+    assert {row["what"] for row in summary_rows(few)} == {
+        "changed, a new class",
+        "changed in the test, where it stays, a new class",
+    }
 
 
 def test_a_class_without_an_example_goes_and_the_others_keep_their_names(
@@ -153,6 +158,15 @@ def test_a_class_of_the_test_alone_and_a_slip_are_said(said: Callable[..., Label
         "new class 'biling' is almost 'billing': if that is meant, write it so",
         "only test examples are labelled 'delivery': label one of the pool or train so too",
     )
+
+
+def test_numbers_are_read_as_a_spreadsheet_writes_them(tmp_path: Path) -> None:
+    rows = [(text, "1" if label == "login" else "2") for label, texts in TICKETS.items() if label for text in texts]
+    pd.DataFrame([*rows, (TICKETS[""][0], "")], columns=["text", "label"]).to_csv(tmp_path / "a.csv", index=False)
+    domain = add(tmp_path / "a.csv", tmp_path / "data", "a")
+    (tmp_path / "b.csv").write_text(f"text;label\n{TICKETS[''][0]};1.0\n")
+    found = merge(domain, tmp_path / "b.csv")
+    assert (found.added, found.notes) == ({"1": 1}, ("'1.0' (1) read as '1'",))
 
 
 def test_a_label_that_may_be_two_is_asked_about(tmp_path: Path) -> None:
@@ -227,7 +241,7 @@ def test_images_are_found_by_the_files_that_a_table_names_and_never_outside_of_i
     path = inside / "to_label.csv"
     pd.DataFrame({"image": names, "label": ["ok", "Dented", "ok", "ok", "ok"], "guess": "ok"}).to_csv(path, index=False)
     found = merge(parts, path)
-    assert (found.added, found.new_classes) == ({"ok": 1, "Dented": 1}, ("Dented",))
+    assert (found.added, found.new_classes) == ({"ok": 1, "Dented": 1}, {"Dented": 1})
     assert found.unknown[:2] == ("row 3 (../photos/unlabelled/2.png)", "row 4 (no.png)")
     write_labelling(parts, found)
     now = Domain.read(parts.path)

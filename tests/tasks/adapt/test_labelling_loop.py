@@ -68,7 +68,7 @@ def test_labels_of_suggestions_make_a_new_class_that_the_next_champion_knows(pro
     suggested.sample(frac=1, random_state=0).to_csv(output, index=False)
     assert not run("domains", "label", "tickets", str(output), "--dry-run")["written"]
     merged = run("domains", "label", "tickets", str(output))
-    assert (merged["written"], merged["added"], merged["new_classes"]) == (True, {"delivery": 4}, ["delivery"])
+    assert (merged["written"], merged["added"], merged["new_classes"]) == (True, {"delivery": 4}, {"delivery": 4})
     assert not run("domains", "label", "tickets", str(output))["written"]
 
     run("data", "commit", "-m", "Labels of tickets")
