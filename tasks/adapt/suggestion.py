@@ -10,7 +10,7 @@ import torch
 
 from domains.domain import EXAMPLE_COLUMN, Domain
 from domains.errors import UserError
-from domains.own.labelling import GUESS, LABEL
+from domains.own.label_file import GUESS, LABEL
 from domains.same_example import content_key
 from domains.whole_file import write_whole
 from learners.choice.all_labels import adapt_to_all_labels

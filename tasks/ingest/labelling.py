@@ -4,7 +4,8 @@ from pathlib import Path
 
 from domains.domain import Domain, check_name
 from domains.errors import UserError
-from domains.own.labelling import Labelling, known_examples, merge_labels, open_labels, read_labels
+from domains.own.label_file import open_labels, read_labels
+from domains.own.labelling import Labelling, known_examples, merge_labels
 from domains.own.options import AddOptions
 from domains.own.rewriting import write_labelling
 from tasks.base.progress import progress

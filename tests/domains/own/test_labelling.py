@@ -14,15 +14,8 @@ from PIL import Image
 from domains.checks import run_checks
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.own.labelling import (
-    Labelling,
-    doubts,
-    known_examples,
-    merge_labels,
-    open_labels,
-    read_labels,
-    summary_rows,
-)
+from domains.own.label_file import open_labels, read_labels
+from domains.own.labelling import Labelling, doubts, known_examples, merge_labels, summary_rows
 from domains.own.opening import open_input
 from domains.own.options import AddOptions
 from domains.own.rewriting import write_labelling
