@@ -223,12 +223,15 @@ def adapt(
         Console().print(result_table([result]), score_table(result), result.reason)
     print_warnings(result.domain, result.warnings)
     if suggest is not None:
-        from domains.whole_file import write_whole
-        from tasks.adapt.suggestion import advise
+        from tasks.adapt.suggestion import advise, write_suggestions
 
         advice = advise(settings(), plan, result, suggest)
-        write_whole(output, advice.rows.to_csv(index=False))
-        err.print(f"{len(advice.rows)} examples to label written to {output}", markup=False, soft_wrap=True)
+        folder = write_suggestions(plan.domain, advice.rows, output)
+        images = "" if folder is None else f", their images to {folder}"
+        err.print(f"{len(advice.rows)} examples to label written to {output}{images}", markup=False, soft_wrap=True)
+        err.print(
+            f"fill in its column label, then: acclimate domains label {domain} {output}", markup=False, soft_wrap=True
+        )
         err.print(advice.line, markup=False, highlight=False, soft_wrap=True)
 
 

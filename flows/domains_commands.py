@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.terminal import AsJson, check_output_folder, err, print_json
+from flows.terminal import AsJson, check_output_folder, err, print_json, print_warnings
 from tasks.base.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -261,6 +261,54 @@ def domains_add(
     else:
         err.print(
             f'data/{name} is written. Next: acclimate data commit -m "{name}", then acclimate adapt {name}',
+            soft_wrap=True,
+        )
+    return None
+
+
+@app.command("label")
+def domains_label(
+    name: Annotated[str, typer.Argument(help="A domain in data/.")],
+    path: Annotated[str, typer.Argument(help="to_label.csv, or whatever domains add reads, with labels filled in.")],
+    text_column: Annotated[str | None, typer.Option(help="Holds the examples; inferred.", show_default=False)] = None,
+    label_column: Annotated[str | None, typer.Option(help="Holds the labels; inferred.", show_default=False)] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Merge labels that a person filled in: of the pool into train; corrections of train and test where they are.
+
+    Examples are found by their content, so rows may be sorted, cut or come from another table.
+
+    Example: acclimate domains label reports to_label.csv
+    """
+    from domains.own.labelling import doubts, summary_rows
+    from domains.own.options import AddOptions
+    from tasks.base.artifacts import table_of
+    from tasks.base.progress import terminal
+    from tasks.ingest.labelling import label_domain
+
+    options = AddOptions(
+        text_column=() if text_column is None else (text_column,),
+        label_column=() if label_column is None else (label_column,),
+        encoding=encoding,
+    )
+    with terminal(err):
+        found = label_domain(settings(), name, path, options, write=not dry_run)
+    if as_json:
+        return print_json({"domain": name, "written": found.changes and not dry_run} | found.summary())
+    if rows := summary_rows(found):
+        Console().print(table_of(rows))
+    print_warnings(path, doubts(found, name))
+    if not found.changes:
+        err.print(f"data/{name} stays as it is: no label is new", markup=False, soft_wrap=True)
+    elif dry_run:
+        err.print("nothing is written: --dry-run")
+    else:
+        err.print(
+            f'data/{name} is written. Next: acclimate data commit -m "Labels of {name}"; where acclimate up runs, it '
+            f"adapts to them, else acclimate adapt {name}",
+            markup=False,
             soft_wrap=True,
         )
     return None

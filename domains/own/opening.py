@@ -27,10 +27,11 @@ PRICES_ONLY = ("start", "end", "date_order", "decimal", "time_zone", "price_colu
 
 @dataclass(frozen=True)
 class Input:
-    """An input that is open: about how many examples it has, and how to understand them."""
+    """An input that is open: about how many examples it has, how to understand them, and they; None: of prices."""
 
     size: int
     understand: Callable[[Callable[[int], None]], NewDomain]
+    items: Items | None = None
 
 
 def open_input(name: str, options: AddOptions) -> Input:
@@ -86,4 +87,4 @@ def understand_price_file(path: Path, options: AddOptions, advance: Callable[[in
 
 
 def input_of(items: Items, options: AddOptions) -> Input:
-    return Input(items.size, partial(understand, items, options))
+    return Input(items.size, partial(understand, items, options), items)

@@ -179,7 +179,9 @@ def field_level(sheet: Sheet) -> int | None:
 
 def own_name(name: ColumnName, column: str, numbers: int, path: Path) -> str:
     """Return the name of the only asset: what its column is called, if that is more than a word for prices."""
-    return column if name.field is None and numbers == 1 and not column.startswith("column ") else path.stem
+    if name.field is None and numbers == 1 and not column.startswith("column "):
+        return column
+    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
 
 
 def choose_closes(

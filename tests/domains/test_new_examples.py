@@ -13,8 +13,9 @@ from PIL import Image
 
 from domains.errors import UserError
 from domains.market.features import WARM_UP, features
-from domains.new_examples import Reading, read_examples
+from domains.new_examples import Reading, price_features, read_examples
 from domains.reading import pictures
+from domains.reading.price_options import PriceOptions
 
 TEXTS = ["itching, for weeks", 'the "worst" pill;', "тест 测试\twith a tab", "two\nlines"]
 
@@ -264,6 +265,21 @@ def test_every_asset_of_a_price_table_is_an_example_on_its_last_day(tmp_path: Pa
         np.testing.assert_allclose(np.stack(found.examples), expected.to_numpy(), atol=1e-4)
         assert found.names["asset"].tolist() == ["A0", "A1"]
         assert set(found.names["date"]) == {f"{prices.index[-1]:%Y-%m-%d}"}
+
+
+def test_new_prices_are_read_by_the_options_of_their_domain_where_they_can_be(tmp_path: Path) -> None:
+    prices = random_walks(WARM_UP + 3)
+    table = pd.DataFrame({"date": prices.index, "gross": prices["A0"], "net": prices["A1"]})
+    table.to_csv(tmp_path / "new.csv", index=False)
+    options = PriceOptions(price_column="net")
+    assert PriceOptions.of_domain({"price_options": options.to_keep()}) == options
+    x, doubts = price_features(tmp_path / "new.csv", options)
+    np.testing.assert_allclose(x.to_numpy(), features(prices[["A1"]]).to_numpy(), atol=1e-4)
+    assert not doubts
+    table.rename(columns={"net": "close"}).drop(columns="gross").to_csv(tmp_path / "other.csv", index=False)
+    x, doubts = price_features(tmp_path / "other.csv", options)
+    np.testing.assert_allclose(x.to_numpy(), features(prices[["A1"]]).to_numpy(), atol=1e-4)
+    assert doubts == ("not read as the domain was, by price column net",)
 
 
 def test_a_table_of_prices_says_what_is_wrong_with_it(tmp_path: Path) -> None:

@@ -221,6 +221,27 @@ def test_an_index_of_dates_and_two_levels_of_columns_come_from_parquet(tmp_path:
     assert is_right(read_prices(tmp_path / "ACME.parquet"))
 
 
+def test_excel_json_and_packed_files_are_tables_of_prices_too(tmp_path: Path, write: Write) -> None:
+    table = pd.DataFrame({"Date": DAYS, "Open": OPENS, "Close": CLOSES, "Volume": VOLUMES})
+    book = tmp_path / "ACME.xlsx"
+    with pd.ExcelWriter(book) as sheets:
+        table.to_excel(sheets, sheet_name="prices", startrow=2, index=False)
+        table[:0].to_excel(sheets, sheet_name="notes", index=False)
+    named = PriceOptions(sheet="prices")
+    assert is_right(read_prices(book, named))
+    assert looks_like_prices(book, named)
+    with pytest.raises(UserError, match="which sheet"):
+        read_prices(book)
+    with pytest.raises(UserError, match="--sheet means nothing"):
+        read_prices(write({"Date": DATES, "Close": CLOSES}), named)
+    table.to_csv(tmp_path / "ACME.csv.gz", index=False)
+    table.to_csv(tmp_path / "ACME.zip", index=False, compression={"method": "zip", "archive_name": "a.csv"})
+    table.to_json(tmp_path / "ACME.json", orient="records", date_format="iso")
+    for name in ("ACME.csv.gz", "ACME.zip", "ACME.json"):
+        assert looks_like_prices(tmp_path / name)
+        assert is_right(read_prices(tmp_path / name))
+
+
 def test_lines_that_are_no_part_of_the_table_are_left_out_and_said(write: Write) -> None:
     path = write({"unix": range(60), "date": DATES, "symbol": ["BTC/USD"] * 60, "close": CLOSES}, "https://x.example\n")
     path.write_text(path.read_text() + "Source: somebody\n")
