@@ -180,7 +180,7 @@ def test_a_models_labels_are_not_taken_for_a_persons(tmp_path: Path, tickets: Do
     path.write_text(f'text,label,probability\n"{TICKETS[""][0]}",login,0.7\n')
     with pytest.raises(UserError, match="so it is what a model says; say --label-column"):
         merge(tickets, path)
-    assert merge(tickets, path, label_column="label").added == {"login": 1}
+    assert merge(tickets, path, label_column=("label",)).added == {"login": 1}
     path.write_text(f'text,label,guess,probability,why,row\n"{TICKETS[""][0]}",,login,0.7,unlike any other,0\n')
     assert (merge(tickets, path).added, merge(tickets, path).empty) == ({}, 1)
 
@@ -195,7 +195,7 @@ def test_every_format_that_is_added_can_be_labelled(tmp_path: Path, tickets: Dom
         pd.DataFrame(rows).to_parquet(path)
     else:
         pd.DataFrame(rows).to_csv(path, sep="\t", index=False)
-    assert merge(tickets, path, label_column="dx").added == {"login": 1}
+    assert merge(tickets, path, label_column=("dx",)).added == {"login": 1}
 
 
 def test_a_market_is_refused_in_a_line(tmp_path: Path, tickets: Domain) -> None:
