@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from learners.classifier import Affine, Classifier
+from learners.shift.typicality import OUTSIDE, ClassDistance, Typicality
 from tasks.models import registry
 from tasks.models.prediction import predict_file
 
@@ -38,3 +39,17 @@ def test_what_is_doubtful_in_a_file_comes_with_its_predictions(settings, champio
     (tmp_path / "new.csv").write_bytes("text\na café\n".encode("cp1252"))
     (said,) = predict_file(settings, "animals", tmp_path / "new.csv").attrs["warnings"]
     assert said.startswith("not UTF-8 (byte 10: ")
+
+
+def test_what_is_of_none_of_the_classes_is_marked_and_a_person_is_asked(settings, champion, tmp_path):
+    folder = registry.champion(settings, "animals").folder
+    rng = torch.Generator().manual_seed(0)
+    x = torch.eye(3, 8).repeat(40, 1) * 6 + torch.rand(120, 8, generator=rng)
+    distance = ClassDistance.fit(x, torch.arange(120) % 3, ((0, 8),))
+    Typicality.of(distance, distance(x), Classifier.load(folder).predict_proba(x).max(1).values).save(folder)
+    (tmp_path / "new.txt").write_text("aaaaaa\nahhhhhhhhhhhhhh\n", "utf-8")
+    found = predict_file(settings, "animals", tmp_path / "new.txt")
+    assert list(found)[-4:] == ["set", "ask", "outside", "typical"]
+    assert found["outside"].tolist() == [False, True]
+    assert found["ask"].tolist() == ["", "ask a person"]
+    assert found["typical"][1] < OUTSIDE < found["typical"][0]
