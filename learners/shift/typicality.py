@@ -72,8 +72,8 @@ class Typicality:
 
         s(x) = -log r_d(x) - log r_p(x)
 
-    (R. A. Fisher. Statistical methods for research workers. 1925), and the share of held-out examples with an s at least
-    as large is a p-value: of new examples like them, 3 % are below 0.03, whatever d and p have to do with each other.
+    (R. A. Fisher. Statistical methods for research workers. 1925), and the share of held-out examples with an s at
+    least as large is a p-value: of new examples like them 3 % are below 0.03, however d and p depend on each other.
 
     Attributes:
         distances, sure, scores: [m] d, p and s of the held-out examples, each in ascending order.

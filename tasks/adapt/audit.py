@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from domains.checks.disagreement import Place, find_disagreements
-from domains.domain import EXAMPLE_COLUMN, Domain
+from domains.domain import EXAMPLE_COLUMN, Domain, Split
 from domains.errors import UserError
 from domains.same_example import may_contradict
 from learners.choice.prior import Prior
@@ -18,11 +18,13 @@ from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import Adaptation, Encoded, assign_folds, encode_domain, examples_used, model_for
 from tasks.adapt.suggestion import readable_examples
 from tasks.adapt.trials import choose_by_fold
+from tasks.adapt.unknown import UnknownGroup, find_unknown
 from tasks.base.artifacts import shorten
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 
-SHOWN, LENGTH = 20, 60  # rows in a table, and characters of its cells
+SHOWN, LENGTH, WIDE = 20, 60, 100  # rows in a table, characters of its cells, and of an example in a line
+LABELLED: tuple[Split, ...] = ("train", "test")
 SURE = "the model is sure of another label"
 
 
@@ -38,9 +40,9 @@ class MendingGain:
     def line(self) -> str:
         """The same in a sentence, with its protocol."""
         return (
-            f"estimated gain: {100 * (self.after - self.before):+.1f} points (five-fold accuracy on the {self.examples:,} "
-            f"labels that are not doubted: {100 * self.before:.1f} % with the doubtful ones among those learned from, "
-            f"{100 * self.after:.1f} % without)"
+            f"estimated gain: {100 * (self.after - self.before):+.1f} points (five-fold accuracy on the "
+            f"{self.examples:,} labels that are not doubted: {100 * self.before:.1f} % with the doubtful ones among "
+            f"those learned from, {100 * self.after:.1f} % without)"
         )
 
 
@@ -50,14 +52,17 @@ class Audit:
 
     Attributes:
         labelled: how many labelled examples were read.
-        rows: doubtful labels, the surest first: ``text`` or ``image``, ``label`` (the likely one; empty where nobody can
-            say), ``given``, ``probability`` of the likely and ``of_given`` of the given one, ``split``, ``row``, ``why``.
+        rows: doubtful labels, the surest first: ``text`` or ``image``, ``label`` (the likely one; empty where nobody
+            can say), ``given``, ``probability`` of the likely and ``of_given`` of the given one, ``split``, ``row``
+            and ``why``.
         gain: None where the model doubts no label.
+        unknown: groups of pool examples that no class covers, the largest first.
     """
 
     labelled: int
     rows: pd.DataFrame
     gain: MendingGain | None
+    unknown: tuple[UnknownGroup, ...] = ()
 
     def lines(self) -> list[str]:
         """Return what was found in sentences."""
@@ -66,7 +71,15 @@ class Audit:
             count += f", {alike:,} of them beside a nearly equal example"
         if len(self.rows) > SHOWN:
             count += f"; the first {SHOWN} are shown, -o FILE writes them all"
-        return [count] + ([] if self.gain is None else [self.gain.line])
+        found = [count] + ([] if self.gain is None else [self.gain.line])
+        for group in self.unknown:
+            name = f" ({group.name})" if group.name else ""
+            found.append(f"{len(group.rows):,} examples of the pool are alike and of no class{name}; label some:")
+            found += [
+                f"  pool {row} {shorten(example, WIDE)}"
+                for row, example in zip(group.rows, group.examples, strict=False)
+            ]
+        return found
 
     def cells(self) -> list[dict[str, str]]:
         """Return the first SHOWN rows as a table for people, the example last."""
@@ -79,7 +92,8 @@ class Audit:
     def record(self) -> dict[str, object]:
         """Return what was found for a program; what is not known is None."""
         rows = self.rows.astype(object).where(self.rows.notna(), None).to_dict("records")
-        return {"labelled": self.labelled, "gain": None if self.gain is None else asdict(self.gain), "rows": rows}
+        gain = None if self.gain is None else asdict(self.gain)
+        return {"labelled": self.labelled, "gain": gain, "rows": rows, "unknown": [asdict(g) for g in self.unknown]}
 
 
 def audit_domain(settings: Settings, domain: Domain) -> Audit:
@@ -100,7 +114,7 @@ def audit_domain(settings: Settings, domain: Domain) -> Audit:
     assert data.fold is not None
     y, scored = data.labelled.y.numpy(), data.scored_rows.numpy()
     with progress(f"audit {domain.name}", 2 * (int(data.fold.max()) + 1)) as advance:
-        p = predict_held_out(domain, data, how, advance=advance)
+        p, pool_p = predict_held_out(domain, data, how, advance=advance)
         order, likely = rank_label_errors(p[scored], y[scored])
         suspects = scored[order]
         gain = estimate_gain(domain, data, how, p, suspects, advance) if len(suspects) else None
@@ -114,7 +128,7 @@ def audit_domain(settings: Settings, domain: Domain) -> Audit:
     columns = ["label", "given", "probability", "of_given", "split", "row", "why"]
     found = pd.DataFrame(rows, columns=columns)
     found.insert(0, EXAMPLE_COLUMN[domain.family], examples_of(domain, found))
-    return Audit(len(y), found, gain)
+    return Audit(len(y), found, gain, tuple(find_unknown(domain, data, p[scored], pool_p)))
 
 
 def with_folds(domain: Domain, data: Encoded, how: Adaptation) -> Encoded:
@@ -136,19 +150,23 @@ def predict_held_out(
     how: Adaptation,
     fitted: Tensor | None = None,
     advance: Callable[[int], None] = lambda n: None,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Return probabilities [n, N] of the labelled examples that have a fold, each by what was adapted without it.
+
+    And the mean probabilities [U, N] of the pool by these models; None where there is no pool.
 
     Args:
         fitted: [n], whether an example may be adapted to; None: all may.
         advance: called with 1 for each fold.
     """
     plain = model_for(MetaModel(domain.family, "", 0, None, {}, Prior()), data.encoders)
-    p = torch.zeros(len(data.labelled.y), len(data.labels))
+    p, pool = torch.zeros(len(data.labelled.y), len(data.labels)), []
     for out, _, choice in choose_by_fold(plain, data, data.labelled, how, fitted):
         p[out] = choice.classifier.predict_proba(data.examples[out])
+        if data.pool is not None:
+            pool.append(choice.classifier.predict_proba(data.pool))
         advance(1)
-    return p.double().numpy()
+    return p.double().numpy(), torch.stack(pool).mean(0).numpy() if pool else None
 
 
 def estimate_gain(
@@ -164,7 +182,7 @@ def estimate_gain(
     rest = data.scored_rows[fitted[data.scored_rows]].numpy()
     if len(y[fitted].unique()) < 2 or not len(rest):
         return None
-    after = predict_held_out(domain, data, how, fitted, advance)
+    after, _ = predict_held_out(domain, data, how, fitted, advance)
     right = [float((said[rest].argmax(1) == y[rest].numpy()).mean()) for said in (p, after)]
     return MendingGain(len(rest), *right)
 
@@ -176,7 +194,9 @@ def labelled_places(data: Encoded) -> list[Place]:
     return train + [Place("test", row, label) for row, label in enumerate(y[n:])]
 
 
-def disagreement_rows(domain: Domain, known: Mapping[Place, np.ndarray], listed: Collection[Place]) -> list[list[object]]:
+def disagreement_rows(
+    domain: Domain, known: Mapping[Place, np.ndarray], listed: Collection[Place]
+) -> list[list[object]]:
     """Return a row for each example whose label contradicts that of one that is nearly equal.
 
     Of a pair the one is doubted whose label is less probable for both; both are, where nothing is known of either.
@@ -209,7 +229,8 @@ def doubtful_row(domain: Domain, place: Place, likely: int | None, p: np.ndarray
 
 def examples_of(domain: Domain, rows: pd.DataFrame) -> list[str]:
     """Return the examples of rows with ``split`` and ``row``, as a person reads them."""
-    found = pd.Series("", index=rows.index, dtype=object)
-    for split, part in rows.groupby("split"):
-        found[part.index] = readable_examples(domain, part["row"].tolist(), str(split))
-    return found.tolist()
+    found = {}
+    for split in LABELLED:
+        own = rows["row"][rows["split"] == split]
+        found |= dict(zip(own.index, readable_examples(domain, own.tolist(), split), strict=True)) if len(own) else {}
+    return [found[i] for i in rows.index]

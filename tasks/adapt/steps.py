@@ -35,8 +35,8 @@ from tasks.adapt.class_frequencies import Said, at_pool_frequencies, preferences
 from tasks.adapt.domain_page import show_domain_page
 from tasks.adapt.gate import MISSING, Decision, Scores, align, gate, hash_of_test, score
 from tasks.adapt.held_out import HeldOut
-from tasks.adapt.outside import fit_typicality
 from tasks.adapt.learning_curve import forecast_beyond, learning_curve
+from tasks.adapt.outside import typicality_of
 from tasks.adapt.pages import show_adaptation
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
@@ -135,7 +135,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float, tune_seconds: float = 0
         if spec.opinions and spec.folder is not None:
             shutil.copytree(spec.folder, plan.folder / spec.identity)
     held_out(first, data).write(plan.folder)
-    typicality = fit_typicality(first, data)
+    typicality = typicality_of(first, data)
     if typicality is not None:
         typicality.save(plan.folder)
     result.write(plan.folder)

@@ -17,7 +17,7 @@ def prediction_table(model: Classifier, p: np.ndarray, typical: np.ndarray | Non
     """Return a row an example: ``label``, ``probability``, ``set`` and ``ask``; ``outside`` and ``typical`` if known.
 
     ``set`` holds the true label of 90 % of new examples, its labels in the order of their probability; it is empty for
-    a model without a threshold. ``ask`` is ASK or empty, see :func:`needs_person`; what lies outside is asked about too.
+    a model without a threshold. ``ask`` is ASK or empty, see :func:`needs_person`; what is outside is asked about too.
 
     Args:
         p: calibrated probabilities [n, N] by the model.

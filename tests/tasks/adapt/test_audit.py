@@ -6,9 +6,12 @@ import pytest
 
 from domains.domain import Domain
 from domains.errors import UserError
-from tasks.adapt.audit import SURE, audit_domain
+from tasks.adapt.adaptation import Adaptation, encode_domain
+from tasks.adapt.audit import SURE, audit_domain, with_folds
+from tasks.adapt.unknown import find_unknown
 from tasks.ingest.checking import domain_in_data
 
+ALL = Adaptation()
 LABELS = ("target 0", "target 1", "target 2", "target 3")
 
 
@@ -50,3 +53,19 @@ def test_a_market_and_a_name_without_a_domain_are_refused_in_a_line(made, settin
         audit_domain(settings, market)
     with pytest.raises(UserError, match="no domain 'other' in data/"):
         domain_in_data(settings, "other")
+
+
+def test_pool_examples_of_no_class_are_shown_as_a_group_with_words(target, settings):
+    table = pd.read_parquet(target.path / "pool.parquet")
+    new = [f"{'h' * (20 + i % 3)} {'a' * (i % 2)} zither" for i in range(12)]
+    pd.DataFrame({"text": [*table["text"], *new]}).to_parquet(target.path / "pool.parquet", index=False)
+    data = with_folds(target, encode_domain(settings, target, ALL), ALL)
+    y = data.scored_y.numpy()
+    p = np.full((len(y), 4), 0.02)
+    p[np.arange(len(y)), y] = np.random.default_rng(0).uniform(0.6, 0.94, len(y))
+    sure = np.tile([0.94, 0.02, 0.02, 0.02], (len(data.pool_rows), 1)).astype(np.float32)
+    sure[np.array(data.pool_rows) >= len(table)] = 0.25
+    (group,) = find_unknown(target, data, p, sure)
+    assert set(group.rows) >= set(range(len(table), len(table) + 12))
+    assert "zither" in group.name
+    assert len(group.examples) == 3

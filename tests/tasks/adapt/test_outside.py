@@ -7,7 +7,7 @@ import torch
 
 from tasks.adapt import outside
 from tasks.adapt.adaptation import Adaptation, encode_domain
-from tasks.adapt.outside import fit_typicality
+from tasks.adapt.outside import typicality_of
 from tasks.adapt.trials import run_trial
 
 EXPERIMENT = Adaptation(k=8, draws=1)
@@ -21,13 +21,15 @@ def trial(target, settings, model):
 
 def test_held_out_examples_are_what_new_ones_are_held_against(trial, monkeypatch):
     first, data = trial
-    assert fit_typicality(first, data) is None  # 40 test examples are too few
+    assert typicality_of(first, data) is None  # 40 test examples are too few
     monkeypatch.setattr(outside, "FEWEST", 40)
-    found = fit_typicality(first, data)
+    found = typicality_of(first, data)
     assert len(found.scores) == len(data.test_y)
     # an example that was fitted to is nearer than one that was not; with folds, none was
     fold = torch.arange(len(data.labelled.y)) % 5
     folded = replace(data, fold=fold)
-    every = replace(first, support=torch.arange(len(fold)), probabilities={"acclimate": torch.full((len(fold), 4), 0.25)})
-    known = fit_typicality(every, folded)
+    every = replace(
+        first, support=torch.arange(len(fold)), probabilities={"acclimate": torch.full((len(fold), 4), 0.25)}
+    )
+    known = typicality_of(every, folded)
     assert known.distances.mean() > known.distance(data.labelled.x).mean()
