@@ -110,10 +110,10 @@ def domains_audit(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write what to look at into this CSV.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List labels that are probably wrong, and what mending them would gain.
+    """List labels that are probably wrong, what mending them would gain, and classes that are missing.
 
     Each label is held against what is predicted for its example by a model that never saw it. Examples that are nearly
-    equal and labelled differently are listed too.
+    equal and labelled differently are listed too, and groups of unlabelled examples that no class covers.
 
     Example: acclimate domains audit reports -o doubtful.csv
     """

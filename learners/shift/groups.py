@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.special import logit
 from torch import Tensor
 
 FEWEST = 5  # examples of a group
 WORDS = 3  # that tell a group
-PRIOR = 0.5  # texts that a word is taken to be in besides, of a group and of the rest
+FREQUENT = 0.2  # of a group's texts hold such a word
 
 
 def find_groups(x: Tensor, labelled: Tensor, y: Tensor) -> list[list[int]]:
@@ -51,12 +52,12 @@ def _width(u: Tensor, y: Tensor) -> float:
 def telling_words(group: Sequence[str], rest: Sequence[str]) -> list[str]:
     """Return the words and pairs of words that tell the texts of a group from the rest, the most telling first.
 
-    Those with the highest log-odds of being in a text of the group and not of the rest, in standard errors:
+    Of those in a fifth of the group's texts at least, they are the ones with the highest log-odds,
 
-        z = (logit a - logit b) / sqrt(1 / n_a + 1 / n_b),    n the texts with the word, and PRIOR more of each
+        logit((n_a + 1/2) / (A + 1)) - logit((n_b + 1/2) / (B + 1)),    n_a of A texts of the group, n_b of B others
 
     (B. L. Monroe, M. P. Colaresi and K. M. Quinn. Fightin' words. Political Analysis 16, 2008.
-    https://doi.org/10.1093/pan/mpn018). A word that is part of a chosen one is not named once more.
+    https://doi.org/10.1093/pan/mpn018). Two that share a word are not both named.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -65,15 +66,14 @@ def telling_words(group: Sequence[str], rest: Sequence[str]) -> list[str]:
         counts = read.fit_transform([*group, *rest])
     except ValueError:  # no word twice
         return []
-    inside = np.asarray(counts[: len(group)].sum(0)).ravel() + PRIOR
-    outside = np.asarray(counts[len(group) :].sum(0)).ravel() + PRIOR
-    odds = np.log(inside / (len(group) + 2 * PRIOR - inside)) - np.log(outside / (len(rest) + 2 * PRIOR - outside))
-    z = odds / np.sqrt(1 / inside + 1 / outside)
-    names, chosen = read.get_feature_names_out(), list[str]()
-    for place in np.argsort(-z, kind="stable"):
-        if z[place] <= 0 or len(chosen) == WORDS:
+    inside = np.asarray(counts[: len(group)].sum(0)).ravel()
+    without = np.asarray(counts[len(group) :].sum(0)).ravel()
+    shares = [(n + 0.5) / (size + 1) for n, size in ((inside, len(group)), (without, len(rest)))]
+    odds, names, chosen = logit(shares[0]) - logit(shares[1]), read.get_feature_names_out(), list[str]()
+    for place in np.argsort(-odds, kind="stable"):
+        if odds[place] <= 0 or len(chosen) == WORDS:
             break
         words = set(names[place].split())
-        if not any(words & set(other.split()) for other in chosen):
+        if inside[place] >= FREQUENT * len(group) and not any(words & set(other.split()) for other in chosen):
             chosen.append(str(names[place]))
     return chosen

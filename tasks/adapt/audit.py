@@ -1,6 +1,6 @@
 """Labels of a domain that are probably wrong, and what mending them would gain."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -87,7 +87,7 @@ class Audit:
         shown = shown.where(shown.notna(), "").astype(str).map(lambda value: shorten(value, LENGTH))
         shown["row"] = shown["split"] + " " + shown["row"]
         shown = shown.rename(columns={"label": "likely"})[["row", "given", "likely", "probability", example]]
-        return shown.to_dict("records")
+        return [dict(zip(map(str, shown), row, strict=True)) for row in shown.to_numpy().tolist()]
 
     def record(self) -> dict[str, object]:
         """Return what was found for a program; what is not known is None."""
@@ -229,7 +229,7 @@ def doubtful_row(domain: Domain, place: Place, likely: int | None, p: np.ndarray
 
 def examples_of(domain: Domain, rows: pd.DataFrame) -> list[str]:
     """Return the examples of rows with ``split`` and ``row``, as a person reads them."""
-    found = {}
+    found: dict[Hashable, str] = {}
     for split in LABELLED:
         own = rows["row"][rows["split"] == split]
         found |= dict(zip(own.index, readable_examples(domain, own.tolist(), split), strict=True)) if len(own) else {}

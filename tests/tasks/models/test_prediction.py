@@ -7,6 +7,7 @@ import torch
 from learners.classifier import Affine, Classifier
 from learners.shift.typicality import OUTSIDE, ClassDistance, Typicality
 from tasks.models import registry
+from tasks.models.mlflow_flavour import input_example, signature
 from tasks.models.prediction import predict_file
 
 
@@ -39,6 +40,12 @@ def test_what_is_doubtful_in_a_file_comes_with_its_predictions(settings, champio
     (tmp_path / "new.csv").write_bytes("text\na café\n".encode("cp1252"))
     (said,) = predict_file(settings, "animals", tmp_path / "new.csv").attrs["warnings"]
     assert said.startswith("not UTF-8 (byte 10: ")
+
+
+def test_what_is_served_says_that_it_tells_what_is_of_none_of_the_classes():
+    for knows in (False, True):
+        columns = signature(input_example("text"), ("a", "b"), knows).outputs.input_names()
+        assert ("outside" in columns, "typical" in columns) == (knows, knows)
 
 
 def test_what_is_of_none_of_the_classes_is_marked_and_a_person_is_asked(settings, champion, tmp_path):
