@@ -52,9 +52,9 @@ class Audit:
 
     Attributes:
         labelled: how many labelled examples were read.
-        rows: doubtful labels, the surest first: ``text`` or ``image``, ``label`` (the likely one; empty where nobody
-            can say), ``given``, ``probability`` of the likely and ``of_given`` of the given one, ``split``, ``row``
-            and ``why``.
+        rows: doubtful labels, the surest first: ``text`` or ``image``, ``label`` for a person to fill in, ``given``,
+            ``guess`` (the likely one; empty where nothing says which), the ``probability`` of the guess and ``of_given``
+            that of the given one, ``why``, ``split`` and ``row``.
         gain: None where the model doubts no label.
         unknown: groups of pool examples that no class covers, the largest first.
     """
@@ -86,7 +86,7 @@ class Audit:
         example, shown = self.rows.columns[0], self.rows.head(SHOWN).astype(object)
         shown = shown.where(shown.notna(), "").astype(str).map(lambda value: shorten(value, LENGTH))
         shown["row"] = shown["split"] + " " + shown["row"]
-        shown = shown.rename(columns={"label": "likely"})[["row", "given", "likely", "probability", example]]
+        shown = shown.rename(columns={"guess": "likely"})[["row", "given", "likely", "probability", example]]
         return [dict(zip(map(str, shown), row, strict=True)) for row in shown.to_numpy().tolist()]
 
     def record(self) -> dict[str, object]:
@@ -125,7 +125,7 @@ def audit_domain(settings: Settings, domain: Domain) -> Audit:
     ]
     known = {places[i]: p[i] for i in scored.tolist()}
     rows += disagreement_rows(domain, known, {places[i] for i in suspects.tolist()})
-    columns = ["label", "given", "probability", "of_given", "split", "row", "why"]
+    columns = ["label", "given", "guess", "probability", "of_given", "why", "split", "row"]
     found = pd.DataFrame(rows, columns=columns)
     found.insert(0, EXAMPLE_COLUMN[domain.family], examples_of(domain, found))
     return Audit(len(y), found, gain, tuple(find_unknown(domain, data, p[scored], pool_p)))
@@ -223,8 +223,8 @@ def doubtful_row(domain: Domain, place: Place, likely: int | None, p: np.ndarray
     """Return a row of ``Audit.rows`` without its example."""
     sure = None if p is None or likely is None else round(float(p[likely]), 4)
     of_given = None if p is None else round(float(p[place.label]), 4)
-    label = "" if likely is None else domain.labels[likely]
-    return [label, domain.labels[place.label], sure, of_given, place.split, place.row, why]
+    guess = "" if likely is None else domain.labels[likely]
+    return ["", domain.labels[place.label], guess, sure, of_given, why, place.split, place.row]
 
 
 def examples_of(domain: Domain, rows: pd.DataFrame) -> list[str]:
