@@ -251,7 +251,7 @@ def predict(
 
     outside: the example is of none of the classes; a person is asked.
     typical: the share of known examples that are no more typical; outside
-    is below 0.03. Older models and those of markets say neither.
+    is below 0.05. Older models and those of markets say neither.
 
     Example: acclimate predict hpo new.csv -o out.csv
     """

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from learners.base import compute_prototypes
 
 FILE = "typicality.safetensors"
-OUTSIDE = 0.03  # examples that are less typical than this lie outside: about as many of those that do not
+OUTSIDE = 0.05  # examples that are less typical than this lie outside: about as many of those that do not
 FEWEST = 50  # held-out examples; of fewer the tail says too little
 RIDGE = 1e-6  # variance that every direction has at least
 
@@ -73,7 +73,7 @@ class Typicality:
         s(x) = -log r_d(x) - log r_p(x)
 
     (R. A. Fisher. Statistical methods for research workers. 1925), and the share of held-out examples with an s at
-    least as large is a p-value: of new examples like them 3 % are below 0.03, however d and p depend on each other.
+    least as large is a p-value: of new examples like them 5 % are below 0.05, however d and p depend on each other.
 
     Attributes:
         distances, sure, scores: [m] d, p and s of the held-out examples, each in ascending order.

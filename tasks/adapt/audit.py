@@ -53,8 +53,8 @@ class Audit:
     Attributes:
         labelled: how many labelled examples were read.
         rows: doubtful labels, the surest first: ``text`` or ``image``, ``label`` for a person to fill in, ``given``,
-            ``guess`` (the likely one; empty where nothing says which), the ``probability`` of the guess and ``of_given``
-            that of the given one, ``why``, ``split`` and ``row``.
+            ``guess`` (the likely one; empty where nothing says which), the ``probability`` of the guess and, as
+            ``of_given``, that of the given one, ``why``, ``split`` and ``row``.
         gain: None where the model doubts no label.
         unknown: groups of pool examples that no class covers, the largest first.
     """

@@ -54,7 +54,7 @@ def test_what_is_of_none_of_the_classes_is_marked_and_a_person_is_asked(settings
     x = torch.eye(3, 8).repeat(40, 1) * 6 + torch.rand(120, 8, generator=rng)
     distance = ClassDistance.fit(x, torch.arange(120) % 3, ((0, 8),))
     Typicality.of(distance, distance(x), Classifier.load(folder).predict_proba(x).max(1).values).save(folder)
-    (tmp_path / "new.txt").write_text("aaaaaa\nahhhhhhhhhhhhhh\n", "utf-8")
+    (tmp_path / "new.txt").write_text("aaaaaaaaaaaabcdefgh\nahhhhhhhhhhhhhh\n", "utf-8")
     found = predict_file(settings, "animals", tmp_path / "new.txt")
     assert list(found)[-4:] == ["set", "ask", "outside", "typical"]
     assert found["outside"].tolist() == [False, True]
