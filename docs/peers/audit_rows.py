@@ -24,9 +24,11 @@ from learners.choice.prior import Prior
 from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
 from learners.label_errors import rank_label_errors
-from learners.shift.typicality import OUTSIDE, ClassDistance, Typicality
+from learners.shift.groups import find_groups
+from learners.shift.typicality import OUTSIDE, ClassDistance, Typicality, side_by_side
 from learners.support import Support
 from tasks.adapt.adaptation import assign_folds
+from tasks.adapt.unknown import UNTYPICAL
 from tasks.base.settings import settings
 from tasks.features.encoders import family_encoders
 from tasks.features.encoding import encode
@@ -125,6 +127,11 @@ def missing(every: Texts, foreign: Texts, seed: int) -> dict[str, float]:
         names = model.with_labels(map(str, range(p.shape[1])))
         asked.append((prediction_table(names, p.numpy(), -scores[-1][2])["ask"] != "").mean())
     found = {"outside": (-scores[0][2] < OUTSIDE).mean(), "asked, missing": asked[1], "asked, foreign": asked[2]}
+    pool = torch.cat([each.x for each in tested[:2]])
+    far = np.flatnonzero(-np.concatenate([each[2] for each in scores[:2]]) < UNTYPICAL)
+    groups = find_groups(side_by_side(pool[far], COLUMNS), side_by_side(support.x, COLUMNS), support.y)
+    members = far[[i for group in groups for i in group]]
+    found |= {"groups": len(groups), "texts in groups": len(members), "of them missing": (kind[members] == 1).mean()}
     for name, value in zip(
         ("probability", "distance", "both"), map(np.concatenate, zip(*scores, strict=True)), strict=True
     ):

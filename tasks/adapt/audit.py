@@ -23,7 +23,8 @@ from tasks.base.artifacts import shorten
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 
-SHOWN, LENGTH, WIDE = 20, 60, 100  # rows in a table, characters of its cells, and of an example in a line
+SHOWN, LENGTH = 20, 60  # rows in a table, characters of its cells
+GROUPS, WIDE = 5, 100  # groups of pool examples that are shown, characters of one
 LABELLED: tuple[Split, ...] = ("train", "test")
 SURE = "the model is sure of another label"
 
@@ -72,7 +73,7 @@ class Audit:
         if len(self.rows) > SHOWN:
             count += f"; the first {SHOWN} are shown, -o FILE writes them all"
         found = [count] + ([] if self.gain is None else [self.gain.line])
-        for group in self.unknown:
+        for group in self.unknown[:GROUPS]:
             name = f" ({group.name})" if group.name else ""
             found.append(f"{len(group.rows):,} examples of the pool are alike and of no class{name}; label some:")
             found += [
