@@ -118,18 +118,19 @@ def domains_audit(
     Example: acclimate domains audit reports -o doubtful.csv
     """
     check_output_folder(output)
-    from domains.whole_file import write_whole
-    from tasks.adapt.audit import audit_domain
+    from tasks.adapt.audit import audit_domain, write_doubtful
     from tasks.base.artifacts import table_of
     from tasks.base.progress import terminal
     from tasks.ingest.checking import domain_in_data
 
     s = settings()
     with terminal(err):
-        found = audit_domain(s, domain_in_data(s, name))
+        domain = domain_in_data(s, name)
+        found = audit_domain(s, domain)
     if output is not None:
-        write_whole(output, found.rows.to_csv(index=False))
-        err.print(f"{len(found.rows)} examples to look at written to {output}", markup=False, soft_wrap=True)
+        folder = write_doubtful(domain, found.rows, output)
+        images = "" if folder is None else f", images to {folder}"
+        err.print(f"{len(found.rows)} examples to look at written to {output}{images}", markup=False, soft_wrap=True)
     if as_json:
         return print_json(found.record())
     if len(found.rows):

@@ -1,5 +1,7 @@
 """Labels that were flipped are found again, and what is written of them can be mended."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from domains.domain import Domain
 from domains.errors import UserError
 from tasks.adapt.adaptation import Adaptation, encode_domain
-from tasks.adapt.audit import SURE, audit_domain, with_folds
+from tasks.adapt.audit import SURE, audit_domain, with_folds, write_doubtful
 from tasks.adapt.unknown import find_unknown
 from tasks.ingest.checking import domain_in_data
 
@@ -69,3 +71,14 @@ def test_pool_examples_of_no_class_are_shown_as_a_group_with_words(target, setti
     assert set(group.rows) >= set(range(len(table), len(table) + 12))
     assert "zither" in group.name
     assert len(group.examples) == 3
+
+
+def test_images_that_are_doubted_are_written_beside_the_table(tmp_path):
+    images = [b"\x89PNG one", b"\xff\xd8 two"]
+    pd.DataFrame({"image": [{"bytes": image, "path": None} for image in images]}).to_parquet(tmp_path / "train.parquet")
+    domain = Domain("cells", "vision", "target", ("a", "b"), tmp_path)
+    rows = pd.DataFrame({"image": ["", ""], "label": "", "split": "train", "row": [1, 0]})
+    assert write_doubtful(domain, rows, tmp_path / "doubtful.csv") == tmp_path / "doubtful-images"
+    written = pd.read_csv(tmp_path / "doubtful.csv")
+    assert [Path(name).suffix for name in written["image"]] == [".jpg", ".png"]
+    assert [(tmp_path / name).read_bytes() for name in written["image"]] == images[::-1]
