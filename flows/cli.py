@@ -262,6 +262,10 @@ def predict(
     ask: "ask a person" where the set has more than one label or the
     probability is below 0.5; without sets, where it is below 0.9.
 
+    outside: the example is of none of the classes; a person is asked.
+    typical: the share of known examples that are no more typical; outside
+    is below 0.05. Older models and those of markets say neither.
+
     Example: acclimate predict hpo new.csv -o out.csv
     """
     if not file.exists():

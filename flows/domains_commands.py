@@ -104,6 +104,42 @@ def domains_check(
         raise typer.Exit(2)
 
 
+@app.command("audit")
+def domains_audit(
+    name: Annotated[str, typer.Argument(help="A domain in data/, of texts or images.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write what to look at into this CSV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List labels that are probably wrong, what mending them would gain, and classes that are missing.
+
+    Each label is held against what is predicted for its example by a model that never saw it. Examples that are nearly
+    equal and labelled differently are listed too, and groups of unlabelled examples that no class covers.
+
+    Example: acclimate domains audit reports -o doubtful.csv
+    """
+    check_output_folder(output)
+    from tasks.adapt.audit import audit_domain, write_doubtful
+    from tasks.base.artifacts import table_of
+    from tasks.base.progress import terminal
+    from tasks.ingest.checking import domain_in_data
+
+    s = settings()
+    with terminal(err):
+        domain = domain_in_data(s, name)
+        found = audit_domain(s, domain)
+    if output is not None:
+        folder = write_doubtful(domain, found.rows, output)
+        images = "" if folder is None else f", images to {folder}"
+        err.print(f"{len(found.rows)} examples to look at written to {output}{images}", markup=False, soft_wrap=True)
+    if as_json:
+        return print_json(found.record())
+    if len(found.rows):
+        Console().print(table_of(found.cells()))
+    for line in found.lines():
+        print(line)
+    return None
+
+
 @app.command("map")
 def domains_map(
     family: Annotated[str, typer.Option("--family", help="text, vision or market.")] = "text",

@@ -151,7 +151,11 @@ def example_column(table: Table, profiles: Mapping[str, Profile], taken: Collect
     Raises:
         UserError: none does, or several do.
     """
-    free = {name: profiles[name] for name in table.columns if name not in taken and (profiles[name].filled or profiles[name].image)}
+    free = {
+        name: profiles[name]
+        for name in table.columns
+        if name not in taken and (profiles[name].filled or profiles[name].image)
+    }
     images = [name for name, profile in free.items() if profile.image]
     if len(images) == 1:
         return images[0]

@@ -37,6 +37,7 @@ from tasks.adapt.domain_page import show_domain_page
 from tasks.adapt.gate import MISSING, Decision, Scores, align, compare_known, gate, hash_of_test, score
 from tasks.adapt.held_out import HeldOut
 from tasks.adapt.learning_curve import forecast_beyond, learning_curve
+from tasks.adapt.outside import typicality_of
 from tasks.adapt.pages import show_adaptation
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
@@ -135,6 +136,9 @@ def adapt_and_compare(plan: Plan, encode_seconds: float, tune_seconds: float = 0
         if spec.opinions and spec.folder is not None:
             shutil.copytree(spec.folder, plan.folder / spec.identity)
     held_out(first, data).write(plan.folder)
+    typicality = typicality_of(first, data)
+    if typicality is not None:
+        typicality.save(plan.folder)
     result.write(plan.folder)
     return result
 

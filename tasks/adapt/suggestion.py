@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from domains.domain import EXAMPLE_COLUMN, Domain
+from domains.domain import EXAMPLE_COLUMN, Domain, Split
 from domains.errors import UserError
 from domains.own.label_file import GUESS, LABEL
 from domains.same_example import content_key
@@ -84,12 +84,12 @@ def suggestions(
     )
 
 
-def readable_examples(domain: Domain, rows: Sequence[int]) -> list[str]:
-    """Return texts as they are, or the file names of images, empty where they have none."""
+def readable_examples(domain: Domain, rows: Sequence[int], split: Split = "pool") -> list[str]:
+    """Return texts of a shard as they are, or the file names of images, empty where they have none."""
     import pyarrow.parquet as pq
 
     column = EXAMPLE_COLUMN[domain.family]
-    values = pq.read_table(domain.path / "pool.parquet", columns=[column])[0].take(rows).to_pylist()
+    values = pq.read_table(domain.path / f"{split}.parquet", columns=[column])[0].take(rows).to_pylist()
     return values if domain.family == "text" else [Path(value.get("path") or "").name for value in values]
 
 

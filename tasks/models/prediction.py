@@ -9,15 +9,17 @@ import pandas as pd
 from domains.new_examples import Batch, Reading, read_examples
 from domains.reading.tables import TableOptions
 from learners.classifier import Classifier
+from learners.shift.typicality import Typicality
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, view_for
 from tasks.models.lookup import Input, domain_here, input_of, model_in_service
-from tasks.models.prediction_table import COLUMNS, prediction_table
+from tasks.models.prediction_table import COLUMNS, TYPICAL, prediction_table
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Frames of all rows of an input, in order: their columns, and ``label``, ``probability``, ``set`` and ``ask``.
+    """Frames of all rows of an input, in order: their columns, and ``label``, ``probability``, ``set`` and ``ask``,
+    ``outside`` and ``typical`` where the champion knows them.
 
     A column of prediction that is called as one of the input is called ``predicted_...``. Where a row has no example
     (an empty text), the columns of prediction are empty. ``warnings`` are complete once the frames have been read.
@@ -49,26 +51,32 @@ def predict_batches(
     how = Reading(columns) if about is None else Reading.of_domain(about, columns)
     new = read_examples(reads.family, path, replace(how, table=table or TableOptions()))
     model = Classifier.load(champion.folder).in_use()
+    typicality = Typicality.load(champion.folder)
+    added = COLUMNS if typicality is None else (*COLUMNS, *TYPICAL)
 
     def frames() -> Iterator[pd.DataFrame]:
         for batch in new.batches():
-            clash = [name for name in COLUMNS if name in batch.rows.columns]
+            clash = [name for name in added if name in batch.rows.columns]
             line = f"the file has columns {', '.join(clash)}: those of the predictions are called predicted_..."
             if clash and line not in new.doubts:
                 new.doubts.append(line)
-            yield predict_batch(settings, reads, model, batch)
+            yield predict_batch(settings, reads, model, typicality, batch)
 
     return Predictions(frames(), new.doubts)
 
 
-def predict_batch(settings: Settings, reads: Input, model: Classifier, batch: Batch) -> pd.DataFrame:
+def predict_batch(
+    settings: Settings, reads: Input, model: Classifier, typicality: Typicality | None, batch: Batch
+) -> pd.DataFrame:
     """Return the rows of a batch with their predictions."""
     x = encode(settings, reads.family, batch.examples, encoders=reads.encoders, reader=model)
-    found = prediction_table(model, model.predict_proba(view_for(model, x, batch.examples)).numpy())
+    p = model.predict_proba(view_for(model, x, batch.examples))
+    typical = None if typicality is None else typicality(x, p).numpy()
+    found = prediction_table(model, p.numpy(), typical)
     if not batch.there.all():
         found = found.astype(object).set_axis(batch.rows.index[batch.there]).reindex(batch.rows.index)
         found = found.where(found.notna(), None)
-    return batch.rows.join(found.rename(columns={name: f"predicted_{name}" for name in COLUMNS if name in batch.rows}))
+    return batch.rows.join(found.rename(columns={name: f"predicted_{name}" for name in found if name in batch.rows}))
 
 
 def predict_file(

@@ -165,6 +165,8 @@ MISTAKES = {
     "meta-train --family decisions --sources nearest:8 --for trec": "decisions have no source domains and one learner",
     "meta-train --family decisions --promote": "decisions have no gate: a policy is always promoted",
     "bench rl2 --domains chess": "no problem 'chess'; there are: bandit-k5-n10",
+    "domains audit nope": "no domain 'nope' in data/; see `acclimate domains list`",
+    "domains audit nope -o nowhere/it.csv": "cannot write nowhere/it.csv: no such folder; choose another path",
     "domains check nope": "no domain 'nope' in data/; see `acclimate domains list`",
     "domains check ../data": "domain name '../data': use 1 to 64 lower-case letters",
     "meta-train --family text --sources nearest:8": "nearest to which domain? Say --for DOMAIN",

@@ -12,7 +12,9 @@ from domains import new_examples
 from domains.errors import UserError
 from domains.reading.tables import TableOptions
 from learners.classifier import Affine, Classifier
+from learners.shift.typicality import OUTSIDE, ClassDistance, Typicality
 from tasks.models import registry
+from tasks.models.mlflow_flavour import input_example, signature
 from tasks.models.prediction import predict_batches, predict_file
 from tasks.models.prediction_output import write_predictions
 
@@ -125,3 +127,23 @@ def test_records_are_printed_as_one_list(settings, champion, tmp_path, capsys):
     assert write_predictions(predict_batches(settings, "animals", tmp_path / "new.jsonl").frames, None, True) == 2
     found = json.loads(capsys.readouterr().out)
     assert [(row["n"], row["label"]) for row in found] == [(1, "ants"), (None, "cats")]
+
+
+def test_what_is_served_says_that_it_tells_what_is_of_none_of_the_classes():
+    for knows in (False, True):
+        columns = signature(input_example("text"), ("a", "b"), knows).outputs.input_names()
+        assert ("outside" in columns, "typical" in columns) == (knows, knows)
+
+
+def test_what_is_of_none_of_the_classes_is_marked_and_a_person_is_asked(settings, champion, tmp_path):
+    folder = registry.champion(settings, "animals").folder
+    rng = torch.Generator().manual_seed(0)
+    x = torch.eye(3, 8).repeat(40, 1) * 6 + torch.rand(120, 8, generator=rng)
+    distance = ClassDistance.fit(x, torch.arange(120) % 3, ((0, 8),))
+    Typicality.of(distance, distance(x), Classifier.load(folder).predict_proba(x).max(1).values).save(folder)
+    (tmp_path / "new.txt").write_text("aaaaaaaaaaaabcdefgh\nahhhhhhhhhhhhhh\n", "utf-8")
+    found = predict_file(settings, "animals", tmp_path / "new.txt")
+    assert list(found)[-4:] == ["set", "ask", "outside", "typical"]
+    assert found["outside"].tolist() == [False, True]
+    assert found["ask"].tolist() == ["", "ask a person"]
+    assert found["typical"][1] < OUTSIDE < found["typical"][0]
