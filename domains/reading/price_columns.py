@@ -80,9 +80,9 @@ def find_columns(
     asset, constant = asset_column([n for n in others if n not in idle], texts, days, options, path)
     numbers = [n for n in others if n not in idle and n != asset and number_share(texts[n]) > 0.5]
     numbers = [n for n in numbers if n != constant]
-    if not numbers:
-        raise UserError(f"{path}: no column holds prices; it has {', '.join(texts)}")
     names = {name: name_of(sheet, name) for name in numbers}
+    if all(apart.field == "volume" for apart in names.values()) and options.price_column is None:
+        raise UserError(f"{path}: no column holds prices; it has {', '.join(texts)}")
     found = choose_closes(names, texts, days, options, asset, sheet, path)
     used = {sheet.date, asset, *found.closes.values()} | ({constant} if "" in found.closes and asset is None else set())
     not_used = [name + (f" ({idle[name]})" if name in idle else "") for name in texts if name not in used]

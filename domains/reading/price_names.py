@@ -35,10 +35,11 @@ CLOSES = (
         "ultimo",
         "dernier",
         "letzter",
+        "zuletzt",
         "price",
         "prices",
     ),
-    *("preis", "prix", "prezzo", "precio", "kurs", "cena", "cours", "nav", "rate", "value"),
+    *("preis", "prix", "prezzo", "precio", "kurs", "cena", "cours", "nav", "rate", "value", "px"),
 )
 OPENS = {
     *("open", "opening", "openprice", "eroffnung", "eroffnungskurs", "erster", "otwarcie", "ouverture", "apertura"),

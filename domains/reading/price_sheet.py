@@ -237,8 +237,8 @@ def split_header(above: list[list[str]], width: int, at: int, path: Path) -> tup
         filled = [cell for cell in row or () if cell]
         if row and len(filled) == 1 and row[at] and not header and len(rest) > 1:
             date = row[at]  # pandas writes the name of its index in a row of its own
-        elif row is None or len(filled) < 2:
-            break
+        elif row is None or len(filled) < 2 or are_dates(pd.Series(filled, dtype=object)).any():
+            break  # a title, or a line such as "from, 2024-01-01"
         elif len(rest) > 1 and fit(rest[-2], width) and is_data(row, at):
             raise UserError(f"{path}: row 1: {row[at]!r} is not a date; write YYYY-MM-DD")
         else:

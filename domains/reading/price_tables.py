@@ -19,6 +19,7 @@ from domains.words import quantity
 
 HEAD = 200  # rows that show whether a table is one of prices
 MOST_GAPS = 0.05  # of the dates, left out because an asset has no price
+MEASURE = r"[+−-]?\d[\d.,\s]*(?:%|[^\W\d_]{1,3}\.?)?$"  # a number with %, K or Mio. after it is no word
 LEAST = 0.5  # of the dates have a price of an asset, or it is left out
 WORDS = 3  # a column with more words on average holds texts, if they do not come back
 
@@ -59,7 +60,8 @@ def read_prices(path: Path, options: PriceOptions | None = None) -> PriceTable:
     read = read_days(texts[sheet.date], options, f"{path}: column {sheet.date}")
     days = check_days(texts[sheet.date], read.days, path)
     columns = find_columns(sheet, texts, days, options, path)
-    wide = by_asset(columns, texts, days, path)
+    kept, no_prices = without_events(columns, texts, days)
+    wide = by_asset(columns, {name: cells[kept] for name, cells in texts.items()}, days[kept], path)
     wide, warnings = complete_dates(wide, path)
     numbers, said = read_numbers(
         wide,
@@ -75,7 +77,7 @@ def read_prices(path: Path, options: PriceOptions | None = None) -> PriceTable:
         numbers,
         columns.layout,
         used,
-        (*columns.not_used, *sheet.left_out),
+        (*columns.not_used, *sheet.left_out, *no_prices),
         (*header, *read.inferred, *columns.inferred, *said),
         (*sheet.doubts, *warnings),
     )
@@ -93,7 +95,7 @@ def looks_like_prices(path: Path, options: PriceOptions | None = None) -> bool:
         return False
     others = {name: cells[~is_missing(cells)] for name, cells in texts.items() if name != sheet.date}
     numbers = [name for name, cells in others.items() if number_share(cells) > 0.5]
-    words = [cells for name, cells in others.items() if name not in numbers and len(cells)]
+    words = [cells for name, cells in others.items() if name not in numbers and (~cells.str.match(MEASURE)).any()]
     if any(is_text(cells) for cells in words):
         return False
     known = any(take_apart(part).field == "close" for name in numbers for part in sheet.levels.get(name, ()))
@@ -120,6 +122,19 @@ def check_days(texts: "pd.Series[str]", days: "pd.Series[pd.Timestamp]", path: P
         row = int(future.to_numpy().argmax())
         raise UserError(f"{path}: row {row + 1}: {texts.iloc[row]!r} is in the future; leave that row out or mend it")
     return days
+
+
+def without_events(
+    columns: Columns, texts: dict[str, "pd.Series[str]"], days: "pd.Series[pd.Timestamp]"
+) -> tuple["pd.Series[bool]", tuple[str, ...]]:
+    """Return which rows to keep, and a line about the others: dividends and splits have a row of their own.
+
+    Such a row has no price, and another of its date has one.
+    """
+    bare = pd.concat([is_missing(texts[name]) for name in columns.closes.values()], axis=1).all(axis=1)
+    twin = bare & days.isin(days[~bare]) if columns.asset is None else bare & False
+    rows = quantity(int(twin.sum()), "row")
+    return ~twin, (f"{rows} without a price beside one of the same date",) if twin.any() else ()
 
 
 def by_asset(

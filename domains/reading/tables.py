@@ -239,15 +239,23 @@ def rows_of_json(content: Any) -> list[dict[str, Any] | None] | None:
         rows = content["data"]
         fits = all(isinstance(row, list) and len(row) == len(names) for row in rows)
         return [dict(zip(map(str, names), row, strict=True)) for row in rows] if fits else None
-    of_objects = [found for value in lists.values() if (found := rows_of_json(value)) is not None]
+    nested = [value for value in content.values() if isinstance(value, list) or is_dict_of_dicts(value)]
+    of_objects = [found for value in nested if (found := rows_of_json(value)) is not None]
     if of_objects:
         return of_objects[0] if len(of_objects) == 1 else None
     if len(lists) == len(content) and len({len(value) for value in lists.values()}) == 1:
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    if all(isinstance(value, dict) for value in content.values()):  # columns by row, as pandas writes them
-        keys = list(dict.fromkeys(key for column in content.values() for key in column))
+    if is_dict_of_dicts(content):
+        keys = list(dict.fromkeys(key for inner in content.values() for key in inner))
+        if len(content) > len(keys):  # rows by their names
+            return [{"index": name, **row} for name, row in content.items()]
         return [{name: column.get(key) for name, column in content.items()} for key in keys]
     return None
+
+
+def is_dict_of_dicts(value: Any) -> bool:
+    """Whether a value holds rows by name, or columns by row as pandas writes them."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(inner, dict) for inner in value.values())
 
 
 def table_of_objects(

@@ -1,6 +1,7 @@
 """Price files as vendors and tools write them: each kind has the right closes, days and assets, or a question."""
 
 import csv
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,27 @@ def test_an_index_of_dates_and_two_levels_of_columns_come_from_parquet(tmp_path:
     assert is_right(read_prices(tmp_path / "ACME.parquet"))
 
 
+def test_rows_of_dividends_and_lines_of_a_period_are_no_prices(write: Write) -> None:
+    path = write({"Date": DATES, "Open": OPENS, "Close": CLOSES, "Volume": VOLUMES})
+    path.write_text(path.read_text() + f"{DATES[9]},0.24 Dividend,,\n")
+    found = read_prices(path)
+    assert is_right(found)
+    assert found.not_used[-1] == "1 row without a price beside one of the same date"
+    above = "Start Date,2023-01-02,\nEnd Date,2023-03-24,\n,ACME,BOLT\nDates,PX_LAST,PX_LAST\n"
+    found = read_prices(write({"d": DATES, "a": CLOSES, "b": OPENS}, above, header=False))
+    assert list(found.prices.columns) == ["ACME", "BOLT"]
+    assert found.not_used == ("2 lines before the header: 'Start Date 2023-01-02', 'End Date 2023-03-24'",)
+
+
+def test_a_volume_alone_is_no_price_and_a_share_beside_prices_no_word(write: Write) -> None:
+    with pytest.raises(UserError, match="no column holds prices; it has Date, total_volume"):
+        read_prices(write({"Date": DATES, "total_volume": VOLUMES}))
+    changes = [f"{i / 7:.4f} %" for i in range(60)]
+    path = write({"Datum": DATES, "Eröffn.": OPENS, "Hoch": HIGHS, "Tief": LOWS, "Stand": CLOSES, "+/- %": changes})
+    assert looks_like_prices(path)
+    assert is_right(read_prices(path))
+
+
 def test_excel_json_and_packed_files_are_tables_of_prices_too(tmp_path: Path, write: Write) -> None:
     table = pd.DataFrame({"Date": DAYS, "Open": OPENS, "Close": CLOSES, "Volume": VOLUMES})
     book = tmp_path / "ACME.xlsx"
@@ -237,7 +259,10 @@ def test_excel_json_and_packed_files_are_tables_of_prices_too(tmp_path: Path, wr
     table.to_csv(tmp_path / "ACME.csv.gz", index=False)
     table.to_csv(tmp_path / "ACME.zip", index=False, compression={"method": "zip", "archive_name": "a.csv"})
     table.to_json(tmp_path / "ACME.json", orient="records", date_format="iso")
-    for name in ("ACME.csv.gz", "ACME.zip", "ACME.json"):
+    by_day = {day: {"1. open": str(o), "4. close": str(c)} for day, o, c in zip(DATES, OPENS, CLOSES, strict=True)}
+    (tmp_path / "day").mkdir()
+    (tmp_path / "day" / "ACME.json").write_text(json.dumps({"Meta Data": {"Symbol": "ACME"}, "Daily": by_day}))
+    for name in ("ACME.csv.gz", "ACME.zip", "ACME.json", "day/ACME.json"):
         assert looks_like_prices(tmp_path / name)
         assert is_right(read_prices(tmp_path / name))
 

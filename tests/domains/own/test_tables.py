@@ -125,6 +125,8 @@ def test_packed_tables_are_read(tmp_path: Path) -> None:
         lambda rows: {name: [row[name] for row in rows] for name in rows[0]},
         lambda rows: json.loads(pd.DataFrame(rows).to_json()),
         lambda rows: json.loads(pd.DataFrame(rows).to_json(orient="split")),
+        lambda rows: json.loads(pd.DataFrame(rows).to_json(orient="index")),
+        lambda rows: {"about": {"rows": len(rows)}, "rows": {f"r{i}": row for i, row in enumerate(rows)}},
     ],
 )
 def test_json_is_read_in_every_usual_form(tmp_path: Path, write: Any) -> None:

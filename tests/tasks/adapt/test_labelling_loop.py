@@ -10,13 +10,17 @@ import torch
 
 import flows.adapt
 from domains.domain import Domain
+from domains.own.labelling import Relabelled
+from domains.own.options import AddOptions
 from flows import cli
 from flows.adapt import adapt_in_order, directly
 from tasks.adapt import steps
+from tasks.adapt.audit import audit_domain, write_doubtful
 from tasks.adapt.gate import compare_known, gate, score
 from tasks.adapt.pages import new_classes_markdown
 from tasks.adapt.steps import unknown_classes
 from tasks.base.settings import Settings
+from tasks.ingest.labelling import label_domain
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, ClassScore
 
@@ -92,6 +96,26 @@ def test_labels_of_suggestions_make_a_new_class_that_the_next_champion_knows(pro
     third = run("adapt", "tickets")
     assert third["decision"] == "promoted", third["reason"]
     assert "knows 'parcel' (no example of it is scored), which the champion does not" in third["reason"]
+
+
+def test_what_an_audit_doubts_is_mended_by_a_person_and_merged(target, settings, tmp_path):
+    train = pd.read_parquet(target.path / "train.parquet")
+    right = target.labels[train.loc[0, "label"]]
+    train.loc[0, "label"] = (train.loc[0, "label"] + 1) % len(target.labels)
+    train.to_parquet(target.path / "train.parquet", index=False)
+    wrong = target.labels[train.loc[0, "label"]]
+    write_doubtful(target, audit_domain(settings, target).rows, tmp_path / "doubtful.csv")
+    doubtful = pd.read_csv(tmp_path / "doubtful.csv", dtype={"label": object})
+    first = (doubtful["split"] == "train") & (doubtful["row"] == 0)
+    assert doubtful.loc[first, ["given", "guess"]].to_numpy().tolist() == [[wrong, right]]
+    assert not label_domain(
+        settings, "target", str(tmp_path / "doubtful.csv"), AddOptions()
+    ).changes  # nothing filled in
+    doubtful.loc[first, "label"] = doubtful["guess"]
+    doubtful.to_csv(tmp_path / "doubtful.csv", index=False)
+    found = label_domain(settings, "target", str(tmp_path / "doubtful.csv"), AddOptions())
+    assert found.changed == (Relabelled("train", wrong, right, 1),)
+    assert Domain.read(target.path).targets("train")[0] == target.labels.index(right)
 
 
 # The gate
