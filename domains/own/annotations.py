@@ -319,9 +319,8 @@ def read_prodigy(rows: Sequence[Row], table: Table, options: AddOptions) -> Expo
         cells = flat(of[0], ("label", "accept", "answer", "options", "spans", "tokens", "config"))
         export.examples.append(Example(cells, tuple(dict.fromkeys(labels))))
     if refused := counts["reject"] + counts["ignore"]:
-        export.notes.append(
-            f"{quantity(refused, 'answer')} reject ({counts['reject']:,}) or ignore ({counts['ignore']:,}): no label"
-        )
+        said = [f"{answer} ({counts[answer]:,})" for answer in ("reject", "ignore") if counts[answer]]
+        export.notes.append(f"{quantity(refused, 'answer')} {' or '.join(said)}: no label")
     if (repeated := len(rows) - len(by_text)) and not export.panel.units:
         export.notes.append(f"{quantity(repeated, 'answer')} for a text with an answer already: taken together")
     names = {label for example in export.examples for label in example.labels}

@@ -17,6 +17,7 @@ ROWS = 2000  # rows that are looked at
 SELDOM = 10  # a column of texts has more than this share (1 / SELDOM) of different ones
 OFTEN = 5  # rows a value, on average, of a column that may be the label whatever its name
 BINARY = {"0", "1", "true", "false"}
+MARKS = {"x", "✓", "✔", "☑"}  # in a column an answer, where it is ticked
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ColumnNames:
 
     Attributes:
         examples: the columns of the text, joined in this order, or the column of images.
-        labels: the column of labels, or the columns that hold 0 or 1 for a class each.
+        labels: the column of labels, or the columns that hold 0 or 1 for a class each, or a tick.
         image: whether the examples are images.
         unused: the other columns, with what they look like.
     """
@@ -96,6 +97,10 @@ class Profile:
     @property
     def binary(self) -> bool:
         return self.filled > 0 and {value.lower().removesuffix(".0") for value in self.counts} <= BINARY
+
+    @property
+    def ticked(self) -> bool:
+        return self.filled > 0 and {value.lower() for value in self.counts} <= MARKS
 
     def in_words(self) -> str:
         """Return what it looks like."""
@@ -205,6 +210,9 @@ def label_columns(
     called = [name for name in free if name.lower() in SAYS_LABEL]
     known = [name for name, profile in free.items() if name.lower() in LABELS and profile.filled]
     often = [name for name, profile in free.items() if profile.recurs_often or (name in known and profile.recurs)]
+    ticked = tuple(name for name, profile in free.items() if profile.ticked)
+    if len(ticked) > 1 and not called:
+        return ticked
     found = called or often or known or [name for name, profile in free.items() if profile.recurs]
     found = without_same(table, found, profiles)
     if len(found) == 1:

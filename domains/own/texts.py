@@ -7,7 +7,7 @@ from typing import Any
 
 from domains.domain import Family
 from domains.errors import UserError
-from domains.own.columns import BINARY, ColumnNames, find_columns
+from domains.own.columns import BINARY, MARKS, ColumnNames, find_columns
 from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
 from domains.reading.cells import MISSING, as_text, image_bytes
@@ -109,9 +109,9 @@ def label_of_flags(cells: Sequence[Any], names: Sequence[str], where: str) -> st
     found = []
     for cell, name in zip(cells, names, strict=True):
         flag = (as_text(cell) or "").strip().lower().removesuffix(".0")
-        if flag not in BINARY | MISSING:
+        if flag not in BINARY | MARKS | MISSING:
             raise UserError(f"{where} {name} holds {cell!r}, neither 0 nor 1; name one --label-column")
-        if flag in ("1", "true"):
+        if flag in {"1", "true"} | MARKS:
             found.append(name)
     return label_text(found, where)
 

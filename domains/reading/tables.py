@@ -30,6 +30,7 @@ from domains.reading.text_encodings import TextFile, inspect
 
 MOST_CELL = 2**24  # characters; a longer cell began with a quote that nobody closed
 BATCH = 256  # rows of a Parquet file at a time: each may hold an image
+FASTTEXT = "__label__"  # before each label of a line
 KEYS = 1000  # objects of a JSON file whose keys are its columns
 
 Cells = tuple[Any, ...]
@@ -275,7 +276,11 @@ def table_of_objects(
 
 
 def open_lines(file: TextFile) -> Table:
-    """Read one text a line."""
+    """Read one text a line; after labels, ``__label__cat text``, where most lines have them as fastText wants it."""
+    with file.open() as stream:
+        head = [line for line in islice(stream, KEYS) if line.strip()]
+    if 2 * sum(line.startswith(FASTTEXT) for line in head) > len(head):
+        return table_of_objects(file, "fastText", lambda: labelled_lines(file), file.lines)
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
         with file.open() as stream:
@@ -284,6 +289,18 @@ def open_lines(file: TextFile) -> Table:
 
     kind = f"text, {encoding_name(file.encoding)}"
     return Table(file.path, kind, ("text",), file.lines, file.sha256, read, file.warnings)
+
+
+def labelled_lines(file: TextFile) -> Iterator[dict[str, Any] | None]:
+    """Yield the text and the labels of each line."""
+    with file.open() as stream:
+        for line in stream:
+            labels, text = [], line.strip()
+            while text.startswith(FASTTEXT):
+                label, _, text = text.removeprefix(FASTTEXT).partition(" ")
+                labels.append(label)
+                text = text.lstrip()
+            yield {"text": text, "label": labels[0] if len(labels) == 1 else labels} if line.strip() else None
 
 
 def drop_blank_end(rows: Iterable[T], nothing: T) -> Iterator[T]:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,21 @@ def test_packed_tables_are_read(tmp_path: Path) -> None:
 def test_json_is_read_in_every_usual_form(tmp_path: Path, write: Any) -> None:
     (tmp_path / "a.json").write_text(json.dumps(write(frame().to_dict("records")), indent=1))
     assert texts_of(add(tmp_path / "a.json")) == sorted(texts())
+
+
+def test_ticked_columns_are_the_classes_and_labels_before_texts_are_of_fasttext(tmp_path: Path) -> None:
+    rows = frame().to_dict("records")
+    classes = sorted({row["label"] for row in rows})
+    ticks = [[row["text"], *("X" if row["label"] == name else "" for name in classes)] for row in rows]
+    pd.DataFrame(ticks, columns=["comment", *classes]).to_csv(tmp_path / "a.csv", index=False)
+    lines = [f"__label__{row['label']} {row['text']}\n" for row in rows]
+    (tmp_path / "a.txt").write_text("".join(lines))
+    for name in ("a.csv", "a.txt"):
+        domain = add(tmp_path / name)
+        assert (texts_of(domain), sorted(domain.labels)) == (sorted(texts()), classes)
+        shutil.rmtree(domain.path)
+    (tmp_path / "a.txt").write_text("".join([*lines, f"__label__{classes[0]} __label__{classes[1]} both of them\n"]))
+    assert "several labels" in refused(tmp_path / "a.txt")
 
 
 def test_json_that_is_an_object_a_line_or_no_table(tmp_path: Path) -> None:
