@@ -43,13 +43,13 @@ Member = tuple[Scan, int]
 
 def find_duplicates(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
     """Compare every example with every other one, as ``domains/same_example.py`` has it; shards in their order."""
-    found, together = [], Counter[tuple[str, str]]()
+    found, together = [], Counter[tuple[str, ...]]()
     place_of = {scan.file: place for place, scan in enumerate(scans)}
     for group in group_copies(scans):
         for place, (scan, i) in enumerate(group[1:], 1):
             before = group[:place]
             if (other_asset := asset_of_same_day(scan, i, before)) is not None:
-                together[str(scan.parts["asset"][i]), other_asset] += 1
+                together[tuple(sorted((str(scan.parts["asset"][i]), other_asset)))] += 1
                 continue
             other = first_contradiction(scan, i, before) if may_contradict(domain.family) else None
             kind = CONFLICT
@@ -62,8 +62,8 @@ def find_duplicates(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
                 about = f"labelled {mine!r} here and {theirs!r} in {first.where(j)}"
             found.append(Finding(kind, scan.file, scan.excerpt(i), int(scan.rows[i]), about))
     found.sort(key=lambda finding: (place_of[finding.file], finding.row or 0))
-    for (asset, other_asset), days in together.items():
-        found.append(Finding(SAME_ASSET, scans[0].file, asset, about=f"as {other_asset} on {days:,} dates"))
+    for (other_asset, asset), days in together.items():
+        found.append(Finding(SAME_ASSET, domain.name, asset, about=f"as {other_asset} on {days:,} dates"))
     return found
 
 

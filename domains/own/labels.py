@@ -19,16 +19,6 @@ SEVERAL = ("first", "combine")
 #: Words for "nobody has labelled this", beside those of an empty cell.
 TO_DO = MISSING | {"todo", "to do", "tbd", "unlabeled", "unlabelled", "not labeled", "not labelled", "no label", "#n/a"}
 TO_DO |= {"k.a.", "k. a.", "nicht gelabelt", "ohne label", "sin etiqueta", "sin etiquetar", "non étiqueté", "未标注"}
-    "k.a.",
-    "k. a.",
-    "nicht gelabelt",
-    "ohne label",
-    "sin etiqueta",
-    "sin etiquetar",
-    "non étiqueté",
-    "未标注",
-    "未標註",
-}
 #: Words that may mean so, or a class.
 DOUBTFUL = {"none", "unknown", "undefined", "missing", "skip", "skipped"}
 MINUS_ONE = "-1"
