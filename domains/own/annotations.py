@@ -433,14 +433,21 @@ def read_argilla_text(rows: Sequence[Row], table: Table, options: AddOptions) ->
 
 
 def lists_of(head: Sequence[Row]) -> list[str]:
-    """Return the columns of labels that hold lists; those of annotations where no column has a label."""
+    """Return the columns of labels that hold lists, or shares; those of annotations where no column has a label."""
 
     def lists(names: Sequence[str]) -> list[str]:
-        return [name for name in names if any(isinstance(row.get(name), list) for row in head)]
+        return [name for name in names if any(isinstance(v := row.get(name), list) or are_shares(v) for row in head)]
 
     names = list(dict.fromkeys(("label", "labels", "cats", *LABELS)))
     plain = any(as_text(row.get(name)) for row in head for name in names)
     return lists(names) or ([] if plain else lists(("annotations", "entities")))
+
+
+def are_shares(value: Any) -> bool:
+    """Whether a value says of several labels how far they hold, 0 to 1, as spaCy writes ``cats``."""
+    if not isinstance(value, dict) or len(value) < 2:
+        return False
+    return all(isinstance(share, bool | int | float) and 0 <= share <= 1 for share in value.values())
 
 
 def is_listed(head: Sequence[Row]) -> bool:
@@ -462,7 +469,8 @@ def read_listed(rows: Sequence[Row], table: Table, options: AddOptions) -> Expor
                 by = str(v.get("user", ""))
                 votes[by] = (*votes.get(by, ()), *as_labels(v["label"], where))
         else:
-            votes[""] = as_labels(value, where)
+            held = [name for name, share in value.items() if share >= 0.5] if are_shares(value) else value
+            votes[""] = as_labels(held, where)
         export.examples.append(Example(flat(row, (*names, "Comments")), export.panel.settle(votes)))
     return export
 

@@ -159,7 +159,7 @@ MISTAKES = {
     "data build --domain digits --domain clinc150": "clinc150.parquet is read from a mirror: put text/clinc150.parquet "
     "into a folder and set ACCLIMATE_MIRROR to it",
     "bench market --domains panic": "no regime 'panic' in this benchmark; there are: dot-com, calm, crisis, bull",
-    "bench slow": "no benchmark 'slow'; there are: quick, adapt, labels, published, suggest, omniglot, miniimagenet, lake, speed",
+    "bench slow": "no benchmark 'slow'; there are: quick, adapt, labels, published, suggest, omniglot, miniimagenet, ",
     "bench quick --json nowhere/rows.json": "cannot write nowhere/rows.json: no such folder; choose another path",
     "meta-train --family decisions --problem chess": "no problem 'chess'; there are: bandit-k5-n10, bandit-k10-n10",
     "meta-train --family decisions --sources nearest:8 --for trec": "decisions have no source domains and one learner",

@@ -149,6 +149,13 @@ def test_images_at_addresses_are_refused(tmp_path: Path) -> None:
 # doccano
 
 
+def test_shares_of_labels_are_labels_from_a_half_on(tmp_path: Path) -> None:
+    cats = [{"late": 1.0, "fine": 0.0}, {"late": 0, "fine": 0}, {"late": False, "fine": True}]
+    rows = [{"text": text, "cats": of} for text, of in zip(TEXTS, cats, strict=False)]
+    found, _ = read(saved(tmp_path / "a.json", rows))
+    assert found == {TEXTS[0]: "late", TEXTS[1]: "", TEXTS[2]: "fine"}
+
+
 @pytest.mark.parametrize("column", ["label", "labels"])
 def test_a_list_of_one_is_a_label_and_an_empty_list_is_none(tmp_path: Path, column: str) -> None:
     labels = [["late"], [], ["fine"]]
