@@ -90,7 +90,7 @@ def looks_like_prices(path: Path, options: PriceOptions | None = None) -> bool:
     except (UserError, ValueError, OSError, RecursionError, *DAMAGED):  # whoever reads it then says what is wrong
         return False
     texts = texts_of(sheet)
-    names = {name.lower() for name in texts}
+    names = {name.lower() for name in texts if name != sheet.date}
     if not are_dates(texts[sheet.date]).mean() > 0.9 or names & set(LABELS):
         return False
     others = {name: cells[~is_missing(cells)] for name, cells in texts.items() if name != sheet.date}

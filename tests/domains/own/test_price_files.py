@@ -238,7 +238,7 @@ def test_a_volume_alone_is_no_price_and_a_share_beside_prices_no_word(write: Wri
     with pytest.raises(UserError, match="no column holds prices; it has Date, total_volume"):
         read_prices(write({"Date": DATES, "total_volume": VOLUMES}))
     changes = [f"{i / 7:.4f} %" for i in range(60)]
-    path = write({"Datum": DATES, "Eröffn.": OPENS, "Hoch": HIGHS, "Tief": LOWS, "Stand": CLOSES, "+/- %": changes})
+    path = write({"Tag": DATES, "Eröffn.": OPENS, "Hoch": HIGHS, "Tief": LOWS, "Stand": CLOSES, "+/- %": changes})
     assert looks_like_prices(path)
     assert is_right(read_prices(path))
 
