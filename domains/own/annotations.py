@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from domains.errors import UserError
 from domains.own.agreement import Panel
@@ -443,7 +443,7 @@ def lists_of(head: Sequence[Row]) -> list[str]:
     return lists(names) or ([] if plain else lists(("annotations", "entities")))
 
 
-def are_shares(value: Any) -> bool:
+def are_shares(value: Any) -> TypeGuard[dict[str, float]]:
     """Whether a value says of several labels how far they hold, 0 to 1, as spaCy writes ``cats``."""
     if not isinstance(value, dict) or len(value) < 2:
         return False
