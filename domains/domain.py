@@ -82,6 +82,18 @@ class Domain:
         """
         return check_objective(str(self.meta.get("objective") or ACCURACY))
 
+    @property
+    def example_columns(self) -> tuple[str, ...]:
+        """The columns of the table that its texts or images came from; () where they came from none."""
+        columns = self.meta.get("columns")
+        found: Any = columns.get("text", columns.get("image", ())) if isinstance(columns, dict) else ()
+        return (found,) if isinstance(found, str) else tuple(map(str, found))
+
+    @property
+    def has_header(self) -> bool:
+        """Whether that table had names of columns in its first row."""
+        return self.meta.get("header", True) is not False
+
     def has(self, split: Split) -> bool:
         """Whether the domain has that shard."""
         return (self.path / f"{split}.parquet").exists()

@@ -6,6 +6,7 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(os.path.join(sys.path[0], "flows")):
     del sys.path[0]  # of `python -m`: the folder that it was typed in, where a tasks.py may be a user's own
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -222,49 +223,64 @@ def adapt(
         Console().print(result_table([result]), score_table(result), result.reason)
     print_warnings(result.domain, result.warnings)
     if suggest is not None:
-        from domains.whole_file import write_whole
-        from tasks.adapt.suggestion import advise
+        from tasks.adapt.suggestion import advise, write_suggestions
 
         advice = advise(settings(), plan, result, suggest)
-        write_whole(output, advice.rows.to_csv(index=False))
-        err.print(f"{len(advice.rows)} examples to label written to {output}", markup=False, soft_wrap=True)
+        folder = write_suggestions(plan.domain, advice.rows, output)
+        images = "" if folder is None else f", their images to {folder}"
+        err.print(f"{len(advice.rows)} examples to label written to {output}{images}", markup=False, soft_wrap=True)
+        err.print(
+            f"fill in its column label, then: acclimate domains label {domain} {output}", markup=False, soft_wrap=True
+        )
         err.print(advice.line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
 def predict(
     domain: Annotated[str, typer.Argument(help="A domain with a champion.")],
-    file: Annotated[Path, typer.Argument(help="Texts (CSV, TSV, JSONL, Parquet, TXT), images, or a price table.")],
+    file: Annotated[Path, typer.Argument(help="What `domains add` reads: a table, images, a dataset, or prices.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV here.")] = None,
-    column: Annotated[str | None, typer.Option(help="The text column.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", "--text-column", help="The text column; several are joined; that of the domain."),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Names of columns come first.", show_default=False)
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of an Excel file.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict new examples with the champion of a domain.
 
     label: the most probable one. probability: of that label, calibrated.
 
-    set: labels that come into question, | between them; made to hold
-    the true one for 90 of 100 examples. Empty: the model knows no sets.
+    set: labels that come into question, | between them (a JSON list
+    where a label holds |); made to hold the true one for 90 of 100
+    examples. Empty: the model knows no sets.
 
     ask: "ask a person" where the set has more than one label or the
     probability is below 0.5; without sets, where it is below 0.9.
+
+    outside: the example is of none of the classes; a person is asked.
+    typical: the share of known examples that are no more typical; outside
+    is below 0.05. Older models and those of markets say neither.
 
     Example: acclimate predict hpo new.csv -o out.csv
     """
     if not file.exists():
         raise UserError(f"{file}: no such file")
-    from domains.whole_file import write_whole
-    from tasks.models.prediction import predict_file
+    from domains.reading.tables import TableOptions
+    from domains.whole_file import whole_file
+    from tasks.models.prediction import predict_batches
+    from tasks.models.prediction_output import write_predictions
 
-    found = predict_file(settings(), domain, file, column)
-    print_warnings(file, found.attrs["warnings"])
+    found = predict_batches(settings(), domain, file, tuple(column or ()), TableOptions(encoding, header, sheet))
+    with nullcontext() if output is None else whole_file(output) as stream:
+        written = write_predictions(found.frames, stream, as_json)
+    print_warnings(file, found.warnings)
     if output is not None:
-        write_whole(output, found.to_csv(index=False))
-        err.print(f"{len(found)} predictions written to {output}", markup=False, soft_wrap=True)
-    if as_json:
-        print_json(found.to_dict("records"))
-    elif output is None:
-        print(found.to_csv(index=False), end="")
+        err.print(f"{written} predictions written to {output}", markup=False, soft_wrap=True)
 
 
 app.command()(bench_commands.bench)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.terminal import AsJson, check_output_folder, err, print_json
+from flows.terminal import AsJson, check_output_folder, err, print_json, print_warnings
 from tasks.base.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -104,6 +104,42 @@ def domains_check(
         raise typer.Exit(2)
 
 
+@app.command("audit")
+def domains_audit(
+    name: Annotated[str, typer.Argument(help="A domain in data/, of texts or images.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write what to look at into this CSV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List labels that are probably wrong, what mending them would gain, and classes that are missing.
+
+    Each label is held against what is predicted for its example by a model that never saw it. Examples that are nearly
+    equal and labelled differently are listed too, and groups of unlabelled examples that no class covers.
+
+    Example: acclimate domains audit reports -o doubtful.csv
+    """
+    check_output_folder(output)
+    from tasks.adapt.audit import audit_domain, write_doubtful
+    from tasks.base.artifacts import table_of
+    from tasks.base.progress import terminal
+    from tasks.ingest.checking import domain_in_data
+
+    s = settings()
+    with terminal(err):
+        domain = domain_in_data(s, name)
+        found = audit_domain(s, domain)
+    if output is not None:
+        folder = write_doubtful(domain, found.rows, output)
+        images = "" if folder is None else f", images to {folder}"
+        err.print(f"{len(found.rows)} examples to look at written to {output}{images}", markup=False, soft_wrap=True)
+    if as_json:
+        return print_json(found.record())
+    if len(found.rows):
+        Console().print(table_of(found.cells()))
+    for line in found.lines():
+        print(line)
+    return None
+
+
 @app.command("map")
 def domains_map(
     family: Annotated[str, typer.Option("--family", help="text, vision or market.")] = "text",
@@ -143,17 +179,26 @@ def domains_map(
 @app.command("add")
 def domains_add(
     name: Annotated[str, typer.Argument(help="What to call it: the folder in data/.")],
-    path: Annotated[str, typer.Argument(help="A table, a folder or zip of images, a price file, or a dataset.")],
+    path: Annotated[str, typer.Argument(help="A table, an export, a folder or zip, a price file, or a dataset.")],
     family: Annotated[str | None, typer.Option(help="text, vision or market; inferred.", show_default=False)] = None,
-    text_column: Annotated[str | None, typer.Option(help="Holds the texts; inferred.", show_default=False)] = None,
+    text_column: Annotated[
+        list[str] | None, typer.Option(help="Holds the texts; several are joined; inferred.", show_default=False)
+    ] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="Holds the labels, empty where unknown; inferred.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Holds the labels, empty where unknown, or 0 and 1 for one; inferred.", show_default=False),
     ] = None,
     group_column: Annotated[
         str | None, typer.Option(help="No value of it on both sides of the split.", show_default=False)
     ] = None,
-    time_column: Annotated[str | None, typer.Option(help="The newest are the test.", show_default=False)] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="The newest are the test; of prices, the dates.", show_default=False)
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Names of columns come first.", show_default=False)
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of an Excel file.", show_default=False)] = None,
     test_share: Annotated[float | None, typer.Option(help="Of the labelled examples; 0.2.", show_default=False)] = None,
     test_most: Annotated[int | None, typer.Option(help="Test examples a class; 200.", show_default=False)] = None,
     objective: Annotated[
@@ -162,8 +207,25 @@ def domains_add(
     encoder: Annotated[
         str | None, typer.Option(help="What reads its examples: minilm, e5, efficientnet; commas between several.")
     ] = None,
+    folders: Annotated[
+        str | None, typer.Option(help="What the first folders are: classes, groups, inner.", show_default=False)
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
     end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
+    several: Annotated[
+        str | None, typer.Option(help="Of several labels: first, or combine to a class.", show_default=False)
+    ] = None,
+    unlabelled: Annotated[
+        list[str] | None, typer.Option(help="A label or folder that means not labelled; inferred.", show_default=False)
+    ] = None,
+    keep_labels: Annotated[bool, typer.Option("--keep-labels", help="Each is a class: -1, ?, a|b, numbers.")] = False,
+    date_order: Annotated[str | None, typer.Option(help="Prices: dmy, mdy or ymd.", show_default=False)] = None,
+    decimal: Annotated[str | None, typer.Option(help="Prices: , or . before decimals.", show_default=False)] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Prices: whose days, such as Europe/Berlin.", show_default=False)
+    ] = None,
+    price_column: Annotated[str | None, typer.Option(help="Prices: holds the closes.", show_default=False)] = None,
+    asset_column: Annotated[str | None, typer.Option(help="Prices: names the assets.", show_default=False)] = None,
     keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out examples that cannot be read.")
@@ -174,9 +236,11 @@ def domains_add(
 ) -> None:
     """Add a domain of your own: texts, images or prices; what was understood is shown.
 
-    Texts: CSV, TSV, JSONL or Parquet with a text and a label column; rows without a label become the unlabelled pool.
+    Texts: CSV, TSV, JSON, JSONL, Parquet or Excel with a text and a label column; rows without a label become the pool.
 
-    Images: a folder, or a zip of one, with a folder a class; those in unlabelled/ become the pool.
+    Images or texts: a folder, or a zip of one, with a folder a class or a table of labels; train and test are kept.
+
+    Exports of Label Studio, doccano, Prodigy and Argilla: as they are.
 
     Prices: daily closes, wide or long; states of volatility become the labels.
 
@@ -194,13 +258,30 @@ def domains_add(
     check_name_free(s, name, replace)
     options = AddOptions(
         families([family])[0] if family is not None else None,
-        *(text_column, label_column, group_column, time_column, encoding, test_share, test_most),
+        text_column=tuple(text_column or ()),
+        label_column=tuple(label_column or ()),
+        group_column=group_column,
+        time_column=time_column,
+        encoding=encoding,
+        test_share=test_share,
+        test_most=test_most,
+        several=several,
+        unlabelled=tuple(unlabelled or ()),
+        keep_labels=keep_labels,
+        header=header,
+        sheet=sheet,
         keep_case=keep_case,
         skip_unreadable=skip_unreadable,
         objective=None if objective is None else check_objective(objective),
         encoders=() if encoder is None else tuple(name.strip() for name in encoder.split(",")),
+        folders=folders,
         start=start,
         end=end,
+        date_order=date_order,
+        decimal=decimal,
+        time_zone=time_zone,
+        price_column=price_column,
+        asset_column=asset_column,
     )
     with terminal(err):
         found = understand_input(settings(), path, options)
@@ -216,6 +297,54 @@ def domains_add(
     else:
         err.print(
             f'data/{name} is written. Next: acclimate data commit -m "{name}", then acclimate adapt {name}',
+            soft_wrap=True,
+        )
+    return None
+
+
+@app.command("label")
+def domains_label(
+    name: Annotated[str, typer.Argument(help="A domain in data/.")],
+    path: Annotated[str, typer.Argument(help="to_label.csv, or whatever domains add reads, with labels filled in.")],
+    text_column: Annotated[str | None, typer.Option(help="Holds the examples; inferred.", show_default=False)] = None,
+    label_column: Annotated[str | None, typer.Option(help="Holds the labels; inferred.", show_default=False)] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Merge labels that a person filled in: of the pool into train; corrections of train and test where they are.
+
+    Examples are found by their content, so rows may be sorted, cut or come from another table.
+
+    Example: acclimate domains label reports to_label.csv
+    """
+    from domains.own.labelling import doubts, summary_rows
+    from domains.own.options import AddOptions
+    from tasks.base.artifacts import table_of
+    from tasks.base.progress import terminal
+    from tasks.ingest.labelling import label_domain
+
+    options = AddOptions(
+        text_column=() if text_column is None else (text_column,),
+        label_column=() if label_column is None else (label_column,),
+        encoding=encoding,
+    )
+    with terminal(err):
+        found = label_domain(settings(), name, path, options, write=not dry_run)
+    if as_json:
+        return print_json({"domain": name, "written": found.changes and not dry_run} | found.summary())
+    if rows := summary_rows(found):
+        Console().print(table_of(rows))
+    print_warnings(path, doubts(found, name))
+    if not found.changes:
+        err.print(f"data/{name} stays as it is: no label is new", markup=False, soft_wrap=True)
+    elif dry_run:
+        err.print("nothing is written: --dry-run")
+    else:
+        err.print(
+            f'data/{name} is written. Next: acclimate data commit -m "Labels of {name}"; where acclimate up runs, it '
+            f"adapts to them, else acclimate adapt {name}",
+            markup=False,
             soft_wrap=True,
         )
     return None

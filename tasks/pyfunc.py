@@ -19,6 +19,7 @@ from domains.errors import UserError
 from domains.reading.pictures import read_image
 from learners.classifier import Classifier
 from learners.examples import Examples
+from learners.shift.typicality import Typicality
 from tasks.base.settings import settings
 from tasks.features.encoders import encoder_identity, weights_here
 from tasks.features.encoding import encode_here, view_for
@@ -37,18 +38,20 @@ class AdaptedModel:
     Attributes:
         family: whose raw examples it takes; None: it takes feature vectors, as its encoder is not known.
         encoders: each with the folder of its weights; () where features are what it takes.
+        typicality: what tells examples of none of its classes; None: not known.
     """
 
     classifier: Classifier
     family: Family | None = None
     encoders: tuple[tuple[EncoderSpec, Path], ...] = ()
+    typicality: Typicality | None = None
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Classify raw examples: a column ``text`` or ``image`` (base64), or the features of a market by their names.
 
         Returns:
             n rows: ``label``, ``probability``, ``set`` and ``ask`` as from ``acclimate predict``, and ``p_<label>`` for
-            each label.
+            each label; ``outside`` and ``typical`` where the model knows them.
 
         Raises:
             MlflowException: an example cannot be read; the server answers 400 with its line.
@@ -59,9 +62,12 @@ class AdaptedModel:
             x = self._features(model_input)
         except UserError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        p = self.classifier.predict_proba(x).numpy()
-        every = pd.DataFrame(p, columns=[f"p_{label}" for label in self.classifier.labels])
-        return prediction_table(self.classifier, p).join(every)
+        p = self.classifier.predict_proba(x)
+        typical = None
+        if self.typicality is not None:
+            typical = self.typicality(x.x if isinstance(x, Examples) else x, p).numpy()
+        every = pd.DataFrame(p.numpy(), columns=[f"p_{label}" for label in self.classifier.labels])
+        return prediction_table(self.classifier, p.numpy(), typical).join(every)
 
     def _features(self, model_input: Any) -> Tensor | Examples:
         if self.family is None or self.family == "market":
@@ -138,7 +144,7 @@ def _load_pyfunc(data_path: str) -> AdaptedModel:
         return AdaptedModel(classifier, "market")
     places = tuple(_encoder_in(folder / ENCODER, identity, reads) for identity in reads.encoder.split("+"))
     encode_here(places, [])  # so that the first request need not wait for it
-    return AdaptedModel(classifier, reads.family, places)
+    return AdaptedModel(classifier, reads.family, places, Typicality.load(folder))
 
 
 def _encoder_in(own: Path, identity: str, reads: InputSpec) -> tuple[EncoderSpec, Path]:

@@ -43,8 +43,9 @@ ROOMS = (
     ("reading",),
     ("source", "groups", "build", "labelled_examples", "mirror", "class_split"),
     ("market", "vision", "text"),
-    ("catalogue", "new_examples", "decisions"),
+    ("catalogue", "decisions"),
     ("own",),
+    ("new_examples",),
     ("checks",),
 )
 
@@ -64,6 +65,7 @@ SLOW = {
     "mlflow": "2.1: only who reads or writes the registry",
     "nncf": "5.0, and an extra: only who quantises an encoder",
     "openvino": "0.4, and an extra: only who encodes in 8 bits",
+    "openpyxl": "0.2: only Excel files",
     "pandas": "0.6: nothing that the command line imports at its start needs a frame",
     "peft": "7.6: only learners that tune a body by LoRA",
     "PIL": "0.02, and more for each format: only who draws an image",

@@ -3,7 +3,7 @@
 ``run_checks(domain)`` gives findings; an error should stop whoever wants to use or version the domain.
 """
 
-from domains.checks import classes, duplicates, folder, images, leakage, near, scan, schema, texts, times
+from domains.checks import classes, duplicates, folder, images, leakage, near, prices, scan, schema, texts, times
 from domains.checks.checking import count_rows_to_check, run_checks
 from domains.checks.finding import Finding, Kind
 from domains.checks.report import report_lines, report_summary
@@ -11,7 +11,7 @@ from domains.checks.report import report_lines, report_summary
 #: Every kind of finding there is.
 KINDS: tuple[Kind, ...] = tuple(
     kind
-    for module in (folder, scan, schema, classes, duplicates, near, leakage, texts, images, times)
+    for module in (folder, scan, schema, classes, duplicates, near, leakage, texts, images, times, prices)
     for kind in module.KINDS
 )
 

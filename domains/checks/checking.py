@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from domains.checks import classes, duplicates, folder, leakage, near, times
+from domains.checks import classes, duplicates, folder, leakage, near, prices, times
 from domains.checks.finding import Finding
 from domains.checks.images import Images
 from domains.checks.scan import Advance, FamilyReader, scan
@@ -36,6 +36,7 @@ def run_checks(domain: Domain, advance: Advance = lambda rows: None) -> list[Fin
         found += near.find_near(by_split["train"], by_split["test"])
     found += leakage.find_leakage(domain, scans, reader.vocabulary if isinstance(reader, Texts) else Vocabulary())
     found += times.check_times(domain, scans)
+    found += prices.check_doubts(domain)
     return sorted(found, key=lambda finding: not finding.is_error)
 
 

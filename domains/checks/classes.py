@@ -12,7 +12,7 @@ ONE = Kind(
     "one-class",
     "error",
     "a training shard with examples of fewer than two labels",
-    "add labelled examples of another label: with one there is nothing to tell apart",
+    "add labelled examples of another label, or choose other dates of a market: one cannot be told apart from others",
 )
 UNUSED = Kind(
     "unused-label",
@@ -44,7 +44,13 @@ SHIFT = Kind(
     "labels that are much more frequent in test than in train, or less",
     "draw both shards from the same examples, class by class; or leave it so if the shift is what you want to test",
 )
-KINDS = (ONE, UNUSED, UNLEARNT, UNTESTED, SMALL, SHIFT)
+RARE = Kind(
+    "rare-state",
+    "warning",
+    "a state of a market that few labelled days have, or none: the market was otherwise then",
+    "leave it so, or choose other dates by `acclimate domains add --start --end`",
+)
+KINDS = (ONE, UNUSED, UNLEARNT, UNTESTED, SMALL, SHIFT, RARE)
 
 SHOTS = (1, 5, 10)
 
@@ -67,9 +73,9 @@ def check_classes(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
     if np.count_nonzero(train) < 2:
         names = ", ".join(repr(domain.labels[i]) for i in np.flatnonzero(train))
         return [Finding(ONE, files["train"], names or "no label")]
-    found = list(find_small(domain, train, files["train"]))
     if domain.family == "market":
-        return found
+        return list(find_rare(domain, train, files["train"]))
+    found = list(find_small(domain, train, files["train"]))
     test = counts.get("test")
     for i, label in enumerate(domain.labels):
         of_test = 0 if test is None else int(test[i])
@@ -93,6 +99,12 @@ def find_small(domain: Domain, train: np.ndarray, file: str) -> Iterator[Finding
             enough = [str(k) for k in SHOTS if train[i] >= k + beside]
             about += f", enough for {'K = ' + ', '.join(enough) if enough else 'no K'}"
         yield Finding(SMALL, file, short_value(domain.labels[i]), about=about)
+
+
+def find_rare(domain: Domain, train: np.ndarray, file: str) -> Iterator[Finding]:
+    """Yield the states of a market that a target's train has too few days of."""
+    for i in np.flatnonzero(train < SHOTS[-1]):
+        yield Finding(RARE, file, short_value(domain.labels[i]), about=f"{train[i]} training examples")
 
 
 def find_shift(domain: Domain, train: np.ndarray, test: np.ndarray, file: str) -> list[Finding]:

@@ -1,5 +1,6 @@
 """Equal examples: copies within and across shards, and copies that carry different labels."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -29,16 +30,27 @@ POOL = Kind(
 )
 ACROSS = Kind("train-in-pool", "warning", "a labelled example again in the pool", "remove it from pool.parquet")
 WITHIN = Kind("repeated", "warning", "an example twice in a shard", "keep one of them")
-KINDS = (CONFLICT, LEAK, POOL, ACROSS, WITHIN)
+SAME_ASSET = Kind(
+    "same-asset",
+    "warning",
+    "an asset that moves as another does, day after day, as one series in two currencies",
+    "leave one of them out",
+)
+KINDS = (CONFLICT, LEAK, POOL, ACROSS, WITHIN, SAME_ASSET)
+
+Member = tuple[Scan, int]
 
 
 def find_duplicates(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
     """Compare every example with every other one, as ``domains/same_example.py`` has it; shards in their order."""
-    found = []
+    found, together = [], Counter[tuple[str, ...]]()
     place_of = {scan.file: place for place, scan in enumerate(scans)}
     for group in group_copies(scans):
         for place, (scan, i) in enumerate(group[1:], 1):
             before = group[:place]
+            if (other_asset := asset_of_same_day(scan, i, before)) is not None:
+                together[tuple(sorted((str(scan.parts["asset"][i]), other_asset)))] += 1
+                continue
             other = first_contradiction(scan, i, before) if may_contradict(domain.family) else None
             kind = CONFLICT
             if other is None:
@@ -49,10 +61,18 @@ def find_duplicates(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
                 mine, theirs = (domain.labels[s.labels[k]] for s, k in ((scan, i), other))
                 about = f"labelled {mine!r} here and {theirs!r} in {first.where(j)}"
             found.append(Finding(kind, scan.file, scan.excerpt(i), int(scan.rows[i]), about))
-    return sorted(found, key=lambda finding: (place_of[finding.file], finding.row or 0))
+    found.sort(key=lambda finding: (place_of[finding.file], finding.row or 0))
+    for (other_asset, asset), days in together.items():
+        found.append(Finding(SAME_ASSET, domain.name, asset, about=f"as {other_asset} on {days:,} dates"))
+    return found
 
 
-Member = tuple[Scan, int]
+def asset_of_same_day(scan: Scan, i: int, before: Sequence[Member]) -> str | None:
+    """Return another asset that a market has the same example of on the same day, or None."""
+    if "asset" not in scan.parts:
+        return None
+    same = (s.parts["asset"][j] for s, j in before if s.parts["day"][j] == scan.parts["day"][i])
+    return next((str(asset) for asset in same if asset != scan.parts["asset"][i]), None)
 
 
 def group_copies(scans: Sequence[Scan]) -> Iterator[list[Member]]:

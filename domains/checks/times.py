@@ -9,7 +9,8 @@ from domains.checks.finding import Finding, Kind, short_value
 from domains.checks.scan import Scan
 from domains.domain import Domain
 from domains.market.labels import HORIZON
-from domains.market.prices import MAX_GAP_DAYS
+from domains.market.period import LENGTHS, Period
+from domains.market.prices import MAX_GAP_DAYS, MAX_GAP_STEPS
 
 ORDER = Kind(
     "dates-out-of-order",
@@ -64,6 +65,7 @@ def check_times(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
     if domain.family != "market":
         return []
     horizon, found = days_ahead(domain)
+    period: Period = next((known for known in LENGTHS if known == domain.meta.get("period")), "day")
     if not scans:
         return found
     found += [finding for scan in scans for finding in find_disorder(scan)]
@@ -71,9 +73,9 @@ def check_times(domain: Domain, scans: Sequence[Scan]) -> list[Finding]:
     by_split = {scan.split: scan for scan in scans}
     for some in ([s for s in scans if s.split != "test"], [s for s in scans if s.split == "test"]):
         found += find_gaps(some)
-    found += find_asset_gaps(by_split["test"]) if "test" in by_split else find_asset_gaps(*scans[:1])
+    found += find_asset_gaps(by_split.get("test", scans[0]), period)
     if "train" in by_split and "test" in by_split:
-        found += find_overlaps(horizon, by_split["train"], by_split["test"], scans)
+        found += find_overlaps(horizon, period, by_split["train"], by_split["test"], scans)
     if "pool" in by_split and "test" in by_split:
         found += find_late_pool(by_split["pool"], by_split["test"])
     return found
@@ -124,43 +126,45 @@ def find_repeated_days(scans: Sequence[Scan]) -> Iterator[Finding]:
 def find_gaps(scans: Sequence[Scan]) -> Iterator[Finding]:
     """Yield gaps in the days of all assets together.
 
-    A gap has more than ``MAX_GAP_DAYS`` days and three usual steps (a source keeps every fifth day).
+    A gap has more than ``MAX_GAP_DAYS`` days and MAX_GAP_STEPS usual steps (a source keeps every fifth day).
     """
     if not scans:
         return
     days = np.unique(np.concatenate([scan.parts["day"] for scan in scans]))
     steps = np.diff(days) / DAY
-    for i in np.flatnonzero(steps > max(MAX_GAP_DAYS, 3 * np.median(steps))) if len(steps) else ():
+    for i in np.flatnonzero(steps > max(MAX_GAP_DAYS, MAX_GAP_STEPS * np.median(steps))) if len(steps) else ():
         scan, row = next((s, r) for s in scans for r in np.flatnonzero(s.parts["day"] == days[i + 1])[:1])
         yield finding_at(GAP, scan, row, f"{steps[i]:.0f} days after {days[i]}")
 
 
-def find_asset_gaps(scan: Scan) -> Iterator[Finding]:
+def find_asset_gaps(scan: Scan, period: Period) -> Iterator[Finding]:
     """Yield the days from which an asset is back. Test shards, and sources, hold every asset on each of their days."""
     rows = days_of(scan)
     rows["step"] = np.unique(rows["day"], return_inverse=True)[1]
     missing = rows.groupby("asset")["step"].diff() - 1
     for i in np.flatnonzero(missing > MAX_GAP_DAYS):
-        yield finding_at(ASSET_GAP, scan, i, f"{missing[i]:.0f} days that others have are missing before it")
+        yield finding_at(ASSET_GAP, scan, i, f"{missing[i]:.0f} {period}s that others have are missing before it")
 
 
-def find_overlaps(horizon: int, train: Scan, test: Scan, scans: Sequence[Scan]) -> Iterator[Finding]:
+def find_overlaps(horizon: int, period: Period, train: Scan, test: Scan, scans: Sequence[Scan]) -> Iterator[Finding]:
     """Yield test examples that do not lie after the last day of train and the horizon of its label.
 
     The label of day t looks at prices until t + H, with the horizon H in trading days; no day of test may come before
-    that. Trading days are counted as week days, or as all days where a shard has a week-end.
+    that. Trading days are counted as week days, or as all days where a shard has a week-end;
+    of weekly or monthly prices, the horizon is as many weeks or months.
     """
     days = np.concatenate([scan.parts["day"] for scan in scans])
     last = train.parts["day"].max()
     mask = "1111100" if np.is_busday(days).all() else "1111111"
     trading = np.busday_count(last, test.parts["day"], weekmask=mask)
+    if period != "day":
+        trading = np.rint((test.parts["day"] - last) / DAY / LENGTHS[period]).astype(int)
+    counted = "trading days" if period == "day" else f"{period}s"
     for i in np.flatnonzero(trading < horizon):
         if test.parts["day"][i] <= last:
             yield finding_at(PAST, test, i, f"train ends on {last}")
         else:
-            yield finding_at(
-                EMBARGO, test, i, f"{trading[i]} trading days after train ends, labels look {horizon} ahead"
-            )
+            yield finding_at(EMBARGO, test, i, f"{trading[i]} {counted} after train ends, labels look {horizon} ahead")
 
 
 def find_late_pool(pool: Scan, test: Scan) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from domains.errors import UserError
 
 #: Longest gap between two rows, in calendar days; the longest market closure since 1990 took seven.
 MAX_GAP_DAYS = 10
+MAX_GAP_STEPS = 3  # of weekly or monthly prices, in the usual distance of two rows
 
 #: A split of so many for one, or one for so many, that prices were not adjusted for: a price within NEAR of the ratio,
 #: where that is more than JUMP deviations of the quarter before and the days after are usual (at most USUAL of them).
@@ -55,11 +56,12 @@ def _check_dates(dates: pd.DatetimeIndex) -> None:
             f"prices: date {dates[at]:%Y-%m-%d} comes after {dates[at - 1]:%Y-%m-%d}; "
             "sort the rows by date and keep one row a date"
         )
-    if (days > MAX_GAP_DAYS).any():
-        at = int(np.argmax(days > MAX_GAP_DAYS)) + 1
+    most = max(MAX_GAP_DAYS, MAX_GAP_STEPS * np.median(days)) if len(days) else MAX_GAP_DAYS
+    if (days > most).any():
+        at = int(np.argmax(days > most)) + 1
         raise UserError(
             f"prices: no asset has a price between {dates[at - 1]:%Y-%m-%d} and {dates[at]:%Y-%m-%d} "
-            f"({days[at - 1]:.0f} days, at most {MAX_GAP_DAYS}); add the missing dates or start after the gap"
+            f"({days[at - 1]:.0f} days, at most {most:.0f}); add the missing dates or start after the gap"
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domains.errors import UserError
+from domains.own.survey import GIVEN
 
 TRAIN, POOL, TEST, OUT = 0, 1, 2, 3
 SPLITS = ("train", "pool", "test")
@@ -29,6 +30,26 @@ def choose_test_sizes(sizes: np.ndarray, share: float, most: int) -> np.ndarray:
     """
     wanted = np.maximum(np.rint(share * sizes), np.minimum(sizes // 3, 5)) if share < 1 / 3 else np.rint(share * sizes)
     return np.clip(wanted, np.minimum(1, sizes - 1), np.maximum(np.minimum(most, sizes - 1), 0)).astype(np.int64)
+
+
+def divide_as_given(y: np.ndarray, given: np.ndarray, group: np.ndarray | None) -> Division:
+    """Divide as the input is divided: its test is the test, or its validation where no test has labels.
+
+    Args:
+        given: [n] indices into ``GIVEN``.
+        group: [n] the number of each example's group, if there are groups.
+    """
+    labelled, tested = y >= 0, given == GIVEN.index("test")
+    validated = given == GIVEN.index("validation")
+    if not (tested & labelled).any():
+        tested, rule = validated, "as the input is divided: its validation is the test, what is labelled else train"
+    else:
+        joined = " and validation" if (validated & labelled).any() else ""
+        rule = f"as the input is divided: its test is the test, its train{joined} train"
+    split = np.where(labelled, np.where(tested, TEST, TRAIN), POOL).astype(np.int8)
+    shared = () if group is None else np.intersect1d(group[split == TEST], group[split == TRAIN])
+    warnings = (f"{len(shared):,} groups are in the test and in train, as the input has it",) if len(shared) else ()
+    return Division(split, f"{rule}, the unlabelled ones pool", warnings)
 
 
 def divide_by_class(y: np.ndarray, classes: int, share: float, most: int, seed: int) -> Division:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from domains.errors import UserError, first_line
+from domains.reading.class_labels import names_of, with_names
 from domains.reading.tables import BATCH, Cells, Table
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -59,22 +60,17 @@ def open_dataset(name: str) -> Table:
 
 def table_of_dataset(dataset: Any, path: Path, warnings: tuple[str, ...] = ()) -> Table:
     """Return a dataset as a table, with labels as their names and images as their bytes."""
-    from datasets import ClassLabel, Image
+    from datasets import Image
 
     features = dataset.features
     for name, feature in features.items():
         if isinstance(feature, Image):
             dataset = dataset.cast_column(name, Image(decode=False))
-    names = {name: feature.names for name, feature in features.items() if isinstance(feature, ClassLabel)}
-
-    def with_names(column: str, values: list[Any]) -> list[Any]:
-        if column not in names:
-            return values
-        return [None if i is None or i < 0 else names[column][i] for i in values]
+    names = {name: found for name, feature in features.to_dict().items() if (found := names_of(feature))}
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
         for batch in dataset.select_columns(list(wanted)).iter(BATCH):
-            yield from zip(*(with_names(name, batch[name]) for name in wanted), strict=True)
+            yield from zip(*(with_names(batch[name], names.get(name)) for name in wanted), strict=True)
 
     whole = hashlib.sha256()
     for file in dataset.cache_files:

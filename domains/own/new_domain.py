@@ -32,7 +32,7 @@ class NewDomain:
     kind: str
     file: str
     sha256: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, str | list[str]]
     labels: tuple[str, ...]
     counts: Mapping[str, int]
     classes: Mapping[str, Mapping[str, int]]

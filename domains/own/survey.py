@@ -19,14 +19,21 @@ from domains.same_example import content_key
 MOST_LABELS = 10_000  # different labels; a column with more holds something else
 EMPTY, UNREADABLE = -2, -3
 
+#: Splits of an input that is divided already.
+GIVEN = ("", "train", "validation", "test", "pool")
+
 
 class Item(NamedTuple):
-    """One example as it stands in the input. Label, group and time are texts, empty where there is none."""
+    """One example as it stands in the input. Label, group and time are texts, empty where there is none.
+
+    ``split`` is train, validation, test or pool where the input itself is divided.
+    """
 
     example: Any
     label: str
     group: str = ""
     time: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class Items:
             the example cannot be used.
         sha256: returns the hash of the input; it is called after the first reading.
         columns: the columns of the input, by ``text`` or ``image``, ``label``, ``group``, ``time``.
+        notes: more that belongs in ``domain.yaml``.
     """
 
     family: Family
@@ -50,8 +58,9 @@ class Items:
     where: Callable[[int], str]
     prepare: Callable[[Any], tuple[Any, tuple[str, ...]]]
     sha256: Callable[[], str]
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str | list[str]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Survey:
         labels: every label as it stands in the input.
         group: [n] the number of each example's group; an example without a group has one of its own.
         time: [n] seconds, or numbers as they stand.
+        split: [n] an index into ``GIVEN``.
         altered: [n] whether what is written differs from the raw example.
         changes: how many examples were changed, and the place of the first of them, by the change in words.
         faults: why an example cannot be read, by its place.
@@ -74,6 +84,7 @@ class Survey:
     labels: tuple[str, ...]
     group: np.ndarray
     time: np.ndarray
+    split: np.ndarray
     altered: np.ndarray
     changes: dict[str, tuple[int, int]]
     faults: dict[int, str]
@@ -86,6 +97,7 @@ def survey_items(items: Items, name: str, grouped: bool, timed: bool, advance: C
         UserError: as ``items.read``; or there are too many different labels, or a time cannot be read.
     """
     key, altered, code, group, time = array("Q"), bytearray(), array("q"), array("Q"), array("d")
+    split = bytearray()
     codes: dict[str, int] = {}
     changes: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -93,6 +105,7 @@ def survey_items(items: Items, name: str, grouped: bool, timed: bool, advance: C
     read_time = TimeReader(f"{name}: column {items.columns.get('time')}")
     for i, (item, (found, changed)) in enumerate(prepare_all(items)):
         altered.append(bool(changed))
+        split.append(GIVEN.index(item.split))
         if isinstance(found, Exception):
             faults[i] = str(found)
             code.append(UNREADABLE)
@@ -111,8 +124,8 @@ def survey_items(items: Items, name: str, grouped: bool, timed: bool, advance: C
             time.append(read_time(item.time, items.where(i)) if code[-1] >= 0 else 0.0)
         if len(codes) > MOST_LABELS:
             raise UserError(
-                f"{name}: more than {MOST_LABELS:,} different labels (column {items.columns.get('label')}); "
-                "say --label-column"
+                f"{name}: more than {MOST_LABELS:,} different labels (column {items.columns.get('label')}), as ids or "
+                "numbers to be measured have; say --label-column"
             )
         advance(1)
     return Survey(
@@ -121,6 +134,7 @@ def survey_items(items: Items, name: str, grouped: bool, timed: bool, advance: C
         tuple(codes),
         np.array(group, np.uint64),
         np.array(time),
+        np.frombuffer(bytes(split), np.uint8),
         np.frombuffer(bytes(altered), bool),
         {word: (count, first[word]) for word, count in changes.items()},
         faults,
@@ -137,7 +151,10 @@ def prepare_all(items: Items, only: np.ndarray | None = None) -> Iterator[tuple[
     """
     if items.family != "vision" or (only is not None and not only.any()):
         for item in items.read():
-            yield item, attempt(items.prepare, item.example) if only is None else (item.example, ())
+            if items.family == "vision" and only is not None:
+                yield item, (item.example, ())
+            else:
+                yield item, attempt(items.prepare, item.example)
         return
     cores = os.cpu_count() or 1
     running: deque[tuple[Item, Future[tuple[Any, tuple[str, ...]]]]] = deque()

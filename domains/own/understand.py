@@ -14,14 +14,15 @@ from domains.own.division import (
     TEST,
     TRAIN,
     Division,
+    divide_as_given,
     divide_by_class,
     divide_by_group,
     divide_by_time,
 )
-from domains.own.labels import name_classes, sort_labels
+from domains.own.labels import name_classes, refuse_numbers, sort_labels
 from domains.own.new_domain import NewDomain, Row
 from domains.own.options import SEED, AddOptions
-from domains.own.survey import EMPTY, Items, Survey, prepare_all, survey_items
+from domains.own.survey import EMPTY, GIVEN, Items, Survey, prepare_all, survey_items
 from domains.same_example import content_key, find_copies
 from domains.words import SHOWN, and_more, quantity, some
 
@@ -38,15 +39,16 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
         UserError: there are no examples, fewer than two classes have labels, an image cannot be read, or no test can be
             made.
     """
-    grouped, timed = options.group_column is not None, options.time_column is not None
+    grouped, timed = "group" in items.columns, "time" in items.columns
     survey = survey_items(items, items.file, grouped, timed, advance)
     warnings = [*items.warnings, *warnings_of_reading(items, survey, options)]
-    names, more = name_classes(labels_by_count(survey), options.keep_case)
+    names, more = classes_of(items, survey, options)
     warnings += more
     labels = sort_labels({name for name in names.values() if name is not None})
     index = {label: i for i, label in enumerate(labels)}
     number = np.array([-1 if names[raw] is None else index[names[raw]] for raw in survey.labels] or [-1])  # type: ignore[index]
     y = np.where(survey.code >= 0, number[np.maximum(survey.code, 0)], -1)
+    divided = is_divided(survey, y)
     keep, more = mark_kept(items, survey, y)
     warnings += more
     y, division, labels, more = divide_kept(items, options, survey, keep, y, labels)
@@ -60,9 +62,11 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
     }
     warnings += warnings_of_size(classes, counts)
     rows = second_reading(items, survey, y, division.split)
-    how: dict[str, Any] = {"by": "time" if timed else "group" if grouped else "class", "share": options.share_of_test}
-    how |= {"most_a_class": options.most_test} | ({} if timed else {"seed": SEED})
-    how |= {"column": options.time_column or options.group_column} if timed or grouped else {}
+    how: dict[str, Any] = {"by": "input"}
+    if not divided:
+        how = {"by": "time" if timed else "group" if grouped else "class", "share": options.share_of_test}
+        how |= {"most_a_class": options.most_test} | ({} if timed else {"seed": SEED})
+        how |= {"column": items.columns["time" if timed else "group"]} if timed or grouped else {}
     return NewDomain(
         items.family,
         items.kind,
@@ -77,7 +81,30 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
         division.rule,
         how,
         rows,
+        items.notes,
     )
+
+
+def classes_of(items: Items, survey: Survey, options: AddOptions) -> tuple[dict[str, str | None], list[str]]:
+    """Return the class of every label as it stands in the input (None: not labelled), and warnings.
+
+    Raises:
+        UserError: the labels are numbers that measure something, or something about them has to be said.
+    """
+    raw, column = labels_by_count(survey), items.columns.get("label")
+    try:
+        if column and not options.keep_labels:
+            refuse_numbers(raw)
+        names, warnings = name_classes(raw, options.label_rules)
+    except UserError as error:
+        at = f"column {', '.join([column] if isinstance(column, str) else column)}: " if column else ""
+        raise UserError(f"{items.file}: {at}{error}") from error
+    if isinstance(column, list) and (count := raw.get("", 0)):
+        warnings.append(
+            f"{quantity(count, 'example')} with 0 in all of {', '.join(column)}: taken as not labelled; if that is a "
+            "class, add a column for it"
+        )
+    return names, warnings
 
 
 def labels_by_count(survey: Survey) -> dict[str, int]:
@@ -106,7 +133,8 @@ def warnings_of_reading(items: Items, survey: Survey, options: AddOptions) -> li
     if len(empty):
         warnings.append(f"{quantity(len(empty), 'empty text')} left out: {name_places(items, empty.tolist())}")
     for word, (count, first_at) in sorted(survey.changes.items()):
-        warnings.append(f"{quantity(count, 'image')} {word}, the first is {items.where(first_at)}")
+        noun = "image" if items.family == "vision" else "text"
+        warnings.append(f"{quantity(count, noun)} {word}, the first is {items.where(first_at)}")
     if not (survey.code >= 0).any():
         raise UserError(f"{items.file}: no examples in it that can be used ({'; '.join(warnings)})")
     return warnings
@@ -146,10 +174,13 @@ def divide_kept(
             "more to tell apart"
         )
     at, share, most = y[rows], options.share_of_test, options.most_test
-    if options.time_column is not None:
-        part = divide_by_time(at, survey.time[rows], n, share, most, options.time_column)
-    elif options.group_column is not None:
-        part = divide_by_group(at, survey.group[rows], n, share, most, SEED, options.group_column)
+    if is_divided(survey, y):
+        options.refuse("an input that has a test already", "test_share", "test_most", "time_column")
+        part = divide_as_given(at, survey.split[rows], survey.group[rows] if len(survey.group) else None)
+    elif "time" in items.columns:
+        part = divide_by_time(at, survey.time[rows], n, share, most, str(items.columns["time"]))
+    elif "group" in items.columns:
+        part = divide_by_group(at, survey.group[rows], n, share, most, SEED, str(items.columns["group"]))
     else:
         part = divide_by_class(at, n, share, most, SEED)
     split = np.full(len(y), len(SPLITS), np.int8)
@@ -170,6 +201,12 @@ def divide_kept(
     new = np.full(n + 1, -1)
     new[learned] = np.arange(len(learned))
     return new[y], Division(split, part.rule, part.warnings), tuple(labels[c] for c in learned), warnings
+
+
+def is_divided(survey: Survey, y: np.ndarray) -> bool:
+    """Whether the input has labelled examples [n] of its own test or validation, and of train."""
+    given = {GIVEN[i] for i in np.unique(survey.split[y >= 0])}
+    return "train" in given and bool(given & {"test", "validation"})
 
 
 def warnings_of_size(classes: dict[str, dict[str, int]], counts: dict[str, int]) -> list[str]:

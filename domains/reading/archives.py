@@ -56,15 +56,16 @@ class ImageArchive:
     """The images of a zip archive, by member name.
 
     Attributes:
-        names: sorted names of the members that are images by their ending.
+        names: sorted names of the members that may be read: those with one of ``endings``.
+        entries: the names of all members, folders too.
 
     Raises:
-        UserError: it is not a zip archive, a member's name leads out of it, or it unpacks to more than
-            ``MOST_BYTES``.
+        UserError: it is not a zip archive, a member's name leads out of it, or what may be read of it unpacks to more
+            than ``MOST_BYTES``.
     """
 
     def __init__(self, path: Path, endings: Set[str] = ENDINGS) -> None:
-        self.path = path
+        self.path, self.endings = path, endings
         try:
             self._zip = ZipFile(path)
         except UNREADABLE as error:
@@ -76,7 +77,8 @@ class ImageArchive:
         except UserError:
             self._zip.close()
             raise
-        paths = {name: PurePosixPath(name) for name in self._zip.namelist()}
+        self.entries = tuple(self._zip.namelist())
+        paths = {name: PurePosixPath(name) for name in self.entries}
         self.names = sorted(
             name
             for name, member in paths.items()
@@ -89,6 +91,8 @@ class ImageArchive:
             where = PureWindowsPath(member.filename)  # knows both / and \, and drives
             if where.anchor or ".." in where.parts:
                 raise UserError(f"{self.path}: member {member.filename!r} leads out of the archive; do not use it")
+            if where.suffix.lower() not in self.endings:
+                continue  # is never unpacked
             total += member.file_size
             if member.file_size > MOST_IN_MEMBER or total > MOST_BYTES:
                 raise UserError(
@@ -105,11 +109,13 @@ class ImageArchive:
         self._zip.close()
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of a member: as many at most as its header says, which ``__init__`` has bounded.
+        """Return the bytes of a member: as many at most as its header says.
 
         Raises:
-            UserError: it is damaged or encrypted.
+            UserError: it is damaged or encrypted, or has more than ``MOST_IN_MEMBER``.
         """
+        if (size := self._zip.getinfo(name).file_size) > MOST_IN_MEMBER:
+            raise UserError(f"{self.path}: {name} unpacks to {size:,} bytes, at most {MOST_IN_MEMBER:,}; unpack it")
         try:
             return self._zip.read(name)
         except UNREADABLE as error:

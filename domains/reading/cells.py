@@ -1,12 +1,22 @@
 """What a cell holds, as a text or as an image."""
 
 import math
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 #: Texts by which tables say that a cell holds nothing, in lower case.
 MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null"})
+
+#: A Chinese or Japanese character, which no space sets apart.
+IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+LETTER = re.compile(r"[^\W\d_]")
+
+
+def count_words(text: str) -> int:
+    """Return how many words with a letter a text has; a Chinese or Japanese character is one."""
+    return max(len(IDEOGRAPH.findall(text)), sum(LETTER.search(word) is not None for word in text.split()))
 
 
 def as_text(value: Any) -> str | None:

@@ -5,18 +5,14 @@ TEXTS = (
     *("text", "texts", "report", "review", "sentence", "message", "note", "notes", "abstract", "document", "body"),
     *("content", "description", "comment", "utterance", "question", "query", "narrative", "article"),
 )
-#: A column of labels.
+#: A column of labels, which says so.
+SAYS_LABEL = ("label", "labels", "label_text", "label_name", "class", "target", "classification")
+#: A column of labels, or of something that labels tell.
 LABELS = (
     *("label", "labels", "class", "category", "target", "intent", "diagnosis", "topic", "sentiment", "condition"),
     *("label_text", "label_name", "classification", "outcome", "y", "tag"),
 )
 
-#: Columns of a table of prices: the day, the closing price and the asset.
+#: Columns of a table of prices: the day and the asset; words for the prices are in ``price_names``.
 DATES = ("date", "datetime", "timestamp", "time", "day", "trading day", "trade_date")
-CLOSES = (
-    *("adj close", "adj_close", "adjclose", "adjusted close", "adjusted_close", "close", "closing price"),
-    *("close_price", "price", "last", "settle", "rate"),
-)
 ASSETS = ("asset", "ticker", "symbol", "name", "isin", "currency", "instrument", "stock", "security")
-#: What may stand beside the closing price of one asset.
-BESIDE = {"open", "high", "low", "volume", "dividends", "stock splits", "vwap", "turnover", "capital gains", "trades"}

@@ -5,17 +5,37 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from domains.errors import UserError
 from domains.reading.archives import UNDECODABLE
 from domains.reading.png import to_png
 
+try:
+    from pillow_heif import register_heif_opener
+except ImportError:
+    HEIF = False
+else:
+    register_heif_opener()
+    HEIF = True
+
+HEIF_ENDINGS = {".heic", ".heif", ".hif"}  # what phones write
+AVIF = features.check("avif")
+
 #: What is opened; Pillow's others are rare, or start programs.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+FORMATS = (
+    *("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM"),
+    *(("AVIF",) if AVIF else ()),
+    *(("HEIF",) if HEIF else ()),
+)
 
 #: How the names of such files end, in lower case.
-IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+IMAGE_ENDINGS = {
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *((".avif",) if AVIF else ()),
+    *(HEIF_ENDINGS if HEIF else ()),
+}
 
 MOST_BYTES = 2**26  # of a file
 MOST_PIXELS = 2**26  # of an image

@@ -1,10 +1,10 @@
-"""Read tables row by row, never whole in memory: CSV, TSV, JSONL, Parquet and TXT."""
+"""Read tables row by row: CSV, TSV, JSONL, Parquet, TXT and Excel, packed or not; only JSON is whole in memory."""
 
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,14 +13,43 @@ import pyarrow.parquet as pq
 
 from domains.errors import UserError, first_line
 from domains.fetch import sha256_of
+from domains.reading.class_labels import class_names, with_names
+from domains.reading.excel import EXCEL, excel_rows
+from domains.reading.layout import (
+    HEAD,
+    SEP_LINE,
+    SEPARATORS,
+    filled,
+    find_layout,
+    find_separator,
+    skip,
+    without_blank_ends,
+)
+from domains.reading.packed import raw_file
 from domains.reading.text_encodings import TextFile, inspect
 
 MOST_CELL = 2**24  # characters; a longer cell began with a quote that nobody closed
 BATCH = 256  # rows of a Parquet file at a time: each may hold an image
-KEYS = 1000  # objects of a JSONL file whose keys are its columns
+FASTTEXT = "__label__"  # before each label of a line
+KEYS = 1000  # objects of a JSON file whose keys are its columns
 
 Cells = tuple[Any, ...]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What a person says about a table.
+
+    Args:
+        encoding: of a text file; by default UTF-8, else it is detected.
+        header: whether the first row holds the names of the columns; None: it does, unless it looks like data.
+        sheet: of an Excel file with several.
+    """
+
+    encoding: str | None = None
+    header: bool | None = None
+    sheet: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,9 +60,12 @@ class Table:
         kind: what the file is read as, in words.
         columns: the names of the columns, no two the same.
         size: about how many rows it has.
-        sha256: the hash of the file.
+        sha256: the hash of the file, unpacked.
         read: yields rows as tuples of the columns that it is given. A row's number is its place here, from 1. A cell
             is what the format holds: str in CSV, None where there is nothing.
+        header: whether the columns have names; else they are called ``column 1`` and so on.
+        named_by_row: whether the names are those of a first row.
+        doubt: why the names may be the first row of data; empty where nothing says so.
     """
 
     path: Path
@@ -43,74 +75,125 @@ class Table:
     sha256: str
     read: Callable[[Sequence[str]], Iterator[Cells]]
     warnings: tuple[str, ...] = ()
+    header: bool = True
+    named_by_row: bool = False
+    doubt: str = ""
+
+    def check_header(self) -> None:
+        """Raise UserError if the names of the columns may be the first row of data."""
+        if self.doubt:
+            raise UserError(
+                f"{self.path}: is its first row the names of the columns, or data? {self.doubt}; say --header or "
+                "--no-header"
+            )
 
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt")
+TEXT_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
+ENDINGS = (*TEXT_ENDINGS, ".parquet", *EXCEL)
 
 
-def open_table(path: Path, encoding: str | None = None) -> Table:
+def open_table(path: Path, options: TableOptions | None = None) -> Table:
     """Open a table by its ending.
 
     Raises:
-        UserError: the ending or the encoding is unknown, the file is empty or damaged, or two columns share a name.
+        UserError: the ending, the encoding or the sheet is unknown, the file is empty or damaged, or two columns share
+            a name.
     """
-    ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        raise UserError(f"{path}: a file of this ending is not known; save it as one of {', '.join(ENDINGS)}")
-    if ending == ".parquet":
+    options = options or TableOptions()
+    file = raw_file(path, TEXT_ENDINGS)
+    if file.ending not in ENDINGS or (file.packed and file.ending not in TEXT_ENDINGS):
+        endings = ", ".join(ENDINGS)
+        packed = " inside" if file.packed else ""
+        raise UserError(f"{path}: a file of this ending{packed} is not known; save it as one of {endings}")
+    if options.sheet is not None and file.ending not in EXCEL:
+        raise UserError(f"{path}: --sheet means nothing for a file that is not of Excel; leave it out")
+    if file.ending == ".parquet":
         return check_columns(open_parquet(path))
-    found = inspect(path, encoding)
-    opener = {".csv": open_csv, ".tsv": open_csv, ".txt": open_lines}.get(ending, open_jsonl)
-    return check_columns(opener(path, found))
+    if file.ending in EXCEL:
+        return check_columns(open_excel(path, options))
+    found = inspect(file, options.encoding)
+    if file.ending in (".csv", ".tsv"):
+        return check_columns(open_csv(found, options.header, "\t" if file.ending == ".tsv" else None))
+    if options.header is False:
+        raise UserError(f"{path}: --no-header means nothing for {file.ending}; leave it out")
+    if file.ending == ".json":
+        return check_columns(open_json(found))
+    return check_columns(open_lines(found) if file.ending == ".txt" else open_jsonl(found))
 
 
 def check_columns(table: Table) -> Table:
     """Return the table, or raise UserError if two columns have the same name."""
     for name in table.columns:
         if table.columns.count(name) > 1:
+            table.check_header()
             raise UserError(f"{table.path}: two columns are called {name}; rename one of them")
     return table
 
 
-def open_csv(path: Path, found: TextFile) -> Table:
-    """Read a table with a header; the separator is the commonest of comma, semicolon and tab in the header."""
-    with path.open(encoding=found.encoding, newline="") as stream:
-        first = stream.readline(MOST_CELL)
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
+def open_csv(file: TextFile, header: bool | None, separator: str | None) -> Table:
+    """Read cells between separators: the one that a first line ``sep=;`` names, else the one that fits the rows."""
+    with file.open(newline="") as stream:
+        lines = [line for _ in range(HEAD) if (line := stream.readline(MOST_CELL))]
+    named = SEP_LINE.fullmatch(lines[0]) if lines else None
+    if named:
+        separator = named[1]
+    between = separator or find_separator(lines)
 
     def all_rows() -> Iterator[list[str]]:
         csv.field_size_limit(MOST_CELL)
-        with path.open(encoding=found.encoding, newline="") as stream:
-            reader = csv.reader(stream, delimiter=separator, strict=True)
+        with file.open(newline="") as stream:
+            if named:
+                stream.readline()
+            reader = csv.reader(stream, delimiter=between, strict=True)
             try:
                 yield from reader
             except csv.Error as error:
-                raise UserError(f"{path}: line {reader.line_num}: {error}; mend its quotes") from error
+                raise UserError(f"{file.path}: line {reader.line_num}: {error}; mend its quotes") from error
 
-    header = [name.strip() or f"column {i}" for i, name in enumerate(next(all_rows(), []), 1)]
+    kind = f"CSV, {SEPARATORS.get(between, between)} between cells, {encoding_name(file.encoding)}"
+    return table_of_rows(file.path, kind, all_rows, header, file.lines, file.sha256, file.warnings)
+
+
+def open_excel(path: Path, options: TableOptions) -> Table:
+    """Read a sheet of an Excel file: the only one that holds something, or the one that is named."""
+    rows, sheet, size = excel_rows(path, options.sheet)
+    return table_of_rows(path, f"Excel, sheet {sheet}", rows, options.header, size, sha256_of(path), ())
+
+
+def table_of_rows(
+    path: Path,
+    kind: str,
+    all_rows: Callable[[], Iterator[Sequence[Any]]],
+    header: bool | None,
+    size: int,
+    sha256: str,
+    warnings: tuple[str, ...],
+) -> Table:
+    """Return rows of cells as a table, whose columns are named by its first row."""
+    layout = find_layout(all_rows(), header)
+    columns = layout.columns
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
-        at, nothing = [header.index(name) for name in wanted], tuple("" for _ in wanted)
-        rows = all_rows()
-        next(rows, None)
-        for number, row in enumerate(drop_blank_end(rows, []), 1):
-            if len(row) not in (len(header), 0):
+        at, nothing = [columns.index(name) for name in wanted], tuple("" for _ in wanted)
+        rows = skip(all_rows(), layout.above + layout.header)
+        for number, row in enumerate(drop_blank_end((row if any(row) and filled(row) else [] for row in rows), []), 1):
+            row = without_blank_ends(row, len(columns))
+            if len(row) not in (len(columns), 0):
                 raise UserError(
-                    f"{path}: row {number} has {len(row)} cells and the header {len(header)}; "
-                    "put quotes around a cell that holds the separator"
+                    f"{path}: row {number} has {len(row)} cells and the {'header' if layout.header else 'first'} "
+                    f"{len(columns)}; put quotes around a cell that holds the separator"
                 )
             yield tuple(row[i] for i in at) if row else nothing
 
-    name = {",": "comma", ";": "semicolon", "\t": "tab"}[separator]
-    kind = f"CSV, {name} between cells, {encoding_name(found.encoding)}"
-    return Table(path, kind, tuple(header), found.lines, found.sha256, read, found.warnings)
+    warned = (*warnings, *layout.warnings)
+    return Table(path, kind, columns, size, sha256, read, warned, layout.header, layout.header, layout.doubt)
 
 
-def open_jsonl(path: Path, found: TextFile) -> Table:
-    """Read one JSON object a line; the columns are the keys of the first thousand."""
+def open_jsonl(file: TextFile) -> Table:
+    """Read one JSON object a line."""
 
     def all_rows() -> Iterator[dict[str, Any] | None]:
-        with path.open(encoding=found.encoding) as stream:
+        with file.open() as stream:
             for number, text in enumerate(stream, 1):
                 if not text.strip():
                     yield None
@@ -120,32 +203,104 @@ def open_jsonl(path: Path, found: TextFile) -> Table:
                 except (ValueError, RecursionError):
                     row = None
                 if not isinstance(row, dict):
-                    raise UserError(f"{path}: line {number} is not a JSON object; mend or remove it")
+                    raise UserError(f"{file.path}: line {number} is not a JSON object; mend or remove it")
                 yield row
 
+    return table_of_objects(file, "JSONL", all_rows, file.lines)
+
+
+def open_json(file: TextFile) -> Table:
+    """Read a list of JSON objects, alone or as the only list in an object; or columns; or an object a line.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    with file.open() as stream:
+        try:
+            content = json.load(stream)
+        except (ValueError, RecursionError):
+            return open_jsonl(file)
+    rows = rows_of_json(content)
+    if rows is None:
+        raise UserError(
+            f"{file.path}: holds no list of objects; write [{{...}}, {{...}}], or an object a line (.jsonl)"
+        )
+    return table_of_objects(file, "JSON", lambda: iter(rows), len(rows))
+
+
+def rows_of_json(content: Any) -> list[dict[str, Any] | None] | None:
+    """Return the objects of a JSON file, or None if it holds no table."""
+    if isinstance(content, list):
+        return content if content and all(isinstance(row, dict) for row in content) else None
+    if not isinstance(content, dict) or not content:
+        return None
+    lists = {key: value for key, value in content.items() if isinstance(value, list)}
+    names = content.get("columns")  # as pandas' orient="split"
+    if isinstance(names, list) and isinstance(content.get("data"), list):
+        rows = content["data"]
+        fits = all(isinstance(row, list) and len(row) == len(names) for row in rows)
+        return [dict(zip(map(str, names), row, strict=True)) for row in rows] if fits else None
+    nested = [value for value in content.values() if isinstance(value, list) or is_dict_of_dicts(value)]
+    of_objects = [found for value in nested if (found := rows_of_json(value)) is not None]
+    if of_objects:
+        return of_objects[0] if len(of_objects) == 1 else None
+    if len(lists) == len(content) and len({len(value) for value in lists.values()}) == 1:
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    if is_dict_of_dicts(content):
+        keys = list(dict.fromkeys(key for inner in content.values() for key in inner))
+        if len(content) > len(keys):  # rows by their names
+            return [{"index": name, **row} for name, row in content.items()]
+        return [{name: column.get(key) for name, column in content.items()} for key in keys]
+    return None
+
+
+def is_dict_of_dicts(value: Any) -> bool:
+    """Whether a value holds rows by name, or columns by row as pandas writes them."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(inner, dict) for inner in value.values())
+
+
+def table_of_objects(
+    file: TextFile, kind: str, all_rows: Callable[[], Iterator[dict[str, Any] | None]], size: int
+) -> Table:
+    """Return JSON objects as a table; the columns are the keys of the first thousand."""
     columns: dict[str, None] = {}
-    for _, row in zip(range(KEYS), all_rows(), strict=False):
+    for row in islice(all_rows(), KEYS):
         columns |= dict.fromkeys(row or ())
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
         for row in drop_blank_end(all_rows(), None):
             yield tuple((row or {}).get(name) for name in wanted)
 
-    return Table(
-        path, f"JSONL, {encoding_name(found.encoding)}", tuple(columns), found.lines, found.sha256, read, found.warnings
-    )
+    kind = f"{kind}, {encoding_name(file.encoding)}"
+    return Table(file.path, kind, tuple(columns), size, file.sha256, read, file.warnings)
 
 
-def open_lines(path: Path, found: TextFile) -> Table:
-    """Read one text a line."""
+def open_lines(file: TextFile) -> Table:
+    """Read one text a line; after labels, ``__label__cat text``, where most lines have them as fastText wants it."""
+    with file.open() as stream:
+        head = [line for line in islice(stream, KEYS) if line.strip()]
+    if 2 * sum(line.startswith(FASTTEXT) for line in head) > len(head):
+        return table_of_objects(file, "fastText", lambda: labelled_lines(file), file.lines)
 
     def read(wanted: Sequence[str]) -> Iterator[Cells]:
-        with path.open(encoding=found.encoding) as stream:
+        with file.open() as stream:
             for text in drop_blank_end((row.rstrip("\n") if row.strip() else "" for row in stream), ""):
                 yield tuple(text for _ in wanted)
 
-    kind = f"text, {encoding_name(found.encoding)}"
-    return Table(path, kind, ("text",), found.lines, found.sha256, read, found.warnings)
+    kind = f"text, {encoding_name(file.encoding)}"
+    return Table(file.path, kind, ("text",), file.lines, file.sha256, read, file.warnings)
+
+
+def labelled_lines(file: TextFile) -> Iterator[dict[str, Any] | None]:
+    """Yield the text and the labels of each line."""
+    with file.open() as stream:
+        for line in stream:
+            labels, text = [], line.strip()
+            while text.startswith(FASTTEXT):
+                label, _, text = text.removeprefix(FASTTEXT).partition(" ")
+                labels.append(label)
+                text = text.lstrip()
+            yield {"text": text, "label": labels[0] if len(labels) == 1 else labels} if line.strip() else None
 
 
 def drop_blank_end(rows: Iterable[T], nothing: T) -> Iterator[T]:
@@ -166,6 +321,7 @@ def open_parquet(path: Path) -> Table:
     try:
         with pq.ParquetFile(path) as file:
             columns, size = tuple(file.schema_arrow.names), file.metadata.num_rows
+            names = class_names(file.schema_arrow.metadata)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a whole Parquet file ({first_line(error)}); write or copy it again") from error
 
@@ -173,7 +329,8 @@ def open_parquet(path: Path) -> Table:
         try:
             with pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
                 for batch in file.iter_batches(BATCH, columns=list(wanted)):
-                    yield from zip(*(batch.column(name).to_pylist() for name in wanted), strict=True)
+                    cells = {name: batch.column(name).to_pylist() for name in wanted}
+                    yield from zip(*(with_names(cells[name], names.get(name)) for name in wanted), strict=True)
         except (pa.ArrowException, OSError) as error:
             raise UserError(
                 f"{path}: not a whole Parquet file ({first_line(error)}); write or copy it again"

@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from domains.errors import UserError, first_line
-from domains.reading.tables import ENDINGS, open_table
+from domains.reading.tables import ENDINGS, TableOptions, open_table
 from domains.reading.text_encodings import OR_SAY
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def read_table(path: Path, options: TableOptions | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Read a table by its ending, and return it with a line for each doubt.
 
     Cells are text where the format has no types.
@@ -17,14 +17,13 @@ def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Raises:
         UserError: the ending is unknown, or the content is not what the ending says.
     """
-    ending, warnings = path.suffix.lower(), tuple[str, ...]()
     try:
-        if ending not in ENDINGS or path.is_dir():
-            raise ValueError("its name has none of these endings")
-        if ending == ".parquet":
-            table = pd.read_parquet(path)
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; give one file ({', '.join(ENDINGS)})")
+        if path.suffix.lower() == ".parquet":
+            table, warnings = pd.read_parquet(path), tuple[str, ...]()
         else:
-            found = open_table(path)
+            found = open_table(path, options)
             table = pd.DataFrame(found.read(found.columns), columns=list(found.columns))
             warnings = found.warnings
     except UserError as error:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from domains.objective import ACCURACY, Objective
+from domains.words import some
 from learners import metrics
 from learners.objective import WORDS, score_each
+from tasks.models.adapt_result import ClassScore, NewClasses
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,11 @@ class GateRule:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate decided, and why in a sentence."""
+    """What the gate decided, and why in a sentence; and what it saw of classes that the champion does not know."""
 
     promote: bool
     reason: str
+    new_classes: NewClasses | None = None
 
     @property
     def word(self) -> str:
@@ -162,6 +165,7 @@ def gate(
     majority: float | None = None,
     rule: GateRule | None = None,
     beside: Scores | None = None,
+    new: NewClasses | None = None,
 ) -> Decision:
     """Decide whether the challenger is promoted.
 
@@ -171,7 +175,9 @@ def gate(
     2. floor: not significantly below the linear probe in the objective;
     3. a first champion: above whoever always names their most frequent label;
     4. calibration: ECE within the rule's limit, or not above a champion's that is itself outside it;
-    5. better than the champion in the objective, or equal (``GateRule.equal``) and lower in log-loss.
+    5. better than the champion in the objective, or equal (``GateRule.equal``) and lower in log-loss. A challenger that
+       knows classes which the champion does not is above it on their examples whatever it is worth: it must not be
+       significantly worse on the others, and no worse than equal on all.
 
     "Significantly" means that the 95 % interval of the difference (paired bootstrap over the examples) is wholly on one
     side of zero.
@@ -183,6 +189,7 @@ def gate(
         majority: what whoever always names the most frequent label reaches; None where that rule is not asked.
         rule: the limits; the defaults unless given.
         beside: scores of the challenger on the examples that the champion was scored on, where these are not all.
+        new: classes that the champion does not know, see :func:`compare_known`.
     """
     rule, beside = rule or GateRule(), beside or challenger
     scored = {"challenger": challenger, "linear probe": probe} | ({"champion": champion} if champion else {})
@@ -219,7 +226,11 @@ def gate(
         return Decision(True, f"promoted as first champion: {got} is {passed}; {calibration}")
 
     versus = compare(beside, champion, rule)
-    promote, finding = _against_champion(versus, champion.log_loss - beside.log_loss, rule)
+    promote, finding = (
+        _against_champion(versus, champion.log_loss - beside.log_loss, rule)
+        if new is None
+        else _with_new_classes(versus, new, rule)
+    )
     against = f"the champion's {percent(champion.value)} on the same {len(beside.each)} examples ({versus})"
     word = "promoted" if promote else "refused"
     return Decision(promote, f"{word}: {_value(beside)} against {against}: {finding}; {calibration}")
@@ -250,6 +261,50 @@ def _against_champion(versus: Comparison, log_loss_gain: float, rule: GateRule) 
     if log_loss_gain >= rule.log_loss:
         return True, f"equal within noise, and log-loss lower by {log_loss_gain:.3f}"
     return False, f"equal within noise, and log-loss not lower by {rule.log_loss} or more ({-log_loss_gain:+.4f})"
+
+
+def _with_new_classes(versus: Comparison, new: NewClasses, rule: GateRule) -> tuple[bool, str]:
+    """Return whether a challenger that knows more classes than the champion may take its place, and why."""
+    known = Comparison(new.challenger - new.champion, new.low, new.high)
+    names = some([f"{each.label!r} ({_recall(each)})" for each in new.classes])
+    kept = (
+        f"on the {new.examples} examples of classes that both know: {WORDS[new.objective]} {percent(new.challenger)} "
+        f"against {percent(new.champion)} ({known})"
+    )
+    knows = f"knows {names}, which the champion does not"
+    if known.high < 0:
+        return False, f"{knows}, but is significantly worse {kept}"
+    if versus.difference < -rule.equal:
+        return False, f"{knows}, but is worse by more than {100 * rule.equal:.1f} points in all; {kept}"
+    stands = "significantly better" if known.low > 0 else "not worse"
+    return True, f"{knows}, and is {stands if known.difference >= 0 else 'not significantly worse'} {kept}"
+
+
+def _recall(score: ClassScore) -> str:
+    if score.recall is None:
+        return "no example of it is scored"
+    return f"{round(score.recall * score.support)} of {score.support} right"
+
+
+def compare_known(
+    challenger: Scores, champion: Scores, classes: Sequence[ClassScore], rule: GateRule | None = None
+) -> NewClasses:
+    """Compare two models on the examples of the classes that both know.
+
+    Args:
+        challenger, champion: scores on these examples.
+        classes: the challenger's scores of the classes that the champion does not know.
+    """
+    found = compare(challenger, champion, rule or GateRule())
+    return NewClasses(
+        classes=list(classes),
+        examples=len(challenger.each),
+        objective=challenger.objective,
+        challenger=challenger.value,
+        champion=champion.value,
+        low=found.low,
+        high=found.high,
+    )
 
 
 def compare(a: Scores, b: Scores, rule: GateRule) -> Comparison:

@@ -19,7 +19,7 @@ from tasks.adapt.plots import (
     plot_methods,
     plot_timeline,
 )
-from tasks.adapt.tables import class_rows, interval_line, result_cells, score_rows
+from tasks.adapt.tables import class_row, class_rows, interval_line, result_cells, score_rows
 from tasks.adapt.trials import OURS
 from tasks.base.artifacts import (
     artifact_link,
@@ -71,6 +71,7 @@ def show_adaptation(
         "## Scores",
         escape(interval_line(result)),
         markdown_table(score_rows(result)),
+        *new_classes_markdown(result),
         *curve_markdown(result),
         *classes_markdown(result),
         *confusion_markdown(domain, named, y),
@@ -88,6 +89,19 @@ def curve_markdown(result: AdaptResult) -> list[str]:
         return []
     title = f"{result.domain}: accuracy by the number of labels"
     return ["## What labels are worth", image_markdown(plot_learning_curve(title, result.curve), title)]
+
+
+def new_classes_markdown(result: AdaptResult) -> list[str]:
+    """Return how well the classes are predicted that the champion does not know, and what became of the others."""
+    new = result.new_classes
+    if new is None:
+        return []
+    known = (
+        f"The champion does not know them. On the {new.examples:,} examples of classes that both know: "
+        f"{WORDS[new.objective]} {100 * new.challenger:.1f} %, the champion's {100 * new.champion:.1f} %, "
+        f"95 % interval of the difference {100 * new.low:+.1f} to {100 * new.high:+.1f} points."
+    )
+    return ["## New classes", known, markdown_table([class_row(each) for each in new.classes])]
 
 
 def classes_markdown(result: AdaptResult) -> list[str]:

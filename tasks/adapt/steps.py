@@ -13,6 +13,7 @@ from torch import Tensor
 
 from domains.domain import Domain
 from domains.errors import UserError
+from domains.objective import Objective
 from learners import metrics
 from learners.choice.fallback import PROBE
 from learners.classifier import Classifier
@@ -33,9 +34,10 @@ from tasks.adapt.adaptation import (
 )
 from tasks.adapt.class_frequencies import Said, at_pool_frequencies, preferences
 from tasks.adapt.domain_page import show_domain_page
-from tasks.adapt.gate import MISSING, Decision, Scores, align, gate, hash_of_test, score
+from tasks.adapt.gate import MISSING, Decision, Scores, align, compare_known, gate, hash_of_test, score
 from tasks.adapt.held_out import HeldOut
 from tasks.adapt.learning_curve import forecast_beyond, learning_curve
+from tasks.adapt.outside import typicality_of
 from tasks.adapt.pages import show_adaptation
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
@@ -134,6 +136,9 @@ def adapt_and_compare(plan: Plan, encode_seconds: float, tune_seconds: float = 0
         if spec.opinions and spec.folder is not None:
             shutil.copytree(spec.folder, plan.folder / spec.identity)
     held_out(first, data).write(plan.folder)
+    typicality = typicality_of(first, data)
+    if typicality is not None:
+        typicality.save(plan.folder)
     result.write(plan.folder)
     return result
 
@@ -192,7 +197,7 @@ def ask_gate(plan: Plan, result: AdaptResult, folder: Path) -> tuple[Decision, A
     decision = decide(plan, folder, incumbent)
     before = None if incumbent is None else incumbent.version
     update = {"decision": decision.word, "reason": decision.reason, "champion_before": before}
-    return decision, result.model_copy(update=update)
+    return decision, result.model_copy(update=update | {"new_classes": decision.new_classes})
 
 
 def decide(plan: Plan, folder: Path, incumbent: registry.Registered | None) -> Decision:
@@ -202,7 +207,7 @@ def decide(plan: Plan, folder: Path, incumbent: registry.Registered | None) -> D
     if record is None or len(record.ours) != len(y):  # damaged, or made by an earlier version from other examples
         return gate(MISSING, None, MISSING)
 
-    def scores(said: Said, rows: np.ndarray) -> Scores:
+    def scores(said: Said, rows: np.ndarray, objective: Objective = objective) -> Scores:
         identity = hash_of_test([examples[i] for i in rows], y[rows].tolist())
         p, in_use, named = (each[rows] for each in said)
         return score(p, y[rows].tolist(), identity, in_use, record.weights[rows], named, objective)
@@ -211,14 +216,35 @@ def decide(plan: Plan, folder: Path, incumbent: registry.Registered | None) -> D
     ours = Said.of(model, record.ours)
     probe = Said(record.floor, record.floor, preferences(model, record.floor).argmax(1))
     challenger = beside = scores(ours, every)
-    champion = None
-    if incumbent is not None:
-        recalled = recall_champion(incumbent, domain, data)
-        champion = MISSING if recalled is None else scores(*recalled)
-        beside = challenger if recalled is None else scores(ours, recalled[1])
+    champion = new = None
+    recalled = None if incumbent is None else recall_champion(incumbent, domain, data)
+    if incumbent is not None and recalled is None:
+        champion = MISSING
+    if recalled is not None:
+        theirs, rows = recalled
+        champion, beside = scores(theirs, rows), scores(ours, rows)
+        unknown = unknown_classes(theirs.p, data)
+        known = rows[~np.isin(y[rows], unknown)]
+        if unknown and len(known):
+            kept = "balanced_accuracy" if objective == "macro_f1" else objective
+            classes = score_classes(preferences(model, record.ours), y, data.labels)
+            pair = scores(ours, known, kept), scores(theirs, known, kept)
+            new = compare_known(*pair, [classes[i] for i in unknown])
+            champion = replace(champion, ece=pair[1].ece)  # of what it does not know nobody asks that it is calibrated
     # a market's test lies after its labels: which of them is the most frequent there is known in hindsight only
     majority = None if domain.family == "market" else majority_value(objective, y, record.weights)
-    return gate(challenger, champion, scores(probe, every), majority, beside=beside)
+    decision = gate(challenger, champion, scores(probe, every), majority, beside=beside, new=new)
+    return replace(decision, new_classes=new)
+
+
+def unknown_classes(p: np.ndarray, data: Encoded) -> list[int]:
+    """Return the classes with labelled examples to which a champion gives nothing anywhere.
+
+    Args:
+        p: its probabilities of the scored examples [m, N]; even where all that it said was of labels that are gone.
+    """
+    taught, p = data.train_y if data.fold is None else data.labelled.y, p[np.ptp(p, axis=1) > 0]
+    return [c for c in taught.unique().tolist() if not p[:, c].any()]
 
 
 def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:

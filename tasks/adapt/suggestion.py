@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from domains.domain import EXAMPLE_COLUMN, Domain
+from domains.domain import EXAMPLE_COLUMN, Domain, Split
 from domains.errors import UserError
+from domains.own.label_file import GUESS, LABEL
+from domains.same_example import content_key
+from domains.whole_file import write_whole
 from learners.choice.all_labels import adapt_to_all_labels
 from learners.choice.forecast import FEWEST, SHARES, Forecast, forecast, learning_curve
 from learners.choice.suggest import suggest
@@ -26,6 +29,7 @@ from tasks.models.adapt_result import AdaptResult
 from tasks.models.lookup import input_of
 
 CURVES = 5  # support draws behind a forecast
+JPEG = b"\xff\xd8"  # how such a file begins
 RIVAL = 0.5  # a second label at least so probable, relative to the first, is named beside it
 
 
@@ -47,9 +51,10 @@ def check_suggestions(domain: Domain, output: Path) -> None:
 def suggestions(
     domain: Domain, data: Encoded, model: Classifier, how: Adaptation, n: int, tuned: Sequence[EncoderSpec] = ()
 ) -> pd.DataFrame:
-    """Return n rows, best first: the example, its ``row`` in pool.parquet, ``label``, ``probability`` and ``why``.
+    """Return n rows, best first: the example, ``label``, ``guess``, ``probability``, ``why`` and ``row``.
 
-    Examples with a label are those of the support that the model was adapted to.
+    ``label`` is for a person to fill in, ``guess`` what the model says, ``row`` the row in pool.parquet. Examples with
+    a label are those of the support that the model was adapted to.
 
     Args:
         tuned: encoders that the model reads beside those of the data.
@@ -67,24 +72,50 @@ def suggestions(
     return pd.DataFrame(
         {
             EXAMPLE_COLUMN[domain.family]: readable_examples(domain, rows),
-            "row": rows,
-            "label": [model.labels[i] for i in best],
+            LABEL: "",
+            GUESS: [model.labels[i] for i in best],
             "probability": np.round(p[np.arange(len(p)), best], 4),
             "why": [
                 suggestion_reason(int(count), each, model.labels)
                 for count, each in zip(found.stands_for, p, strict=True)
             ],
+            "row": rows,
         }
     )
 
 
-def readable_examples(domain: Domain, rows: Sequence[int]) -> list[str]:
-    """Return texts as they are, or the file names of images, empty where they have none."""
+def readable_examples(domain: Domain, rows: Sequence[int], split: Split = "pool") -> list[str]:
+    """Return texts of a shard as they are, or the file names of images, empty where they have none."""
     import pyarrow.parquet as pq
 
     column = EXAMPLE_COLUMN[domain.family]
-    values = pq.read_table(domain.path / "pool.parquet", columns=[column])[0].take(rows).to_pylist()
+    values = pq.read_table(domain.path / f"{split}.parquet", columns=[column])[0].take(rows).to_pylist()
     return values if domain.family == "text" else [Path(value.get("path") or "").name for value in values]
+
+
+def write_suggestions(domain: Domain, rows: pd.DataFrame, output: Path) -> Path | None:
+    """Write what to label as a CSV for ``acclimate domains label``.
+
+    Images without a file name are written too, so that a person can look at them, into a folder beside the CSV, which
+    is returned. Their names there are made of their content: no other image ever has the same.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    column, folder = EXAMPLE_COLUMN[domain.family], output.with_name(f"{output.stem}-images")
+    names = rows[column].tolist()
+    unnamed = [i for i, name in enumerate(names) if domain.family == "vision" and not name]
+    if unnamed:
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write {folder}: {error.strerror or error}; choose another --output") from error
+        for i, image in zip(unnamed, domain.column("pool", rows["row"].iloc[unnamed].tolist()), strict=True):
+            name = f"{content_key(image):016x}{'.jpg' if image.startswith(JPEG) else '.png'}"
+            write_whole(folder / name, image)
+            names[i] = f"{folder.name}/{name}"
+    write_whole(output, rows.assign(**{column: names}).to_csv(index=False))
+    return folder if unnamed else None
 
 
 def suggestion_reason(count: int, p: np.ndarray, labels: Sequence[str]) -> str:

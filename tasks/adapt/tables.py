@@ -8,7 +8,7 @@ from domains.objective import ACCURACY
 from learners.objective import WORDS
 from tasks.adapt.trials import OURS
 from tasks.base.artifacts import table_of, with_interval
-from tasks.models.adapt_result import AdaptResult
+from tasks.models.adapt_result import AdaptResult, ClassScore
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,16 +78,18 @@ def percent(share: float | None) -> str:
 def class_rows(result: AdaptResult, most: int) -> list[dict[str, Any]]:
     """Return a row a label, at most so many: the lowest F1 first, and of equal ones that with more examples."""
     worst = sorted(result.classes, key=lambda each: (math.inf if each.f1 is None else each.f1, -each.support))
-    return [
-        {
-            "label": each.label,
-            "precision %": percent(each.precision),
-            "recall %": percent(each.recall),
-            "F1 %": percent(each.f1),
-            "examples": each.support,
-        }
-        for each in worst[:most]
-    ]
+    return [class_row(each) for each in worst[:most]]
+
+
+def class_row(score: ClassScore) -> dict[str, Any]:
+    """Return the scores of a label."""
+    return {
+        "label": score.label,
+        "precision %": percent(score.precision),
+        "recall %": percent(score.recall),
+        "F1 %": percent(score.f1),
+        "examples": score.support,
+    }
 
 
 def score_table(result: AdaptResult) -> "Table":

@@ -1,7 +1,7 @@
 """Trials: the portfolio and every method adapted to the same labels, and what they say of examples held out."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,10 +76,7 @@ def _cross_fit(model: MetaModel, data: Encoded, how: Adaptation) -> Trial:
     labelled = data.labelled
     found: dict[str, Tensor] = {}
     left_out: dict[str, str] = {}
-    for number in range(int(data.fold.max()) + 1):
-        out, generator = data.fold == number, torch.Generator().manual_seed(how.seed * 1000 + number)
-        rest = labelled.select(~out)
-        choice, _ = _choose(model, data, rest, how, generator, f"fold {number}")
+    for out, rest, choice in choose_by_fold(model, data, labelled, how):
         probabilities, reasons = _held_out(model, rest, choice, data.examples[out], how)
         left_out |= reasons
         for name, p in probabilities.items():
@@ -88,6 +85,26 @@ def _cross_fit(model: MetaModel, data: Encoded, how: Adaptation) -> Trial:
     choice, seconds = _choose(model, data, labelled, how, generator, "all labelled examples")
     probabilities = {name: p[data.fold >= 0] for name, p in found.items() if name not in left_out}
     return _trial(data, choice, seconds, labelled, rows, probabilities, left_out)
+
+
+def choose_by_fold(
+    model: MetaModel, data: Encoded, labelled: Support, how: Adaptation, fitted: Tensor | None = None
+) -> Iterator[tuple[Tensor, Support, Choice]]:
+    """Yield, of each fold, which examples it has [n], the others, and what the portfolio makes of these others.
+
+    Args:
+        labelled: the n labelled examples of the data, train and then test, with the labels to adapt to.
+        fitted: [n], whether an example may be adapted to; None: all may.
+
+    Raises:
+        UserError: as ``run_trial``.
+    """
+    assert data.fold is not None
+    for number in range(int(data.fold.max()) + 1):
+        out, generator = data.fold == number, torch.Generator().manual_seed(how.seed * 1000 + number)
+        rest = labelled.select(~out if fitted is None else ~out & fitted)
+        choice, _ = _choose(model, data, rest, how, generator, f"fold {number}")
+        yield out, rest, choice
 
 
 def _trial(

@@ -61,7 +61,8 @@ def find_usable(domain: Domain) -> UsableExamples:
     missing = sorted(set(range(len(domain.labels))) - {y[row] for row in rows["train"]})
     if missing:
         names = some([repr(domain.labels[i]) for i in missing])
-        warnings.append(f"no labelled example of {names}: never predicted; label at least one of each")
+        remedy = "choose other dates to have some" if domain.family == "market" else "label at least one of each"
+        warnings.append(f"no labelled example of {names}: never predicted; {remedy}")
     return UsableExamples(rows["train"], rows["pool"], tuple(warnings))
 
 
@@ -70,9 +71,11 @@ def check_labels(domain: Domain, y: Sequence[int]) -> None:
     if len(set(y)) < 2:
         others = [repr(label) for i, label in enumerate(domain.labels) if i not in set(y)]
         all_of = f", and all {len(y)} labelled examples are {domain.labels[y[0]]!r}" if y else ""
+        remedy = f"label examples of {some(others)} too"
+        if domain.family == "market":
+            remedy = "choose other dates, by --start and --end of acclimate domains add"
         raise UserError(
-            f"domain {domain.name}: labels of at least two classes are needed, found {len(set(y))}{all_of}; "
-            f"label examples of {some(others)} too"
+            f"domain {domain.name}: labels of at least two classes are needed, found {len(set(y))}{all_of}; {remedy}"
         )
 
 

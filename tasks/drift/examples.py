@@ -9,7 +9,8 @@ from torch import Tensor
 
 from domains.domain import Domain, Split
 from domains.errors import UserError
-from domains.new_examples import read_examples
+from domains.new_examples import Reading, read_examples
+from domains.reading.text_encodings import OR_SAY
 from learners.classifier import Classifier
 from learners.shift.drift import FEWEST, distances_to_nearest, draw_rows, drift_test
 from learners.shift.label_shift import LabelShift, label_shift
@@ -43,10 +44,14 @@ def read_new_and_old(settings: Settings, case: DriftCase) -> Examples:
     """
     before = domain_adapted_on(settings, case)
     if case.file is not None:
-        given = read_examples(before.family, case.file, case.column)
-        now: Sequence[Any] = given.examples
+        columns = () if case.column is None else (case.column,)
+        try:
+            given = read_examples(before.family, case.file, Reading.of_domain(before, columns))
+            now: Sequence[Any] = given.examples
+        except UserError as error:
+            raise UserError(str(error).removesuffix(OR_SAY)) from error
         for doubt in given.warnings:
-            say(f"warning: {case.file}: {doubt}")
+            say(f"warning: {case.file}: {doubt.removesuffix(OR_SAY)}")
     else:
         here = snapshot(settings.root_path, settings.home_path, case.domain, case.revision)
         now = [example for split in ("pool", "train") for example in full_examples(here, split)]  # type: ignore[arg-type]

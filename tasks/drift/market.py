@@ -10,6 +10,7 @@ from domains.domain import Domain
 from domains.errors import UserError
 from domains.market.regime import Regime, Weeks, find_regime
 from domains.new_examples import price_features
+from domains.reading.price_options import PriceOptions
 from tasks.base.progress import say
 from tasks.base.settings import Settings
 from tasks.drift.cases import ALL, DriftCase, DriftResult, domain_adapted_on, drift_result, has_same_data
@@ -35,9 +36,13 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
     if case.file is None and has_same_data(case):
         return MarketComparison(drift_result(case, "nothing new", "nothing new since the champion was adapted"))
     before = domain_adapted_on(settings, case)
+    if (period := before.meta.get("period", "day")) != "day":
+        raise UserError(
+            f"domain {before.name}: {period}ly prices, and changes of regime are found in daily ones; add it from those"
+        )
     until = max(day for split in ("train", "pool") for day in dates_of(before, split))
     if case.file is not None:
-        x, doubts = price_features(case.file)
+        x, doubts = price_features(case.file, PriceOptions.of_domain(before.meta))
         for doubt in doubts:
             say(f"warning: {case.file}: {doubt}")
         dates = [f"{day:%Y-%m-%d}" for day in x.index.get_level_values(0)]

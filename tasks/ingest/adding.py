@@ -65,14 +65,17 @@ def describe_new_domain(name: str, found: NewDomain) -> "list[RenderableType]":
     from rich.text import Text
 
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    columns = ", ".join(f"{role}: {column}" for role, column in found.columns.items())
+    columns = ", ".join(
+        f"{role}: {column if isinstance(column, str) else ' + '.join(column)}" for role, column in found.columns.items()
+    )
     counts = ", ".join(f"{found.counts.get(split, 0):,} {split}" for split in ("train", "test", "pool"))
     rows = {"domain": name, "family": found.family, "read as": f"{found.file}: {found.kind}", "columns": columns}
     rows |= {"examples": counts, "classes": str(len(found.labels)), "split": found.rule}
-    notes = {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.notes.items()}
+    told = {key: value for key, value in found.notes.items() if key != "price_doubts"}  # they are warnings too
+    notes = {key: in_words(value) for key, value in told.items()}
     for key, value in (rows | notes).items():
         if value:
-            facts.add_row(Text(key, "bold"), Text(value))
+            facts.add_row(Text(key.replace("_", " "), "bold"), Text(value))
     shown: list[RenderableType] = [facts]
     listed = [
         {"class": label, "train": f"{of['train']:,}", "test": f"{of['test']:,}"} for label, of in found.classes.items()
@@ -84,6 +87,13 @@ def describe_new_domain(name: str, found: NewDomain) -> "list[RenderableType]":
         label = example["label"] or "no label"
         shown.append(Text(f"{label}: {example['example']}", overflow="ellipsis", no_wrap=True))
     return shown + [Text(f"warning: {line}", "yellow") for line in found.warnings]
+
+
+def in_words(note: object) -> str:
+    """Return a note of a domain for people: a text as it is, a list of texts with commas, else JSON."""
+    if isinstance(note, list) and all(isinstance(each, str) for each in note):
+        return ", ".join(note)
+    return note if isinstance(note, str) else json.dumps(note)
 
 
 def add_domain(settings: Settings, name: str, found: NewDomain, replace: bool = False) -> Path:

@@ -16,8 +16,8 @@ LONG = Kind(
 )
 
 
-def check_domain(settings: Settings, name: str) -> list[Finding]:
-    """Return what is wrong with ``data/<name>``.
+def domain_in_data(settings: Settings, name: str) -> Domain:
+    """Return the domain ``data/<name>`` as it is now, committed or not.
 
     Raises:
         UserError: there is no such domain, or its domain.yaml cannot be read or names another domain.
@@ -28,6 +28,16 @@ def check_domain(settings: Settings, name: str) -> list[Finding]:
     domain = Domain.read(path)
     if domain.name != name:
         raise UserError(f"{path / 'domain.yaml'}: its name is {domain.name!r}; make it that of the folder, {name!r}")
+    return domain
+
+
+def check_domain(settings: Settings, name: str) -> list[Finding]:
+    """Return what is wrong with ``data/<name>``.
+
+    Raises:
+        UserError: as ``domain_in_data``.
+    """
+    domain = domain_in_data(settings, name)
     with progress(f"check {name}", count_rows_to_check(domain)) as advance:
         found = run_checks(domain, advance)
     if domain.family == "text" and domain.has("train") and not any(finding.is_error for finding in found):

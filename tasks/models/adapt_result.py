@@ -48,6 +48,25 @@ class ClassScore(BaseModel):
     support: int
 
 
+class NewClasses(BaseModel):
+    """Classes that the champion does not know, and how the examples of the others fared beside it.
+
+    Attributes:
+        classes: the challenger's scores of each new class, ``support`` 0 where none of its examples is scored.
+        examples: how many scored examples are of classes that both know.
+        objective: what is compared on these: balanced accuracy in place of macro-F1, which asks for examples of all.
+        challenger, champion: its value for the two; low, high: 95 % interval of the difference.
+    """
+
+    classes: list[ClassScore]
+    examples: int
+    objective: Objective
+    challenger: float
+    champion: float
+    low: float
+    high: float
+
+
 class SetScore(BaseModel):
     """Prediction sets of the portfolio's models on the test examples, means over support draws.
 
@@ -84,8 +103,9 @@ class AdaptResult(BaseModel):
     ``scores`` holds a row a method: ``acclimate`` is the portfolio, the others are methods on their own. The
     challenger that the gate judged is the portfolio's first support draw. ``sets`` is None where models have none.
     ``warnings`` say what is wrong with the domain's examples, a line each. ``classes`` are the challenger's scores of
-    each label, in the domain's order; results of before 0.11 have none. ``curve`` is there where all labels were used:
-    accuracy by the number of labels, the fewest first, and what twice as many would give.
+    each label, in the domain's order; results of before 0.11 have none. ``new_classes`` is there where the champion
+    does not know all of them. ``curve`` is there where all labels were used: accuracy by the number of labels, the
+    fewest first, and what twice as many would give.
 
     Attributes:
         k: at most so many labels a class were used; None: all, in one support set.
@@ -113,6 +133,7 @@ class AdaptResult(BaseModel):
     scores: dict[str, Score]
     seconds: dict[str, float]
     classes: list[ClassScore] = Field(default_factory=list)
+    new_classes: NewClasses | None = None
     curve: list[CurveScore] = Field(default_factory=list)
     sets: SetScore | None = None
     decision: str = ""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from domains.decisions import DECISIONS
-from domains.domain import FAMILIES, Family, check_name
+from domains.domain import FAMILIES, Domain, Family, check_name
 from domains.errors import UserError
 from tasks.base.settings import Settings, settings
 from tasks.features.encoders import encoder_identity
@@ -51,6 +51,15 @@ def version_or_champion(settings: Settings, domain: str, version: str) -> Regist
         UserError: as ``model_in_service``; or no such version.
     """
     return registry.get(settings, check_name(domain), version) if version else model_in_service(settings, domain)
+
+
+def domain_here(settings: Settings, model: Registered) -> Domain | None:
+    """Return the domain that a model was adapted to: its snapshot, else what is in ``data/``, else None."""
+    kept = settings.home_path / "domains" / f"{model.name}-{model.tags.get('content_hash', '')[:16]}"
+    for folder in (kept, settings.data_path / model.name):
+        if (folder / "domain.yaml").exists():
+            return Domain.read(folder)
+    return None
 
 
 @dataclass(frozen=True)

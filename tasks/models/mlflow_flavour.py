@@ -18,6 +18,7 @@ import pandas as pd
 
 from domains.domain import EXAMPLE_COLUMN, Family
 from learners.classifier import Classifier
+from learners.shift.typicality import FILE as TYPICALITY
 
 FILE = "reads.json"
 ENCODER = "encoder"  # folder of an exported model that has its encoder with it
@@ -66,7 +67,7 @@ def write_mlflow_model(folder: Path, reads: InputSpec | None, into: Path) -> Pat
         reads.write(files)
         example = input_example(reads.family)
         labels = Classifier.load(folder).labels
-        described = {"signature": signature(example, labels), "input_example": example}
+        described = {"signature": signature(example, labels, (folder / TYPICALITY).exists()), "input_example": example}
     mlflow.pyfunc.save_model(
         into / "model",
         loader_module="tasks.pyfunc",
@@ -88,8 +89,12 @@ def input_example(family: Family) -> pd.DataFrame:
     return pd.DataFrame([[value] * len(FEATURES) for value in (0.0, 0.5)], columns=[name for name, _ in FEATURES])
 
 
-def signature(example: pd.DataFrame, labels: tuple[str, ...]) -> Any:
-    """Return MLflow's signature: every column of the example is required, predictions come back."""
+def signature(example: pd.DataFrame, labels: tuple[str, ...], knows_outside: bool) -> Any:
+    """Return MLflow's signature: every column of the example is required, predictions come back.
+
+    Args:
+        knows_outside: whether the model tells examples of none of its classes.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
@@ -98,6 +103,7 @@ def signature(example: pd.DataFrame, labels: tuple[str, ...]) -> Any:
 
     inputs = {str(name): "double" if example[name].dtype.kind == "f" else "string" for name in example}
     outputs = {"label": "string", "probability": "double", "set": "string", "ask": "string"}
+    outputs |= {"outside": "boolean", "typical": "double"} if knows_outside else {}
     outputs |= {f"p_{label}": "float" for label in labels}
     return ModelSignature(schema(inputs), schema(outputs))
 

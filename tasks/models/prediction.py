@@ -1,31 +1,93 @@
-"""Predict new examples with a domain's champion."""
+"""Predict new examples with a domain's champion, a batch at a time: no file is whole in memory."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from domains.new_examples import read_examples
+from domains.new_examples import Batch, Reading, read_examples
+from domains.reading.tables import TableOptions
 from learners.classifier import Classifier
+from learners.shift.typicality import Typicality
 from tasks.base.settings import Settings
 from tasks.features.encoding import encode, view_for
-from tasks.models.lookup import input_of, model_in_service
-from tasks.models.prediction_table import prediction_table
+from tasks.models.lookup import Input, domain_here, input_of, model_in_service
+from tasks.models.prediction_table import COLUMNS, TYPICAL, prediction_table
 
 
-def predict_file(settings: Settings, domain: str, path: Path, column: str | None = None) -> pd.DataFrame:
-    """Return the examples of a file, in order, with ``label``, ``probability``, ``set`` and ``ask``.
+@dataclass(frozen=True)
+class Predictions:
+    """Frames of all rows of an input, in order: their columns, and ``label``, ``probability``, ``set`` and ``ask``,
+    ``outside`` and ``typical`` where the champion knows them.
 
-    ``attrs["warnings"]`` of the table holds a line for each doubtful thing in the file.
+    A column of prediction that is called as one of the input is called ``predicted_...``. Where a row has no example
+    (an empty text), the columns of prediction are empty. ``warnings`` are complete once the frames have been read.
+    """
+
+    frames: Iterator[pd.DataFrame]
+    warnings: list[str]
+
+
+def predict_batches(
+    settings: Settings,
+    domain: str,
+    path: Path,
+    columns: tuple[str, ...] = (),
+    table: TableOptions | None = None,
+) -> Predictions:
+    """Predict the examples of a file or folder.
+
+    Args:
+        columns: of the text; () for those of the domain.
+        table: what the user says about a table.
 
     Raises:
-        UserError: the domain has no champion, the file is bad, or the champion reads another encoder's features.
+        UserError: the domain has no champion, the file is bad (also while the frames are read), or the champion reads
+            another encoder's features.
     """
     champion = model_in_service(settings, domain)
-    reads = input_of(champion)
-    new = read_examples(reads.family, path, column)
+    reads, about = input_of(champion), domain_here(settings, champion)
+    how = Reading(columns) if about is None else Reading.of_domain(about, columns)
+    new = read_examples(reads.family, path, replace(how, table=table or TableOptions()))
     model = Classifier.load(champion.folder).in_use()
-    x = encode(settings, reads.family, new.examples, encoders=reads.encoders, reader=model)
-    p = model.predict_proba(view_for(model, x, new.examples)).numpy()
-    found = new.names.assign(**prediction_table(model, p).set_axis(new.names.index))
-    found.attrs["warnings"] = new.warnings
+    typicality = Typicality.load(champion.folder)
+    added = COLUMNS if typicality is None else (*COLUMNS, *TYPICAL)
+
+    def frames() -> Iterator[pd.DataFrame]:
+        for batch in new.batches():
+            clash = [name for name in added if name in batch.rows.columns]
+            line = f"the file has columns {', '.join(clash)}: those of the predictions are called predicted_..."
+            if clash and line not in new.doubts:
+                new.doubts.append(line)
+            yield predict_batch(settings, reads, model, typicality, batch)
+
+    return Predictions(frames(), new.doubts)
+
+
+def predict_batch(
+    settings: Settings, reads: Input, model: Classifier, typicality: Typicality | None, batch: Batch
+) -> pd.DataFrame:
+    """Return the rows of a batch with their predictions."""
+    x = encode(settings, reads.family, batch.examples, encoders=reads.encoders, reader=model)
+    p = model.predict_proba(view_for(model, x, batch.examples))
+    typical = None if typicality is None else typicality(x, p).numpy()
+    found = prediction_table(model, p.numpy(), typical)
+    if not batch.there.all():
+        found = found.astype(object).set_axis(batch.rows.index[batch.there]).reindex(batch.rows.index)
+        found = found.where(found.notna(), None)
+    return batch.rows.join(found.rename(columns={name: f"predicted_{name}" for name in found if name in batch.rows}))
+
+
+def predict_file(
+    settings: Settings, domain: str, path: Path, columns: tuple[str, ...] = (), table: TableOptions | None = None
+) -> pd.DataFrame:
+    """Return the predictions of a file as one frame, whose ``attrs["warnings"]`` are a line for each doubt.
+
+    Raises:
+        UserError: as ``predict_batches``.
+    """
+    predicted = predict_batches(settings, domain, path, columns, table)
+    found = pd.concat(predicted.frames, ignore_index=True)
+    found.attrs["warnings"] = tuple(predicted.warnings)
     return found

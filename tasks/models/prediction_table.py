@@ -1,25 +1,32 @@
 """What a model says of new examples: a label, how sure it is, what else it may be, and when to ask a person."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import torch
 
 from learners.choice.conformal import COVERAGE, PredictionSets
 from learners.classifier import Classifier
+from learners.shift.typicality import OUTSIDE
 
+COLUMNS = ("label", "probability", "set", "ask")
+TYPICAL = ("outside", "typical")
 BETWEEN = "|"  # labels of a set
 ASK = "ask a person"
 EVEN = 0.5  # a label less probable than this is more likely wrong than right
 
 
-def prediction_table(model: Classifier, p: np.ndarray) -> pd.DataFrame:
-    """Return a row an example: ``label``, ``probability``, ``set`` and ``ask``.
+def prediction_table(model: Classifier, p: np.ndarray, typical: np.ndarray | None = None) -> pd.DataFrame:
+    """Return a row an example: ``label``, ``probability``, ``set`` and ``ask``; ``outside`` and ``typical`` if known.
 
-    ``set`` holds the true label of 90 % of new examples, its labels in the order of their probability; it is empty for
-    a model without a threshold. ``ask`` is ASK or empty, see :func:`needs_person`.
+    ``set`` holds the true label of 90 % of new examples, its labels in the order of their probability, with ``|``
+    between them, or as a JSON list if any label of the model holds a ``|``; it is empty for a model without a
+    threshold. ``ask`` is ASK or empty, see :func:`needs_person`; what is outside is asked about too.
 
     Args:
         p: calibrated probabilities [n, N] by the model.
+        typical: p-values [n] of ``learners.shift.typicality``; None: the model does not know what lies outside.
     """
     labels, best = np.asarray(model.labels, dtype=object), model.name(p)
     frame = pd.DataFrame({"label": labels[best], "probability": np.round(p[np.arange(len(p)), best], 4)})
@@ -28,11 +35,17 @@ def prediction_table(model: Classifier, p: np.ndarray) -> pd.DataFrame:
         frame["set"] = ""
     else:
         order = np.argsort(-p, axis=1, kind="stable")
-        frame["set"] = [
-            BETWEEN.join(labels[i] for i in row if within[i]) for row, within in zip(order, inside, strict=True)
-        ]
-    frame["ask"] = np.where(needs_person(p, inside, best), ASK, "")
+        write = as_json if any(BETWEEN in label for label in model.labels) else BETWEEN.join
+        frame["set"] = [write([labels[i] for i in row if within[i]]) for row, within in zip(order, inside, strict=True)]
+    outside = np.zeros(len(p), bool) if typical is None else typical < OUTSIDE
+    frame["ask"] = np.where(needs_person(p, inside, best) | outside, ASK, "")
+    if typical is not None:
+        frame["outside"], frame["typical"] = outside, np.round(typical, 4)
     return frame
+
+
+def as_json(labels: list[str]) -> str:
+    return json.dumps(labels, ensure_ascii=False)
 
 
 def prediction_sets(model: Classifier, p: np.ndarray, named: np.ndarray) -> np.ndarray | None:

@@ -499,6 +499,14 @@ def test_the_same_day_of_an_asset_in_two_shards_is_found(tmp_path: Path) -> None
     assert (found.file, found.row, found.about) == ("notes/pool.parquet", 0, "also notes/train.parquet row 78")
 
 
+def test_one_series_under_two_names_is_one_finding(tmp_path: Path) -> None:
+    shards = sound(tmp_path, "market")
+    for columns in shards.values():
+        columns["x"][1::2] = columns["x"][::2]
+    (found,) = only(write(tmp_path / "notes", "market", **shards), "same-asset")
+    assert (found.value, found.about, found.is_error) == ("B", "as A on 90 dates", False)
+
+
 def test_a_gap_of_all_assets_is_found(tmp_path: Path) -> None:
     shards = sound(tmp_path, "market")
     shards["test"] = {name: [*values[:20], *values[40:]] for name, values in shards["test"].items()}

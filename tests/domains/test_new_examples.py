@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 
 from domains.errors import UserError
 from domains.market.features import WARM_UP, features
-from domains.new_examples import read_examples
+from domains.new_examples import Reading, price_features, read_examples
+from domains.reading import pictures
+from domains.reading.price_options import PriceOptions
 
 TEXTS = ["itching, for weeks", 'the "worst" pill;', "тест 测试\twith a tab", "two\nlines"]
 
@@ -37,7 +40,7 @@ def random_walks(days: int, assets: int = 2) -> pd.DataFrame:
 def refused(family: str, path: Path, column: str | None = None) -> str:
     """Return the one line that a user reads."""
     with pytest.raises(UserError) as caught:
-        read_examples(family, path, column)
+        _ = (read_examples(family, path, Reading(() if column is None else (column,)))).examples
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
     return str(caught.value)
@@ -94,7 +97,7 @@ def test_words_that_mean_nothing_elsewhere_are_texts_here(tmp_path: Path) -> Non
 def test_an_only_column_is_the_text_and_one_of_several_can_be_named(tmp_path: Path) -> None:
     assert list(read_examples("text", write(tmp_path / "a.csv", "review\nfine\n")).examples) == ["fine"]
     two = write(tmp_path / "b.csv", "review,drug\nfine,x\n")
-    assert list(read_examples("text", two, "review").examples) == ["fine"]
+    assert list(read_examples("text", two, Reading(("review",))).examples) == ["fine"]
     assert "which column is the text? It has review, drug; say --column" in refused("text", two)
     assert "which column is the text? It has review, drug; say --column" in refused("text", two, "txt")
 
@@ -110,13 +113,19 @@ def test_an_only_column_is_the_text_and_one_of_several_can_be_named(tmp_path: Pa
         ("a.jsonl", '{"text": "fine"}\n{"other": 1}\n', 2),
     ],
 )
-def test_an_empty_text_is_named_by_its_row(tmp_path: Path, name: str, content: str, row: int) -> None:
-    assert f"row {row} has an empty text" in refused("text", write(tmp_path / name, content), "text")
+def test_a_row_with_an_empty_text_stays_without_an_example_and_is_named(
+    tmp_path: Path, name: str, content: str, row: int
+) -> None:
+    found = read_examples("text", write(tmp_path / name, content), Reading(("text",)))
+    (batch,) = found.batches()
+    assert batch.there.tolist() == [i != row - 1 for i in range(len(batch.rows))]
+    assert batch.examples == ["fine"] * (len(batch.rows) - 1)
+    assert found.warnings == (f"1 example with an empty text, so without a prediction: row {row}",)
 
 
 def test_bytes_that_are_not_utf_8_are_named_by_their_place(tmp_path: Path) -> None:
     said = refused("text", write(tmp_path / "a.csv", b"text\nch\xfb\xfb\xfb\n"))
-    assert said.endswith("a.csv: not UTF-8 at byte 7; save it as UTF-8")  # without an option that predict has not
+    assert said.endswith("a.csv: not UTF-8 at byte 7; save it as UTF-8, or say --encoding")
     assert "not UTF-8 at byte 3" in refused("text", write(tmp_path / "a.txt", b"caf\xe9\n"))
     assert "not UTF-8 at byte 0" in refused("text", write(tmp_path / "a.jsonl", b"\xff"))
 
@@ -128,7 +137,6 @@ def test_western_letters_that_are_not_utf_8_are_read_with_a_warning(tmp_path: Pa
     assert found.examples[-1] == "a café"
     (said,) = found.warnings
     assert "read as cp1252: if that is wrong save it as UTF-8" in said
-    assert "--encoding" not in said
 
 
 def test_a_line_of_many_brackets_is_no_json_object(tmp_path: Path) -> None:
@@ -167,9 +175,12 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "two columns are called text" in refused("text", write(tmp_path / "a.csv", "text,text\na,b\n"))
 
 
-def test_what_is_no_table_is_answered_with_the_formats(tmp_path: Path) -> None:
-    for path in (write(tmp_path / "a.xlsx", "PK"), write(tmp_path / "a.parquet", "no"), tmp_path):
-        assert "use .csv, .tsv, .jsonl, .ndjson, .parquet, .txt" in refused("text", path)
+def test_what_is_no_table_is_answered_with_what_is(tmp_path: Path) -> None:
+    assert "not a whole Excel file" in refused("text", write(tmp_path / "a.xlsx", "PK"))
+    assert "not a whole Parquet file" in refused("text", write(tmp_path / "a.parquet", "no"))
+    assert "save it as one of .csv, .tsv, .jsonl" in refused("text", write(tmp_path / "a.ods", "PK"))
+    (tmp_path / "empty").mkdir()
+    assert "no table or dataset" in refused("text", tmp_path / "empty")
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
@@ -189,6 +200,28 @@ def test_an_image_is_read_by_itself_and_a_folder_in_the_order_of_names(tmp_path:
     assert one.names["file"].tolist() == ["b.png"]
     assert all_of_them.names["file"].tolist() == ["b.png", "more/a.PNG"]
     assert list(all_of_them.examples) == [png(), png((3, 5))]
+
+
+def test_every_file_that_is_left_out_is_named_and_a_broken_image_stays_without_an_example(tmp_path: Path) -> None:
+    for name, content in (("a.png", png()), ("b.pdf", b"?"), ("c.png", b"cut"), ("sub/notes.txt", b"x")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, content)
+    found = read_examples("vision", tmp_path)
+    (batch,) = found.batches()
+    assert batch.rows["file"].tolist() == ["a.png", "c.png"]
+    assert (batch.there.tolist(), batch.examples) == ([True, False], [png()])
+    assert found.warnings[0] == "2 other files left out: b.pdf, sub/notes.txt"
+    assert "so without a prediction: c.png" in found.warnings[1]
+
+
+def test_images_of_an_archive_and_of_a_table_are_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/b.png", png())
+    found = read_examples("vision", tmp_path / "a.zip")
+    assert (found.names["file"].tolist(), found.examples) == (["in/b.png"], [png()])
+    pd.DataFrame({"id": [1, 2], "image": [png(), png((3, 3))]}).to_parquet(tmp_path / "a.parquet")
+    table = read_examples("vision", tmp_path / "a.parquet")
+    assert (table.examples, list(table.names)) == ([png(), png((3, 3))], ["id"])
 
 
 def test_folders_called_like_images_and_what_begins_with_a_dot_are_left_out(tmp_path: Path) -> None:
@@ -234,6 +267,21 @@ def test_every_asset_of_a_price_table_is_an_example_on_its_last_day(tmp_path: Pa
         assert set(found.names["date"]) == {f"{prices.index[-1]:%Y-%m-%d}"}
 
 
+def test_new_prices_are_read_by_the_options_of_their_domain_where_they_can_be(tmp_path: Path) -> None:
+    prices = random_walks(WARM_UP + 3)
+    table = pd.DataFrame({"date": prices.index, "gross": prices["A0"], "net": prices["A1"]})
+    table.to_csv(tmp_path / "new.csv", index=False)
+    options = PriceOptions(price_column="net")
+    assert PriceOptions.of_domain({"price_options": options.to_keep()}) == options
+    x, doubts = price_features(tmp_path / "new.csv", options)
+    np.testing.assert_allclose(x.to_numpy(), features(prices[["A1"]]).to_numpy(), atol=1e-4)
+    assert not doubts
+    table.rename(columns={"net": "close"}).drop(columns="gross").to_csv(tmp_path / "other.csv", index=False)
+    x, doubts = price_features(tmp_path / "other.csv", options)
+    np.testing.assert_allclose(x.to_numpy(), features(prices[["A1"]]).to_numpy(), atol=1e-4)
+    assert doubts == ("not read as the domain was, by price column net",)
+
+
 def test_a_table_of_prices_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     def refusal(change) -> str:
         table = random_walks(WARM_UP + 3).reset_index().astype(object)
@@ -255,3 +303,42 @@ def test_a_table_of_prices_says_what_is_wrong_with_it(tmp_path: Path) -> None:
 def test_a_table_of_texts_is_no_table_of_prices(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,text\n1,fine\n")
     assert "row 1: " in refused("market", path)
+
+
+# Folders and archives
+
+
+def test_what_a_folder_or_archive_has_beside_its_images_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    (folder / ".cache").mkdir(parents=True)
+    for name, content in (
+        ("a.png", png()),
+        ("b.heic", b"x"),
+        ("c.pdf", b"x"),
+        ("Thumbs.db", b"x"),
+        (".cache/d.png", b""),
+    ):
+        write(folder / name, content)
+    with zipfile.ZipFile(tmp_path / "new.zip", "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            archive.write(file, file.relative_to(folder))
+    for path in (folder, tmp_path / "new.zip"):
+        found = read_examples("vision", path)
+        assert list(found.examples) == [png()]
+        said = " ".join(found.warnings)
+        for part in ("Thumbs.db", "1 other file left out: c.pdf"):
+            assert part in said
+        assert "b.heic" in said or pictures.HEIF
+
+
+def test_a_folder_of_text_files_is_a_text_each(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    for name, content in (("a.txt", "fine"), ("b.txt", " "), ("c.txt", "a café")):
+        (tmp_path / "new" / name).write_bytes(content.encode("cp1252"))
+    with zipfile.ZipFile(tmp_path / "new.zip", "w") as archive:
+        for file in sorted((tmp_path / "new").iterdir()):
+            archive.write(file, file.name)
+    for path in (tmp_path / "new", tmp_path / "new.zip"):
+        found = read_examples("text", path)
+        assert list(found.examples) == ["fine", "a café"]
+        assert any("empty text, so without a prediction: b.txt" in line for line in found.warnings)

@@ -13,12 +13,11 @@ from PIL import Image
 from domains.domain import Domain
 from domains.errors import UserError
 from domains.new_examples import read_examples
-from domains.own import images
 from domains.own.new_domain import NewDomain
 from domains.own.opening import open_input
 from domains.own.options import AddOptions
 from domains.own.writing import write_domain
-from domains.reading import archives, pictures
+from domains.reading import archives, folders, pictures
 from domains.reading.pictures import to_picture
 
 
@@ -151,7 +150,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(parts: Path, monke
 
 
 def test_a_file_that_is_too_large_is_refused_without_being_read(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (pictures, images):
+    for module in (pictures, folders):
         monkeypatch.setattr(module, "MOST_BYTES", 400)
     (parts / "ok" / "huge.png").write_bytes(encoded(noise(5, (40, 40))))
     with pytest.raises(UserError, match=r"ok/huge\.png \(401 bytes, at most 400\)"):
@@ -193,7 +192,7 @@ def test_a_link_out_of_the_folder_is_refused_and_one_inside_is_read(parts: Path,
 
 
 def test_one_class_is_not_enough_and_halves_of_a_split_are_no_classes(tmp_path: Path) -> None:
-    for name in ("train/ok", "test/ok", "one/ok"):
+    for name in ("train", "test", "one/ok"):
         (tmp_path / name).mkdir(parents=True)
         for i in range(4):
             (tmp_path / name / f"{i}.png").write_bytes(encoded(noise(i)))
@@ -206,11 +205,11 @@ def test_one_class_is_not_enough_and_halves_of_a_split_are_no_classes(tmp_path: 
 
 def test_a_folder_without_images_and_options_of_tables_are_refused(parts: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "notes.txt").write_text("x")
+    (tmp_path / "empty" / "notes.pdf").write_text("x")
     with pytest.raises(UserError, match="no examples in it; put images"):
         understand(tmp_path / "empty")
-    with pytest.raises(UserError, match="--label-column means nothing for images"):
-        understand(parts, label_column="x")
+    with pytest.raises(UserError, match=r"no column 'x' \(--label-column\) in a table that names its files"):
+        understand(parts, label_column=("x",))
 
 
 def test_prediction_reads_an_image_as_it_was_learned(tmp_path: Path) -> None:

@@ -243,13 +243,18 @@ def test_a_time_that_is_none_is_named(tmp_path: Path) -> None:
         ("a.csv", "text\nx\ny\n", "has texts and no labels .*add a column label"),
         ("a.csv", "text,label,label\nx,a,b\n", "two columns are called label"),
         ("a.csv", "one,two\nx,a\ny,b\n", "which column is the text\\? It has one, two; say --text-column"),
-        ("a.csv", "this is a first row of eight words,a\nb,c\n", "its first row is no header but data"),
+        (
+            "a.csv",
+            "this is a first row of eight words,a\nb,c\n",
+            "first row the names of the columns, or data\\?.*--no-header",
+        ),
         ("a.csv", b"text,label\nx\0y,a\n", "has a zero byte at 12, so it is no text file"),
         ("a.txt", "x\ny\n", "has texts and no labels"),
         ("a.jsonl", '{"text": "x"}\n[1]\n', "line 2 is not a JSON object"),
         ("a.jsonl", '{"text": [1], "label": "a"}\n', "which column|does not hold text examples"),
         ("a.parquet", b"PAR1 and then nothing", "not a whole Parquet file"),
-        ("a.xlsx", b"PK", "a file of this ending is not known; save it as one of .csv"),
+        ("a.xlsx", b"PK", "not a whole Excel file"),
+        ("a.ods", b"PK", "a file of this ending is not known; save it as one of .csv"),
         ("a.png", b"x", "is one image; give a folder"),
     ],
 )
@@ -265,7 +270,7 @@ def test_a_bad_table_is_refused_in_one_line(tmp_path: Path, name: str, content: 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     path = saved(rows(), tmp_path / "a.csv")
     with pytest.raises(UserError, match=r"no column 'dx' \(--label-column\); it has id, report, diagnosis"):
-        understand(path, label_column="dx")
+        understand(path, label_column=("dx",))
 
 
 def test_a_parquet_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:

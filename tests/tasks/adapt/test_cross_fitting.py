@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from domains.same_example import content_keys
+from learners.shift.typicality import Typicality
 from tasks.adapt import adaptation
 from tasks.adapt.adaptation import Adaptation, assign_folds, encode_domain, scored_examples
 from tasks.adapt.held_out import HeldOut
@@ -108,6 +109,7 @@ def test_the_result_says_how_it_was_scored_and_of_how_many(plan, adapted, by_cla
     record = HeldOut.read(plan.folder)
     assert len(record.ours) == len(record.floor) == len(record.keys) == n
     assert len(record.fitted) == 0
+    assert len(Typicality.load(plan.folder).scores) == n
     right = (record.ours.argmax(1) == [*by_class.targets("train"), *by_class.targets("test")]).mean()
     assert adapted.scores[OURS].accuracy == pytest.approx(right)
 

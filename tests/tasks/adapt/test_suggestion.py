@@ -11,6 +11,7 @@ import pytest
 
 from domains.domain import Domain
 from domains.errors import UserError
+from domains.same_example import content_key
 from flows import cli
 from learners.meta_model import MetaModel
 from tasks.adapt import plan as adapt_plan
@@ -25,6 +26,7 @@ from tasks.adapt.suggestion import (
     readable_examples,
     suggestion_reason,
     suggestions,
+    write_suggestions,
 )
 from tasks.adapt.trials import run_trial
 from tasks.models import registry
@@ -37,11 +39,12 @@ def test_rows_name_pool_examples_and_the_best_come_first(target, settings, model
     data = encode_domain(settings, target, HOW)
     trial = run_trial(model, data, HOW, 0)
     found = suggestions(target, data, trial.classifier, HOW, 6)
-    assert list(found) == ["text", "row", "label", "probability", "why"]
+    assert list(found) == ["text", "label", "guess", "probability", "why", "row"]
     pool = target.column("pool")
     assert found["text"].tolist() == [pool[row] for row in found["row"]]
     assert found["row"].is_unique
-    assert set(found["label"]) <= set(target.labels)
+    assert set(found["label"]) == {""}
+    assert set(found["guess"]) <= set(target.labels)
     assert found["probability"].between(0.25, 1).all()
     assert (
         found["row"].tolist()
@@ -65,6 +68,23 @@ def test_images_are_named_by_their_files_where_they_have_names(tmp_path):
     pd.DataFrame({"image": images}).to_parquet(tmp_path / "pool.parquet")
     domain = Domain("scans", "vision", "target", ("well", "sick"), tmp_path)
     assert readable_examples(domain, [1, 0]) == ["", "a.png"]
+
+
+def test_images_without_a_name_are_written_beside_and_named_by_what_is_in_them(tmp_path):
+    images = [{"bytes": b"1", "path": "scans/a.png"}, {"bytes": b"\xff\xd8", "path": None}, {"bytes": b"2", "path": ""}]
+    pd.DataFrame({"image": images}).to_parquet(tmp_path / "pool.parquet")
+    domain = Domain("scans", "vision", "target", ("well", "sick"), tmp_path)
+    rows = pd.DataFrame({"image": readable_examples(domain, [2, 0, 1]), "label": "", "row": [2, 0, 1]})
+    folder = write_suggestions(domain, rows, tmp_path / "next.csv")
+    assert folder == tmp_path / "next-images"
+    names = pd.read_csv(tmp_path / "next.csv")["image"]
+    assert [name if name == "a.png" else (tmp_path / name).read_bytes() for name in names] == [
+        b"2",
+        "a.png",
+        b"\xff\xd8",
+    ]
+    assert names[0] == f"next-images/{content_key(b'2'):016x}.png"
+    assert names[2].endswith(".jpg")
 
 
 def test_a_reason_says_what_an_example_stands_for_and_what_is_undecided():
@@ -147,8 +167,12 @@ def test_the_command_writes_the_file_and_says_the_forecast_in_a_line(settings, a
     cli.main(["adapt", "target", "--k", "4", "--suggest", "5", "-o", str(output), "--json"])
     said = capsys.readouterr()
     assert json.loads(said.out)["model_version"] == result.model_version
-    assert said.err.splitlines() == [f"5 examples to label written to {output}", advise(settings, plan, result, 5).line]
-    assert list(pd.read_csv(output)) == ["text", "row", "label", "probability", "why"]
+    assert said.err.splitlines() == [
+        f"5 examples to label written to {output}",
+        f"fill in its column label, then: acclimate domains label target {output}",
+        advise(settings, plan, result, 5).line,
+    ]
+    assert list(pd.read_csv(output)) == ["text", "label", "guess", "probability", "why", "row"]
     assert pd.read_csv(output)["text"].tolist() == [plan.domain.column("pool")[i] for i in pd.read_csv(output)["row"]]
 
 

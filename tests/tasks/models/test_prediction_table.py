@@ -49,6 +49,11 @@ def test_a_rare_label_is_named_where_that_is_asked_for_at_its_own_probability():
     assert frame["ask"].tolist() == [ASK, ""]
 
 
+def test_a_set_is_a_json_list_where_a_label_holds_what_stands_between_labels():
+    frame = prediction_table(Classifier((), ("a|b", "c", "d"), threshold=0.29), P)
+    assert list(frame["set"]) == ['["c"]', '["d", "a|b"]', '["c"]', '["c", "d"]']
+
+
 def test_no_examples_give_no_rows():
     assert list(prediction_table(Classifier((), LABELS, threshold=0.3), P[:0])) == [
         "label",

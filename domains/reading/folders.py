@@ -1,0 +1,151 @@
+"""The files of a folder, or of a zip archive of one, without what systems and programs leave there."""
+
+import os
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from domains.errors import UserError
+from domains.reading.archives import ImageArchive
+from domains.reading.packed import tables_in_zip
+from domains.reading.pictures import HEIF, HEIF_ENDINGS, IMAGE_ENDINGS, MOST_BYTES
+from domains.reading.tables import TEXT_ENDINGS
+from domains.words import SHOWN, quantity, some
+
+TEXT_FILES = {".txt", ".text", ".md"}  # of files that hold a text each
+
+#: What systems write beside the files of people, in lower case; so is every name that begins with a dot.
+LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files by their names, with ``/`` between folders.
+
+    Attributes:
+        names: of all files, sorted; every one can be written as UTF-8.
+        folders: every folder, empty or not.
+        by_systems: names of files and folders that are no part of the data.
+        read: returns the bytes of a file. A file of more than ``MOST_BYTES`` gives that many and one.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    folders: frozenset[str]
+    by_systems: tuple[str, ...]
+    read: Callable[[str], bytes]
+    warnings: tuple[str, ...] = ()
+
+
+def files_of(path: Path, endings: Set[str]) -> Files:
+    """Return the files of a folder or a zip archive. Nothing is unpacked to disk.
+
+    Args:
+        endings: of an archive, the endings of the files that may be read.
+
+    Raises:
+        UserError: a link leads out of the folder or a name out of the archive, it unpacks to too much, or a name is
+            no text.
+    """
+    return files_of_folder(path) if path.is_dir() else files_of_zip(path, endings)
+
+
+def files_of_folder(path: Path) -> Files:
+    """Walk a folder; links inside of it are followed where they lead to files."""
+    root, names, folders, by_systems, warnings = path.resolve(), [], [], [], []
+    for folder, inner, files in os.walk(root, onerror=refuse):
+        place = Path(folder).relative_to(root)
+        by_systems += [(place / name).as_posix() for name in (*inner, *files) if is_by_system(name)]
+        inner[:] = sorted(name for name in inner if not is_by_system(name))
+        for name in [*inner, *files]:
+            link = Path(folder, name)
+            if link.is_symlink():
+                check_inside(root, link, path)
+                if link.is_dir():
+                    warnings.append(f"{link.relative_to(root)} is a link to a folder: left out")
+        folders += [(place / name).as_posix() for name in inner if not Path(folder, name).is_symlink()]
+        names += [(place / name).as_posix() for name in files if not is_by_system(name)]
+
+    def read(name: str) -> bytes:
+        if (root / name).stat().st_size > MOST_BYTES:
+            return bytes(MOST_BYTES + 1)
+        return (root / name).read_bytes()
+
+    check_names(path, names)
+    return Files(path, tuple(sorted(names)), frozenset(folders), tuple(by_systems), read, tuple(warnings))
+
+
+def files_of_zip(path: Path, endings: Set[str]) -> Files:
+    """List an archive; some programs write ``\\`` between the folders."""
+    archive = ImageArchive(path, endings)
+    members, folders, by_systems = {}, set(), []
+    for entry in archive.entries:
+        where = PurePosixPath(entry.replace("\\", "/"))
+        parts = where.parts
+        at = next((i for i, part in enumerate(parts) if is_by_system(part)), None)
+        if at is not None:
+            by_systems.append("/".join(parts[: at + 1]))
+            continue
+        is_folder = entry.endswith(("/", "\\"))
+        folders |= {parent.as_posix() for parent in (*where.parents, *((where,) if is_folder else ()))}
+        if not is_folder:
+            members[where.as_posix()] = entry
+    check_names(path, members)
+    left = tuple(dict.fromkeys(by_systems))
+    return Files(
+        path, tuple(sorted(members)), frozenset(folders - {"."}), left, lambda name: archive.read(members[name])
+    )
+
+
+def is_by_system(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
+
+
+def holds_files(path: Path) -> bool:
+    """Whether a zip archive is one of images or texts in folders, and no packed table.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    tables = tables_in_zip(path, TEXT_ENDINGS)
+    texts = [name for name in tables if name.lower().endswith(".txt")]
+    return len(tables) == len(texts) != 1 or bool(tables_in_zip(path, tuple(IMAGE_ENDINGS)))
+
+
+def left_out(files: Files, used: Set[str], shown: int = SHOWN) -> list[str]:
+    """Return a line for each reason for which files are not used, with the first of them."""
+    lines = [f"{quantity(len(files.by_systems), 'file')} of systems left out: {some(files.by_systems, shown)}"]
+    lines = lines if files.by_systems else []
+    others = [name for name in files.names if name not in used]
+    phone = [name for name in others if PurePosixPath(name).suffix.lower() in HEIF_ENDINGS and not HEIF]
+    if phone:
+        lines.append(
+            f"{quantity(len(phone), 'HEIC image')} left out, which need a package to be read "
+            f"(pip install pillow-heif): {some(phone, shown)}"
+        )
+    if rest := sorted(set(others) - set(phone)):
+        lines.append(f"{quantity(len(rest), 'other file')} left out: {some(rest, shown)}")
+    return lines
+
+
+def check_names(path: Path, names: Iterable[str]) -> None:
+    """Raise UserError if a name cannot be written as UTF-8."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{path}: {name!r} is not a name in UTF-8; rename it") from None
+
+
+def check_inside(root: Path, link: Path, path: Path) -> None:
+    """Raise UserError if a link leads out of the folder, or nowhere."""
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):
+        raise UserError(f"{path}: {link.relative_to(root)} is a link that leads nowhere; remove it") from None
+    if not target.is_relative_to(root):
+        raise UserError(f"{path}: {link.relative_to(root)} is a link out of the folder; copy the file there instead")
+
+
+def refuse(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be read ({error.strerror}); change its rights") from error
