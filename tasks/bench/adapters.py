@@ -30,6 +30,7 @@ SOURCES += ("amazon_products", "mag", "huffpost", "banking77")
 TARGETS = ("hwu64", "ohsumed23", "stc2_biomedical")
 DRAWS = 2
 STEPS, WAYS, PER_CLASS, EPOCHS = 130, 10, 16, 3  # of an episode: classes at most, examples of each, and epochs
+TOKENS = 64  # word pieces of a text that are read, for time
 STEP_SIZE = 0.4  # of the first meta-update; it falls to 0 in a line
 TARGET_WAYS, QUERIES, TARGET_EPOCHS = 12, 40, 8
 ZERO, LEARNED = "zero", "a learned start"
@@ -144,7 +145,9 @@ def draw_ways(
 
 def _tunable(folder: Path, seed: int) -> Any:
     spec, generator = BUILT_IN["text"]["minilm"], torch.Generator().manual_seed(seed)
-    return make_tunable(spec, folder, RECIPES["text"].rank, generator)
+    encoder = make_tunable(spec, folder, RECIPES["text"].rank, generator)
+    encoder.tokens = TOKENS
+    return encoder
 
 
 def _accuracy(encoder: Any, head: Any, asked: Sequence[Tensor], y: Tensor) -> float:
