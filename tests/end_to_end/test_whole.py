@@ -270,14 +270,14 @@ def test_adapt_prints_what_programs_read(reviews: dict[str, Any]) -> None:
 
 def test_new_texts_are_predicted_in_order(clone: Clone, predicted: pd.DataFrame) -> None:
     labels = clone.json("domains", "show", "drugreviews")["labels"]
-    assert predicted.columns.tolist() == ["text", "label", "probability", "set", "ask"]
+    assert predicted.columns.tolist() == ["text", "label", "probability", "set", "ask", "outside", "typical"]
     assert predicted["text"].tolist() == REVIEWS
     assert set(predicted["label"]) <= set(labels)
     assert predicted["probability"].between(1 / len(labels), 1).all()
     for row in predicted.itertuples():
         assert row.set.split("|")[0] == row.label
     doubtful = predicted["set"].str.contains("|", regex=False) | (predicted["probability"] < 0.5)
-    assert predicted["ask"].eq("ask a person").eq(doubtful).all()
+    assert predicted["ask"].eq("ask a person").eq(doubtful | predicted["outside"]).all()
 
 
 def test_status_names_the_server_the_data_and_what_is_in_service(
