@@ -11,6 +11,7 @@ from tasks.adapt.class_frequencies import at_pool_frequencies
 from tasks.adapt.trials import OURS, Trial
 
 MOST = 10_000  # labelled examples that distances are fitted to
+WIDEST = 1536  # features that distances read: a covariance takes their square in memory, and their cube in time
 
 
 def typicality_of(trial: Trial, data: Encoded) -> Typicality | None:
@@ -49,10 +50,17 @@ def fit_typicality(data: Encoded, p: np.ndarray, fitted: torch.Tensor, columns: 
 
 
 def columns_read(data: Encoded, model: Classifier | None = None) -> list[Columns]:
-    """Return where the features lie of each encoder, of its last layer, or of those alone that a model reads."""
-    ends = np.cumsum([spec.dim for spec in data.encoders]).tolist()
-    return [
-        (end - spec.dim, end - spec.dim + (spec.last or spec.dim))
-        for spec, end in zip(data.encoders, ends, strict=True)
-        if not spec.opinions and (model is None or model.reads(end - spec.dim, end))
-    ]
+    """Return where the features lie of each encoder, of its last layer, or of those alone that a model reads.
+
+    Of several that are wider than WIDEST together, the first ones.
+    """
+    columns: list[Columns] = []
+    start, width = 0, 0
+    for spec in data.encoders:
+        used = spec.last or spec.dim
+        read = not spec.opinions and (model is None or model.reads(start, start + spec.dim))
+        if read and (not columns or width + used <= WIDEST):
+            columns.append((start, start + used))
+            width += used
+        start += spec.dim
+    return columns

@@ -7,7 +7,7 @@ import torch
 
 from tasks.adapt import outside
 from tasks.adapt.adaptation import Adaptation, encode_domain
-from tasks.adapt.outside import typicality_of
+from tasks.adapt.outside import columns_read, typicality_of
 from tasks.adapt.trials import run_trial
 
 EXPERIMENT = Adaptation(k=8, draws=1)
@@ -33,3 +33,11 @@ def test_held_out_examples_are_what_new_ones_are_held_against(trial, monkeypatch
     )
     known = typicality_of(every, folded)
     assert known.distances.mean() > known.distance(data.labelled.x).mean()
+
+
+def test_of_wide_encoders_the_first_are_read(trial):
+    data = trial[1]
+    wide = replace(data.encoders[0], dim=2768, last=1280)
+    narrow = replace(data.encoders[0], dim=100, last=None)
+    assert columns_read(replace(data, encoders=(wide, wide, narrow))) == [(0, 1280), (5536, 5636)]
+    assert columns_read(replace(data, encoders=(replace(wide, last=None),))) == [(0, 2768)]
