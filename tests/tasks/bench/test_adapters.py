@@ -17,7 +17,8 @@ def made(name, size):
 
 
 def test_a_start_is_learned_and_tuned_from(monkeypatch):
-    monkeypatch.setattr(adapters, "PER_CLASS", 4)
+    monkeypatch.setattr(adapters, "PER_CLASS", 2)
+    monkeypatch.setattr(adapters, "EPOCHS", 1)
     monkeypatch.setattr(adapters, "TARGET_EPOCHS", 1)
     folder = weights(settings(), BUILT_IN["text"]["minilm"])
     starts = adapters.learn_start([made("a", 6), made("b", 6)], folder, 2, 0)
