@@ -18,6 +18,9 @@ from flows import bench_commands, data_commands, decision_commands, domains_comm
 from flows.terminal import (
     INTERRUPTED,
     AsJson,
+    Encoding,
+    Header,
+    Sheet,
     err,
     flows_running,
     one_line_errors,
@@ -223,10 +226,10 @@ def adapt(
         Console().print(result_table([result]), score_table(result), result.reason)
     print_warnings(result.domain, result.warnings)
     if suggest is not None:
-        from tasks.adapt.suggestion import advise, write_suggestions
+        from tasks.adapt.suggestion import advise, write_to_label
 
         advice = advise(settings(), plan, result, suggest)
-        folder = write_suggestions(plan.domain, advice.rows, output)
+        folder = write_to_label(plan.domain, advice.rows, output)
         images = "" if folder is None else f", their images to {folder}"
         err.print(f"{len(advice.rows)} examples to label written to {output}{images}", markup=False, soft_wrap=True)
         err.print(
@@ -244,11 +247,9 @@ def predict(
         list[str] | None,
         typer.Option("--column", "--text-column", help="The text column; several are joined; that of the domain."),
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
-    header: Annotated[
-        bool | None, typer.Option("--header/--no-header", help="Names of columns come first.", show_default=False)
-    ] = None,
-    sheet: Annotated[str | None, typer.Option(help="Of an Excel file.", show_default=False)] = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    sheet: Sheet = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict new examples with the champion of a domain.

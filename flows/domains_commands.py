@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.terminal import AsJson, check_output_folder, err, print_json, print_warnings
+from flows.terminal import AsJson, Encoding, Header, Sheet, check_output_folder, err, print_json, print_warnings
 from tasks.base.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def domains_audit(
     Example: acclimate domains audit reports -o doubtful.csv
     """
     check_output_folder(output)
-    from tasks.adapt.audit import audit_domain, write_doubtful
+    from tasks.adapt.audit import audit_domain
+    from tasks.adapt.suggestion import write_to_label
     from tasks.base.artifacts import table_of
     from tasks.base.progress import terminal
     from tasks.ingest.checking import domain_in_data
@@ -128,7 +129,7 @@ def domains_audit(
         domain = domain_in_data(s, name)
         found = audit_domain(s, domain)
     if output is not None:
-        folder = write_doubtful(domain, found.rows, output)
+        folder = write_to_label(domain, found.rows, output)
         images = "" if folder is None else f", images to {folder}"
         err.print(f"{len(found.rows)} examples to look at written to {output}{images}", markup=False, soft_wrap=True)
     if as_json:
@@ -194,11 +195,9 @@ def domains_add(
     time_column: Annotated[
         str | None, typer.Option(help="The newest are the test; of prices, the dates.", show_default=False)
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
-    header: Annotated[
-        bool | None, typer.Option("--header/--no-header", help="Names of columns come first.", show_default=False)
-    ] = None,
-    sheet: Annotated[str | None, typer.Option(help="Of an Excel file.", show_default=False)] = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    sheet: Sheet = None,
     test_share: Annotated[float | None, typer.Option(help="Of the labelled examples; 0.2.", show_default=False)] = None,
     test_most: Annotated[int | None, typer.Option(help="Test examples a class; 200.", show_default=False)] = None,
     objective: Annotated[
@@ -308,7 +307,7 @@ def domains_label(
     path: Annotated[str, typer.Argument(help="to_label.csv, or whatever domains add reads, with labels filled in.")],
     text_column: Annotated[str | None, typer.Option(help="Holds the examples; inferred.", show_default=False)] = None,
     label_column: Annotated[str | None, typer.Option(help="Holds the labels; inferred.", show_default=False)] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)] = None,
+    encoding: Encoding = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -17,6 +17,11 @@ from domains.errors import UserError
 from tasks.base.settings import Settings, settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Encoding = Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)]
+Header = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="Names of columns come first.", show_default=False)
+]
+Sheet = Annotated[str | None, typer.Option(help="Of an Excel file.", show_default=False)]
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C, and shells expect
 NO_SPACE = os.strerror(errno.ENOSPC)

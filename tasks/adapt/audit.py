@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,7 @@ from torch import Tensor
 from domains.checks.disagreement import Place, find_disagreements
 from domains.domain import EXAMPLE_COLUMN, Domain, Split
 from domains.errors import UserError
-from domains.same_example import content_key, may_contradict
-from domains.whole_file import write_whole
+from domains.same_example import may_contradict
 from learners.choice.prior import Prior
 from learners.label_errors import rank_label_errors
 from learners.meta_model import MetaModel
@@ -27,7 +25,6 @@ from tasks.base.settings import Settings
 
 SHOWN, LENGTH = 20, 60  # rows in a table, characters of its cells
 GROUPS, WIDE = 5, 100  # groups of pool examples that are shown, characters of one
-JPEG = b"\xff\xd8"  # how such a file begins
 LABELLED: tuple[Split, ...] = ("train", "test")
 SURE = "the model is sure of another label"
 
@@ -238,27 +235,3 @@ def examples_of(domain: Domain, rows: pd.DataFrame) -> list[str]:
         own = rows["row"][rows["split"] == split]
         found |= dict(zip(own.index, readable_examples(domain, own.tolist(), split), strict=True)) if len(own) else {}
     return [found[i] for i in rows.index]
-
-
-def write_doubtful(domain: Domain, rows: pd.DataFrame, output: Path) -> Path | None:
-    """Write doubtful labels as a CSV; images without a file name go into a folder beside it, which is returned.
-
-    Raises:
-        UserError: they cannot be written.
-    """
-    column, folder = EXAMPLE_COLUMN[domain.family], output.with_name(f"{output.stem}-images")
-    names = rows[column].tolist()
-    unnamed = [i for i, name in enumerate(names) if domain.family == "vision" and not name]
-    if unnamed:
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot write {folder}: {error.strerror or error}; choose another --output") from error
-    for split in LABELLED:
-        own = [i for i in unnamed if rows["split"][i] == split]
-        for i, image in zip(own, domain.column(split, rows["row"][own].tolist()) if own else [], strict=True):
-            name = f"{content_key(image):016x}{'.jpg' if image.startswith(JPEG) else '.png'}"
-            write_whole(folder / name, image)
-            names[i] = f"{folder.name}/{name}"
-    write_whole(output, rows.assign(**{column: names}).to_csv(index=False))
-    return folder if unnamed else None

@@ -93,24 +93,30 @@ def readable_examples(domain: Domain, rows: Sequence[int], split: Split = "pool"
     return values if domain.family == "text" else [Path(value.get("path") or "").name for value in values]
 
 
-def write_suggestions(domain: Domain, rows: pd.DataFrame, output: Path) -> Path | None:
-    """Write what to label as a CSV for ``acclimate domains label``.
+def write_to_label(domain: Domain, rows: pd.DataFrame, output: Path) -> Path | None:
+    """Write what a person is to label as a CSV for ``acclimate domains label``.
 
     Images without a file name are written too, so that a person can look at them, into a folder beside the CSV, which
     is returned. Their names there are made of their content: no other image ever has the same.
+
+    Args:
+        rows: the example and its ``row``, in the shard that a column ``split`` names, or else in the pool.
 
     Raises:
         UserError: they cannot be written.
     """
     column, folder = EXAMPLE_COLUMN[domain.family], output.with_name(f"{output.stem}-images")
     names = rows[column].tolist()
+    splits: list[Split] = rows["split"].tolist() if "split" in rows else ["pool"] * len(rows)
     unnamed = [i for i, name in enumerate(names) if domain.family == "vision" and not name]
     if unnamed:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot write {folder}: {error.strerror or error}; choose another --output") from error
-        for i, image in zip(unnamed, domain.column("pool", rows["row"].iloc[unnamed].tolist()), strict=True):
+    for split in {splits[i] for i in unnamed}:
+        own = [i for i in unnamed if splits[i] == split]
+        for i, image in zip(own, domain.column(split, rows["row"].iloc[own].tolist()), strict=True):
             name = f"{content_key(image):016x}{'.jpg' if image.startswith(JPEG) else '.png'}"
             write_whole(folder / name, image)
             names[i] = f"{folder.name}/{name}"

@@ -25,7 +25,7 @@ from learners.plain.tuned_encoder import Recipe, fit_head, read, tune
 from learners.temperature import best_temperature
 from tasks.adapt.adaptation import Encoded, assign_folds, tuning_budget
 from tasks.adapt.plan import Plan, encode_plan
-from tasks.base.device import at_once, torch_device
+from tasks.base.device import at_once, one_thread, torch_device
 from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.base.side_by_side import Advance, run_side_by_side
@@ -215,13 +215,12 @@ def _seconds_of_example(spec: EncoderSpec, folder: Path, recipe: Recipe, example
     encoder = make_tunable(spec, folder, recipe.rank, torch.Generator().manual_seed(0)).to(device)
     prepared = encoder.prepare([examples[i] for i in rows.tolist()])
     width = read(encoder, prepared[:1]).shape[1]
-    head, threads = nn.Linear(width, int(y.max()) + 1).to(device), torch.get_num_threads()
-    torch.set_num_threads(1)
-    started = time.perf_counter()
-    for _ in tune(encoder, head, prepared, y[rows], 1, recipe, torch.Generator().manual_seed(0)):
-        pass
-    torch.set_num_threads(threads)
-    return (time.perf_counter() - started) / len(rows)
+    head = nn.Linear(width, int(y.max()) + 1).to(device)
+    with one_thread():
+        started = time.perf_counter()
+        for _ in tune(encoder, head, prepared, y[rows], 1, recipe, torch.Generator().manual_seed(0)):
+            pass
+        return (time.perf_counter() - started) / len(rows)
 
 
 def _wall(each: float, size: int, processes: int) -> float:

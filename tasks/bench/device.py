@@ -18,6 +18,7 @@ from learners import make
 from learners.meta_train import Training, meta_train
 from learners.plain.tuned_encoder import fit_head, tune
 from tasks.adapt.tuning import RECIPES
+from tasks.base.device import one_thread
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.images.fewshot import bench_miniimagenet
@@ -135,9 +136,8 @@ def meta_train_work() -> Work:
 
 def compare(name: str, setting: str, work: Work, device: str, advance: Callable[[int], None]) -> Row:
     """Do a work on one thread of the processor and on a device, once before each to warm up, and return a row."""
-    seconds, found, threads = {}, {}, torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    seconds, found = {}, {}
+    with one_thread():
         for turn in ("cpu", device):
             if turn != "cpu":
                 work(torch.device(turn))
@@ -145,8 +145,6 @@ def compare(name: str, setting: str, work: Work, device: str, advance: Callable[
             found[turn] = work(torch.device(turn))
             seconds[turn] = time.perf_counter() - started
             advance(1)
-    finally:
-        torch.set_num_threads(threads)
     row = {"suite": "device", "domain": name, "setting": setting, "method": device, "metric": "times faster"}
     row |= {"value": round(seconds["cpu"] / seconds[device], 3), "ci95": None, "n": 1}
     row |= {"seconds": round(seconds[device], 3)}

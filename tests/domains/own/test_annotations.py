@@ -9,10 +9,9 @@ import pytest
 from domains.errors import UserError
 from domains.own.agreement import krippendorff_alpha, pair_agreement
 from domains.own.annotations import read_annotations
-from domains.own.new_domain import NewDomain
-from domains.own.opening import open_input
 from domains.own.options import AddOptions
 from domains.reading.tables import Table, open_table
+from tests.domains.own.inputs import understand
 
 TEXTS = [f"the parcel number {i} came late" for i in range(40)]
 
@@ -29,10 +28,6 @@ def read(path: Path, **options: Any) -> tuple[dict[str, str], Table]:
     table, chosen = read_annotations(open_table(path), AddOptions(**options))
     labels = {text: "|".join(of) for text, of in table.read(("text", *chosen.label_column))}
     return labels, table
-
-
-def understand(path: Path, **options: Any) -> NewDomain:
-    return open_input(str(path), AddOptions(**options)).understand(lambda n: None)
 
 
 def refusal(path: Path, **options: Any) -> str:

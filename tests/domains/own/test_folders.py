@@ -11,15 +11,13 @@ import pytest
 from PIL import Image
 
 from domains.domain import Domain
-from domains.errors import UserError
 from domains.own.files import items_of_files
 from domains.own.folders import split_of
-from domains.own.new_domain import NewDomain
-from domains.own.opening import open_input
 from domains.own.options import AddOptions
 from domains.own.survey import Item
 from domains.own.writing import write_domain
 from domains.reading import folders, pictures
+from tests.domains.own.inputs import refused, understand
 
 
 def image(seed: int) -> bytes:
@@ -48,10 +46,6 @@ def packed(root: Path, path: Path, rename: Any = lambda name: name) -> Path:
     return path
 
 
-def understand(path: Path, **options: Any) -> NewDomain:
-    return open_input(str(path), AddOptions(**options)).understand(lambda n: None)
-
-
 def items(path: Path, **options: Any) -> dict[str, Item]:
     """Return what is known of each file, by its name."""
     found = items_of_files(path, AddOptions(**options))
@@ -63,13 +57,6 @@ def labels_in(path: Path, **options: Any) -> dict[str, int]:
     for item in items(path, **options).values():
         counts[item.label] = counts.get(item.label, 0) + 1
     return counts
-
-
-def refusal(path: Path, **options: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        understand(path, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # Splits
@@ -147,21 +134,21 @@ def test_a_test_without_labels_is_pool_and_a_test_is_divided_off(tmp_path: Path)
 
 def test_the_test_of_an_input_is_not_divided_again(tmp_path: Path) -> None:
     path = make(tmp_path / "parts", {f"{split}/{label}": 4 for split in ("train", "test") for label in "ab"})
-    assert "--test-share means nothing for an input that has a test already" in refusal(path, test_share=0.3)
+    assert "--test-share means nothing for an input that has a test already" in refused(path, test_share=0.3)
 
 
 @pytest.mark.parametrize("name", ["train", "test", "val"])
 def test_a_class_that_is_called_like_a_split_is_asked_about(tmp_path: Path, name: str) -> None:
     sizes = {name: 4, "car": 4, "bus": 4}
     path = make(tmp_path / "parts", sizes)
-    assert f"is folder {name} a class?" in refusal(path)
+    assert f"is folder {name} a class?" in refused(path)
     assert labels_in(path, keep_labels=True) == sizes
 
 
 def test_groups_in_splits_are_asked_about_and_stay_in_them(tmp_path: Path) -> None:
     patients = {"train": ("p1", "p2", "p3"), "test": ("p4", "p5")}
     path = make(tmp_path / "s", {f"{s}/{p}/{y}": 3 for s, of in patients.items() for p in of for y in "01"})
-    assert "its folders p1, p2, p3 and 2 more hold the same folders 0, 1: say --folders groups" in refusal(path)
+    assert "its folders p1, p2, p3 and 2 more hold the same folders 0, 1: say --folders groups" in refused(path)
     found = understand(path, folders="groups")
     assert found.classes == {"0": {"train": 9, "test": 6}, "1": {"train": 9, "test": 6}}
     assert found.columns == {"group": "first folder"}
@@ -169,7 +156,7 @@ def test_groups_in_splits_are_asked_about_and_stay_in_them(tmp_path: Path) -> No
 
 def test_what_lies_beside_splits_and_is_none_is_asked_about(tmp_path: Path) -> None:
     sizes = {f"{split}/{label}": 4 for split in ("train", "test", "extra") for label in ("bolt", "nut")}
-    assert "test, train are splits, but what is extra beside them?" in refusal(make(tmp_path / "parts", sizes))
+    assert "test, train are splits, but what is extra beside them?" in refused(make(tmp_path / "parts", sizes))
 
 
 # Groups and classes
@@ -177,7 +164,7 @@ def test_what_lies_beside_splits_and_is_none_is_asked_about(tmp_path: Path) -> N
 
 def test_folders_that_repeat_others_are_groups_or_classes_as_the_user_says(tmp_path: Path) -> None:
     path = make(tmp_path / "scans", {f"p{i}/{label}": 2 for i in range(10) for label in "01"})
-    asked = refusal(path)
+    asked = refused(path)
     assert "its folders p0, p1, p2 and 7 more hold the same folders 0, 1: say --folders groups" in asked
     assert "--folders inner" in asked
     assert "--folders classes" in asked
@@ -193,7 +180,7 @@ def test_folders_that_repeat_others_are_groups_or_classes_as_the_user_says(tmp_p
 
 def test_folders_of_other_folders_are_asked_about(tmp_path: Path) -> None:
     path = make(tmp_path / "zoo", {"animal/cat": 4, "animal/dog": 4, "vehicle/car": 4, "vehicle/bus": 4})
-    assert "say --folders classes if animal, vehicle are the classes, or --folders inner" in refusal(path)
+    assert "say --folders classes if animal, vehicle are the classes, or --folders inner" in refused(path)
     assert labels_in(path, folders="classes") == {"animal": 8, "vehicle": 8}
     assert labels_in(path, folders="inner") == dict.fromkeys(("cat", "dog", "car", "bus"), 4)
 
@@ -214,10 +201,10 @@ def test_a_class_without_an_image_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["_unsorted", "unknown", "To Sort", "_old"])
 def test_a_folder_that_may_be_a_class_or_not_is_asked_about(tmp_path: Path, name: str) -> None:
     path = make(tmp_path / "parts", {"bolt": 6, "nut": 6, name: 3})
-    assert f"is folder {name} a class? Say --unlabelled {name} if" in refusal(path)
+    assert f"is folder {name} a class? Say --unlabelled {name} if" in refused(path)
     assert labels_in(path, unlabelled=(name,)) == {"bolt": 6, "nut": 6, "": 3}
     assert labels_in(path, keep_labels=True) == {"bolt": 6, "nut": 6, name: 3}
-    assert "--unlabelled x: no folder of that name" in refusal(path, unlabelled=("x",))
+    assert "--unlabelled x: no folder of that name" in refused(path, unlabelled=("x",))
 
 
 def test_unlabelled_folders_are_pool_and_it_is_said(tmp_path: Path) -> None:
@@ -302,13 +289,13 @@ def test_a_table_of_each_split_names_its_own_files(tmp_path: Path) -> None:
     }
     (path / "train.csv").rename(path / "labels.csv")
     (path / "sample_submission.csv").unlink()
-    assert "labels.csv: row 1: 0 may be test/0.png or train/0.png; add its folder" in refusal(path)
+    assert "labels.csv: row 1: 0 may be test/0.png or train/0.png; add its folder" in refused(path)
 
 
 def test_a_table_that_contradicts_the_folders_is_asked_about(tmp_path: Path) -> None:
     sizes = {"part1": 4, "part2": 4}
     path = beside(tmp_path / "parts", rows([f"{i}.png" for i in range(8)]), **sizes)
-    assert "0.png is in folder part1, and label bolt by metadata.csv: say --label-column label, or" in refusal(path)
+    assert "0.png is in folder part1, and label bolt by metadata.csv: say --label-column label, or" in refused(path)
     assert labels_in(path, label_column=("label",)) == {"bolt": 4, "nut": 4}
     assert labels_in(path, folders="classes") == sizes
 
@@ -321,9 +308,9 @@ def test_a_table_without_labels_or_files_is_named_and_folders_count(tmp_path: Pa
 
 
 def test_files_without_a_folder_or_a_row_are_refused(tmp_path: Path) -> None:
-    assert "nothing tells a label of its 4 files" in refusal(make(tmp_path / "flat", {".": 4}))
+    assert "nothing tells a label of its 4 files" in refused(make(tmp_path / "flat", {".": 4}))
     beside(tmp_path / "two", "file,label\n0.png,bolt\n0.png,nut\n1.png,bolt\n")
-    assert "row 2: 0.png has another label than above" in refusal(tmp_path / "two")
+    assert "row 2: 0.png has another label than above" in refused(tmp_path / "two")
 
 
 # Texts
@@ -353,12 +340,12 @@ def test_files_of_texts_need_no_ending_and_may_be_western(tmp_path: Path) -> Non
     assert any("1 empty text left out: sci.med/empty" in line for line in found.warnings)
     assert any(cells["text"] == "a café in Paris" for _, cells in found.rows())
     (path / "sci.med" / "7").write_bytes("больной".encode("cp1251"))
-    assert "1 unreadable text: sci.med/7 (not utf-8 at byte 0)" in refusal(path)
+    assert "1 unreadable text: sci.med/7 (not utf-8 at byte 0)" in refused(path)
 
 
 def test_as_many_images_as_texts_are_asked_about(tmp_path: Path) -> None:
     path = make(make(tmp_path / "both", {"a": 4, "b": 4}), {"a": 4, "b": 4}, ".txt")
-    assert "holds 8 images and 8 texts; say --family vision or --family text" in refusal(path)
+    assert "holds 8 images and 8 texts; say --family vision or --family text" in refused(path)
     assert understand(path, family="vision").family == "vision"
     few = make(make(tmp_path / "few", {"a": 4, "b": 4}), {".": 2}, ".txt")
     assert labels_in(few) == {"a": 4, "b": 4}
@@ -413,4 +400,4 @@ def test_rarer_endings_of_images_are_known(tmp_path: Path, ending: str) -> None:
 def test_tables_alone_are_answered_with_their_names(tmp_path: Path) -> None:
     path = beside(tmp_path / "a", "text,label\nx,y\n", "train.csv", sub=0)
     (path / "sub").rmdir()
-    assert "holds tables and no images; unpack it if it is a zip, and give one: train.csv" in refusal(path)
+    assert "holds tables and no images; unpack it if it is a zip, and give one: train.csv" in refused(path)

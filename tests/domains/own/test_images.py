@@ -13,12 +13,10 @@ from PIL import Image
 from domains.domain import Domain
 from domains.errors import UserError
 from domains.new_examples import read_examples
-from domains.own.new_domain import NewDomain
-from domains.own.opening import open_input
-from domains.own.options import AddOptions
 from domains.own.writing import write_domain
 from domains.reading import archives, folders, pictures
 from domains.reading.pictures import to_picture
+from tests.domains.own.inputs import understand
 
 
 def noise(seed: int, size: tuple[int, int] = (9, 7)) -> Image.Image:
@@ -40,10 +38,6 @@ def parts(tmp_path: Path) -> Path:
             place = tmp_path / "parts" / folder / ("deep" if i % 2 else "")
             (place / f"{i}.png").write_bytes(encoded(noise(100 * c + i)))
     return tmp_path / "parts"
-
-
-def understand(path: Path, **options: Any) -> NewDomain:
-    return open_input(str(path), AddOptions(**options)).understand(lambda n: None)
 
 
 def opened(content: bytes) -> Image.Image:

@@ -14,12 +14,10 @@ from domains.checks import run_checks
 from domains.domain import Domain
 from domains.errors import UserError
 from domains.new_examples import read_examples
-from domains.own.new_domain import NewDomain
-from domains.own.opening import open_input
-from domains.own.options import AddOptions
 from domains.own.writing import write_domain
 from domains.reading.price_options import PriceOptions
 from domains.reading.price_tables import PriceTable, looks_like_prices, read_prices
+from tests.domains.own.inputs import understand
 
 DAYS = pd.bdate_range("2023-01-02", periods=60)
 CLOSES = [round(float(x), 2) for x in 100 * np.exp(np.random.default_rng(0).normal(0, 0.01, len(DAYS)).cumsum())]
@@ -432,10 +430,6 @@ def test_cells_without_a_price_are_dropped_and_counted(write: Write) -> None:
 
 
 # Domains
-
-
-def understand(path: Path, **options: Any) -> NewDomain:
-    return open_input(str(path), AddOptions(**options)).understand(lambda n: None)
 
 
 def walk(rows: int, frequency: str) -> pd.DataFrame:

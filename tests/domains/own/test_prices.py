@@ -11,10 +11,8 @@ from domains.domain import Domain
 from domains.errors import UserError
 from domains.market.labels import LABELS
 from domains.new_examples import read_examples
-from domains.own.new_domain import NewDomain
-from domains.own.opening import open_input
-from domains.own.options import AddOptions
 from domains.own.writing import write_domain
+from tests.domains.own.inputs import understand
 
 DAYS = 420
 
@@ -24,10 +22,6 @@ def walks() -> pd.DataFrame:
     steps = np.random.default_rng(0).normal(0, 0.01, (DAYS, 3))
     dates = pd.bdate_range("2022-01-03", periods=DAYS, name="date")
     return pd.DataFrame(100 * np.exp(steps.cumsum(0)), dates, ["A", "B", "C"])
-
-
-def understand(path: Path, **options: Any) -> NewDomain:
-    return open_input(str(path), AddOptions(**options)).understand(lambda n: None)
 
 
 def saved(table: pd.DataFrame, path: Path, **how: Any) -> Path:

@@ -15,9 +15,8 @@ from domains.domain import Domain
 from domains.errors import UserError
 from domains.own.labels import LabelRules, name_classes, single_label
 from domains.own.new_domain import NewDomain
-from domains.own.opening import open_input
-from domains.own.options import AddOptions
 from domains.own.writing import write_domain
+from tests.domains.own.inputs import refused, understand
 
 WORDS = (
     "the bolt came late again",
@@ -26,10 +25,6 @@ WORDS = (
     "paid the bill twice",
 )
 LABELS = ("parts", "mail")
-
-
-def understand(path: Path, **options: Any) -> NewDomain:
-    return open_input(str(path), AddOptions(**options)).understand(lambda n: None)
 
 
 def add(path: Path, **options: Any) -> Domain:
@@ -51,13 +46,6 @@ def frame(n: int = 20, **columns: Any) -> pd.DataFrame:
 def csv(table: pd.DataFrame, path: Path, above: str = "", **how: Any) -> Path:
     path.write_text(above + table.to_csv(index=False, **how))
     return path
-
-
-def refused(path: Path, **options: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        understand(path, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # Layout

@@ -9,7 +9,8 @@ import pytest
 from domains.domain import Domain
 from domains.errors import UserError
 from tasks.adapt.adaptation import Adaptation, encode_domain
-from tasks.adapt.audit import SURE, audit_domain, with_folds, write_doubtful
+from tasks.adapt.audit import SURE, audit_domain, with_folds
+from tasks.adapt.suggestion import write_to_label
 from tasks.adapt.unknown import find_unknown
 from tasks.ingest.checking import domain_in_data
 
@@ -78,7 +79,7 @@ def test_images_that_are_doubted_are_written_beside_the_table(tmp_path):
     pd.DataFrame({"image": [{"bytes": image, "path": None} for image in images]}).to_parquet(tmp_path / "train.parquet")
     domain = Domain("cells", "vision", "target", ("a", "b"), tmp_path)
     rows = pd.DataFrame({"image": ["", ""], "label": "", "split": "train", "row": [1, 0]})
-    assert write_doubtful(domain, rows, tmp_path / "doubtful.csv") == tmp_path / "doubtful-images"
+    assert write_to_label(domain, rows, tmp_path / "doubtful.csv") == tmp_path / "doubtful-images"
     written = pd.read_csv(tmp_path / "doubtful.csv")
     assert [Path(name).suffix for name in written["image"]] == [".jpg", ".png"]
     assert [(tmp_path / name).read_bytes() for name in written["image"]] == images[::-1]

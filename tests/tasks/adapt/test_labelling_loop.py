@@ -15,10 +15,11 @@ from domains.own.options import AddOptions
 from flows import cli
 from flows.adapt import adapt_in_order, directly
 from tasks.adapt import steps
-from tasks.adapt.audit import audit_domain, write_doubtful
+from tasks.adapt.audit import audit_domain
 from tasks.adapt.gate import compare_known, gate, score
 from tasks.adapt.pages import new_classes_markdown
 from tasks.adapt.steps import unknown_classes
+from tasks.adapt.suggestion import write_to_label
 from tasks.base.settings import Settings
 from tasks.ingest.labelling import label_domain
 from tasks.models import registry
@@ -104,7 +105,7 @@ def test_what_an_audit_doubts_is_mended_by_a_person_and_merged(target, settings,
     train.loc[0, "label"] = (train.loc[0, "label"] + 1) % len(target.labels)
     train.to_parquet(target.path / "train.parquet", index=False)
     wrong = target.labels[train.loc[0, "label"]]
-    write_doubtful(target, audit_domain(settings, target).rows, tmp_path / "doubtful.csv")
+    write_to_label(target, audit_domain(settings, target).rows, tmp_path / "doubtful.csv")
     doubtful = pd.read_csv(tmp_path / "doubtful.csv", dtype={"label": object})
     first = (doubtful["split"] == "train") & (doubtful["row"] == 0)
     assert doubtful.loc[first, ["given", "guess"]].to_numpy().tolist() == [[wrong, right]]

@@ -26,7 +26,7 @@ from tasks.adapt.suggestion import (
     readable_examples,
     suggestion_reason,
     suggestions,
-    write_suggestions,
+    write_to_label,
 )
 from tasks.adapt.trials import run_trial
 from tasks.models import registry
@@ -75,7 +75,7 @@ def test_images_without_a_name_are_written_beside_and_named_by_what_is_in_them(t
     pd.DataFrame({"image": images}).to_parquet(tmp_path / "pool.parquet")
     domain = Domain("scans", "vision", "target", ("well", "sick"), tmp_path)
     rows = pd.DataFrame({"image": readable_examples(domain, [2, 0, 1]), "label": "", "row": [2, 0, 1]})
-    folder = write_suggestions(domain, rows, tmp_path / "next.csv")
+    folder = write_to_label(domain, rows, tmp_path / "next.csv")
     assert folder == tmp_path / "next-images"
     names = pd.read_csv(tmp_path / "next.csv")["image"]
     assert [name if name == "a.png" else (tmp_path / name).read_bytes() for name in names] == [
