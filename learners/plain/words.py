@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
+from torch.nn import functional as F
 
 from learners.base import Learner
 from learners.capabilities import Capabilities
@@ -16,7 +17,7 @@ from learners.plain.softmax_regression import fit_path
 from learners.support import Support
 from learners.temperature import best_temperature, doubt_of
 
-STRENGTH = 10.0  # C, of vectors of unit length
+STRENGTHS = (10.0, 100.0)  # C, of vectors of unit length
 RIDGE = 1.0  # of least squares
 FEW = 700  # examples, beyond which least squares are fitted too
 MANY = 5000  # examples, beyond which logistic regression is not
@@ -32,12 +33,13 @@ class Words(Learner):
 
     min_W  sum_i CE(W t_i + b, y_i) + |W|^2 / (2 C),
 
-    of more than FEW least squares, whose time hardly grows with the number of labels N,
+    with the C of STRENGTHS whose held-out log-loss is lowest, of more than FEW least squares, whose time hardly grows
+    with the number of labels N,
 
     min_W  sum_i |W t_i - pi^(-1/4) (e_{y_i} - pi)|^2 + RIDGE |W|^2,  pi the shares of the classes,
 
     and in between the mean of both, each at its held-out temperature. Blended with features, least squares are better
-    on many texts, and worse on few or short ones; neither depends much on its strength. The scale of the labels is
+    on many texts, and worse on few or short ones; they do not depend much on their strength. The scale of the labels is
     halfway to one variance for all of them, which optimal scoring has.
     Inverse document frequencies are taken over the support and the pool. The solution lies in the span of the examples
     (representer theorem). Of more than LANDMARKS examples, some span it.
@@ -109,11 +111,18 @@ def cross_fit_words(support: Support, fold: Tensor | None) -> tuple[Tensor, Call
     y, fold = support.y[rows], fold[rows]
 
     def solve(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
-        models = fit_path(x, y, support.ways, [STRENGTH]) if len(rows) <= MANY else []
+        models = fit_path(x, y, support.ways, strengths) if len(rows) <= MANY else []
         return [*models, fit_least_squares(x, y, support.ways)] if len(rows) > FEW else models
 
+    strengths = list(STRENGTHS)
     logits, y_out = hold_out(solve, texts.x, y, fold), y[fold >= 0]
     heats = [best_temperature([z], [y_out], doubt=doubt_of(len(y_out))) for z in logits]
+    if len(rows) <= MANY:
+        losses = [float(F.cross_entropy(z / t, y_out)) for z, t in zip(logits, heats, strict=True)][: len(STRENGTHS)]
+        best = losses.index(min(losses)) if losses else 0
+        strengths = [STRENGTHS[best]]
+        kept = [i for i in range(len(logits)) if i in (best, len(STRENGTHS))]
+        logits, heats = [logits[i] for i in kept], [heats[i] for i in kept]
 
     def fit() -> Classifier:
         weights, biases = zip(*solve(texts.x, y), strict=True)

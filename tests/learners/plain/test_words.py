@@ -1,5 +1,7 @@
 """Words beside features: n-grams, the model of them, its blend with a strategy, and how it is kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from learners.choice.prior import Prior
 from learners.classifier import Affine, Blend, Classifier, NgramAffine, tf_idf
 from learners.encoders.ngrams import BUCKETS, count_ngrams
 from learners.examples import Examples
+from learners.plain import words
 from learners.plain.logistic import Logistic
 from learners.plain.softmax_regression import fit_path, principal_coordinates
 from learners.plain.tuned_logistic import STRENGTHS, TunedLogistic
@@ -62,6 +65,25 @@ def test_a_text_has_the_same_ngrams_everywhere_and_none_is_lost_to_an_empty_one(
     assert (found[0] != found[2]).nnz == 0
     assert found[1].nnz == 0
     assert found[0].sum() == 5 + 4 + 3  # of " fever ": 3-grams, 4-grams, 5-grams
+
+
+def test_what_is_written_without_spaces_is_read_by_one_and_two_characters() -> None:
+    found = count_ngrams(["今日は晴れますか", "今日 は 晴れ ます か"])
+    assert found[0].sum() == 8 + 2 + 9  # of " 今日は晴れますか ", a space on either side: characters, pairs
+    assert count_ngrams(["今日は晴れますか"])[0].multiply(count_ngrams(["明日は雨が降りますか"])[0]).nnz > 4
+    assert (found[1] != count_ngrams(["今日 は 晴れ ます か"])[0]).nnz == 0
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_strength_of_words_is_the_one_whose_held_out_log_loss_is_lowest(monkeypatch, shuffled) -> None:
+    support = support_of(160)
+    if shuffled:  # labels that texts say nothing of
+        support = replace(support, y=support.y[torch.randperm(160, generator=torch.Generator().manual_seed(0))])
+    fold, losses = torch.arange(160) // 4 % 4, []
+    for strengths in (words.STRENGTHS, *((each,) for each in words.STRENGTHS)):
+        monkeypatch.setattr(words, "STRENGTHS", strengths)
+        losses.append(float(F.cross_entropy(cross_fit_words(support, fold)[0], support.y)))
+    assert losses[0] <= min(losses[1:]) + abs(losses[1] - losses[2]) / 2
 
 
 def test_words_tell_apart_what_features_cannot() -> None:
