@@ -31,7 +31,7 @@ from tasks.service.processes import (
     try_exclusive,
 )
 from tasks.service.server import Say, prefect_server, start_server, wait_until_healthy
-from tasks.service.webhook import check_url, ensure_webhook
+from tasks.service.webhook import check_url, ensure_webhook, forget_webhook
 
 RESTARTS, SHORT_LIFE = 5, 20  # so many ends in a row, each within so many seconds, are a fault that no restart mends
 BUSY = "503 Service Unavailable"  # said by a server whose database is locked, as by runs that waited for it to start
@@ -65,6 +65,8 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
                         register_deployments(settings)
                         if webhook:
                             ensure_webhook(webhook)
+                        else:
+                            forget_webhook()
                         say(f"Prefect UI: {server.ui}")
                         registered = True
                     ask_to_reconcile()

@@ -1,5 +1,6 @@
 """The user's webhook: automations that call it when a run fails, a champion changes or approval is wanted."""
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,6 +58,22 @@ def ensure_webhook(url: str) -> None:
             )
             action = CallWebhook(block_document_id=block, payload=_payload(text))  # type: ignore[arg-type]
             put_automation(client, AutomationCore(name=name, trigger=trigger, actions=[action]))
+
+
+def forget_webhook() -> None:
+    """Delete the automations of a webhook that is no longer set, and its address; where there are none it does nothing.
+
+    Needs a server (``prefect_server``).
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        for name in AUTOMATIONS:
+            for old in client.read_automations_by_name(name):
+                client.delete_automation(old.id)
+        with suppress(ObjectNotFound):  # last: an automation without its block would only fail
+            client.delete_block_document(client.read_block_document_by_name(BLOCK, "webhook").id)
 
 
 def check_url(url: str) -> None:

@@ -283,3 +283,24 @@ def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Sett
     assert (settings.root / "started").read_text() == f"hpo 10 {settings.root_path}"
     assert processes.live_record(settings.home_path / "prefect/worker.json") is None
     assert listens(settings.port)
+
+
+def test_a_webhook_that_is_unset_leaves_no_automation_and_another_takes_its_place(real: tuple[Settings, Server]) -> None:
+    from prefect.blocks.webhook import Webhook
+    from prefect.client.orchestration import get_client
+
+    from tasks.service import webhook
+
+    def there() -> list[int]:
+        return [len(client.read_automations_by_name(name)) for name in webhook.AUTOMATIONS]
+
+    with get_client(sync_client=True) as client:
+        webhook.forget_webhook()
+        for url in ("http://127.0.0.1:9/one", "http://127.0.0.1:9/two"):
+            webhook.ensure_webhook(url)
+            assert there() == [1, 1, 1]
+            assert Webhook.load(webhook.BLOCK).url.get_secret_value() == url
+        webhook.forget_webhook()
+        assert there() == [0, 0, 0]
+        with pytest.raises(ValueError, match="Unable to find block document"):
+            Webhook.load(webhook.BLOCK)
