@@ -49,7 +49,7 @@ Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dv
 Steps = Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner, if not the recipe's.")]
 
 #: Commands that are forked off where `acclimate up` runs.
-QUICK = {"adapt", "data", "domains", "drift", "models", "predict", "reconcile", "status", "watch"}
+QUICK = {"adapt", "clean", "data", "domains", "drift", "models", "predict", "reconcile", "status", "watch"}
 
 
 @app.callback()
@@ -312,6 +312,32 @@ def reconcile() -> None:
         from flows.reconcile import reconcile as run_reconcile
 
         print(run_reconcile())
+
+
+@app.command()
+def clean(
+    keep: Annotated[str, typer.Option(help="What was made or used since then stays; 1d at least.")] = "30d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what nothing needs: old runs, versions, snapshots, features, logs; never what is in service or asked for.
+
+    Example: acclimate clean --keep 30d --dry-run
+    """
+    from tasks.clean.steps import read_keep
+
+    read_keep(keep)  # what is wrong is said before a server is started
+    with flows_running(settings()):
+        from flows.clean import clean as run_clean
+
+        freed = run_clean(keep, dry_run)
+    if as_json:
+        return print_json([vars(each) for each in freed])
+    from tasks.base.artifacts import table_of
+
+    nothing = f"nothing to delete: all is in use, or younger than {keep}"
+    Console().print(table_of([each.row for each in freed]) if freed else nothing)
+    return None
 
 
 @app.command()

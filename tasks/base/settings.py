@@ -84,15 +84,15 @@ def settings() -> Settings:
 
 
 def read_duration(text: str) -> int:
-    """Return the seconds of a time as people write it: 90s, 10m, 1h, or a number of seconds.
+    """Return the seconds of a time as people write it: 90s, 10m, 1h, 30d, or a number of seconds.
 
     Raises:
         UserError: it is none.
     """
-    found = re.fullmatch(r"(\d{1,6})([smh]?)", text.strip().lower())
+    found = re.fullmatch(r"(\d{1,6})([smhd]?)", text.strip().lower())
     if found is None:
         raise UserError(f"{text!r} is no time; write it as 90s, 10m or 1h")
-    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 
 def families(names: list[str] | None) -> list[Family]:

@@ -2,8 +2,9 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from domains.errors import UserError
 
 AT_ONCE = 500  # keys of one question
 PATIENCE = 120  # seconds that a writer waits for another
+DAY = 86400
+TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, x BLOB, used INTEGER NOT NULL DEFAULT 0)"
+OFTEN = 7  # days after which a use is written down again
 
 
 def key_of(example: str | bytes) -> bytes:
@@ -38,18 +42,33 @@ class FeatureStore:
             return {}
         found: dict[bytes, Tensor] = {}
         with self._open() as database:
-            wanted = list(keys)
+            wanted, today, again = list(keys), _today(), []
             for some in (wanted[i : i + AT_ONCE] for i in range(0, len(wanted), AT_ONCE)):
                 marks = ",".join("?" * len(some))
-                for key, x in database.execute(f"SELECT key, x FROM features WHERE key IN ({marks})", some):
+                for key, x, used in database.execute(f"SELECT key, x, used FROM features WHERE key IN ({marks})", some):
                     found[key] = torch.from_numpy(np.frombuffer(x, np.float32).copy())
+                    if used <= today - OFTEN:
+                        again.append((today, key))
+            if again:
+                with suppress(sqlite3.OperationalError):  # a full disk: they are read all the same
+                    database.executemany("UPDATE features SET used = ? WHERE key = ?", again)
         return found
 
     def put(self, made: dict[bytes, Tensor]) -> None:
         """Add features; all are stored or none."""
         rows = [(key, x.contiguous().numpy().astype(np.float32, copy=False).tobytes()) for key, x in made.items()]
         with self._open() as database:
-            database.executemany("INSERT OR IGNORE INTO features VALUES (?, ?)", rows)
+            _insert(database, rows)
+
+    def prune(self, days: int, dry_run: bool = False) -> int:
+        """Delete features that nobody read for so many days; return how many. The file keeps its size."""
+        before = _today() - max(days, OFTEN + 1)
+        with self._open() as database:
+            database.execute("UPDATE features SET used = ? WHERE used = 0", (_today(),))  # of an earlier version
+            count = database.execute("SELECT count(*) FROM features WHERE used < ?", (before,)).fetchone()[0]
+            if count and not dry_run:
+                database.execute("DELETE FROM features WHERE used < ?", (before,))
+        return int(count)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -61,7 +80,10 @@ class FeatureStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.file, timeout=PATIENCE)) as database, database:
-                database.execute("CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, x BLOB)")
+                database.execute(TABLE)
+                if len(database.execute("PRAGMA table_info(features)").fetchall()) < 3:  # made before 0.12
+                    with suppress(sqlite3.OperationalError):  # another process was faster
+                        database.execute("ALTER TABLE features ADD COLUMN used INTEGER NOT NULL DEFAULT 0")
                 for path in self._earlier():
                     _take_over(database, path)
                 yield database
@@ -83,5 +105,14 @@ def _take_over(database: sqlite3.Connection, path: Path) -> None:
         keys, x = kept["keys"].numpy(), kept["x"].float().numpy()
     except (SafetensorError, OSError, KeyError):
         return
-    rows = ((key.tobytes(), row.tobytes()) for key, row in zip(keys, x, strict=True))
-    database.executemany("INSERT OR IGNORE INTO features VALUES (?, ?)", rows)
+    _insert(database, ((key.tobytes(), row.tobytes()) for key, row in zip(keys, x, strict=True)))
+
+
+def _insert(database: sqlite3.Connection, rows: Iterable[tuple[bytes, bytes]]) -> None:
+    today = _today()
+    values = ((key, x, today) for key, x in rows)
+    database.executemany("INSERT OR IGNORE INTO features (key, x, used) VALUES (?, ?, ?)", values)
+
+
+def _today() -> int:
+    return int(time.time() // DAY)

@@ -5,6 +5,8 @@ An adapted model is a version of the registered model named after its domain, a 
 A version is created last, in one transaction, after its files and scores: what has a version is whole.
 """
 
+import hashlib
+import os
 import shutil
 import tempfile
 import time
@@ -27,6 +29,7 @@ CHAMPION, PREVIOUS = "champion", "previous"
 ADAPT, META_TRAIN = "adapt", "meta-train"  # MLflow experiments
 ANY = "any"  # whichever version is champion
 META_PREFIX = "meta-"
+COPIES = "models"  # folder in the home, of copies of what another machine keeps
 
 SmokeTest = Callable[[Path], None]
 
@@ -47,6 +50,7 @@ class Registered:
         params, metrics, tags: as they were logged.
         run_id: the MLflow run that made it.
         created: when, in UTC.
+        copies: the folder for copies of files that MLflow keeps on another machine.
     """
 
     name: str
@@ -59,18 +63,17 @@ class Registered:
     run_id: str
     created: datetime
     tracking_uri: str = field(repr=False)
+    copies: Path = field(default=Path(), repr=False)
 
     @cached_property
     def folder(self) -> Path:
-        """The local folder with the model's own files; fetched first if MLflow keeps them elsewhere."""
-        from mlflow.artifacts import download_artifacts
-
+        """The local folder with the model's own files; where MLflow keeps them elsewhere, a copy that is made once."""
         url = urlparse(self.uri)
         if url.scheme in ("file", ""):
-            model = url2pathname(url.path)
+            model = Path(url2pathname(url.path))
         else:
-            model = download_artifacts(artifact_uri=self.uri, tracking_uri=self.tracking_uri)
-        return Path(model) / "data" / "files"
+            model = _copy_here(self.uri, self.tracking_uri, self.copies)
+        return model / "data" / "files"
 
 
 def meta_name(family: str) -> str:
@@ -199,7 +202,7 @@ def promote(
     Raises:
         PromotionError: the smoke test failed, or another version became champion meanwhile.
     """
-    with _promotion_lock(settings, name):
+    with promotion_lock(settings, name):
         client, aliases = _client(settings), _aliases(settings, name)
         old = aliases.get(CHAMPION)
         if old == version:
@@ -304,7 +307,24 @@ def _registered(settings: Settings, version: Any, aliases: Iterable[str]) -> Reg
         run_id=version.run_id,
         created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
         tracking_uri=settings.tracking_uri,
+        copies=settings.home_path / COPIES,
     )
+
+
+def _copy_here(uri: str, tracking_uri: str, folder: Path) -> Path:
+    """Return a copy of a model's files, under a name of our making; where it is absent it is fetched, whole."""
+    from mlflow.artifacts import download_artifacts
+
+    copy = folder / hashlib.sha256(uri.encode()).hexdigest()[:32]
+    with _disk_errors(uri):
+        if not copy.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as made:
+                fetched = download_artifacts(artifact_uri=uri, tracking_uri=tracking_uri, dst_path=made)
+                with suppress(OSError):  # another process was faster
+                    Path(fetched).rename(copy)
+        os.utime(copy)  # it is in use: `acclimate clean`
+    return copy
 
 
 def _aliases(settings: Settings, name: str) -> dict[str, str]:
@@ -329,7 +349,7 @@ def _experiment_id(settings: Settings, experiment: str) -> str:
 
 
 @contextmanager
-def _promotion_lock(settings: Settings, name: str) -> Iterator[None]:
+def promotion_lock(settings: Settings, name: str) -> Iterator[None]:
     """Let one promotion of a name run at a time; the lock dies with the process that holds it.
 
     Raises:

@@ -37,6 +37,14 @@ from tasks.service.processes import (
 
 START_SECONDS = 120
 
+#: What the server itself deletes, unless the user says otherwise: events, and a year after its end every flow run, with
+#: what it left. `acclimate clean` keeps the newest page of each kind, which this service cannot tell from others.
+VACUUM = {
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(365 * 86400),
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": str(7 * 86400),
+}
+
 Say = Callable[[str], None]
 
 
@@ -129,7 +137,7 @@ def start_server(settings: Settings, say: Say) -> subprocess.Popen[bytes]:
     say("starting the Prefect server")
     address = {"PREFECT_SERVER_API_HOST": settings.host, "PREFECT_SERVER_API_PORT": str(settings.port)}
     # as settings rather than options: the pages learn the address of the API from them alone
-    environment = os.environ | address | {"PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false"}
+    environment = VACUUM | os.environ | address | {"PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false"}
     command = own_first.command("prefect", "--no-prompt", "server", "start")
     return spawn(folder / "server.json", command, environment, folder / "server.log", api_url(settings))
 

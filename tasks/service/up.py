@@ -20,6 +20,7 @@ from tasks.service.deployments import (
 )
 from tasks.service.environment import subprocess_environment
 from tasks.service.listening import is_loopback
+from tasks.service.logs import rotate_all
 from tasks.service.processes import (
     STOP_SECONDS,
     file_lock,
@@ -72,6 +73,7 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
                     ask_to_reconcile()
                     while worker.poll() is None and (not server.ours or live_record(folder / "server.json")):
                         time.sleep(0.5)
+                        rotate_all(folder)
                     ended = "server" if worker.poll() is None else "worker"
                 last = last_line(folder / f"{ended}.log")
                 restarts = restarts + 1 if time.monotonic() - began < SHORT_LIFE else 0

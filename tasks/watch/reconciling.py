@@ -70,4 +70,7 @@ def clear_files(settings: Settings, ended: Sequence[str]) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-FLOWS = ("ingest", "meta-train", "adapt", "adapt-many", "watch", "reconcile", "drift", "demo", "meta-train-decisions")
+FLOWS = (
+    *("ingest", "meta-train", "adapt", "adapt-many", "watch", "reconcile", "clean", "drift", "demo"),
+    "meta-train-decisions",
+)

@@ -29,6 +29,7 @@ FLOWS = {
     "meta_train": "def meta_train(family: str): ...",
     "watch": "def watch(domains: list = None): ...",
     "reconcile": "def reconcile(): ...",
+    "clean": "def clean(keep: str = ''): ...",
     "adapt_many": "def adapt_many(requests: list): ...",
     "drift": "def drift(): ...",
     "adapt": """def adapt(domain: str, k: int = 10):
@@ -285,7 +286,9 @@ def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Sett
     assert listens(settings.port)
 
 
-def test_a_webhook_that_is_unset_leaves_no_automation_and_another_takes_its_place(real: tuple[Settings, Server]) -> None:
+def test_a_webhook_that_is_unset_leaves_no_automation_and_another_takes_its_place(
+    real: tuple[Settings, Server],
+) -> None:
     from prefect.blocks.webhook import Webhook
     from prefect.client.orchestration import get_client
 
