@@ -2,21 +2,22 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from tasks.clean.freed import Freed
 from tasks.watch.reconciling import FLOWS
 
-OFTEN = ("watch", "reconcile")  # flows that run every few minutes
-OFTEN_KEPT = timedelta(days=1)  # what of those came to a good end
+OFTEN = ("watch", "reconcile")  # flows that run every few minutes, a thousand times a day
 TAG = "acclimate"
 PAGE = 200  # that the server gives at once
 
 
-def prune_runs(client: Any, ours: bool, before: datetime, rows: Collection[str], dry_run: bool) -> list[Freed]:
-    """Delete runs of our flows that ended before then; uneventful ones of ``watch`` and ``reconcile`` after a day.
+def prune_runs(
+    client: Any, ours: bool, before: datetime, often_before: datetime, rows: Collection[str], dry_run: bool
+) -> list[Freed]:
+    """Delete runs of our flows that ended before then; of ``watch`` and ``reconcile``, what ended well before another.
 
     Kept are those that made the newest page of a kind, and those that open rows of the ledger name. A run's pages go
     before it does, so that a process killed in between leaves nothing that the next would not find.
@@ -27,10 +28,9 @@ def prune_runs(client: Any, ours: bool, before: datetime, rows: Collection[str],
         rows: ids of runs that open rows name.
     """
     shown = _runs_of_newest_pages(client)
-    yesterday = max(datetime.now(UTC) - OFTEN_KEPT, before)
     found = {
         run.id: run
-        for flows, until, completed in ((FLOWS, before, False), (OFTEN, yesterday, True))
+        for flows, until, completed in ((FLOWS, before, False), (OFTEN, often_before, True))
         for run in _ended_runs(client, flows, until, ours, completed)
         if str(run.id) not in shown and str(run.id) not in rows
     }

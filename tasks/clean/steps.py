@@ -23,6 +23,7 @@ from tasks.watch.ledger import LedgerRow
 
 DAY = 86400
 LONGEST = 3650  # days
+OFTEN_KEPT = timedelta(days=1)  # uneventful runs of flows that run every few minutes
 
 
 def read_keep(text: str) -> int:
@@ -53,7 +54,8 @@ def clean_up(settings: Settings, client: Any, days: int, dry_run: bool = False) 
     freed.append(prune_features(settings, days, dry_run))
     server = live_record(settings.home_path / "prefect" / "server.json") or {}
     ours = str(client.api_url).rstrip("/") == server.get("url")
-    freed += prune_runs(client, ours, before, {row.flow_run for row in rows}, dry_run)
+    yesterday = datetime.now(UTC) - OFTEN_KEPT
+    freed += prune_runs(client, ours, before, yesterday, {row.flow_run for row in rows}, dry_run)
     if not dry_run:
         freed.append(Freed("logs", 0, rotate_all(settings.home_path / "prefect")))
         freed.append(shrink_databases(settings))

@@ -37,12 +37,11 @@ from tasks.service.processes import (
 
 START_SECONDS = 120
 
-#: What the server itself deletes, unless the user says otherwise: events, and a year after its end every flow run, with
-#: what it left. `acclimate clean` keeps the newest page of each kind, which this service cannot tell from others.
+#: What the server itself deletes, unless the user says otherwise: events after a week; a year after its end every flow
+#: run, with what it left. `acclimate clean` keeps the newest page of each kind, which this service does not.
 VACUUM = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(365 * 86400),
-    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": str(7 * 86400),
 }
 
 Say = Callable[[str], None]

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -283,3 +284,16 @@ def test_a_database_of_an_earlier_mlflow_is_one_line_that_says_what_to_do(settin
         database.commit()
     with pytest.raises(UserError, match="earlier version of MLflow: copy it, then run mlflow db upgrade"):
         registry.champion(old, "hpo")
+
+
+def test_a_model_that_lies_elsewhere_is_fetched_once_into_the_home_and_nowhere_else(settings, name, log, monkeypatch):
+    import mlflow.artifacts
+
+    model = registry.get(settings, name, log())
+    away, fetch, calls = replace(model, uri=f"runs:/{model.run_id}/model"), mlflow.artifacts.download_artifacts, []
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda **how: calls.append(how) or fetch(**how))
+    predicts(away.folder)
+    assert away.folder.parents[2] == settings.home_path / registry.COPIES
+    assert replace(away).folder == away.folder
+    assert len(calls) == 1
+    assert len(list(away.folder.parents[2].iterdir())) == 1

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -307,3 +307,58 @@ def test_a_webhook_that_is_unset_leaves_no_automation_and_another_takes_its_plac
         assert there() == [0, 0, 0]
         with pytest.raises(ValueError, match="Unable to find block document"):
             Webhook.load(webhook.BLOCK)
+
+
+def test_old_runs_go_with_their_pages_but_for_the_newest_page_of_a_kind(real: tuple[Settings, Server]) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import ArtifactCreate
+    from prefect.client.schemas.objects import State
+    from prefect.states import Completed, Failed, Pending, Running
+
+    from tasks.clean.freed import Freed
+    from tasks.clean.server_runs import prune_runs
+
+    def ended(name: str, state: State, pages: Sequence[str] = ()) -> UUID:
+        run = client.create_flow_run(flow(lambda: None, name=name), state=Pending()).id
+        for each in (Running(), state):
+            client.set_flow_run_state(run, each, force=True)
+        for key in pages:
+            client.create_artifact(ArtifactCreate(key=key, type="markdown", data="x" * 100, flow_run_id=run))
+        return run
+
+    def left() -> set[UUID]:
+        return {run.id for run in client.read_flow_runs()} & made
+
+    with get_client(sync_client=True) as client:
+        old = ended("adapt", Completed(), ["adapt-hpo"])
+        newest, asked_for = ended("adapt", Completed(), ["adapt-hpo"]), ended("adapt", Failed())
+        theirs = ended("another", Completed())
+        before = datetime.now(UTC)
+        young, failed, quiet = ended("drift", Completed()), ended("watch", Failed()), ended("reconcile", Completed())
+        yesterday = datetime.now(UTC)
+        just_now = ended("reconcile", Completed())
+        made = {old, newest, asked_for, young, failed, quiet, just_now, theirs}
+        about = before, yesterday, {str(asked_for)}
+        assert prune_runs(client, False, *about, dry_run=False)[0].items == 0  # without our tag
+        found = [Freed("flow runs", 2), Freed("pages of flow runs", 1, 100)]
+        assert prune_runs(client, True, *about, dry_run=True) == found
+        assert left() == made
+        assert prune_runs(client, True, *about, dry_run=False) == found
+        assert left() == made - {old, quiet}
+        (page,) = client.read_latest_artifacts()
+        assert (page.key, page.flow_run_id) == ("adapt-hpo", newest)
+        for run in left():
+            client.delete_flow_run(run)
+
+
+def test_the_server_deletes_old_runs_by_itself_unless_the_user_says_otherwise(
+    real: tuple[Settings, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(server, "spawn", lambda record, command, environment, *rest: started.append(environment))
+    monkeypatch.setattr(server, "_check_port", lambda host, port: None)
+    monkeypatch.setenv("PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD", "9999")
+    server.start_server(real[0], print)
+    assert started[0]["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"] == "events,flow_runs"
+    assert started[0]["PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"] == "9999"
