@@ -22,9 +22,14 @@ SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where lib
 EXAMPLE_COLUMN: dict[Family, str] = {"text": "text", "vision": "image", "market": "x"}
 
 
+def is_name(name: str) -> bool:
+    """Whether a name may be that of a domain: it is safe as that of a folder, of a model, and in a query."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) is not None and not name.startswith("meta-")
+
+
 def check_name(name: str) -> str:
     """Return a domain name that is safe as a folder name, or raise UserError."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name) or name.startswith("meta-"):
+    if not is_name(name):
         raise UserError(f"domain name {name!r}: use 1 to 64 lower-case letters, digits, '-' or '_', not first 'meta-'")
     return name
 

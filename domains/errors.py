@@ -2,12 +2,18 @@
 
 from collections.abc import Collection, Iterable
 
+LONGEST = 2000  # characters of a message, which may quote a cell of any length
+
 
 class UserError(Exception):
     """Something the user can mend: one line that says what is wrong, where, and what to do.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with code 2. The middle of a very long one is left out.
     """
+
+    def __init__(self, message: str = "") -> None:
+        half = LONGEST // 2
+        super().__init__(message if len(message) <= LONGEST else f"{message[:half]} … {message[-half:]}")
 
 
 def check_known(names: Iterable[str], there: Collection[str], what: str, where: str = "") -> None:

@@ -40,8 +40,15 @@ def open_dataset(name: str) -> Table:
         with without_progress_bars():
             if path.is_dir() and any((path / saved).is_file() for saved in SAVED):
                 found: Any = datasets.load_from_disk(name)
+                parts = found.values() if isinstance(found, dict) else [found]
+                check_inside(path, [file["filename"] for part in parts for file in part.cache_files])
             else:
+                if path.is_dir():
+                    named = datasets.load_dataset_builder(name).config.data_files or {}
+                    check_inside(path, [str(file) for files in named.values() for file in files])
                 found = datasets.load_dataset(name)
+    except UserError:
+        raise
     except Exception as error:  # of many kinds: of the network, the hub, the formats
         where = (
             f"{name}: cannot be read as a dataset"
@@ -56,6 +63,13 @@ def open_dataset(name: str) -> Table:
             warnings = (f"split {split} is read, {', '.join(others)} left out; the test is divided off here",)
         found = found[split]
     return table_of_dataset(found, path, warnings)
+
+
+def check_inside(folder: Path, files: Sequence[str]) -> None:
+    """Raise UserError if what a dataset's folder names as its data lies outside: its files may name any other."""
+    for file in files:
+        if not Path(file).resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{folder}: names a file outside of it as its data ({file}); do not use it")
 
 
 def table_of_dataset(dataset: Any, path: Path, warnings: tuple[str, ...] = ()) -> Table:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from domains.errors import UserError, first_line
 
 EXCEL = (".xlsx", ".xlsm")
+MOST_BYTES = 2**30  # unpacked: a sheet of a million rows has a tenth of it
 
 Rows = Callable[[], Iterator[Sequence[Any]]]
 
@@ -53,7 +54,11 @@ def open_workbook(path: Path) -> Any:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        book = load_workbook(path, read_only=True, data_only=True)
+        with ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MOST_BYTES:
+            raise UserError(f"{path}: unpacks to {unpacked:,} bytes, at most {MOST_BYTES:,}; save it as CSV")
+        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
     except (InvalidFileException, BadZipFile, OSError, KeyError, ValueError) as error:
         if isinstance(error, PermissionError):
             raise

@@ -22,6 +22,7 @@ from domains.reading.price_numbers import number_share
 from domains.reading.price_options import PriceOptions
 from domains.reading.tables import MOST_CELL, open_table
 from domains.reading.text_encodings import BLOCK, OR_SAY, TextFile, inspect
+from domains.reading.whole_tables import parquet_frame
 from domains.words import quantity, some
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt")
@@ -90,7 +91,7 @@ def typed_frame(path: Path, most: int | None) -> tuple[pd.DataFrame, tuple[str, 
     doubts: tuple[str, ...] = ()
     if path.suffix.lower() == ".parquet":
         try:
-            frame = pd.read_parquet(path) if most is None else first_batch(path, most)
+            frame = parquet_frame(pq.read_table(path) if most is None else first_batch(path, most))
         except (ValueError, OSError, pa.ArrowException) as error:
             raise UserError(
                 f"{path}: not a whole Parquet file ({first_line(error)}); write or copy it again"
@@ -107,10 +108,10 @@ def typed_frame(path: Path, most: int | None) -> tuple[pd.DataFrame, tuple[str, 
     return frame, doubts
 
 
-def first_batch(path: Path, most: int) -> pd.DataFrame:
+def first_batch(path: Path, most: int) -> pa.Table:
     """Return the first rows of a Parquet file."""
     with pq.ParquetFile(path) as file:
-        return pa.Table.from_batches([*islice(file.iter_batches(most), 1)], file.schema_arrow).to_pandas()
+        return pa.Table.from_batches([*islice(file.iter_batches(most), 1)], file.schema_arrow)
 
 
 def peek(file: RawFile) -> TextFile:

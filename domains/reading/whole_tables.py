@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from domains.errors import UserError, first_line
 from domains.reading.tables import ENDINGS, TableOptions, open_table
@@ -21,7 +23,7 @@ def read_table(path: Path, options: TableOptions | None = None) -> tuple[pd.Data
         if path.is_dir():
             raise UserError(f"{path}: is a folder; give one file ({', '.join(ENDINGS)})")
         if path.suffix.lower() == ".parquet":
-            table, warnings = pd.read_parquet(path), tuple[str, ...]()
+            table, warnings = parquet_frame(pq.read_table(path)), tuple[str, ...]()
         else:
             found = open_table(path, options)
             table = pd.DataFrame(found.read(found.columns), columns=list(found.columns))
@@ -36,3 +38,11 @@ def read_table(path: Path, options: TableOptions | None = None) -> tuple[pd.Data
         twice = table.columns[table.columns.duplicated()][0]
         raise UserError(f"{path}: two columns are called {twice}; rename one of them")
     return table, tuple(warning.removesuffix(OR_SAY) for warning in warnings)
+
+
+def parquet_frame(table: pa.Table) -> pd.DataFrame:
+    """Return a table of Parquet as a frame, with the index that pandas wrote of it; without, where that is made up."""
+    try:
+        return table.to_pandas()
+    except (LookupError, TypeError, AttributeError, ValueError):
+        return table.replace_schema_metadata(None).to_pandas()

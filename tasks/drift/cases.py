@@ -13,7 +13,7 @@ from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.prediction import model_in_service
 from tasks.versions.revisions import data_revision
-from tasks.versions.snapshots import domains_at, snapshot
+from tasks.versions.snapshots import domains_at, kept_snapshot, snapshot
 
 ALL: tuple[Split, ...] = ("train", "pool", "test")
 State = Literal["drift", "no drift", "nothing new", "too few", "unknown"]
@@ -136,8 +136,8 @@ def domain_adapted_on(settings: Settings, case: DriftCase) -> Domain:
             f"version {case.champion.version} of {name} does not say what it was adapted on; "
             f"run `acclimate adapt {name}`"
         )
-    kept = settings.home_path / "domains" / f"{name}-{tags['content_hash'][:16]}"
-    if kept.is_dir():
+    kept = kept_snapshot(settings.home_path, name, tags["content_hash"])
+    if kept is not None:
         return Domain.read(kept, tags["revision"], tags["content_hash"])
     return snapshot(settings.root_path, settings.home_path, name, tags["revision"])
 

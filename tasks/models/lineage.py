@@ -86,7 +86,7 @@ def _adapt_commands(settings: Settings, model: Registered) -> list[str]:
         adapt += ["--budget", f"{budget}s"]
     adapt += ["--meta-version", tags.get("meta_key") or tags.get("meta_version", "1")]
     seed = tags.get("seed", "0")
-    again = ([] if seed == "0" else [f"ACCLIMATE_SEED={seed}"]) + [shlex.join(adapt)]
+    again = ([] if seed == "0" else [f"ACCLIMATE_SEED={shlex.quote(seed)}"]) + [shlex.join(adapt)]
     train = [] if meta is None else [_train_command(meta.tags)]
     return [*_first_commands(tags), *train, " ".join(again)]
 
@@ -99,7 +99,7 @@ def _first_commands(tags: Mapping[str, str]) -> list[str]:
     """Return the commands that come first: a home of its own, where nothing is finished yet; the code; the data."""
     code = tags.get("code", "").removesuffix("+changes") or tags.get("revision", "HEAD")
     data = [] if "problems" in tags else ["acclimate data build"]
-    return ["export ACCLIMATE_HOME=.acclimate-again", f"git checkout {code}", *data]
+    return ["export ACCLIMATE_HOME=.acclimate-again", shlex.join(["git", "checkout", code]), *data]
 
 
 def _train_command(tags: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from tasks.features.spec import EncoderSpec
 from tasks.features.tuned import restore_tuned
 from tasks.models import registry
 from tasks.models.registry import CHAMPION, META_PREFIX, Registered
+from tasks.versions.snapshots import kept_snapshot
 
 
 def versions_of(settings: Settings, name: str) -> list[Registered]:
@@ -55,11 +56,11 @@ def version_or_champion(settings: Settings, domain: str, version: str) -> Regist
 
 def domain_here(settings: Settings, model: Registered) -> Domain | None:
     """Return the domain that a model was adapted to: its snapshot, else what is in ``data/``, else None."""
-    kept = settings.home_path / "domains" / f"{model.name}-{model.tags.get('content_hash', '')[:16]}"
-    for folder in (kept, settings.data_path / model.name):
-        if (folder / "domain.yaml").exists():
-            return Domain.read(folder)
-    return None
+    folder = kept_snapshot(settings.home_path, model.name, model.tags.get("content_hash", ""))
+    here = settings.data_path / check_name(model.name)
+    if folder is None and (here / "domain.yaml").exists():
+        folder = here
+    return None if folder is None else Domain.read(folder)
 
 
 @dataclass(frozen=True)

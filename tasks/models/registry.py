@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from domains.domain import is_name
 from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.models.mlflow_client import AlreadyThereError, Client, NotThereError, connect
@@ -145,11 +146,11 @@ def versions(settings: Settings, name: str) -> list[Registered]:
 
 
 def names(settings: Settings) -> list[str]:
-    """Return the names of all registered models, sorted."""
+    """Return the names of all registered models that are of our form, sorted: a registry may hold others."""
     found, token = [], None
     while True:
         page = _client(settings).search_registered_models(max_results=500, page_token=token)
-        found += [str(model.name) for model in page]
+        found += [str(model.name) for model in page if is_name(str(model.name).removeprefix(META_PREFIX))]
         token = page.token
         if not token:
             return sorted(found)

@@ -15,6 +15,7 @@ from tasks.base.settings import Settings
 from tasks.features.encoding import encode, view_for
 from tasks.models.lookup import Input, input_of
 from tasks.models.registry import META_PREFIX, Registered, SmokeTest
+from tasks.versions.snapshots import kept_snapshot
 
 EXAMPLES = 4  # that are predicted
 TEXT = "a text"  # read in place of one that is not at hand
@@ -69,8 +70,8 @@ def _sample(settings: Settings, model: Registered, reads: Input) -> torch.Tensor
 
     Nothing is fetched: a rollback has to work while the remote is away.
     """
-    folder = settings.home_path / "domains" / f"{model.name}-{model.tags.get('content_hash', '')[:16]}"
-    if (folder / "domain.yaml").exists():
+    folder = kept_snapshot(settings.home_path, model.name, model.tags.get("content_hash", ""))
+    if folder is not None:
         try:
             examples = Domain.read(folder).column("test")[:EXAMPLES]
             return encode(settings, reads.family, examples, encoders=reads.encoders)

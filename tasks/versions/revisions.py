@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from domains.domain import is_name
 from domains.errors import UserError
 from tasks.versions.dvc_names import check_files, is_file_hash, is_folder_hash
 from tasks.versions.git import git
@@ -96,12 +97,12 @@ def parse_listing(content: bytes) -> Listing:
 
 
 def domain_files(listing: Listing) -> dict[str, Listing]:
-    """Return the files of every domain, relative to its folder: the folders that hold a ``domain.yaml``."""
+    """Return the files of every domain, relative to its folder: that has a ``domain.yaml`` and a domain's name."""
     folders = {
         name: tuple((path.removeprefix(f"{name}/"), md5) for path, md5 in files)
         for name, files in groupby(listing, lambda file: file[0].split("/")[0])
     }
-    return {name: files for name, files in folders.items() if "domain.yaml" in dict(files)}
+    return {name: files for name, files in folders.items() if "domain.yaml" in dict(files) and is_name(name)}
 
 
 def content_hash(files: Listing) -> str:

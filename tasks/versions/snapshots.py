@@ -4,12 +4,13 @@ Bytes come from DVC's cache, never from ``data/``.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from domains.domain import Domain
+from domains.domain import Domain, is_name
 from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.versions.cache import listing_at, object_paths
@@ -69,14 +70,29 @@ def target_snapshot(settings: Settings, name: str, revision: str = "HEAD") -> Do
 
 def _snapshot(root: Path, home: Path, at: DataRevision, domain: str, files: Listing) -> Domain:
     digest = content_hash(files)
-    target = home / "domains" / f"{domain}-{digest[:16]}"
+    target = _folder(home, domain, digest)
     try:
         os.utime(target)  # it is in use: `acclimate clean` leaves it
     except FileNotFoundError:
         _materialise(files, object_paths(root, at, {md5 for _, md5 in files}), target)
     except OSError:  # a home that may only be read
         pass
-    return Domain.read(target, at.commit, digest)
+    found = Domain.read(target, at.commit, digest)
+    if found.name != domain:  # its models would be those of another
+        raise UserError(f"{domain} at {at.commit[:12]}: its domain.yaml names {found.name!r}; add it under one name")
+    return found
+
+
+def kept_snapshot(home: Path, domain: str, digest: str) -> Path | None:
+    """Return the snapshot of a domain that a registry names; None where it is not here, or what is named is no path."""
+    if not is_name(domain) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        return None
+    folder = _folder(home, domain, digest)
+    return folder if (folder / "domain.yaml").is_file() else None
+
+
+def _folder(home: Path, domain: str, digest: str) -> Path:
+    return home / "domains" / f"{domain}-{digest[:16]}"
 
 
 def _materialise(files: Listing, kept: dict[str, Path], target: Path) -> None:

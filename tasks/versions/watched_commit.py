@@ -13,7 +13,7 @@ def commit_to_watch(settings: Settings, notes: list[str]) -> str:
     root, revision = settings.root_path, settings.watch
     remotes = git(root, "remote").stdout.split()
     if (remote := revision.split("/")[0]) in remotes:
-        fetched = git(root, "fetch", "--quiet", remote, seconds=FETCH)
+        fetched = git(root, "fetch", "--quiet", "--", remote, seconds=FETCH)
         if fetched.returncode:
             notes.append(f"git remote {remote} cannot be reached: {' '.join(fetched.stderr.split())[:200]}")
     return data_revision(root, revision).commit
