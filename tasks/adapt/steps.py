@@ -63,9 +63,10 @@ OF_PROBABILITIES, OF_LABELS = (metrics.log_loss, metrics.ece), (metrics.balanced
 def find_finished(plan: Plan) -> AdaptResult | None:
     """Return what the same work gave before, if it was done."""
     done = registry.find_by_key(settings(), plan.key)
-    if done is None:
+    if done is None or done.name != plan.domain.name:
         return None
-    found = AdaptResult.read(done.folder).model_copy(update={"model_version": done.version, "reused": True})
+    known = {"domain": done.name, "model_version": done.version, "reused": True}  # whatever its file says
+    found = AdaptResult.read(done.folder).model_copy(update=known)
     return apply_verdict(found, done.tags)
 
 

@@ -379,6 +379,21 @@ def test_many_are_spread_over_a_dask_cluster(clone: Clone, reviews: dict[str, An
     assert re.fullmatch("2 adapted to, [012] promoted\n", done.stdout), done.stderr
 
 
+def test_clean_deletes_nothing_that_is_in_use(clone: Clone, reviews: dict[str, Any], up: subprocess.Popen[str]) -> None:
+    home, before = clone.path / ".acclimate", clone.json("status")["champions"]
+    left = home / "domains" / ".making-killed"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    would = clone.json("clean", "--keep", "1d", "--dry-run")
+    assert [each["kind"] for each in would] == ["half-written files"]
+    assert left.exists()
+    assert "half-written files" in clone.run("clean", "--keep", "1d")
+    assert not left.exists()
+    assert {name: model["version"] for name, model in clone.json("status")["champions"].items()} == {
+        name: model["version"] for name, model in before.items()
+    }
+
+
 def test_ctrl_c_stops_worker_and_server(clone: Clone, up: subprocess.Popen[str]) -> None:
     processes = [clone.process("server"), clone.process("worker")]
     assert all(map(alive, processes))

@@ -139,3 +139,29 @@ def test_an_installation_inside_a_repository_has_not_its_commit(tmp_path):
     assert lineage.code_version(tmp_path / "site-packages") == ""
     (tmp_path / "pyproject.toml").touch()
     assert len(lineage.code_version(tmp_path)) == 40
+
+
+def test_what_a_registry_says_is_never_more_than_a_word_of_a_command(settings):
+    tags = META | {
+        "seed": "1 touch x;",
+        "method": "`touch x`",
+        "code": "$(touch x)",
+        "revision": "a; touch x",
+        "for": "hpo' && touch x",
+        "sources": "nearest:8",
+    }
+    for name in ("meta-text", "hpo"):
+        found = lineage.lineage(
+            settings, registered(name, "2", {}, tags | {"seed": "1 touch x;", "method": "`touch x`"})
+        )
+        words = [word for command in found["commands"] for word in shlex.split(command)]
+        assert "touch" not in words
+        assert "$(touch x)" in words
+
+
+def test_a_result_that_names_another_domain_is_of_its_own(plan):
+    done = adapted(plan)
+    model = registry.get(settings_of_tasks(), plan.domain.name, done.model_version)
+    done.model_copy(update={"domain": "other", "model_version": "9"}).write(model.folder)
+    found = steps.find_finished(plan)
+    assert (found.domain, found.model_version) == (plan.domain.name, done.model_version)

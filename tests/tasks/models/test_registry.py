@@ -297,3 +297,10 @@ def test_a_model_that_lies_elsewhere_is_fetched_once_into_the_home_and_nowhere_e
     assert replace(away).folder == away.folder
     assert len(calls) == 1
     assert len(list(away.folder.parents[2].iterdir())) == 1
+
+
+def test_models_of_others_in_a_shared_registry_are_left_alone(tmp_path, folder):
+    settings = Settings(root=tmp_path)
+    for name in ("it's", "Their Model", "a.b", "meta-text", "hpo"):
+        registry._client(settings).create_registered_model(name)
+    assert registry.names(settings) == ["hpo", "meta-text"]

@@ -13,7 +13,7 @@ from domains.errors import UserError
 from tasks.versions import snapshots
 from tasks.versions.cache import listing_at
 from tasks.versions.revisions import data_revision, domain_files
-from tasks.versions.snapshots import domains_at, snapshot
+from tasks.versions.snapshots import domains_at, kept_snapshot, snapshot
 
 
 def run(root: Path, *command: str) -> str:
@@ -186,3 +186,26 @@ def test_reading_data_leaves_the_standard_streams_alone() -> None:
         assert "dvc" in sys.modules and (sys.stdout, sys.stderr) == before
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["meta-text", "News", "it's", "a b", "-x", ".x", "x" * 65])
+def test_a_folder_whose_name_is_none_of_a_domain_is_none(name) -> None:
+    assert domain_files(((f"{name}/domain.yaml", "0" * 32), ("news/domain.yaml", "1" * 32))).keys() == {"news"}
+
+
+def test_a_domain_that_says_it_is_another_is_refused(checkout) -> None:
+    about = checkout.root / "data" / "news" / "domain.yaml"
+    about.write_text(about.read_text().replace("name: news", "name: trec"))
+    commit(checkout.root)
+    with pytest.raises(UserError, match=r"news at .*: its domain.yaml names 'trec'; add it under one name"):
+        snapshot(checkout.root, checkout.home, "news")
+
+
+@pytest.mark.parametrize("digest", ["", "../../secret/", "a" * 63, f"../{'a' * 61}", f"{'A' * 64}"])
+def test_a_hash_or_name_that_a_registry_made_up_is_no_path(tmp_path, digest) -> None:
+    for folder in (tmp_path / "secret", tmp_path / "domains" / "news-", tmp_path / "domains" / f"news-{'a' * 16}"):
+        folder.mkdir(parents=True)
+        (folder / "domain.yaml").touch()
+    assert kept_snapshot(tmp_path, "news", digest) is None
+    assert kept_snapshot(tmp_path, "../secret", "a" * 64) is None
+    assert kept_snapshot(tmp_path, "news", "a" * 64) is not None
