@@ -111,30 +111,36 @@ def delete_version(settings: Settings, model: Registered) -> bool:
 
 
 def delete_run(settings: Settings, run_id: str) -> None:
-    """Delete a run of MLflow with its files; where that is a server it is only marked, for its ``mlflow gc``."""
+    """Delete a run of MLflow with its files; where that is a server it is only marked, for its ``mlflow gc``.
+
+    Two may do so at once: what another clean has done already is left.
+    """
+    from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.tracking._tracking_service.utils import _get_store
 
-    client = connect(settings.tracking_uri)
-    with suppress(NotThereError):
+    client, store = connect(settings.tracking_uri), _get_store(settings.tracking_uri)
+    try:
         run = client.get_run(run_id)
-        if run.info.lifecycle_stage == "active":
+    except NotThereError:
+        return
+    if run.info.lifecycle_stage == "active":
+        with suppress(MlflowException):
             client.set_tag(run_id, PRUNED, "true")
             client.delete_run(run_id)
-        store = _get_store(settings.tracking_uri)
-        if not hasattr(store, "_hard_delete_run"):
-            return
-        url = urlparse(run.info.artifact_uri)
-        if url.scheme in ("", "file"):
-            folder = Path(url2pathname(url.path))
-            if folder.parts[-2:] != (run_id, "artifacts") or folder.is_symlink():
-                return  # not a place that MLflow gives a run
+    if not hasattr(store, "_hard_delete_run"):
+        return
+    url = urlparse(run.info.artifact_uri)
+    folder = Path(url2pathname(url.path)) if url.scheme in ("", "file") else None
+    if folder is not None and (folder.parts[-2:] != (run_id, "artifacts") or folder.is_symlink()):
+        return  # not a place that MLflow gives a run
+    with suppress(FileNotFoundError):
         get_artifact_repository(run.info.artifact_uri).delete_artifacts()
-        if url.scheme in ("", "file"):
-            with suppress(OSError):
-                folder.parent.rmdir()
-        with suppress(Exception):  # another clean was faster
-            store._hard_delete_run(run_id)
+    if folder is not None:
+        with suppress(OSError):
+            folder.parent.rmdir()
+    with suppress(MlflowException):
+        store._hard_delete_run(run_id)
 
 
 def leftover_runs(settings: Settings, before: datetime) -> list[str]:
