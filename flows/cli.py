@@ -6,7 +6,6 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(os.path.join(sys.path[0], "flows")):
     del sys.path[0]  # of `python -m`: the folder that it was typed in, where a tasks.py may be a user's own
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +13,18 @@ import typer
 from rich.console import Console
 
 from domains.errors import UserError
-from flows import bench_commands, data_commands, decision_commands, domains_commands, drift_commands, models_commands
+from flows import (
+    bench_commands,
+    data_commands,
+    decision_commands,
+    domains_commands,
+    drift_commands,
+    models_commands,
+    prediction_commands,
+)
 from flows.terminal import (
     INTERRUPTED,
     AsJson,
-    Encoding,
-    Header,
-    Sheet,
     err,
     flows_running,
     one_line_errors,
@@ -238,52 +242,8 @@ def adapt(
         err.print(advice.line, markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
-def predict(
-    domain: Annotated[str, typer.Argument(help="A domain with a champion.")],
-    file: Annotated[Path, typer.Argument(help="What `domains add` reads: a table, images, a dataset, or prices.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV here.")] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option("--column", "--text-column", help="The text column; several are joined; that of the domain."),
-    ] = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    sheet: Sheet = None,
-    as_json: AsJson = False,
-) -> None:
-    """Predict new examples with the champion of a domain.
-
-    label: the most probable one. probability: of that label, calibrated.
-
-    set: labels that come into question, | between them (a JSON list
-    where a label holds |); made to hold the true one for 90 of 100
-    examples. Empty: the model knows no sets.
-
-    ask: "ask a person" where the set has more than one label or the
-    probability is below 0.5; without sets, where it is below 0.9.
-
-    outside: the example is of none of the classes; a person is asked.
-    typical: the share of known examples that are no more typical; outside
-    is below 0.05. Older models and those of markets say neither.
-
-    Example: acclimate predict hpo new.csv -o out.csv
-    """
-    if not file.exists():
-        raise UserError(f"{file}: no such file")
-    from domains.reading.tables import TableOptions
-    from domains.whole_file import whole_file
-    from tasks.models.prediction import predict_batches
-    from tasks.models.prediction_output import write_predictions
-
-    found = predict_batches(settings(), domain, file, tuple(column or ()), TableOptions(encoding, header, sheet))
-    with nullcontext() if output is None else whole_file(output) as stream:
-        written = write_predictions(found.frames, stream, as_json)
-    print_warnings(file, found.warnings)
-    if output is not None:
-        err.print(f"{written} predictions written to {output}", markup=False, soft_wrap=True)
-
-
+app.command()(prediction_commands.predict)
+app.command()(prediction_commands.serve)
 app.command()(bench_commands.bench)
 app.command()(bench_commands.results)
 

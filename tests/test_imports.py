@@ -25,7 +25,7 @@ ALLOWED = {
 #: The folders of a package in the order in which they build on each other: each imports only from those before it.
 ORDER = {
     "tasks": (
-        *("base", "versions", "service", "features", "ingest", "models", "export"),
+        *("base", "versions", "service", "features", "ingest", "models", "serving", "export"),
         *("meta_train", "adapt", "watch", "clean", "drift", "decisions", "bench"),
     ),
     "learners": (
