@@ -26,7 +26,7 @@ ALLOWED = {
 ORDER = {
     "tasks": (
         *("base", "versions", "service", "features", "ingest", "models", "serving", "export"),
-        *("meta_train", "adapt", "watch", "clean", "drift", "decisions", "bench"),
+        *("meta_train", "adapt", "watch", "clean", "predict", "drift", "decisions", "bench"),
     ),
     "learners": (
         *("encoders", "bodies", "heads", "representation", "shift"),
