@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import rich.table
 
 SHARES = ("accuracy", ABOVE_FLOOR, "share of labels needed", "recovered", "false alarms", "detected")
+SHARES += ("error", "error of none", "coverage")
 LOW = ("log_loss", "qlike", "share of labels needed")  # the lower the better
 WIDE = 120  # characters of all heads; with more, settings run down
 WIDEST = 5  # columns; with more, and more rows too, each domain has a table

@@ -57,7 +57,7 @@ def load_version(model: Registered, seen: Seen = lambda answers: None) -> Loaded
         if reads is None:
             raise UserError(f"it takes feature vectors, not examples; run `acclimate adapt {model.name}` for a new one")
         loaded = mlflow.pyfunc.load_model(str(model.folder.parents[1]))
-        check_answers(loaded.predict(input_example(reads.family)))
+        check_answers(pd.DataFrame(loaded.predict(input_example(reads.family))))
     except Exception as error:  # whatever is wrong with this one, another may serve
         raise UserError(f"{where} fails its smoke test ({' '.join(str(error).split())})") from error
     app = scoring_server.init(WatchedModel(loaded, seen))  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from domains.labelled_examples import LabelledExamples
 from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
-from learners.shift.accuracy_estimate import Answers
+from learners.shift.accuracy_estimate import Evidence
 from learners.shift.typicality import ClassDistance, Columns, Typicality
 from tasks.bench.labels.measure import LabelsJob, Views, adapt_portfolio, model_of
 from tasks.features.spec import EncoderSpec
@@ -48,13 +48,11 @@ class ShiftJob:
 
 @dataclass(frozen=True)
 class ShiftTrial:
-    """One champion and new examples: what it says of held-out and new ones, and its accuracy on the new ones."""
+    """One champion and new examples: what is known of its accuracy there without labels, and that accuracy."""
 
     domain: str
     shift: str
-    old: Answers
-    right: np.ndarray
-    new: Answers
+    evidence: Evidence
     accuracy: float
 
 
@@ -92,7 +90,7 @@ def usual_champion(job: ShiftJob, rng: np.random.Generator) -> Iterator[ShiftTri
 
 
 def one_sided_champion(job: ShiftJob, rng: np.random.Generator) -> Iterator[ShiftTrial]:
-    """Yield a trial of a champion that knows one half of each class, and new examples of which many are of the other."""
+    """Yield a trial of a champion that knows one half of each class, where many new examples are of the other."""
     own = rng.permutation(np.flatnonzero(job.domain.y != NONE))
     side = halves_of_classes(job.x[own], job.domain.y[own], rng)
     one, other = own[side], own[~side]
@@ -161,14 +159,14 @@ def halves_of_classes(x: Tensor, y: np.ndarray, rng: np.random.Generator) -> np.
 
 @dataclass(frozen=True)
 class Champion:
-    """A classifier in use, what tells what lies outside, and its answers to held-out examples with their labels."""
+    """A classifier in use, what tells what lies outside, and of held-out examples: is it right, how sure is it."""
 
     job: ShiftJob
     views: Views
     classifier: Classifier
     typicality: Typicality
-    held_out: Answers
     right: np.ndarray
+    sure: np.ndarray
 
     @classmethod
     def adapted(cls, job: ShiftJob, parts: Parts, rng: np.random.Generator) -> "Champion":
@@ -185,20 +183,20 @@ class Champion:
         p = classifier.predict_proba(views.examples(parts.held_out))
         distance = ClassDistance.fit(job.x[parts.train], torch.from_numpy(labels), columns_of(job.encoders))
         typicality = Typicality.of(distance, distance(job.x[parts.held_out]), p.max(1).values)
-        answers = Answers(p.double().numpy(), typicality(job.x[parts.held_out], p).numpy())
         right = present[p.argmax(1).numpy()] == y[parts.held_out]
-        return cls(job, views, classifier, typicality, answers, right)
+        return cls(job, views, classifier, typicality, right, p.max(1).values.numpy())
 
     def trial(self, shift: str, rows: np.ndarray) -> ShiftTrial:
         """Return what the champion says of new examples, and its accuracy there."""
         p = self.classifier.predict_proba(self.views.examples(rows))
-        new = Answers(p.double().numpy(), self.typicality(self.job.x[rows], p).numpy())
+        typical = self.typicality(self.job.x[rows], p).numpy()
+        evidence = Evidence.of(self.right, self.sure, p.max(1).values.numpy(), typical)
         names, y = self.views.job.domain.labels, self.job.domain.y[rows]
         right = [
             label != NONE and names[named] == self.job.domain.labels[label]
             for named, label in zip(p.argmax(1).tolist(), y.tolist(), strict=True)
         ]
-        return ShiftTrial(self.job.domain.name, shift, self.held_out, self.right, new, float(np.mean(right)))
+        return ShiftTrial(self.job.domain.name, shift, evidence, float(np.mean(right)))
 
 
 def columns_of(encoders: tuple[EncoderSpec, ...]) -> list[Columns]:
