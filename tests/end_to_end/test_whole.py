@@ -359,6 +359,29 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
     assert [row["version"] for row in clone.json("models", "show", "drugreviews")["versions"]] == ["2", "1"]
 
 
+def test_a_folder_is_predicted_by_an_event_and_drift_looks_at_it(clone: Clone, reviews: dict[str, Any]) -> None:
+    (clone.path / "inbox").mkdir()
+    texts = [f"{text} After {weeks} weeks." for weeks in range(2, 14) for text in REVIEWS]
+    pd.DataFrame({"text": texts}).to_csv(clone.path / "inbox/march.csv", index=False)
+    wanted = {"domain": "drugreviews", "source": "inbox"}
+    with clone.client() as client:
+        emit(client, "predict.requested", wanted)
+        (asked,) = wait_for(
+            lambda: [run for run in client.read_flow_runs() if run.name == "predict drugreviews, inbox"]
+        )
+        state = wait_for(lambda: finished(client, asked.id))
+        assert state.is_completed(), state.message
+        left = client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[asked.id])))
+    (page,) = (artifact.data for artifact in left if artifact.key == "predict-drugreviews")
+    assert "1 of 1 inputs predicted by version" in page
+    (again,) = clone.json("predict", "drugreviews", "inbox", "--flow")
+    assert (again["reused"], again["rows"], again["source"]) == (True, 36, "inbox/march.csv")
+    assert pd.read_csv(again["output"])["text"].tolist() == texts
+    (found,) = clone.json("drift", "drugreviews", "--no-adapt")
+    assert (found["new"], found["inputs"]) == (36, ["inbox/march.csv"])
+    assert 0 <= found["accuracy_interval"][0] <= found["accuracy"] <= found["accuracy_interval"][1] <= 1
+
+
 SPREAD = """
 from tasks.service.server import prefect_server
 from tasks.base.settings import settings

@@ -32,6 +32,7 @@ FLOWS = {
     "clean": "def clean(keep: str = ''): ...",
     "adapt_many": "def adapt_many(requests: list): ...",
     "drift": "def drift(): ...",
+    "predict": "def predict(domain: str, source: str): ...",
     "adapt": """def adapt(domain: str, k: int = 10):
     import os, time
     from pathlib import Path
