@@ -8,12 +8,14 @@ from typing import Any
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel, scoring_server
 
 from domains.errors import UserError
 from tasks.models.mlflow_flavour import InputSpec, input_example
 from tasks.models.registry import Registered
 
+MOST = 1000  # examples of a request: what is asked for goes on to be computed after its client gave up
 Seen = Callable[[pd.DataFrame], None]
 
 
@@ -35,7 +37,15 @@ class WatchedModel:
         self.metadata = model.metadata
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
-        """Return what the model answers."""
+        """Return what the model answers.
+
+        Raises:
+            MlflowException: there are more than MOST examples; the server answers 400.
+        """
+        if hasattr(data, "__len__") and len(data) > MOST:
+            raise MlflowException.invalid_parameter_value(
+                f"{len(data):,} examples are more than the {MOST:,} of a request; send some at a time"
+            )
         answers = self._model.predict(data, params)
         self._seen(answers)
         return answers

@@ -70,6 +70,12 @@ def test_a_bad_request_is_answered_by_one_line_of_json(application, monkeypatch)
             assert 400 <= found.status_code < 500, (body[:40], content_type, found.text)
             assert found.json()["message"]
             assert "\n" not in found.text
+    many = json.dumps({"dataframe_records": input_example("market").to_dict("records") * 501})
+    said = client.post("/invocations", content=many, headers=kind)
+    assert (said.status_code, said.json()["message"]) == (
+        400,
+        "1,002 examples are more than the 1,000 of a request; send some at a time",
+    )
     monkeypatch.setattr(http, "LARGEST", 100)
     assert (
         client.post("/invocations", content=EXAMPLES, headers=kind).json()["message"].startswith("the request is lar")
