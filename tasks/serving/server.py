@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
@@ -39,7 +39,9 @@ def serve(settings: Settings, name: str, host: str, port: int, say: Say) -> None
         say(f"serving {name} version {current.version} at {where}: POST /invocations, GET /health, /metrics")
         if not is_loopback(host):
             say(f"other machines reach {host}, and nobody asks for a password: put a proxy before it that does")
-        asyncio.run(run(settings, app, listener, say))
+        with suppress(KeyboardInterrupt):  # the usual end
+            asyncio.run(run(settings, app, listener, say))
+        say("stopped")
 
 
 async def run(settings: Settings, app: Application, listener: socket.socket, say: Say) -> None:

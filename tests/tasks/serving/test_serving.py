@@ -157,6 +157,6 @@ def test_a_served_champion_gives_way_to_the_next_and_loses_no_request(settings):
         assert server.stderr.readline() == "serving stocks version 2 in place of 1\n"
         assert opener.open(f"{url}/health").status == 200
     finally:
-        server.send_signal(signal.SIGTERM)
-        server.communicate(timeout=60)
-    assert server.returncode in (0, -signal.SIGTERM)
+        server.send_signal(signal.SIGINT)
+        _, rest = server.communicate(timeout=60)
+    assert (server.returncode, rest) == (0, "stopped\n")
