@@ -18,7 +18,7 @@ from learners.shift.typicality import ClassDistance, Columns, Typicality
 from tasks.bench.labels.measure import LabelsJob, Views, adapt_portfolio, model_of
 from tasks.features.spec import EncoderSpec
 
-POOL, HELD_OUT, MOST_NEW = 0.15, 0.25, 0.4  # shares of a domain's examples
+POOL, HELD_OUT = 0.15, 0.25  # shares of a domain's examples
 LABELS = (0.08, 0.2)  # share that is labelled for training, from and to
 FEWEST_LABELS, FEWEST_NEW = 60, 60
 SEVERITY = (0.1, 0.6)  # share of new examples that are of another kind, from and to
@@ -61,7 +61,7 @@ def run_shifts(job: ShiftJob, advance: Callable[[int], None] = lambda n: None) -
 
     A champion is the portfolio of a few plain strategies, adapted to a few labels a class and a pool, and in use. Held
     out is a part of the domain like the part that it was adapted to. Of every trial three champions are made: one for
-    SAME, OTHER_LABELS and FOREIGN; one that saw hardly any of one half of each class, as 2-means divides it
+    SAME, OTHER_LABELS and FOREIGN; one that saw one half of each class only, as 2-means divides it
     (OTHER_KIND); one that does not know some classes (NEW_CLASSES).
     """
     found = []
