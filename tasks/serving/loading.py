@@ -46,7 +46,7 @@ class WatchedModel:
             raise MlflowException.invalid_parameter_value(
                 f"{len(data):,} examples are more than the {MOST:,} of a request; send some at a time"
             )
-        answers = self._model.predict(data, params)
+        answers: Any = self._model.predict(data, params)
         self._seen(answers)
         return answers
 
