@@ -1,5 +1,6 @@
 """Any file or folder that DVC keeps, as it is at a git revision: not only ``data/``."""
 
+import os
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -28,7 +29,9 @@ def tracked_path(root: Path, home: Path, path: str, revision: str) -> Path:
     at = data_revision(root, revision)
     files = files_at(root, at, path)
     target = home / "inputs" / content_hash(files)[:16]
-    if not target.exists():
+    try:
+        os.utime(target)  # it is in use: `acclimate clean` leaves it
+    except FileNotFoundError:
         materialise(files, object_paths(root, at, {md5 for _, md5 in files}), target)
     return target / PurePosixPath(path).name
 
