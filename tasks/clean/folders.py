@@ -18,7 +18,15 @@ DAY = 86400
 #: How the names of files and folders begin that are being made, or deleted; those of a killed process stay.
 HALF = (".", "tmp")
 HELD = (Timeout, RuntimeError)  # what taking a lock raises: others hold it; we do ourselves
-FILLED = ("domains", "encoders", "checkpoints", "downloads", "class-means", "inputs", COPIES)  # folders that such are made in
+FILLED = (
+    "domains",
+    "encoders",
+    "checkpoints",
+    "downloads",
+    "class-means",
+    "inputs",
+    COPIES,
+)  # folders that such are made in
 
 
 @dataclass(frozen=True)
