@@ -127,6 +127,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
         port = probe.getsockname()[1]
     environment = {name: v for name, v in os.environ.items() if not name.startswith(("PREFECT_", "ACCLIMATE_"))}
     paths = [str(path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment |= {"PREFECT_PROFILES_PATH": os.environ["PREFECT_PROFILES_PATH"]}
     environment |= {"ACCLIMATE_PORT": str(port), "PYTHONPATH": os.pathsep.join(paths)}
     if mirror := os.environ.get("ACCLIMATE_MIRROR"):
         environment["ACCLIMATE_MIRROR"] = mirror

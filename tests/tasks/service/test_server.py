@@ -71,7 +71,7 @@ def start_stand_in(settings: Settings, say: server.Say) -> subprocess.Popen[byte
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An own home and port, outside of any server that the tests run in."""
-    for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+    for name in [n for n in os.environ if n.startswith("PREFECT_") and n != "PREFECT_PROFILES_PATH"]:
         monkeypatch.delenv(name)
     return Settings(root=tmp_path, port=free_port())
 
@@ -187,7 +187,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, S
         (root / "tiny" / f"{name}.py").write_text(decorated)
     settings = Settings(root=root, port=free_port())
     with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+        for name in [n for n in os.environ if n.startswith("PREFECT_") and n != "PREFECT_PROFILES_PATH"]:
             patch.delenv(name)
         with prefect_server(settings) as started:
             yield settings, started
@@ -197,7 +197,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, S
 
 def outside() -> dict[str, str]:
     """The environment of a command started beside this one."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {n: v for n, v in os.environ.items() if not n.startswith("PREFECT_") or n == "PREFECT_PROFILES_PATH"}
 
 
 def test_a_command_beside_joins_and_its_flows_log_to_the_server_but_not_the_terminal(
