@@ -28,7 +28,7 @@ from flows.terminal import (
     print_warnings,
     warn_of_uncommitted,
 )
-from tasks.base.settings import settings
+from tasks.base.settings import PoolType, settings
 from tasks.service import forks
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ def demo(
 @app.command()
 def up(
     server: Annotated[str, typer.Option(help="Join this Prefect server instead of starting one.")] = "",
+    pool_type: Annotated[
+        PoolType | None,
+        typer.Option(help="What a flow run is: a process here, or a container.", show_default="process"),
+    ] = None,
 ) -> None:
     """Run Prefect server, deployments and a worker until Ctrl-C.
 
@@ -113,7 +117,8 @@ def up(
     """
     from tasks.service.up import run_service
 
-    run_service(settings(), err.print, server)
+    asked = {} if pool_type is None else {"pool_type": pool_type}
+    run_service(settings().model_copy(update=asked), err.print, server)
 
 
 @app.command(name="meta-train")

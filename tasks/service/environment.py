@@ -32,7 +32,7 @@ def home_environment(settings: Settings) -> dict[str, str]:
 
 
 def given_url() -> str:
-    """Return the address of the API that the environment or the user's active Prefect profile names, or an empty text."""
+    """Return the address of the API that the environment or the active Prefect profile names; empty where none does."""
     if url := os.environ.get("PREFECT_API_URL"):
         return url
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()

@@ -101,8 +101,8 @@ def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "")
         stack.enter_context(set_environment(client_environment(url)))
         if not ours and not _answers(url):
             raise UserError(
-                f"no Prefect server answers at {url}: start it, or name no server (PREFECT_API_URL, prefect profile ls) to "
-                "have one started"
+                f"no Prefect server answers at {url}: start it, or name none (PREFECT_API_URL, prefect profile ls) "
+                "to have one started"
             )
         _check_access(url)
         stack.callback(_send_pending)

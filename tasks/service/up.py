@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import yaml
+
 from domains.errors import UserError
 from tasks.base import own_first
 from tasks.base.settings import Settings
+from tasks.service.containers import check_containers, git_url, pull_steps
 from tasks.service.deployments import (
     POOL,
     ask_to_reconcile,
@@ -53,7 +56,9 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
     folder = state_folder(settings)
     registered, restarts = False, 0
     with _only_one_up(folder / "up.lock"), prefect_server(settings, say, url) as server:
-        create_work_pool(settings.processes)
+        if settings.pool_type != "process":
+            check_containers(settings, server.api)
+        create_work_pool(settings)
         crash_silent_runs(not server.ours or not is_loopback(settings.host))
         forget_missed_runs()
         stop(folder / "warm.json")  # that of an `acclimate up` that was killed
@@ -107,7 +112,7 @@ def _only_one_up(path: Path) -> Iterator[None]:
 def _start_forks(settings: Settings) -> None:
     """Start the process that flow runs are forked off, unless it runs: what it forked outlives the worker."""
     folder = state_folder(settings)
-    if hasattr(os, "pidfd_open") and not live_record(folder / "warm.json"):  # Linux
+    if settings.pool_type == "process" and hasattr(os, "pidfd_open") and not live_record(folder / "warm.json"):  # Linux
         command = own_first.command("tasks.service.forks")
         spawn(folder / "warm.json", command, subprocess_environment(settings), folder / "worker.log")
 
@@ -118,11 +123,12 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     folder = state_folder(settings)
     record = folder / "worker.json"
     _stop_worker(record)  # that of an `acclimate up` that was killed
-    command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", "process")
+    command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", settings.pool_type)
     # one more than may work, so that watch and reconcile never wait for long runs
     command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run
     environment = subprocess_environment(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "PATH": path}
+    environment |= {"ACCLIMATE_GIT_URL": git_url(settings)}  # handed on to containers
     worker = spawn(record, command, environment, folder / "worker.log")
     try:
         yield worker
@@ -154,12 +160,21 @@ def worker_since(settings: Settings) -> float | None:
 
 
 def register_deployments(settings: Settings) -> None:
-    """Create or update the deployments of ``prefect.yaml``.
+    """Create or update the deployments of ``prefect.yaml``; containers clone the project in place of its pull steps.
 
     Raises:
-        UserError: Prefect refuses one of them.
+        UserError: the file cannot be read, or Prefect refuses one of them.
     """
+    given = settings.root_path / "prefect.yaml"
     command = own_first.command("prefect", "--no-prompt", "deploy", "--all")
+    if settings.pool_type != "process":
+        try:
+            described = yaml.safe_load(given.read_text("utf-8")) | {"pull": pull_steps()}
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+            raise UserError(f"{given} cannot be read: {' '.join(str(error).split())}") from error
+        changed = state_folder(settings) / "prefect.yaml"
+        changed.write_text(yaml.safe_dump(described, sort_keys=False), "utf-8")
+        command += ["--prefect-file", str(changed)]
     for last in (False, False, True):
         done = subprocess.run(
             command,
@@ -173,4 +188,4 @@ def register_deployments(settings: Settings) -> None:
         if not done.returncode:
             return
         if last or BUSY not in reason:
-            raise UserError(f"{settings.root_path / 'prefect.yaml'} cannot be registered: {reason}")
+            raise UserError(f"{given} cannot be registered: {reason}")

@@ -1,6 +1,5 @@
 """The environment by which clients and subprocesses find our server."""
 
-import json
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -70,8 +69,10 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., d
 
     def write(active: str, **of: dict[str, str]) -> dict[str, str]:
         path = tmp_path / "profiles.toml"
-        tables = [f"[profiles.{name}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in of[name].items()) for name in of]
-        path.write_text(f"active = {json.dumps(active)}\n" + "\n".join(tables))
+        lines = [f'active = "{active}"']
+        for name, values in of.items():
+            lines += [f"[profiles.{name}]", *(f'{key} = "{value}"' for key, value in values.items())]
+        path.write_text("\n".join(lines))
         return {"PREFECT_PROFILES_PATH": str(path), "NO_PROXY": "*"}
 
     return write
@@ -91,7 +92,7 @@ def test_the_server_of_the_active_profile_is_used_and_none_started(
         with environment.set_environment({"PREFECT_API_URL": "http://127.0.0.1:9/api"}):
             assert environment.given_url() == "http://127.0.0.1:9/api"
         with environment.set_environment({"PREFECT_API_KEY": "old"}):
-            with pytest.raises(UserError, match="refuses us: set PREFECT_API_AUTH_STRING .* PREFECT_API_KEY"):
+            with pytest.raises(UserError, match=r"refuses us: set PREFECT_API_AUTH_STRING .* PREFECT_API_KEY"):
                 prefect_server(home).__enter__()
             assert environment.subprocess_environment(home)["PREFECT_PROFILES_PATH"]
     assert not (home.home_path / "prefect/server.json").exists()

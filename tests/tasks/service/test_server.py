@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from prefect.exceptions import ObjectNotFound
 
 from domains.errors import UserError
 from tasks.base import own_first
@@ -362,3 +363,28 @@ def test_the_server_deletes_old_runs_by_itself_unless_the_user_says_otherwise(
     server.start_server(real[0], print)
     assert started[0]["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"] == "events,flow_runs"
     assert started[0]["PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"] == "9999"
+
+
+def test_a_work_pool_of_containers_is_made_and_keeps_its_type_and_what_a_person_set(
+    real: tuple[Settings, Server],
+) -> None:
+    pytest.importorskip("prefect_docker", reason="pip install -e '.[docker]'")
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    from tasks.service.deployments import POOL, create_work_pool
+
+    settings = real[0].model_copy(update={"pool_type": "docker", "image": "acclimate:1"})
+    with get_client(sync_client=True) as client:
+        with suppress(ObjectNotFound):
+            client.delete_work_pool(POOL)
+        create_work_pool(settings)
+        template = client.read_work_pool(POOL).base_job_template
+        template["variables"]["properties"]["mem_limit"]["default"] = "4g"
+        client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
+        create_work_pool(settings.model_copy(update={"image": "acclimate:2"}))
+        kept = client.read_work_pool(POOL).base_job_template["variables"]["properties"]
+        assert (kept["image"]["default"], kept["mem_limit"]["default"]) == ("acclimate:2", "4g")
+        with pytest.raises(UserError, match="is of type docker: use --pool-type docker, or delete it"):
+            create_work_pool(real[0])
+        client.delete_work_pool(POOL)
