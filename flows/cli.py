@@ -157,7 +157,7 @@ def meta_train(
         return decision_commands.meta_train(problem or (), steps, as_json)
     if problem:
         raise UserError(f"--problem is for --family {DECISIONS}, not {family}")
-    families([family])
+    (kind,) = families([family])
     from tasks.meta_train.steps import Nearest, plan_meta_training
 
     near, plan = Nearest.parse(sources, target), plan_meta_training.fn(family, rev, steps, learner or ())
@@ -167,7 +167,7 @@ def meta_train(
     with flows_running(settings()):
         from flows.meta_train import meta_train as run_meta_train
 
-        version = run_meta_train(family, plan.revision, steps, learner or (), near, promote)
+        version = run_meta_train(kind, plan.revision, steps, learner or (), near, promote)
     from tasks.models import registry
     from tasks.models.verdicts import decision_on
 

@@ -17,10 +17,12 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
 
 from domains.errors import UserError
-from tasks.base import own_first
+from tasks.base import assets, own_first
+from tasks.base.flow_runs import describe_run, link_to_model, run_tags
 from tasks.base.settings import Settings
 from tasks.service import environment, processes, server, up
 from tasks.service.server import Server, prefect_server
@@ -255,6 +257,51 @@ def test_of_runs_that_were_missed_the_newest_of_each_schedule_is_left(real: tupl
         assert left == {made[1], made[2], made[3]}
         for run in left:
             client.delete_flow_run(run)
+
+
+def test_a_run_has_a_name_tags_links_and_assets_that_say_what_it_did(real: tuple[Settings, Server]) -> None:
+    from prefect import flow, task
+    from prefect.client.orchestration import get_client
+
+    tags: dict[str, str] = {}
+
+    @flow(flow_run_name="watch")
+    def telling() -> None:
+        task(lambda: describe_run("", "of a task"))()
+        describe_run("watch: nothing new", "hpo", "text")
+        made = assets.features_asset("hpo"), "features of hpo", assets.data_asset("hpo")
+        assets.made(*made, revision="1a2b3c4")
+        link_to_model("http://mlflow:5000/", "hpo", "3")
+        link_to_model("sqlite:///mlflow.db", "hpo", "3")
+        tags.update(run_tags())
+
+    telling()
+    server._send_pending()
+    with get_client(sync_client=True) as client:
+        (run,) = (run for run in client.read_flow_runs() if run.name == "watch: nothing new")
+        assert set(run.tags) == {"hpo", "text"}
+        assert tags == {"flow_run": str(run.id), "flow_run_url": f"{real[1].ui}/flow-runs/flow-run/{run.id}"}
+        (link,) = (found.data for found in client.read_artifacts() if found.key == "model-hpo")
+        assert link == "[hpo version 3 in MLflow](http://mlflow:5000/#/models/hpo/versions/3)"
+        wanted = {"filter": {"event": {"prefix": ["prefect.asset."]}}, "limit": 10}
+        found: dict[str, dict] = {}
+        wait_for(lambda: found.update({e["event"]: e for e in events(client, wanted)}) or len(found) == 2, 60)
+    event = found["prefect.asset.materialization.succeeded"]
+    assert event["resource"]["prefect.resource.id"] == "acclimate://features/hpo"
+    assert event["payload"] == {"revision": "1a2b3c4"}
+    related = {(each["prefect.resource.id"], each["prefect.resource.role"]) for each in event["related"]}
+    assert related >= {("acclimate://data/hpo", "asset"), (f"prefect.flow-run.{run.id}", "flow-run")}
+
+
+def events(client: SyncPrefectClient, wanted: dict) -> list[dict]:
+    return client._client.post("/events/filter", json=wanted).json()["events"]
+
+
+def test_nothing_is_told_outside_of_a_run() -> None:
+    describe_run("watch: nothing new", "hpo")
+    assets.made(assets.champion_asset("hpo"), "champion of hpo")
+    link_to_model("http://mlflow:5000", "hpo", "3")
+    assert run_tags() == {}
 
 
 def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Settings, Server]) -> None:
