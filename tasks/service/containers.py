@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.service.listening import is_loopback
@@ -27,9 +29,9 @@ WORKERS = {
     "kubernetes": ("prefect_kubernetes.worker", "KubernetesWorker"),
 }
 
-#: Of the worker's environment, what a container gets too; but for what names places or settings of the worker itself.
-HANDED_ON = ("ACCLIMATE_", "AWS_", "AZURE_", "MLFLOW_")
-OF_THE_WORKER = {"ACCLIMATE_ROOT", "ACCLIMATE_HOME", "ACCLIMATE_MIRROR", "ACCLIMATE_HOST", "ACCLIMATE_PORT"}
+#: What a container gets of the worker's environment, beside our settings; and of these, what is of the worker alone.
+HANDED_ON = ("AWS_", "AZURE_", "MLFLOW_")
+OF_THE_WORKER = {"root", "home", "mirror", "host", "port", "git_url"}
 #: What Prefect would hand on of its own: places, and secrets of a server that the worker's machine may also run.
 WITHHELD = ("PREFECT_HOME", "PREFECT_PROFILES_PATH", "PREFECT_SERVER_API_AUTH_STRING")
 WITHHELD += ("PREFECT_SERVER_DATABASE_CONNECTION_URL",)
@@ -56,14 +58,23 @@ def set_defaults(template: dict[str, Any], settings: Settings) -> dict[str, Any]
     variables["command"]["default"] = variables["command"].get("default") or RUN
     if settings.pool_type != "process":
         variables["image"]["default"] = settings.image
-        names = {name for name in os.environ if name.startswith(HANDED_ON)} - OF_THE_WORKER | {"ACCLIMATE_GIT_URL"}
-        ours = {"ACCLIMATE_ROOT": f"{PROJECT}/{CHECKOUT}"} | {name: f"{{{{ ${name} }}}}" for name in sorted(names)}
+        named = {name: f"{{{{ ${name} }}}}" for name in sorted(environment_to_hand_on(settings))}
+        ours = {"ACCLIMATE_ROOT": f"{PROJECT}/{CHECKOUT}"} | named
         variables["env"]["default"] = variables["env"].get("default", {}) | dict.fromkeys(WITHHELD) | ours
         if settings.pool_type == "docker":
             variables["auto_remove"]["default"] = True
         else:
             variables["finished_job_ttl"]["default"] = 3600
     return template
+
+
+def environment_to_hand_on(settings: Settings) -> dict[str, str]:
+    """Return what containers need to know of the worker: settings that were set, access to stores, the repository."""
+    found = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
+    for name in settings.model_fields_set - OF_THE_WORKER:
+        value = getattr(settings, name)
+        found[f"ACCLIMATE_{name.upper()}"] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return found | {"ACCLIMATE_GIT_URL": git_url(settings)}
 
 
 def pull_steps() -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import yaml
 from domains.errors import UserError
 from tasks.base import own_first
 from tasks.base.settings import Settings
-from tasks.service.containers import check_containers, git_url, pull_steps
+from tasks.service.containers import check_containers, environment_to_hand_on, pull_steps
 from tasks.service.deployments import (
     POOL,
     ask_to_reconcile,
@@ -21,7 +21,7 @@ from tasks.service.deployments import (
     create_work_pool,
     forget_missed_runs,
 )
-from tasks.service.environment import subprocess_environment
+from tasks.service.environment import api_url, given_url, subprocess_environment
 from tasks.service.listening import is_loopback
 from tasks.service.logs import rotate_all
 from tasks.service.processes import (
@@ -47,17 +47,18 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
     A worker or a server of ours that dies is started again, and so are the flow runs that died with it.
 
     Raises:
-        UserError: as ``prefect_server``; another ``acclimate up`` runs in this home folder; a deployment of
-            ``prefect.yaml`` cannot be registered; the worker or the server ends again and again.
+        UserError: as ``prefect_server`` and, where flow runs are containers, ``check_containers``; another
+            ``acclimate up`` runs in this home folder; a deployment of ``prefect.yaml`` cannot be registered; the worker
+            or the server ends again and again.
     """
     webhook = settings.webhook.get_secret_value()
     if webhook:
         check_url(webhook)
+    if settings.pool_type != "process":
+        check_containers(settings, url or given_url() or api_url(settings))
     folder = state_folder(settings)
     registered, restarts = False, 0
     with _only_one_up(folder / "up.lock"), prefect_server(settings, say, url) as server:
-        if settings.pool_type != "process":
-            check_containers(settings, server.api)
         create_work_pool(settings)
         crash_silent_runs(not server.ours or not is_loopback(settings.host))
         forget_missed_runs()
@@ -128,7 +129,8 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run
     environment = subprocess_environment(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "PATH": path}
-    environment |= {"ACCLIMATE_GIT_URL": git_url(settings)}  # handed on to containers
+    if settings.pool_type != "process":
+        environment |= environment_to_hand_on(settings)
     worker = spawn(record, command, environment, folder / "worker.log")
     try:
         yield worker

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +11,18 @@ from uuid import uuid4
 
 import pytest
 from prefect.utilities.templating import apply_values
+from pydantic import SecretStr
 
 from domains.errors import UserError
 from tasks.base.settings import Settings
-from tasks.service.containers import WORKERS, check_containers, pull_steps, set_defaults, worker_class
+from tasks.service.containers import (
+    WORKERS,
+    check_containers,
+    environment_to_hand_on,
+    pull_steps,
+    set_defaults,
+    worker_class,
+)
 
 API = "http://prefect.example.org:4200/api"
 
@@ -52,21 +59,25 @@ def test_a_container_gets_what_the_worker_knows_and_the_server_keeps_no_secret(
 ) -> None:
     needs(pool_type)
     given = {
-        "ACCLIMATE_LEDGER": "postgresql://me:secret@db/ledger",
-        "ACCLIMATE_GIT_URL": "https://token@example.org/project.git",
         "AWS_SECRET_ACCESS_KEY": "secret-key",
         "PREFECT_API_URL": API,
         "PREFECT_SERVER_API_AUTH_STRING": "of:the-server",
     }
-    for name in [n for n in os.environ if n.startswith(("ACCLIMATE_", "AWS_", "MLFLOW_"))]:
-        monkeypatch.delenv(name)
-    for name, value in (given | {"ACCLIMATE_ROOT": "/here", "ACCLIMATE_HOME": "/here/home"}).items():
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     worker = worker_class(pool_type)
-    settings = shared.model_copy(update={"pool_type": pool_type})
+    more = {
+        "pool_type": pool_type,
+        "git_url": "https://token@example.org/project.git",
+        "webhook": SecretStr("secret@"),
+    }
+    settings = shared.model_copy(update=more)
     template = set_defaults(worker.get_default_base_job_template(), settings)
-    assert not [secret for secret in ("secret", "token") if f"{secret}@" in json.dumps(template)]
+    assert not [secret for secret in ("secret@", "token@", "secret-key") if secret in json.dumps(template)]
     assert set_defaults(template, settings) == template
+
+    for name, value in environment_to_hand_on(settings).items():
+        monkeypatch.setenv(name, value)  # as `acclimate up` does of the worker
 
     async def configure() -> Any:
         nobody = SimpleNamespace(_loop=asyncio.get_running_loop())  # no server is asked
@@ -76,8 +87,13 @@ def test_a_container_gets_what_the_worker_knows_and_the_server_keeps_no_secret(
     run = SimpleNamespace(id=uuid4(), name="adapt hpo", flow_id=uuid4(), deployment_id=None, work_pool_id=None)
     job.prepare_for_flow_run(run)
     env = job.env if isinstance(job.env, dict) else {each["name"]: each["value"] for each in job.env}
-    hers = {name: env.get(name) for name in given if not name.startswith("PREFECT_")}
-    assert hers == {name: given[name] for name in hers}
+    expected = {
+        "ACCLIMATE_LEDGER": settings.ledger,
+        "ACCLIMATE_GIT_URL": settings.git_url,
+        "AWS_SECRET_ACCESS_KEY": "secret-key",
+    }
+    assert {name: env.get(name) for name in expected} == expected
+    assert env["ACCLIMATE_WEBHOOK"] == "secret@"
     assert (env["ACCLIMATE_ROOT"], env["MORE"]) == ("/project/checkout", "1")
     assert not env.keys() & {"ACCLIMATE_HOME", "PREFECT_HOME", "PREFECT_SERVER_API_AUTH_STRING"}
     text = json.dumps(job.model_dump(mode="json", include={"image", "command", "job_manifest"}))
