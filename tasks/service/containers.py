@@ -69,8 +69,11 @@ def set_defaults(template: dict[str, Any], settings: Settings) -> dict[str, Any]
 
 
 def environment_to_hand_on(settings: Settings) -> dict[str, str]:
-    """Return what containers need to know of the worker: settings that were set, access to stores, the repository."""
-    found = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
+    """Return what containers need to know of the worker: settings that were set, access to stores, the repository.
+
+    Not what is a file of the worker's machine, as ``AWS_CONFIG_FILE``.
+    """
+    found = {n: value for n, value in os.environ.items() if n.startswith(HANDED_ON) and not os.path.isabs(value)}
     for name in settings.model_fields_set - OF_THE_WORKER:
         value = getattr(settings, name)
         found[f"ACCLIMATE_{name.upper()}"] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -60,6 +60,7 @@ def test_a_container_gets_what_the_worker_knows_and_the_server_keeps_no_secret(
     needs(pool_type)
     given = {
         "AWS_SECRET_ACCESS_KEY": "secret-key",
+        "AWS_CONFIG_FILE": "/here/config",
         "PREFECT_API_URL": API,
         "PREFECT_SERVER_API_AUTH_STRING": "of:the-server",
     }
@@ -95,7 +96,7 @@ def test_a_container_gets_what_the_worker_knows_and_the_server_keeps_no_secret(
     assert {name: env.get(name) for name in expected} == expected
     assert env["ACCLIMATE_WEBHOOK"] == "secret@"
     assert (env["ACCLIMATE_ROOT"], env["MORE"]) == ("/project/checkout", "1")
-    assert not env.keys() & {"ACCLIMATE_HOME", "PREFECT_HOME", "PREFECT_SERVER_API_AUTH_STRING"}
+    assert not env.keys() & {"ACCLIMATE_HOME", "AWS_CONFIG_FILE", "PREFECT_HOME", "PREFECT_SERVER_API_AUTH_STRING"}
     text = json.dumps(job.model_dump(mode="json", include={"image", "command", "job_manifest"}))
     assert "registry.example.org/acclimate:1" in text
     assert "acclimate-run" in text
