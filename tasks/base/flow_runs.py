@@ -1,9 +1,8 @@
 """What a flow run is called and found by in the Prefect UI; nothing here happens outside of one, or makes one fail."""
 
-import sys
 from typing import Any
 
-from tasks.base.progress import in_run
+from tasks.base.progress import in_run, slug
 
 
 def describe_run(name: str = "", *tags: str) -> None:
@@ -13,6 +12,7 @@ def describe_run(name: str = "", *tags: str) -> None:
     """
     if not in_run():
         return
+    from prefect import get_run_logger
     from prefect.client.orchestration import get_client
     from prefect.context import TaskRunContext
     from prefect.runtime import flow_run
@@ -26,7 +26,7 @@ def describe_run(name: str = "", *tags: str) -> None:
             with get_client(sync_client=True) as client:
                 client.update_flow_run(flow_run.id, **changes)
         except Exception as error:  # a server that is gone for a moment
-            print(f"the flow run keeps its name and tags: {error}", file=sys.stderr)
+            get_run_logger().warning(f"the flow run keeps its name and tags: {error}")
 
 
 def run_tags() -> dict[str, str]:
@@ -43,8 +43,6 @@ def link_to_model(tracking_uri: str, name: str, version: str) -> None:
     if not in_run() or not tracking_uri.startswith(("http://", "https://")):
         return
     from prefect.artifacts import create_link_artifact
-
-    from tasks.base.progress import slug
 
     page = f"{tracking_uri.rstrip('/')}/#/models/{name}/versions/{version}"
     text = f"{name} version {version} in MLflow"
