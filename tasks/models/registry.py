@@ -6,8 +6,8 @@ A version is created last, in one transaction, after its files and scores: what 
 """
 
 import hashlib
-import os
 import json
+import os
 import shutil
 import tempfile
 import time
