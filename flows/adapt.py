@@ -1,12 +1,14 @@
 """Adapt a target domain: its labels and an unlabelled pool to a challenger, and past the gate into service."""
 
 from collections.abc import Callable
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Annotated, Literal, ParamSpec, Protocol, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
+from pydantic import Field
 
+from domains.objective import Objective
 from tasks.adapt.adaptation import tuning_budget
 from tasks.adapt.approval import wait_for_approval
 from tasks.adapt.plan import plan_adaptation
@@ -20,7 +22,10 @@ from tasks.adapt.steps import (
     report,
 )
 from tasks.adapt.tuning import tune_encoder
+from tasks.base.flow_runs import describe_run
+from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
+from tasks.versions.revisions import short_commit
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
 from tasks.watch.steps import settle
@@ -48,20 +53,21 @@ def directly(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
 def run_name() -> str:
     """Return the name of the flow run that begins."""
     asked = flow_run.parameters
-    return f"adapt {asked['domain']}" + ("" if asked.get("k") is None else f", K={asked['k']}")
+    few = "" if asked.get("k") is None else f", K={asked['k']}"
+    return f"adapt {asked['domain']} @ {short_commit(settings().root_path, asked.get('revision', 'HEAD'))}{few}"
 
 
 @flow(name="adapt", flow_run_name=run_name, on_running=[run_locks.mark])
 def adapt(
     domain: str,
-    k: int | None = None,
+    k: Annotated[int, Field(ge=1)] | None = None,
     revision: str = "HEAD",
-    draws: int = 10,
+    draws: Annotated[int, Field(ge=1)] = 10,
     method: str = "auto",
     meta_version: str = "",
     approval: bool | None = None,
-    objective: str = "",
-    budget: str = "",
+    objective: Literal["", Objective] = "",
+    budget: Annotated[str, Field(pattern=r"^(\d{1,6}[smh]?)?$", examples=["90s", "10m", "1h"])] = "",
 ) -> AdaptResult:
     """Adapt ``domain`` as it is at ``revision`` from all its labels; the same work is done once.
 
@@ -93,6 +99,7 @@ def adapt_in_order(
 ) -> AdaptResult:
     """Run the steps of an adaptation; the arguments after ``run`` are those of ``adapt``."""
     plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version, objective, budget)
+    describe_run("", plan.domain.name, plan.domain.family)
     with one_at_a_time(plan.key):
         result = run(find_finished, plan)
         if result is None:

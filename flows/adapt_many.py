@@ -4,14 +4,22 @@ By configuration (``ACCLIMATE_DASK``) they are spread over a Dask cluster.
 """
 
 from prefect import flow
+from prefect.runtime import flow_run
 
+from domains.words import some
 from flows.adapt import adapt, adapt_in_order, directly
 from tasks.adapt.batch import Request, adapt_each, make_task, task_runner
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks
 
 
-@flow(name="adapt-many", flow_run_name="adapt to many", task_runner=task_runner(), on_running=[run_locks.mark])
+def run_name() -> str:
+    """Return the name of the flow run that begins."""
+    names = [Request.model_validate(request).domain for request in flow_run.parameters["requests"]]
+    return f"adapt to {len(names)}: {some(names)}"
+
+
+@flow(name="adapt-many", flow_run_name=run_name, task_runner=task_runner(), on_running=[run_locks.mark])
 def adapt_many(requests: list[Request]) -> str:
     """Do each request as a task run, or as a flow run of ``adapt`` where a person is asked; what fails stops no other.
 

@@ -32,7 +32,7 @@ from flows.terminal import (
     print_warnings,
     warn_of_uncommitted,
 )
-from tasks.base.settings import settings
+from tasks.base.settings import PoolType, settings
 from tasks.service import forks
 
 if TYPE_CHECKING:
@@ -110,6 +110,10 @@ def demo(
 @app.command()
 def up(
     server: Annotated[str, typer.Option(help="Join this Prefect server instead of starting one.")] = "",
+    pool_type: Annotated[
+        PoolType | None,
+        typer.Option(help="What a flow run is: a process here, or a container.", show_default="process"),
+    ] = None,
 ) -> None:
     """Run Prefect server, deployments and a worker until Ctrl-C.
 
@@ -117,7 +121,8 @@ def up(
     """
     from tasks.service.up import run_service
 
-    run_service(settings(), err.print, server)
+    asked = {} if pool_type is None else {"pool_type": pool_type}
+    run_service(settings().model_copy(update=asked), err.print, server)
 
 
 @app.command(name="meta-train")
@@ -156,7 +161,7 @@ def meta_train(
         return decision_commands.meta_train(problem or (), steps, as_json)
     if problem:
         raise UserError(f"--problem is for --family {DECISIONS}, not {family}")
-    families([family])
+    (kind,) = families([family])
     from tasks.meta_train.steps import Nearest, plan_meta_training
 
     near, plan = Nearest.parse(sources, target), plan_meta_training.fn(family, rev, steps, learner or ())
@@ -166,7 +171,7 @@ def meta_train(
     with flows_running(settings()):
         from flows.meta_train import meta_train as run_meta_train
 
-        version = run_meta_train(family, plan.revision, steps, learner or (), near, promote)
+        version = run_meta_train(kind, plan.revision, steps, learner or (), near, promote)
     from tasks.models import registry
     from tasks.models.verdicts import decision_on
 

@@ -1,19 +1,32 @@
 """Look whether new examples of domains, or the markets, have drifted from what their champions were adapted on."""
 
-from prefect import flow
+from pathlib import Path
+from typing import Annotated
 
+from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from tasks.base.flow_runs import describe_run
 from tasks.drift.cases import DriftResult
 from tasks.drift.steps import act_on, compare_with_old, plan_drift, report
 from tasks.versions.watched_commit import revision_to_read
 from tasks.watch import run_locks
 
 
-@flow(name="drift", flow_run_name="drift {domain}", on_running=[run_locks.mark])
+def run_name() -> str:
+    """Return the name of the flow run that begins."""
+    asked = flow_run.parameters
+    where = f" in {Path(asked['file']).name}" if asked.get("file") else ""
+    return f"drift of {asked.get('domain') or 'every champion'}{where}"
+
+
+@flow(name="drift", flow_run_name=run_name, on_running=[run_locks.mark])
 def drift(
     domain: str | None = None,
     revision: str = "HEAD",
     file: str | None = None,
-    alpha: float = 0.01,
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01,
     adapt: bool = True,
     column: str | None = None,
 ) -> list[DriftResult]:
@@ -28,6 +41,7 @@ def drift(
         adapt: whether to open a run of ``adapt``.
         column: the text column of the file.
     """
+    describe_run("", domain or "")
     cases = plan_drift(domain, revision_to_read(revision), file, alpha, column)
     findings = [compare_with_old(case) for case in cases]
     answers = [act_on(finding, adapt) for finding in findings]

@@ -1,9 +1,13 @@
 """Meta-train the learners of one family on its source domains."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from prefect import flow
+from pydantic import Field
 
+from domains.domain import Family
+from tasks.base.flow_runs import describe_run
 from tasks.meta_train.steps import (
     Nearest,
     choose_sources,
@@ -24,9 +28,9 @@ from tasks.watch.run_locks import one_at_a_time
 
 @flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[run_locks.mark])
 def meta_train(
-    family: str,
+    family: Family,
     revision: str = "HEAD",
-    steps: int | None = None,
+    steps: Annotated[int, Field(ge=1)] | None = None,
     learners: Sequence[str] = (),
     near: Nearest | None = None,
     promote: bool = False,
@@ -34,7 +38,7 @@ def meta_train(
     """Return the version of the family's meta-model, trained unless an equal one exists; the gate may promote it.
 
     Args:
-        family: ``text``, ``vision`` or ``market``.
+        family: what the examples are.
         revision: git revision whose ``data.dvc`` is read; empty: the one that ``ACCLIMATE_WATCH`` names.
         steps: meta-updates a learner, if not those of the recipe.
         learners: which to meta-train, if not those of the recipe.
@@ -43,6 +47,7 @@ def meta_train(
     """
     plan = plan_meta_training(family, revision_to_read(revision), steps, learners)
     plan = choose_sources(plan, near)
+    describe_run("", plan.family)
     with one_at_a_time(plan.key):
         version = find_finished(plan)
         if version is None:

@@ -1,8 +1,10 @@
 """Meta-train RL2 on sequential decisions, whose trials are made while it plays."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from prefect import flow
+from pydantic import Field
 
 from tasks.decisions.steps import plan_decisions, register, report, train
 from tasks.meta_train.steps import find_finished, put_into_service
@@ -11,7 +13,7 @@ from tasks.watch.run_locks import one_at_a_time
 
 
 @flow(name="meta-train-decisions", flow_run_name="meta-train decisions", on_running=[run_locks.mark])
-def meta_train_decisions(problems: Sequence[str] = (), iterations: int | None = None) -> str:
+def meta_train_decisions(problems: Sequence[str] = (), iterations: Annotated[int, Field(ge=1)] | None = None) -> str:
     """Return the version of the family's model, trained unless an equal one exists.
 
     Args:

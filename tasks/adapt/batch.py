@@ -9,7 +9,7 @@ from prefect.exceptions import MissingResult
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from domains.errors import UserError
 from domains.words import some
@@ -25,11 +25,11 @@ LOCAL = "local"
 class Request(BaseModel):
     """Parameters of the flow ``adapt``."""
 
-    domain: str
-    k: int | None = None
-    revision: str = "HEAD"
-    draws: int = 10
-    method: str = AUTO
+    domain: str = Field(description="A target domain.")
+    k: int | None = Field(None, ge=1, description="At most so many labels a class are used; none: all labels.")
+    revision: str = Field("HEAD", description="The git revision whose data.dvc is read.")
+    draws: int = Field(10, ge=1, description="With k, support draws behind the interval.")
+    method: str = Field(AUTO, description="A strategy's name, or auto.")
 
 
 def task_runner() -> TaskRunner[Any]:

@@ -42,6 +42,8 @@ from tasks.adapt.pages import show_adaptation
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
 from tasks.adapt.tuning import folder_of, join_tuned
+from tasks.base import assets
+from tasks.base.flow_runs import link_to_model, run_tags
 from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.features.encoders import identity_of
@@ -75,7 +77,12 @@ def encode_examples(plan: Plan) -> float:
     domain, started = plan.domain, time.perf_counter()
     with progress(f"encode {domain.name}", examples_used(domain, plan.how)) as advance:
         encode_plan(plan, advance)
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    about = {"revision": domain.revision, "content_hash": domain.content_hash}
+    assets.made(
+        assets.features_asset(domain.name), f"features of {domain.name}", assets.data_asset(domain.name), **about
+    )
+    return seconds
 
 
 def adapt_and_compare(plan: Plan, encode_seconds: float, tune_seconds: float = 0.0) -> AdaptResult:
@@ -322,6 +329,7 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "budget": str(tuning_budget(plan.domain, plan.how)),
             "seed": str(plan.how.seed),
             **code_and_packages(),
+            **run_tags(),
             "encoder": identity_of([*encode_plan(plan).encoders, *tuned_in(plan.folder)]),
             "decision": decision.word,
             "reason": decision.reason,
@@ -350,6 +358,14 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
     check = smoke_test_for(s, registry.get(s, result.domain, result.model_version))
     registry.promote(s, result.domain, result.model_version, check, expected=result.champion_before)
     events.champion_changed(result)
+    assets.made(
+        assets.champion_asset(result.domain),
+        f"champion of {result.domain}",
+        assets.features_asset(result.domain),
+        assets.meta_model_asset(result.family),
+        version=result.model_version,
+        revision=result.revision,
+    )
     return result
 
 
@@ -363,6 +379,7 @@ def report(plan: Plan, result: AdaptResult) -> AdaptResult:
         named = preferences(Classifier.load(done.folder), record.ours).argmax(1)
         show_adaptation(domain, result, scored_examples(domain, data), record.ours, named, data.scored_y.numpy())
     show_domain_page(settings(), domain.name)
+    link_to_model(settings().tracking_uri, domain.name, result.model_version)
     return result
 
 

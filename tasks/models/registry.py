@@ -6,6 +6,7 @@ A version is created last, in one transaction, after its files and scores: what 
 """
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -266,6 +267,7 @@ def _log(
             params=[Param(param, str(value)) for param, value in params.items()],
             metrics=[Metric(metric, value, now, 0) for metric, value in metrics.items()],
         )
+        _log_data(client, run_id, name, tags)
         client.log_artifacts(run_id, str(files), "model")
         with suppress(AlreadyThereError):
             client.create_registered_model(name)
@@ -277,6 +279,21 @@ def _log(
         raise
     client.set_terminated(run_id)
     return str(version.version)
+
+
+def _log_data(client: Client, run_id: str, name: str, tags: Mapping[str, str]) -> None:
+    """Log the data that a model was made from as MLflow's input of its run, by what names its bytes: none are read."""
+    if "revision" not in tags:  # decisions have no data
+        return
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = {key: tags[key] for key in ("revision", "content_hash") if key in tags} | {"path": f"data/{name}"}
+    if name.startswith(META_PREFIX):
+        source["path"] = "data"
+    digest = tags.get("content_hash", tags.get("key", tags["revision"]))[:36]  # no more fits into MLflow's table
+    dataset = Dataset(name=name, digest=digest, source_type="dvc", source=json.dumps(source))
+    context = InputTag("mlflow.data.context", "meta-training" if name.startswith(META_PREFIX) else "adaptation")
+    client.log_inputs(run_id, [DatasetInput(dataset, [context])])
 
 
 @contextmanager

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import yaml
+
 from domains.errors import UserError
 from tasks.base import own_first
 from tasks.base.settings import Settings
+from tasks.service.containers import check_containers, environment_to_hand_on, pull_steps
 from tasks.service.deployments import (
     POOL,
     ask_to_reconcile,
@@ -18,7 +21,7 @@ from tasks.service.deployments import (
     create_work_pool,
     forget_missed_runs,
 )
-from tasks.service.environment import subprocess_environment
+from tasks.service.environment import api_url, given_url, subprocess_environment
 from tasks.service.listening import is_loopback
 from tasks.service.logs import rotate_all
 from tasks.service.processes import (
@@ -44,16 +47,19 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
     A worker or a server of ours that dies is started again, and so are the flow runs that died with it.
 
     Raises:
-        UserError: as ``prefect_server``; another ``acclimate up`` runs in this home folder; a deployment of
-            ``prefect.yaml`` cannot be registered; the worker or the server ends again and again.
+        UserError: as ``prefect_server`` and, where flow runs are containers, ``check_containers``; another
+            ``acclimate up`` runs in this home folder; a deployment of ``prefect.yaml`` cannot be registered; the worker
+            or the server ends again and again.
     """
     webhook = settings.webhook.get_secret_value()
     if webhook:
         check_url(webhook)
+    if settings.pool_type != "process":
+        check_containers(settings, url or given_url() or api_url(settings))
     folder = state_folder(settings)
     registered, restarts = False, 0
     with _only_one_up(folder / "up.lock"), prefect_server(settings, say, url) as server:
-        create_work_pool(settings.processes)
+        create_work_pool(settings)
         crash_silent_runs(not server.ours or not is_loopback(settings.host))
         forget_missed_runs()
         stop(folder / "warm.json")  # that of an `acclimate up` that was killed
@@ -107,7 +113,7 @@ def _only_one_up(path: Path) -> Iterator[None]:
 def _start_forks(settings: Settings) -> None:
     """Start the process that flow runs are forked off, unless it runs: what it forked outlives the worker."""
     folder = state_folder(settings)
-    if hasattr(os, "pidfd_open") and not live_record(folder / "warm.json"):  # Linux
+    if settings.pool_type == "process" and hasattr(os, "pidfd_open") and not live_record(folder / "warm.json"):  # Linux
         command = own_first.command("tasks.service.forks")
         spawn(folder / "warm.json", command, subprocess_environment(settings), folder / "worker.log")
 
@@ -118,11 +124,13 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     folder = state_folder(settings)
     record = folder / "worker.json"
     _stop_worker(record)  # that of an `acclimate up` that was killed
-    command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", "process")
+    command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", settings.pool_type)
     # one more than may work, so that watch and reconcile never wait for long runs
     command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run
     environment = subprocess_environment(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "PATH": path}
+    if settings.pool_type != "process":
+        environment |= environment_to_hand_on(settings)
     worker = spawn(record, command, environment, folder / "worker.log")
     try:
         yield worker
@@ -154,12 +162,21 @@ def worker_since(settings: Settings) -> float | None:
 
 
 def register_deployments(settings: Settings) -> None:
-    """Create or update the deployments of ``prefect.yaml``.
+    """Create or update the deployments of ``prefect.yaml``; containers clone the project in place of its pull steps.
 
     Raises:
-        UserError: Prefect refuses one of them.
+        UserError: the file cannot be read, or Prefect refuses one of them.
     """
+    given = settings.root_path / "prefect.yaml"
     command = own_first.command("prefect", "--no-prompt", "deploy", "--all")
+    if settings.pool_type != "process":
+        try:
+            described = yaml.safe_load(given.read_text("utf-8")) | {"pull": pull_steps()}
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+            raise UserError(f"{given} cannot be read: {' '.join(str(error).split())}") from error
+        changed = state_folder(settings) / "prefect.yaml"
+        changed.write_text(yaml.safe_dump(described, sort_keys=False), "utf-8")
+        command += ["--prefect-file", str(changed)]
     for last in (False, False, True):
         done = subprocess.run(
             command,
@@ -173,4 +190,4 @@ def register_deployments(settings: Settings) -> None:
         if not done.returncode:
             return
         if last or BUSY not in reason:
-            raise UserError(f"{settings.root_path / 'prefect.yaml'} cannot be registered: {reason}")
+            raise UserError(f"{given} cannot be registered: {reason}")

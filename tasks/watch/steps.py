@@ -6,7 +6,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from domains.words import some
 from tasks.base.artifacts import table_artifact
+from tasks.base.flow_runs import describe_run
 from tasks.base.settings import settings
 from tasks.service.up import worker_since
 from tasks.watch import ledger, reconciling, run_locks
@@ -30,6 +32,8 @@ def notice_and_submit(only: list[str], why: str = "") -> str:
         get_run_logger().warning(note)
     if done.opened or done.submitted:
         show_ledger()
+    new = [row.domain for row in done.opened if row.status == "open"]
+    describe_run(f"watch: {some(new) if new else 'nothing new'}")
     return tick_line(done)
 
 
@@ -56,7 +60,9 @@ def clear_and_submit() -> str:
         get_run_logger().warning(note)
     if submitted:
         show_ledger()
-    return f"{len(cleared)} dead runs cleared, {len(submitted)} adaptations asked for"
+    line = f"{len(cleared)} dead runs cleared, {len(submitted)} adaptations asked for"
+    describe_run(f"reconcile: {line if cleared or submitted else 'nothing to do'}")
+    return line
 
 
 def tick_line(done: "Tick") -> str:

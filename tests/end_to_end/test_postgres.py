@@ -75,7 +75,7 @@ CREATE = """if True:
 def test_flow_runs_models_and_ledger_are_kept_in_postgres(
     postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+    for name in [n for n in os.environ if n.startswith("PREFECT_") and n != "PREFECT_PROFILES_PATH"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"postgresql+asyncpg://{postgres}/prefect")
     ours = f"postgresql://{postgres}/acclimate"
