@@ -15,7 +15,6 @@ from tasks.adapt.steps import (
     encode_examples,
     find_finished,
     judge,
-    promote,
     register,
     report,
 )
@@ -23,7 +22,7 @@ from tasks.adapt.tuning import tune_encoder
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
-from tasks.watch.steps import settle
+from tasks.watch.steps import bring_back, promote, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -94,6 +93,7 @@ def adapt_in_order(
     """Run the steps of an adaptation; the arguments after ``run`` are those of ``adapt``."""
     plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version, objective, budget)
     with one_at_a_time(plan.key):
+        run(bring_back, plan)
         result = run(find_finished, plan)
         if result is None:
             seconds = run(encode_examples, plan)

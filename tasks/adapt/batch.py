@@ -30,6 +30,7 @@ class Request(BaseModel):
     revision: str = "HEAD"
     draws: int = 10
     method: str = AUTO
+    budget: str = ""
 
 
 def task_runner() -> TaskRunner[Any]:
