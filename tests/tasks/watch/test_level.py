@@ -1,5 +1,6 @@
 """What serves is what the watched revision asks for, with a real git repository, ledger and registry."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +13,28 @@ from tasks.models import promotion, registry
 from tasks.versions.commit import commit as commit_data
 from tasks.versions.snapshots import domains_at
 from tasks.watch import ledger, level, noticing
+from tests.tasks.conftest import Checkout
 
-A, B, C = 6, 8, 10  # training examples: the data of three revisions
+A, B, C, GONE = "a", "b", "c", "gone"  # tags of revisions: news with 6, 8 and 10 training examples, and without it
+
+
+@pytest.fixture(scope="module")
+def revisions(versioned, tmp_path_factory):
+    """The checkout with these revisions; to commit by DVC takes longer than all else here."""
+    folder = tmp_path_factory.mktemp("revisions")
+    shutil.copytree(versioned, folder / "root", symlinks=True)
+    there = Checkout(folder / "root")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "dvc"))
+        for data, train in ((A, 6), (B, 8), (C, 10), (GONE, 0)):
+            if train:
+                there.write("news", train=train, test=4)
+            else:
+                shutil.rmtree(there.root / "data/news")
+            commit_data(there.root, there.home, data, checked=False, drop=True)
+            there.git("tag", data)
+        there.git("reset", "--quiet", "--hard", A)
+    return there.root
 
 
 class Project:
@@ -21,6 +42,7 @@ class Project:
 
     def __init__(self, checkout, tmp_path):
         self.checkout, self.settings, self.folder = checkout, Settings(root=checkout.root), tmp_path / "model"
+        self.folder.mkdir()
         Classifier((Affine(torch.eye(2), torch.zeros(2)),), ("a", "b")).save(self.folder)
         registry.promote(self.settings, "meta-text", self.log_meta(), lambda folder: None)
 
@@ -31,9 +53,10 @@ class Project:
     def champion(self):
         return registry.champions(self.settings).get("news")
 
-    def commit(self, train):
-        self.checkout.write("news", train=train, test=4)
-        commit_data(self.checkout.root, self.settings.home_path, f"{train} examples", checked=False)
+    def commit(self, data):
+        """Commit the data of one of the revisions."""
+        self.checkout.git("checkout", "--quiet", data, "--", "data.dvc")
+        self.checkout.git("commit", "--quiet", "--allow-empty", "--message", data)
         return self.tick()
 
     def tick(self, **more):
@@ -65,8 +88,10 @@ class Project:
 
 
 @pytest.fixture
-def project(checkout, tmp_path):
-    return Project(checkout, tmp_path)
+def project(revisions, tmp_path, monkeypatch):
+    shutil.copytree(revisions, tmp_path / "root", symlinks=True)
+    monkeypatch.setenv("ACCLIMATE_ROOT", str(tmp_path / "root"))
+    return Project(Checkout(tmp_path / "root"), tmp_path)
 
 
 def by_hand(project, version):
@@ -165,9 +190,7 @@ def test_an_alias_that_was_moved_past_us_is_set_right(project):
 def test_a_domain_that_was_removed_is_waited_for_no_more_and_keeps_its_champion(project):
     project.decide(project.commit(A))
     project.commit(B)
-    project.checkout.run("rm", "-r", "data/news")
-    commit_data(project.checkout.root, project.settings.home_path, "gone", checked=False, drop=True)
-    assert (project.tick(), ledger.list_rows(project.settings, "open")) == (None, [])
+    assert (project.commit(GONE), ledger.list_rows(project.settings, "open")) == (None, [])
     assert project.level.why == "the watched revision has no such domain any more; its champion stays"
     assert project.commit(A) is None
     assert (project.champion, project.level.word) == ("1", "yes")
@@ -192,11 +215,9 @@ def test_a_checkout_that_lags_behind_another_changes_nothing_and_a_reset_branch_
 
 
 def test_a_run_for_older_data_does_not_come_into_service(project):
-    commit = project.checkout.git("rev-parse", "HEAD")
     old = project.commit(A)
     project.commit(B)
     domain = SimpleNamespace(name="news", content_hash=old.content_hash, revision=old.revision)
     newer = SimpleNamespace(name="news", content_hash="other", revision=project.checkout.git("rev-parse", "HEAD"))
     assert level.is_overtaken(project.settings, SimpleNamespace(domain=domain))
     assert not level.is_overtaken(project.settings, SimpleNamespace(domain=newer))
-    assert commit != old.revision
