@@ -5,7 +5,7 @@ earlier state therefore bring back what served then, without a comparison with t
 back: that these were wrong may be why. The rows of the ledger are the history.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from socket import gethostname
 from typing import Literal
@@ -18,7 +18,6 @@ from tasks.models import promotion, registry
 from tasks.models.registry import Registered
 from tasks.models.verdicts import PROMOTED, WITHDRAWN, is_held, served_since
 from tasks.versions.git import git
-from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import domains_at
 from tasks.watch import ledger
 from tasks.watch.ledger import LedgerRow
@@ -128,7 +127,7 @@ class Level:
     why: str
 
 
-def levels(settings: Settings, hashes: dict[str, str], champions: dict[str, Registered]) -> dict[str, Level]:
+def levels(settings: Settings, hashes: Mapping[str, str], champions: Mapping[str, Registered]) -> dict[str, Level]:
     """Return the level of every domain that has a champion or a row in the ledger; nothing is changed.
 
     Args:
@@ -159,8 +158,3 @@ def _level(digest: str | None, champion: Registered | None, last: LedgerRow | No
     if champion is not None and champion.version == last.version:
         return Level("yes", "adapted to these data")
     return Level("yes", f"version {last.version} was {last.decision}, what served stays")
-
-
-def watched_commit(settings: Settings) -> str:
-    """Return the commit that ``ACCLIMATE_WATCH`` names, as it was fetched last."""
-    return data_revision(settings.root_path, settings.watch).commit
