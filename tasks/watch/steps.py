@@ -39,7 +39,9 @@ def bring_back(plan: "Plan") -> str:
 
     It is smoke-tested and not compared: what serves now was adapted to data that were taken back.
     """
+    from tasks.adapt import events
     from tasks.models import registry
+    from tasks.models.adapt_result import AdaptResult
     from tasks.models.smoke_test import smoke_test_for
     from tasks.watch import level
 
@@ -51,7 +53,10 @@ def bring_back(plan: "Plan") -> str:
         return ""
     before = None if champion is None else champion.version
     registry.promote(s, name, wanted, smoke_test_for(s, model), expected=before)
-    say(f"{name} version {wanted} is in service again: its data are what they were when it was")
+    reason = "its data are again what they were when it was in service"
+    say(f"{name} version {wanted} is in service again: {reason}")
+    told = {"model_version": wanted, "champion_before": before, "reason": reason}
+    events.champion_changed(AdaptResult.read(model.folder).model_copy(update=told))
     return wanted
 
 
