@@ -5,9 +5,11 @@ idempotency key. So the next tick creates whatever was lost.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Any
 
 from domains.errors import UserError
 from tasks.adapt.adaptation import AUTO, Adaptation, adaptation_key, tuning_budget, work_key
@@ -262,10 +264,13 @@ def announce(rows: Iterable[LedgerRow]) -> None:
         )
 
 
-def tick(settings: Settings, only: Sequence[str] = (), why: str = "") -> Tick:
+def tick(settings: Settings, only: Sequence[str] = (), why: str = "", client: Any = None) -> Tick:
     """Notice what changed, and create the flow runs that are due.
 
     Needs a Prefect server; where that goes away the rows stay.
+
+    Args:
+        client: a synchronous Prefect client, if not one of the server that the environment names.
 
     Raises:
         UserError: the revision to watch is unknown, or its data are not at hand.
@@ -277,6 +282,6 @@ def tick(settings: Settings, only: Sequence[str] = (), why: str = "") -> Tick:
     commit = commit_to_watch(settings, notes)
     opened, more = notice(settings, commit, only, why, number)
     announce(row for row in opened if row.status == "open")
-    with get_client(sync_client=True) as client:
-        submitted, late = submit_due(settings, client)
+    with nullcontext(client) if client is not None else get_client(sync_client=True) as asked:
+        submitted, late = submit_due(settings, asked)
     return Tick(commit, opened, submitted, [*notes, *more, *late])
