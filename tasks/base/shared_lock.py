@@ -86,9 +86,9 @@ def _wait(connection: Any, number: int, waiting: Callable[[], object], deadline:
 
     told = False
     while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(number))).scalar_one():
-        if deadline is not None and time.monotonic() > deadline:
-            raise TimeoutError
         if not told:
             waiting()
             told = True
+        if deadline is not None and time.monotonic() > deadline:
+            raise TimeoutError
         time.sleep(POLL)
