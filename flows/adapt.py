@@ -17,7 +17,6 @@ from tasks.adapt.steps import (
     encode_examples,
     find_finished,
     judge,
-    promote,
     register,
     report,
 )
@@ -28,7 +27,7 @@ from tasks.models.adapt_result import AdaptResult
 from tasks.versions.revisions import short_commit
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
-from tasks.watch.steps import settle
+from tasks.watch.steps import bring_back, promote, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,6 +100,7 @@ def adapt_in_order(
     plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version, objective, budget)
     describe_run("", plan.domain.name, plan.domain.family)
     with one_at_a_time(plan.key):
+        run(bring_back, plan)
         result = run(find_finished, plan)
         if result is None:
             seconds = run(encode_examples, plan)

@@ -31,4 +31,5 @@ def adapt_many(requests: list[Request]) -> str:
 
 def adapt_directly(request: Request) -> AdaptResult:
     """Do what ``adapt`` does without a task run for each step."""
-    return adapt_in_order(directly, request.domain, request.k, request.revision, request.draws, request.method)
+    given = request.domain, request.k, request.revision, request.draws, request.method
+    return adapt_in_order(directly, *given, budget=request.budget)

@@ -17,7 +17,7 @@ def bench(
         str,
         typer.Argument(
             help="quick, adapt, labels, published, suggest, omniglot, miniimagenet, lake, speed, encoding, drift, "
-            "in-service, market, orchestration, device, adapters, faults, rl2 or all."
+            "in-service, market, orchestration, device, adapters, faults, soak, rl2 or all."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
@@ -88,7 +88,8 @@ def bench(
     is estimated without labels is from the true one (reads ACCLIMATE_MIRROR). market: adaptation to six regimes of
     the stock market, beside HAR, GARCH, boosting and models that do not adapt. orchestration: from a commit to a
     decision, of one domain and of 200, with a real server. faults: kill -9 of flow, worker and server at random
-    moments, and how long until it is made good. rl2: policies that learn inside a trial, on bandits and decision
+    moments, and how long until it is made good. soak: 2,000 commits (--draws) to 50 domains and 20,000 ticks, and
+    what state and time they take. rl2: policies that learn inside a trial, on bandits and decision
     processes, beside index rules and posterior sampling.
     all: one after the other, a night long, kept in .acclimate/bench/results; --json FILE is for `acclimate results`.
 

@@ -233,6 +233,8 @@ def adapt(
         from tasks.adapt.tables import result_table, score_table
 
         Console().print(result_table([result]), score_table(result), result.reason)
+        if result.in_service not in (None, result.model_version):
+            Console().print(f"in service: version {result.in_service}", highlight=False)
     print_warnings(result.domain, result.warnings)
     if suggest is not None:
         from tasks.adapt.suggestion import advise, write_to_label

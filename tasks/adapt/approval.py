@@ -81,7 +81,7 @@ def _pause(s: Settings, result: AdaptResult) -> Verdict | None:
     score = f"{100 * result.scores['acclimate'].accuracy:.1f} %"
     about = f"{name} version {version}, accuracy {score}, waits for approval: {result.reason}"
     text = f"# {escape(name)} version {version}\n\n{escape(about)}\n\nTo answer: Resume above, or\n\n"
-    markdown_artifact(f"adapt-{name}-approval", f"{text}    {approve}\n    {refuse} --reason WHY\n", about)
+    markdown_artifact(f"approval-{name}", f"{text}    {approve}\n    {refuse} --reason WHY\n", about)
     events.approval_wanted(result)
     say(f"{about}\n  yes: {approve}\n  no:  {refuse} --reason WHY\nor the button Resume of the run in the Prefect UI")
     seconds = round(3600 * s.approval_hours)

@@ -56,7 +56,7 @@ from tasks.models.lineage import code_and_packages
 from tasks.models.lookup import input_of
 from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import smoke_test_for
-from tasks.models.verdicts import apply_verdict, utc_now
+from tasks.models.verdicts import BESIDE, PROMOTED, REFUSED, apply_verdict, refused_by_gate, utc_now
 
 #: Fields of ``Score`` besides accuracy, each named as its function.
 OF_PROBABILITIES, OF_LABELS = (metrics.log_loss, metrics.ece), (metrics.balanced_accuracy, metrics.macro_f1)
@@ -260,6 +260,7 @@ def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
     version = registry.get(settings(), result.domain, result.model_version)
     decision, result = ask_gate(plan, result, version.folder)
     tags = {"decision": decision.word, "reason": decision.reason, "decided": utc_now()}
+    tags |= {BESIDE: result.champion_before or ""}
     registry.tag(settings(), result.domain, result.model_version, tags)
     return result
 
@@ -341,32 +342,52 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
 
 
 def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
-    """Put a challenger that passed the gate into service; harmless to repeat."""
+    """Put a challenger that passed the gate into service, and say what is in service then; harmless to repeat."""
     s = settings()
-    if result.decision != "promoted":
-        if not result.reused:
-            events.challenger_refused(result)
-        return result
     incumbent = registry.champion(s, result.domain)
-    if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
-        return result
-    if result.champion_before != (None if incumbent is None else incumbent.version):
-        result = judge_again(plan, result)
-        if result.decision != "promoted":
-            events.challenger_refused(result)
+    serving = None if incumbent is None else incumbent.version
+    if result.reused:
+        result = look_again(plan, result, incumbent)
+    if result.decision == PROMOTED and result.model_version != serving:
+        if result.champion_before != serving:
+            result = judge_again(plan, result)
+        if result.decision == PROMOTED:
+            check = smoke_test_for(s, registry.get(s, result.domain, result.model_version))
+            registry.promote(s, result.domain, result.model_version, check, expected=result.champion_before)
+            events.champion_changed(result)
+            assets.made(
+                assets.champion_asset(result.domain),
+                f"champion of {result.domain}",
+                assets.features_asset(result.domain),
+                assets.meta_model_asset(result.family),
+                version=result.model_version,
+                revision=result.revision,
+            )
+            return result.model_copy(update={"in_service": result.model_version})
+        events.challenger_refused(result)
+    elif result.decision != PROMOTED and not result.reused:
+        events.challenger_refused(result)
+    return result.model_copy(update={"in_service": serving})
+
+
+def look_again(plan: Plan, result: AdaptResult, incumbent: registry.Registered | None) -> AdaptResult:
+    """Return what an earlier run decided, as it stands beside today's champion.
+
+    Where a later version has taken its place, it is out of service. Where the gate refused it beside a champion that is
+    gone, it is judged once more.
+    """
+    if result.decision == PROMOTED:
+        if incumbent is None or int(incumbent.version) <= int(result.model_version):
             return result
-    check = smoke_test_for(s, registry.get(s, result.domain, result.model_version))
-    registry.promote(s, result.domain, result.model_version, check, expected=result.champion_before)
-    events.champion_changed(result)
-    assets.made(
-        assets.champion_asset(result.domain),
-        f"champion of {result.domain}",
-        assets.features_asset(result.domain),
-        assets.meta_model_asset(result.family),
-        version=result.model_version,
-        revision=result.revision,
-    )
-    return result
+        reason = f"it passed the gate before, and version {incumbent.version} has taken its place since"
+        return result.model_copy(update={"decision": REFUSED, "reason": reason})
+    version = registry.get(settings(), result.domain, result.model_version)
+    if not refused_by_gate(version.tags):
+        return result
+    if incumbent is None:
+        return judge_again(plan, result)
+    same = incumbent.version == result.champion_before or incumbent.tags.get("content_hash") == result.content_hash
+    return result if same else judge_again(plan, result)
 
 
 def report(plan: Plan, result: AdaptResult) -> AdaptResult:

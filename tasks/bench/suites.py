@@ -25,6 +25,7 @@ SUITES = {
     "market": "market.suite.bench_market",
     "orchestration": "orchestration.speed.bench_orchestration",
     "faults": "orchestration.faults.bench_faults",
+    "soak": "orchestration.soak.bench_soak",
     "rl2": "decisions.rl2.bench_rl2",
 }
 

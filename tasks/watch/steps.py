@@ -9,6 +9,7 @@ from prefect.logging import get_run_logger
 from domains.words import some
 from tasks.base.artifacts import table_artifact
 from tasks.base.flow_runs import describe_run
+from tasks.base.progress import say
 from tasks.base.settings import settings
 from tasks.service.up import worker_since
 from tasks.watch import ledger, reconciling, run_locks
@@ -37,12 +38,56 @@ def notice_and_submit(only: list[str], why: str = "") -> str:
     return tick_line(done)
 
 
+def bring_back(plan: "Plan") -> str:
+    """Put back into service what served when the data were as they are again; return the version, or nothing.
+
+    It is smoke-tested and not compared: what serves now was adapted to data that were taken back.
+    """
+    from tasks.adapt import events
+    from tasks.models import registry
+    from tasks.models.adapt_result import AdaptResult
+    from tasks.models.smoke_test import smoke_test_for
+    from tasks.watch import level
+
+    s, name = settings(), plan.domain.name
+    champion = registry.champion(s, name)
+    wanted = level.version_to_bring_back(s, plan, champion)
+    model = level.usable(s, name, wanted) if wanted else None
+    if model is None:
+        return ""
+    before = None if champion is None else champion.version
+    registry.promote(s, name, wanted, smoke_test_for(s, model), expected=before)
+    reason = "its data are again what they were when it was in service"
+    say(f"{name} version {wanted} is in service again: {reason}")
+    told = {"model_version": wanted, "champion_before": before, "reason": reason}
+    events.champion_changed(AdaptResult.read(model.folder).model_copy(update=told))
+    return wanted
+
+
+def promote(plan: "Plan", result: "AdaptResult") -> "AdaptResult":
+    """Put a challenger that passed the gate into service, unless newer data of its domain are asked for by now."""
+    from tasks.adapt import steps
+    from tasks.models import registry
+    from tasks.watch import level
+
+    s = settings()
+    serving = registry.champions(s).get(result.domain)
+    if result.decision == "promoted" and result.model_version != serving and level.is_overtaken(s, plan):
+        reason = (
+            f"version {result.model_version} passed the gate, but newer data of {result.domain} are asked for; "
+            f"acclimate models promote {result.domain} {result.model_version} puts it into service all the same"
+        )
+        return result.model_copy(update={"decision": "refused", "reason": reason, "in_service": serving})
+    return steps.promote(plan, result)
+
+
 def settle(plan: "Plan", result: "AdaptResult") -> None:
     """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
     from tasks.adapt.adaptation import work_key  # slow to import too
 
     key = work_key(plan.domain, plan.meta_version, plan.how)
-    ledger.close_rows(settings(), key, result.model_version, result.decision, result.reason)
+    serves = result.in_service or ""
+    ledger.close_rows(settings(), key, result.model_version, result.decision, result.reason, serves)
 
 
 @task(cache_policy=NO_CACHE)
