@@ -30,6 +30,9 @@ class Tunable(Protocol):
         """Return vectors [n, D] of prepared examples."""
 
 
+TEMPERATURE = 0.1  # of the contrast between examples
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How an encoder is tuned: AdamW, whose rates rise over a tenth of the steps and fall to 0 along a cosine.
@@ -39,6 +42,7 @@ class Recipe:
         batch: examples of a step.
         smoothing: probability that targets give to all labels alike (C. Szegedy et al. Rethinking the Inception
             architecture. CVPR 2016. https://arxiv.org/abs/1512.00567).
+        contrast: weight of ``contrast`` beside the cross-entropy.
         rank: of the matrices that are added to the encoder's maps; 0: the maps themselves are tuned.
         turns: whether images are flipped and turned at random.
     """
@@ -47,6 +51,7 @@ class Recipe:
     head_rate: float
     batch: int = 32
     smoothing: float = 0.1
+    contrast: float = 0.0
     rank: int = 0
     turns: bool = False
 
@@ -145,21 +150,67 @@ def tune(
         lambda step: min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * step / steps)),
     )
     for epoch in range(epochs):
-        order = torch.randperm(len(y), generator=generator).tolist()
+        order = paired_order(y, generator) if recipe.contrast else torch.randperm(len(y), generator=generator).tolist()
         for start in range(0, len(order), recipe.batch):
             chosen = order[start : start + recipe.batch]
-            for part in encoder.batches(prepared, chosen):
-                examples = [prepared[row] for row in part]
-                if recipe.turns:
-                    examples = [turn(each, generator) for each in examples]
-                logits = head(encoder.vectors(examples)).cpu()
-                loss = F.cross_entropy(logits, y[part], label_smoothing=recipe.smoothing, reduction="sum")
-                (loss / len(chosen)).backward()
+            parts = list(encoder.batches(prepared, chosen))
+            for together in [parts] if recipe.contrast else [[part] for part in parts]:
+                x = _vectors(encoder, prepared, together, recipe.turns, generator)
+                labels = y[[row for part in together for row in part]]
+                loss = F.cross_entropy(head(x).cpu(), labels, label_smoothing=recipe.smoothing, reduction="sum")
+                loss = loss / len(chosen)
+                if recipe.contrast:
+                    loss = loss + recipe.contrast * contrast(x.cpu(), labels)
+                loss.backward()
             optimiser.step()
             optimiser.zero_grad()
             schedule.step()
             advance(len(chosen))
         yield epoch + 1
+
+
+def _vectors(
+    encoder: Tunable,
+    prepared: Sequence[Tensor],
+    parts: Sequence[Sequence[int]],
+    turns: bool,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the vectors [n, D] of examples in parts that are read one after the other."""
+    found = []
+    for part in parts:
+        examples = [prepared[row] for row in part]
+        found.append(encoder.vectors([turn(each, generator) for each in examples] if turns else examples))
+    return torch.cat(found)
+
+
+def paired_order(y: Tensor, generator: torch.Generator) -> list[int]:
+    """Return the rows of labels y [n] by chance, but two of one label side by side, so that batches hold such pairs."""
+    places = torch.empty(len(y))
+    for label in y.unique():
+        rows = (y == label).nonzero()[:, 0]
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        pairs = torch.rand((len(rows) + 1) // 2, generator=generator)
+        places[rows] = pairs.repeat_interleave(2)[: len(rows)]
+    return places.argsort(stable=True).tolist()
+
+
+def contrast(x: Tensor, y: Tensor) -> Tensor:
+    """Return how far examples are from those of their label, beside all others: the supervised contrastive loss,
+
+    mean_i  -1 / |P_i| sum_{p in P_i} log( exp(z_i z_p / t) / sum_{j != i} exp(z_i z_j / t) ),
+
+    z being the vectors x [n, D] at unit length, P_i the other examples of the label of i, among those that have any;
+    0 without such ones.
+
+    P. Khosla et al. Supervised contrastive learning. NeurIPS 2020. https://arxiv.org/abs/2004.11362
+    """
+    z = F.normalize(x, dim=1)
+    itself = torch.eye(len(y), dtype=torch.bool)
+    others = (y[:, None] == y) & ~itself
+    log_p = (z @ z.T / TEMPERATURE).masked_fill(itself, -torch.inf).log_softmax(1).masked_fill(~others, 0.0)
+    paired = others.any(1)
+    return (-log_p.sum(1)[paired] / others.sum(1)[paired]).sum() / max(1, int(paired.sum()))
 
 
 def turn(image: Tensor, generator: torch.Generator) -> Tensor:

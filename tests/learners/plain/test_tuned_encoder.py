@@ -9,8 +9,10 @@ from learners.plain.tuned_encoder import (
     LowRank,
     Recipe,
     add_low_rank,
+    contrast,
     fit_head,
     merge_low_rank,
+    paired_order,
     read,
     tune,
     tuned_state,
@@ -45,13 +47,13 @@ def examples(n, seed):
     return x, y
 
 
-def tuned(rank, epochs=5, seed=0):
+def tuned(rank, epochs=5, seed=0, weight=0.0):
     encoder, (x, y) = Words(), examples(90, 1)
     head = fit_head(encoder, encoder.prepare(x), y)
     if rank:
         encoder.model.requires_grad_(False)
         add_low_rank(encoder.model.encoder, rank, torch.Generator().manual_seed(seed))
-    recipe, seen = Recipe(0.02, 0.02, batch=16, rank=rank), []
+    recipe, seen = Recipe(0.02, 0.02, batch=16, contrast=weight, rank=rank), []
     generator = torch.Generator().manual_seed(seed)
     epochs = list(tune(encoder, head, encoder.prepare(x), y, epochs, recipe, generator, seen.append))
     return encoder, head, epochs, seen
@@ -63,10 +65,10 @@ def log_loss(encoder, head):
         return float(F.cross_entropy(head(read(encoder, encoder.prepare(x))), y))
 
 
-@pytest.mark.parametrize("rank", [0, 3])
-def test_a_tuned_encoder_is_surer_of_held_out_examples_than_its_head_on_frozen_vectors(rank):
+@pytest.mark.parametrize(("rank", "weight"), [(0, 0.0), (3, 0.0), (3, 0.5)])
+def test_a_tuned_encoder_is_surer_of_held_out_examples_than_its_head_on_frozen_vectors(rank, weight):
     before = tuned(rank, epochs=0)[:2]
-    encoder, head, epochs, seen = tuned(rank)
+    encoder, head, epochs, seen = tuned(rank, weight=weight)
     assert log_loss(encoder, head) < log_loss(*before) - 0.05
     assert epochs == [1, 2, 3, 4, 5]
     assert sum(seen) == 5 * 90
@@ -94,6 +96,32 @@ def test_matrices_of_low_rank_change_nothing_at_first_and_are_all_that_is_tuned(
     merge_low_rank(encoder.model)
     assert not any(isinstance(module, LowRank) for module in encoder.model.modules())
     torch.testing.assert_close(read(encoder, encoder.prepare(x)), changed)
+
+
+def test_the_contrast_is_low_where_examples_are_near_those_of_their_label_and_0_without_company() -> None:
+    x = torch.tensor([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0], [0.1, 3.0]])
+    near, far = contrast(x, torch.tensor([0, 0, 1, 1])), contrast(x, torch.tensor([0, 1, 0, 1]))
+    assert near < 0.01
+    assert far > 5
+    assert contrast(x, torch.arange(4)) == 0
+    z = F.normalize(x, dim=1)[:3] / 0.1**0.5
+    by_hand = -sum(float(z[i] @ z[1 - i] - torch.logsumexp(z[i] @ z[[1 - i, 2]].T, 0)) for i in (0, 1)) / 2
+    assert float(contrast(x[:3], torch.tensor([0, 0, 1]))) == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_contrast_has_finite_gradients() -> None:
+    x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    contrast(x, torch.tensor([0, 0, 0, 1, 1, 2])).backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+def test_an_order_of_pairs_has_every_row_once_and_most_beside_one_of_its_label() -> None:
+    y = torch.arange(40) % 5
+    order = paired_order(y, torch.Generator().manual_seed(0))
+    assert sorted(order) == list(range(40))
+    assert all(y[a] == y[b] for a, b in zip(order[::2], order[1::2], strict=True))
+    assert order != paired_order(y, torch.Generator().manual_seed(1))
 
 
 def test_an_image_is_turned_in_eight_ways():
