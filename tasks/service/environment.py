@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from tasks.base.settings import Settings
+from tasks.service.forks import BEATS
 from tasks.service.processes import state_folder
 
 #: Prefect sends usage figures to nobody.
@@ -67,4 +68,4 @@ def _refresh_prefect() -> None:
 def subprocess_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of our subprocesses, whose output goes to a file and should be complete."""
     ours = {"ACCLIMATE_ROOT": str(settings.root_path), "ACCLIMATE_HOME": str(settings.home_path)}
-    return {name: value for name, value in os.environ.items() if name not in QUIET} | ours
+    return {name: value for name, value in os.environ.items() if name not in QUIET} | ours | BEATS

@@ -54,7 +54,6 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
     registered, restarts = False, 0
     with _only_one_up(folder / "up.lock"), prefect_server(settings, say, url) as server:
         create_work_pool(settings.processes)
-        crash_silent_runs(not server.ours or not is_loopback(settings.host))
         forget_missed_runs()
         stop(folder / "warm.json")  # that of an `acclimate up` that was killed
         try:
@@ -64,6 +63,7 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
                     began = time.monotonic()
                     if not registered:
                         register_deployments(settings)
+                        crash_silent_runs(not server.ours or not is_loopback(settings.host))
                         if webhook:
                             ensure_webhook(webhook)
                         else:
