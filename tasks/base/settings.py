@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     approval: Literal["none", "ask"] = "none"  # whether a person has to approve of what passed the gate
     approval_hours: float = Field(24, gt=0, le=24 * 365)  # after which no answer is a no
     webhook: SecretStr = SecretStr("")  # address that hears of failures and new champions
+    pending_limit: str = ""  # how long a run that a worker took may need to begin; default: 150s, of containers 1h
     processes: int = Field(os.cpu_count() or 1, ge=1)
 
     @cached_property

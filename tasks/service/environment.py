@@ -1,6 +1,8 @@
 """The environment variables by which Prefect, here and in the processes that we start, finds our server and folder."""
 
+import hashlib
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +39,11 @@ def client_environment(url: str) -> dict[str, str]:
         environment["PREFECT_API_AUTH_STRING"] = password
     given = {name for name in (*QUIET, "PREFECT_API_AUTH_STRING") if name in os.environ}
     return {name: value for name, value in environment.items() if name not in given}
+
+
+def worker_name(settings: Settings) -> str:
+    """Return the name of the worker of this machine and home, which Prefect writes on each run that it takes."""
+    return f"acclimate {socket.gethostname()} {hashlib.sha256(str(settings.home_path).encode()).hexdigest()[:8]}"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tasks.service.deployments import (
     create_work_pool,
     forget_missed_runs,
 )
-from tasks.service.environment import subprocess_environment
+from tasks.service.environment import subprocess_environment, worker_name
 from tasks.service.listening import is_loopback
 from tasks.service.logs import rotate_all
 from tasks.service.processes import (
@@ -120,7 +120,7 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     _stop_worker(record)  # that of an `acclimate up` that was killed
     command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", "process")
     # one more than may work, so that watch and reconcile never wait for long runs
-    command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
+    command += ["--pool", POOL, "--limit", str(settings.processes + 1), "--name", worker_name(settings)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run
     environment = subprocess_environment(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "PATH": path}
     worker = spawn(record, command, environment, folder / "worker.log")

@@ -1,13 +1,15 @@
 """The Prefect tasks of the flows ``watch`` and ``reconcile``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from prefect import task
+from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from tasks.base.artifacts import table_artifact
-from tasks.base.settings import settings
+from tasks.base.settings import Settings, settings
+from tasks.service.environment import worker_name
 from tasks.service.up import worker_since
 from tasks.watch import ledger, reconciling, run_locks
 from tasks.watch.submitting import submit_due
@@ -49,7 +51,7 @@ def clear_and_submit() -> str:
     s = settings()
     ended = run_locks.ended_runs(s)  # first: the file of one that dies meanwhile is kept for the next time
     with get_client(sync_client=True) as client:
-        cleared = reconciling.clear_dead_runs(s, client, worker_since(s))
+        cleared = reconciling.clear_dead_runs(s, client, ended, this_worker(s, client))
         reconciling.clear_files(s, ended)
         submitted, notes = submit_due(s, client)
     for note in (*cleared, *notes):
@@ -57,6 +59,17 @@ def clear_and_submit() -> str:
     if submitted:
         show_ledger()
     return f"{len(cleared)} dead runs cleared, {len(submitted)} adaptations asked for"
+
+
+def this_worker(settings: Settings, client: Any) -> reconciling.Worker:
+    """Return the worker that this flow run came from; started by hand, the one of `acclimate up` in this home.
+
+    Args:
+        client: a synchronous Prefect client.
+    """
+    ours = worker_name(settings)
+    name = client.read_flow_run(UUID(runtime.flow_run.id)).labels.get(reconciling.WORKER, ours)
+    return reconciling.Worker(str(name), worker_since(settings) if name == ours else None)
 
 
 def tick_line(done: "Tick") -> str:
