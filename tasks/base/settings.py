@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     approval_hours: float = Field(24, gt=0, le=24 * 365)  # after which no answer is a no
     webhook: SecretStr = SecretStr("")  # address that hears of failures and new champions
     pending_limit: str = ""  # how long a run that a worker took may need to begin; default: 150s, of containers 1h
+    warm: bool = True  # whether flow runs are forked off a process that has imported everything (Linux)
     processes: int = Field(os.cpu_count() or 1, ge=1)
 
     @cached_property

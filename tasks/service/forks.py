@@ -109,6 +109,8 @@ def keep() -> None:
             __import__(name)
     except Exception as error:  # a user's source that cannot be imported: the runs will say so
         print(f"flow runs start cold: {error!r}", file=sys.stderr, flush=True)
+    if (threads := count_threads()) != 1:  # a fork has one of them, and waits for ever for a lock that another held
+        sys.exit(f"no runs are forked: libraries started {threads - 1} threads as they were imported")
     import gc
 
     gc.freeze()
@@ -120,14 +122,14 @@ def keep() -> None:
     listener.listen()
     if request := serve(listener, sources):
         run_request(request)
-    else:  # sources were edited
+    else:  # sources were edited, or something started a thread
         os.execv(sys.executable, own_first.command("tasks.service.forks"))
 
 
 def serve(listener: socket.socket, sources: int) -> dict[str, Any]:
     """Fork for each client. Returns in each fork, with what it has to do, and in the kept process when sources change.
 
-    The kept process has one thread and forks from here, so a fork is as good as a new process.
+    The kept process has one thread, which is looked at before each fork, so a fork is as good as a new process.
     """
     children: dict[int, tuple[socket.socket, int]] = {}  # process -> its client, its process descriptor
     listening = True
@@ -143,7 +145,7 @@ def serve(listener: socket.socket, sources: int) -> dict[str, Any]:
             continue
         client, _ = listener.accept()
         client.settimeout(PATIENCE)
-        if not (listening := fingerprint() == sources):
+        if not (listening := fingerprint() == sources and count_threads() == 1):
             listener.close()  # runs that were forked go on; this one starts cold
             client.close()
             continue
@@ -208,6 +210,11 @@ def run_request(request: dict[str, Any]) -> None:
     setup_logging()
     sys.modules.pop(module, None)
     runpy.run_module(module, run_name="__main__")
+
+
+def count_threads() -> int:
+    """Return how many threads this process has; Python knows only of those that it started itself."""
+    return len(os.listdir("/proc/self/task"))
 
 
 def fingerprint() -> int:

@@ -19,6 +19,7 @@ from tasks.service.deployments import (
     forget_missed_runs,
 )
 from tasks.service.environment import subprocess_environment, worker_name
+from tasks.service.forks import ONE_THREAD
 from tasks.service.listening import is_loopback
 from tasks.service.logs import rotate_all
 from tasks.service.processes import (
@@ -56,9 +57,10 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
         create_work_pool(settings.processes)
         forget_missed_runs()
         stop(folder / "warm.json")  # that of an `acclimate up` that was killed
+        forks = Forks(settings, say)
         try:
             while True:
-                _start_forks(settings)
+                forks.keep()
                 with _worker(settings) as worker:
                     began = time.monotonic()
                     if not registered:
@@ -72,6 +74,7 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
                         registered = True
                     ask_to_reconcile()
                     while worker.poll() is None and (not server.ours or live_record(folder / "server.json")):
+                        forks.keep()
                         time.sleep(0.5)
                         rotate_all(folder)
                     ended = "server" if worker.poll() is None else "worker"
@@ -104,12 +107,27 @@ def _only_one_up(path: Path) -> Iterator[None]:
         yield
 
 
-def _start_forks(settings: Settings) -> None:
-    """Start the process that flow runs are forked off, unless it runs: what it forked outlives the worker."""
-    folder = state_folder(settings)
-    if hasattr(os, "pidfd_open") and not live_record(folder / "warm.json"):  # Linux
-        command = own_first.command("tasks.service.forks")
-        spawn(folder / "warm.json", command, subprocess_environment(settings), folder / "worker.log")
+class Forks:
+    """The process that flow runs are forked off, started again where it died; without it they start by themselves."""
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self._settings, self._say = settings, say
+        self._folder = state_folder(settings)
+        self._wanted = settings.warm and hasattr(os, "pidfd_open")  # Linux
+        self._began, self._short = -float("inf"), 0
+
+    def keep(self) -> None:
+        """Start it unless it lives: what it forked outlives the worker. One that ends again and again is given up."""
+        if not self._wanted or live_record(self._folder / "warm.json"):
+            return
+        self._short = self._short + 1 if time.monotonic() - self._began < SHORT_LIFE else 0
+        if self._short > RESTARTS:
+            self._wanted = False
+            last = last_line(self._folder / "warm.log")
+            return self._say(f"flow runs start without the process they are forked off, which ends each time ({last})")
+        self._began = time.monotonic()
+        environment = subprocess_environment(self._settings) | ONE_THREAD
+        spawn(self._folder / "warm.json", own_first.command("tasks.service.forks"), environment, self._folder / "warm.log")
 
 
 @contextmanager
