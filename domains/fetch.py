@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from domains.errors import UserError
+from domains.errors import UnreachableError, UserError
 
 #: What one download by address may have: it is held in memory once.
 MOST_BYTES = 2**28
@@ -176,7 +176,7 @@ class Fetch:
             got = Path(folder) / wheel.file
             if done.returncode or not got.exists():
                 reason = (done.stderr.strip().splitlines() or ["no such file"])[-1]
-                raise UserError(
+                raise UnreachableError(
                     f"cannot download {wheel.project}=={wheel.version} ({reason}); check the network and the "
                     f"disk, or put {wheel.file} into a folder and set ACCLIMATE_MIRROR to it"
                 )
@@ -197,7 +197,7 @@ def _body(name: str, url: str) -> bytes:
             body: bytes = response.read(MOST_BYTES + 1)
     except (OSError, http.client.HTTPException) as error:
         reason = str(error).strip("<>") or type(error).__name__
-        raise UserError(
+        raise UnreachableError(
             f"cannot download {url} ({reason}); check the network, or put {name} into a folder and set "
             "ACCLIMATE_MIRROR to it"
         ) from error

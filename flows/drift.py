@@ -3,7 +3,7 @@
 from prefect import flow
 
 from tasks.drift.cases import DriftResult
-from tasks.drift.steps import act_on, compare_with_old, plan_drift, report
+from tasks.drift.steps import act_on, check_all_known, compare_with_old, plan_drift, report
 from tasks.versions.watched_commit import revision_to_read
 from tasks.watch import run_locks
 
@@ -27,8 +27,11 @@ def drift(
         alpha: how often unchanged texts or images may raise an alarm; markets have a rate of their own.
         adapt: whether to open a run of ``adapt``.
         column: the text column of the file.
+
+    Raises:
+        DriftUnknownError: a domain of several could not be looked at; the others were.
     """
     cases = plan_drift(domain, revision_to_read(revision), file, alpha, column)
     findings = [compare_with_old(case) for case in cases]
     answers = [act_on(finding, adapt) for finding in findings]
-    return [report(each) for each in answers]
+    return check_all_known([report(each) for each in answers])

@@ -14,7 +14,7 @@ from tasks.base.settings import Settings, read_duration
 from tasks.models import registry
 from tasks.models.adapt_result import k_of
 from tasks.versions.snapshots import domains_at, snapshot, target_snapshot
-from tasks.versions.watched_commit import commit_to_watch
+from tasks.versions.watched_commit import Fault, commit_to_watch
 from tasks.watch import ledger
 from tasks.watch.ledger import LedgerRow
 from tasks.watch.submitting import submit_due
@@ -78,7 +78,7 @@ def family_and_role(settings: Settings, name: str, commit: str, notes: list[str]
     try:
         found = snapshot(settings.root_path, settings.home_path, name, commit)
     except UserError as error:
-        notes.append(f"{name}: {error}")
+        notes.append(Fault(f"{name}: {error}"))
         return None
     return found.family, found.role
 
@@ -96,7 +96,7 @@ def notice(
         try:
             found.append(ledger_row(settings, w, commit, why))
         except UserError as error:
-            notes.append(f"{w.domain}: {error}")
+            notes.append(Fault(f"{w.domain}: {error}"))
     added = ledger.add_rows(settings, found)
     current = {w.domain: w.row for w in every}
     for row in ledger.list_rows(settings, "open"):

@@ -11,6 +11,7 @@ from tasks.base.artifacts import table_artifact
 from tasks.base.settings import Settings, settings
 from tasks.service.environment import worker_name
 from tasks.service.up import worker_since
+from tasks.versions.watched_commit import check_faults
 from tasks.watch import ledger, reconciling, run_locks
 from tasks.watch.submitting import submit_due
 
@@ -24,7 +25,12 @@ SHOWN = 50  # rows of the ledger in its artifact
 
 @task(cache_policy=NO_CACHE)
 def notice_and_submit(only: list[str], why: str = "") -> str:
-    """Do one tick and say in a line what came of it."""
+    """Do one tick and say in a line what came of it.
+
+    Raises:
+        UserError: a git remote could not be reached, or the data of a domain could not be read; what else there was to
+            do is done, and the next tick tries again.
+    """
     from tasks.watch.noticing import tick  # two seconds, which reconcile need not spend
 
     done = tick(settings(), only, why)
@@ -32,6 +38,7 @@ def notice_and_submit(only: list[str], why: str = "") -> str:
         get_run_logger().warning(note)
     if done.opened or done.submitted:
         show_ledger()
+    check_faults(done.notes)
     return tick_line(done)
 
 

@@ -6,7 +6,7 @@ from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.versions.commit import commit
 from tasks.versions.git import git
-from tasks.versions.watched_commit import commit_to_watch, revision_to_read
+from tasks.versions.watched_commit import check_faults, commit_to_watch, revision_to_read
 
 
 def test_an_unknown_revision_is_refused(checkout):
@@ -20,7 +20,9 @@ def test_a_remote_that_cannot_be_reached_is_a_note_and_what_is_known_of_it_is_us
     notes = []
     watched = Settings(root=checkout.root, watch="origin/main")
     assert commit_to_watch(watched, notes) == checkout.git("rev-parse", "HEAD")
-    assert "git remote origin cannot be reached" in notes[0]
+    with pytest.raises(UserError, match="git remote origin cannot be reached"):
+        check_faults(["no meta-model yet", *notes])
+    check_faults(["no meta-model yet"])
 
 
 def test_a_remote_that_does_not_answer_does_not_keep_the_tick(checkout):
