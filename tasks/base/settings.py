@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     approval_hours: float = Field(24, gt=0, le=24 * 365)  # after which no answer is a no
     webhook: SecretStr = SecretStr("")  # address that hears of failures and new champions
     pending_limit: str = ""  # how long a run that a worker took may need to begin; default: 150s, of containers 1h
+    run_limit: str = "12h"  # how long a flow run may take; then it fails, and what it holds is free again
+    tick_limit: str = "10m"  # how long a run of watch or reconcile may take
+    transfer_limit: str = "1h"  # how long a pull or push of data may take
     warm: bool = True  # whether flow runs are forked off a process that has imported everything (Linux)
     processes: int = Field(os.cpu_count() or 1, ge=1)
 

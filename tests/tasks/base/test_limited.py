@@ -1,0 +1,82 @@
+"""Work in a process that is ended with all that it started: what it says, gives, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from domains.errors import UnreachableError
+from tasks.base import limited
+
+WORK = """
+import subprocess, sys, time
+from pathlib import Path
+from tasks.base.limited import do_job
+
+def work(job, advance):
+    print("a library says something")
+    advance(2)
+    if job == "fail":
+        raise ValueError("no such bucket")
+    if job == "hang":
+        child = subprocess.Popen(["sleep", "600"])
+        Path("child").write_text(str(child.pid))
+        print("hangs", file=sys.stderr, flush=True)
+        time.sleep(600)
+    return {"got": job}
+
+do_job(work)
+"""
+CALL = """
+from tasks.base import limited
+limited.own_first.command = lambda module: COMMAND
+limited.run_limited("work", "hang", 600)
+"""
+
+
+@pytest.fixture(autouse=True)
+def command(tmp_path, monkeypatch):
+    """Have the module ``work`` be that of this file."""
+    (tmp_path / "work.py").write_text(WORK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    command = [sys.executable, "work.py"]
+    monkeypatch.setattr(limited.own_first, "command", lambda module: command)
+    return command
+
+
+def gone(folder: Path) -> bool:
+    """Whether what the work had started ends soon."""
+    try:
+        psutil.wait_procs([child := psutil.Process(int((folder / "child").read_text()))], timeout=10)
+        return not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_its_result_and_its_steps_come_back_and_its_fault_is_a_line():
+    steps = []
+    assert limited.run_limited("work", {"a": [1]}, 60, steps.append) == {"got": {"a": [1]}}
+    assert steps == [2]
+    with pytest.raises(RuntimeError, match="^ValueError: no such bucket$"):
+        limited.run_limited("work", "fail", 60)
+
+
+def test_when_time_is_up_it_and_what_it_started_end(tmp_path):
+    with pytest.raises(UnreachableError, match=r"^no end within 1\.5 s$"):
+        limited.run_limited("work", "hang", 1.5)
+    assert gone(tmp_path)
+
+
+def test_it_ends_with_a_caller_that_is_killed(tmp_path, command):
+    code = CALL.replace("COMMAND", json.dumps(command))
+    with subprocess.Popen([sys.executable, "-c", code], env=os.environ) as caller:
+        while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+            assert caller.poll() is None
+        caller.send_signal(signal.SIGKILL)
+    assert gone(tmp_path)
