@@ -20,6 +20,8 @@ from tasks.adapt.steps import (
     report,
 )
 from tasks.adapt.tuning import tune_encoder
+from tasks.base.retries import RETRIES
+from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
@@ -37,7 +39,7 @@ class Run(Protocol):
 
 def as_task(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a step as a task run, which the Prefect UI shows under the step's name."""
-    return task(cache_policy=NO_CACHE)(step)(*args, **kwargs)
+    return task(cache_policy=NO_CACHE, **RETRIES)(step)(*args, **kwargs)
 
 
 def directly(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,7 +53,7 @@ def run_name() -> str:
     return f"adapt {asked['domain']}" + ("" if asked.get("k") is None else f", K={asked['k']}")
 
 
-@flow(name="adapt", flow_run_name=run_name, on_running=[run_locks.mark])
+@flow(name="adapt", flow_run_name=run_name, timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
 def adapt(
     domain: str,
     k: int | None = None,

@@ -7,11 +7,18 @@ from prefect import flow
 
 from flows.adapt import adapt, adapt_in_order, directly
 from tasks.adapt.batch import Request, adapt_each, make_task, task_runner
+from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks
 
 
-@flow(name="adapt-many", flow_run_name="adapt to many", task_runner=task_runner(), on_running=[run_locks.mark])
+@flow(
+    name="adapt-many",
+    flow_run_name="adapt to many",
+    task_runner=task_runner(),
+    timeout_seconds=settings().run_seconds,
+    on_running=[run_locks.mark],
+)
 def adapt_many(requests: list[Request]) -> str:
     """Do each request as a task run, or as a flow run of ``adapt`` where a person is asked; what fails stops no other.
 

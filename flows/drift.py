@@ -2,13 +2,14 @@
 
 from prefect import flow
 
+from tasks.base.settings import settings
 from tasks.drift.cases import DriftResult
 from tasks.drift.steps import act_on, check_all_known, compare_with_old, plan_drift, report
 from tasks.versions.watched_commit import revision_to_read
 from tasks.watch import run_locks
 
 
-@flow(name="drift", flow_run_name="drift {domain}", on_running=[run_locks.mark])
+@flow(name="drift", flow_run_name="drift {domain}", timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
 def drift(
     domain: str | None = None,
     revision: str = "HEAD",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prefect import flow
 
+from tasks.base.settings import settings
 from tasks.meta_train.steps import (
     Nearest,
     choose_sources,
@@ -22,7 +23,12 @@ from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
 
 
-@flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[run_locks.mark])
+@flow(
+    name="meta-train",
+    flow_run_name="meta-train {family}",
+    timeout_seconds=settings().run_seconds,
+    on_running=[run_locks.mark],
+)
 def meta_train(
     family: str,
     revision: str = "HEAD",

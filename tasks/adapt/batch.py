@@ -16,6 +16,7 @@ from domains.words import some
 from tasks.adapt.adaptation import AUTO
 from tasks.base.artifacts import table_artifact
 from tasks.base.progress import progress
+from tasks.base.retries import RETRIES, is_tried_again
 from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
 
@@ -66,13 +67,15 @@ def make_task(flow: Callable[..., Any], adapt_directly: Callable[[Request], Adap
         adapt_directly: does the same without a flow run.
     """
 
-    @task(name="adapt one", task_run_name="adapt {request.domain}", cache_policy=NO_CACHE)
+    @task(name="adapt one", task_run_name="adapt {request.domain}", cache_policy=NO_CACHE, **RETRIES)
     def adapt_one(request: Request) -> Outcome:
         if settings().approval == "ask":
             return adapt_in_flow_run(flow, request)
         try:
             result = adapt_directly(request)
         except Exception as error:
+            if is_tried_again(error):
+                raise
             get_run_logger().warning("not adapted to", exc_info=not isinstance(error, UserError))
             return Outcome("", " ".join(f"{type(error).__name__}: {error}".split()))
         return Outcome(result.decision, result.reason)

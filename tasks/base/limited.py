@@ -50,7 +50,8 @@ def run_limited(module: str, job: Any, seconds: float, advance: Advance = lambda
         timer.daemon = True
         timer.start()
         try:
-            assert process.stdin and process.stdout
+            assert process.stdin is not None
+            assert process.stdout is not None
             with suppress(BrokenPipeError):  # it ended before it read; why is said below
                 print(json.dumps(job), file=process.stdin, flush=True)
             for line in process.stdout:
@@ -59,6 +60,8 @@ def run_limited(module: str, job: Any, seconds: float, advance: Advance = lambda
                         advance(steps)
                     case {"result": result}:
                         return result
+                    case {"fault": fault}:
+                        raise RuntimeError(fault)
         finally:
             timer.cancel()
             _kill(process)
@@ -86,7 +89,10 @@ def do_job(work: Callable[[Any, Advance], Any]) -> None:
             print(json.dumps(answer), file=answers, flush=True)
 
         Thread(target=end_with_parent, daemon=True).start()
-        tell(result=work(job, lambda steps: tell(steps=steps)))
+        try:
+            tell(result=work(job, lambda steps: tell(steps=steps)))
+        except Exception as error:  # whatever it is: who asked hears of it
+            tell(fault=f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

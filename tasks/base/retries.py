@@ -8,14 +8,11 @@ TRIES = 3
 
 
 def is_unreachable(task: Any, task_run: Any, state: Any) -> bool:
-    """Whether a task failed in a way that may pass; Prefect asks this before it tries again."""
-    try:
-        state.result()
-    except UnreachableError:
-        return True
-    except Exception:  # whatever it is: the state tells of it
-        return False
-    return False
+    """Whether a task failed in a way that may pass; Prefect asks this before it tries again.
+
+    A person who waits at a terminal is told at once.
+    """
+    return _is_deployed() and isinstance(state.result(raise_on_failure=False, _sync=True), UnreachableError)
 
 
 def is_tried_again(error: Exception) -> bool:
@@ -23,7 +20,16 @@ def is_tried_again(error: Exception) -> bool:
     from prefect.context import TaskRunContext
 
     context = TaskRunContext.get()
-    return isinstance(error, UnreachableError) and context is not None and context.task_run.run_count < TRIES
+    tries_left = context is not None and context.task_run.run_count < TRIES
+    return isinstance(error, UnreachableError) and tries_left and _is_deployed()
+
+
+def _is_deployed() -> bool:
+    """Whether this is in a flow run of a deployment."""
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    return context is not None and context.flow_run is not None and context.flow_run.deployment_id is not None
 
 
 #: Options of a Prefect task that fetches; the waits differ, so that those who failed together do not come back so.

@@ -46,6 +46,16 @@ class Settings(BaseSettings):
     warm: bool = True  # whether flow runs are forked off a process that has imported everything (Linux)
     processes: int = Field(os.cpu_count() or 1, ge=1)
 
+    @property
+    def run_seconds(self) -> int:
+        """How long a flow run may take."""
+        return read_duration(self.run_limit)
+
+    @property
+    def tick_seconds(self) -> int:
+        """How long a run of ``watch`` or ``reconcile`` may take."""
+        return read_duration(self.tick_limit)
+
     @cached_property
     def root_path(self) -> Path:
         return self.root.resolve()

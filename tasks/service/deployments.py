@@ -105,9 +105,11 @@ def crash_silent_runs(wanted: bool) -> None:
         pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
         automation = AutomationCore(
             name=SILENT,
-            description="A flow run whose machine died says nothing more; it is marked as crashed, and asked for again.",
+            description="A run whose machine died says nothing more; it is marked as crashed, and asked for again.",
             trigger=silence_trigger(deployment.id for deployment in client.read_deployments(work_pool_filter=pool)),
-            actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"no sign of life for {SILENT_FOR.seconds} s")],
+            actions=[
+                ChangeFlowRunState(state=StateType.CRASHED, message=f"no sign of life for {SILENT_FOR.seconds} s")
+            ],
         )
         put_automation(client, automation)
 

@@ -36,6 +36,7 @@ from tasks.service.server import Say, prefect_server, start_server, wait_until_h
 from tasks.service.webhook import check_url, ensure_webhook, forget_webhook
 
 RESTARTS, SHORT_LIFE = 5, 20  # so many ends in a row, each within so many seconds, are a fault that no restart mends
+REGISTER_SECONDS = 300
 BUSY = "503 Service Unavailable"  # said by a server whose database is locked, as by runs that waited for it to start
 
 
@@ -124,10 +125,11 @@ class Forks:
         if self._short > RESTARTS:
             self._wanted = False
             last = last_line(self._folder / "warm.log")
-            return self._say(f"flow runs start without the process they are forked off, which ends each time ({last})")
+            self._say(f"flow runs start without the process they are forked off, which ends each time ({last})")
+            return
         self._began = time.monotonic()
-        environment = subprocess_environment(self._settings) | ONE_THREAD
-        spawn(self._folder / "warm.json", own_first.command("tasks.service.forks"), environment, self._folder / "warm.log")
+        command, log = own_first.command("tasks.service.forks"), self._folder / "warm.log"
+        spawn(self._folder / "warm.json", command, subprocess_environment(self._settings) | ONE_THREAD, log)
 
 
 @contextmanager
@@ -186,6 +188,7 @@ def register_deployments(settings: Settings) -> None:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
+            timeout=REGISTER_SECONDS,
         )
         reason = " ".join((done.stderr or done.stdout).split())[-500:]
         if not done.returncode:

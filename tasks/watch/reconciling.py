@@ -80,9 +80,7 @@ def in_states(*types: Any) -> Any:
 
 def pending_limit(settings: Settings, pool_type: str) -> timedelta:
     """Return how long a run that a worker took may need to begin."""
-    return timedelta(
-        seconds=read_duration(settings.pending_limit or BEGINS_WITHIN.get(pool_type, IMAGE_PULLED_WITHIN))
-    )
+    return timedelta(seconds=read_duration(settings.pending_limit or BEGINS_WITHIN.get(pool_type, IMAGE_PULLED_WITHIN)))
 
 
 def lost_its_process(settings: Settings, run: Any) -> bool:

@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from tasks.base.artifacts import table_artifact
+from tasks.base.retries import RETRIES
 from tasks.base.settings import Settings, settings
 from tasks.service.environment import worker_name
 from tasks.service.up import worker_since
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 SHOWN = 50  # rows of the ledger in its artifact
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def notice_and_submit(only: list[str], why: str = "") -> str:
     """Do one tick and say in a line what came of it.
 
@@ -50,7 +51,7 @@ def settle(plan: "Plan", result: "AdaptResult") -> None:
     ledger.close_rows(settings(), key, result.model_version, result.decision, result.reason)
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def clear_and_submit() -> str:
     """Clear what dead processes left, ask again for what they were doing, and say what was done."""
     from prefect.client.orchestration import get_client

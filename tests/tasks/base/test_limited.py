@@ -63,7 +63,7 @@ def test_its_result_and_its_steps_come_back_and_its_fault_is_a_line():
     steps = []
     assert limited.run_limited("work", {"a": [1]}, 60, steps.append) == {"got": {"a": [1]}}
     assert steps == [2]
-    with pytest.raises(RuntimeError, match="^ValueError: no such bucket$"):
+    with pytest.raises(RuntimeError, match=r"^ValueError: no such bucket$"):
         limited.run_limited("work", "fail", 60)
 
 

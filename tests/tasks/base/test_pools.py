@@ -28,7 +28,7 @@ def test_no_process_is_left_of_a_tree_whose_parent_is_killed(tmp_path):
         tree = psutil.Process(parent.pid).children(recursive=True)
         assert len(tree) >= 3  # two that work, and the manager
         parent.send_signal(signal.SIGKILL)
-    gone, left = psutil.wait_procs(tree, timeout=20)
+    _, left = psutil.wait_procs(tree, timeout=20)
     for process in left:
         process.kill()
     assert left == []

@@ -215,7 +215,9 @@ def test_a_champion_of_another_encoder_is_told_and_stops_no_other_domain(world, 
         result(world, "same")
     results = [compare_with_old.fn(case).result for case in plan_drift.fn(None, world.at["same"], None, 0.01)]
     assert {each.domain: each.state for each in results} == {"news": "unknown", "stocks": "no drift"}
-    with pytest.raises(steps.DriftUnknownError, match="1 of 2 domains failed: news: the champion of news reads") as error:
+    with pytest.raises(
+        steps.DriftUnknownError, match="1 of 2 domains failed: news: the champion of news reads"
+    ) as error:
         check_all_known(results)
     assert error.value.results == results
     assert check_all_known(results[1:]) == results[1:]

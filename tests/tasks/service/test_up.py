@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="flow runs
 
 @pytest.fixture
 def said(settings: Settings) -> Iterator[list[str]]:
-    yield (lines := [])
+    yield []
     stop(state_folder(settings) / "warm.json")
 
 
@@ -25,7 +25,9 @@ def process(settings: Settings) -> int:
     return (live_record(state_folder(settings) / "warm.json") or {}).get("pid", 0)
 
 
-def test_it_is_started_again_where_it_died(settings: Settings, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_started_again_where_it_died(
+    settings: Settings, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(up.own_first, "command", lambda *_: ["sleep", "600"])
     forks = up.Forks(settings, said.append)
     forks.keep()
@@ -46,7 +48,9 @@ def test_one_that_ends_again_and_again_is_given_up_and_runs_start_by_themselves(
     deadline = time.monotonic() + 60
     while not said and time.monotonic() < deadline:
         forks.keep()
-    assert said == ["flow runs start without the process they are forked off, which ends each time (no runs are forked)"]
+    assert said == [
+        "flow runs start without the process they are forked off, which ends each time (no runs are forked)"
+    ]
     forks.keep()
     assert process(settings) == 0
 

@@ -117,8 +117,3 @@ def test_a_remote_that_does_not_answer_is_one_line_and_nothing_is_left_of_the_pu
     with pytest.raises(UnreachableError, match=said):
         snapshot(checkout.root, checkout.home, "news")
     assert psutil.Process().children() == before
-
-
-def test_a_push_to_a_remote_that_does_not_answer_is_one_line(checkout, hanging):
-    with pytest.raises(UserError, match=r"push to the DVC remote team \(http.*\) failed: no end within 1 s"):
-        push(checkout.root, checkout.home)

@@ -178,7 +178,7 @@ def test_a_domain_whose_bytes_are_damaged_is_a_note_until_they_are_whole_and_the
     opened, (note,) = notice(there)
     assert [row.domain for row in opened] == ["news"]
     assert note.startswith("trec: ")
-    with pytest.raises(UserError, match="^trec: "):
+    with pytest.raises(UserError, match=r"^trec: "):
         check_faults([note])
     kept.write_bytes(whole)
     assert notice(there) == ([], [])
