@@ -1,6 +1,7 @@
 """Adapt a target domain: its labels and an unlabelled pool to a challenger, and past the gate into service."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
 from prefect import flow, task
@@ -8,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from tasks.adapt.adaptation import tuning_budget
-from tasks.adapt.approval import wait_for_approval
+from tasks.adapt.approval import as_asked, wait_for_approval
 from tasks.adapt.plan import plan_adaptation
 from tasks.adapt.steps import (
     adapt_and_compare,
@@ -92,8 +93,14 @@ def adapt_in_order(
     approval: bool | None = None,
     objective: str = "",
     budget: str = "",
+    hand_over: Callable[[AdaptResult], str] | None = None,
 ) -> AdaptResult:
-    """Run the steps of an adaptation; the arguments after ``run`` are those of ``adapt``."""
+    """Run the steps of an adaptation; the arguments after ``run`` are those of ``adapt``.
+
+    Args:
+        hand_over: starts a run that asks a person in place of this one (``wait_for_approval``).
+    """
+    revision, meta_version = as_asked(domain, revision, meta_version)
     plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version, objective, budget)
     with one_at_a_time(plan.key):
         result = run(find_finished, plan)
@@ -103,7 +110,7 @@ def adapt_in_order(
             result = run(adapt_and_compare, plan, seconds, tuning)
             decision, result = run(judge, plan, result)
             result = run(register, plan, result, decision)
-    result = wait_for_approval(result, approval)
+    result = wait_for_approval(result, approval, partial(settle, plan), hand_over)
     result = run(promote, plan, result)
     result = run(report, plan, result)
     run(settle, plan, result)

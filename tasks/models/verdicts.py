@@ -14,6 +14,7 @@ AWAITING = "awaiting approval"
 APPROVED = "approved by a person"
 BY_A_PERSON = "promoted by a person"
 TAKEN_OUT = "taken out of service by a person"
+GRACE = 300  # seconds after ours that Prefect's own limit fails a run that waits, should our refusal not get through
 WITHDRAWN = "withdrawn"  # tag of a version that a person took out of service: when
 
 
@@ -40,6 +41,8 @@ def decision_on(model: Registered) -> dict[str, Any]:
         verdict |= {"decision": TAKEN_OUT, "when": tags[WITHDRAWN]}
     elif verdict["decision"] == AWAITING:
         verdict["reason"] = f"acclimate models approve {model.name} {model.version}, or refuse"
+        if "approval" in tags:
+            verdict["reason"] = f"{tags['approval']}; its run acts on it when a worker has room"
     return verdict
 
 

@@ -149,6 +149,15 @@ def record_run(settings: Settings, attempts: Mapping[str, int], flow_run: str) -
             connection.execute(_rows.update().where(_rows.c.name == name).values(values))
 
 
+def note_waiting(settings: Settings, key: str, version: str, decision: str, reason: str, flow_run: str = "") -> None:
+    """Note on the open rows that asked for an adaptation that a person has to decide, and the run that asks."""
+    values = {"version": version, "decision": decision, "reason": reason, "changed": _now()}
+    if flow_run:
+        values["flow_run"] = flow_run
+    with _transaction(settings) as connection:
+        connection.execute(_rows.update().where(_rows.c.key == key, _rows.c.status == "open").values(values))
+
+
 def close_rows(settings: Settings, key: str, version: str, decision: str, reason: str) -> int:
     """Close the rows that asked for an adaptation, and return how many; rows that are done stay as they are."""
     values = {"status": "done", "version": version, "decision": decision, "reason": reason, "changed": _now()}

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tasks.base.settings import Settings, read_duration
+from tasks.models.verdicts import GRACE
 from tasks.service.deployments import POOL
 from tasks.watch import run_locks
 
@@ -97,6 +98,30 @@ def never_begins(run: Any, worker: Worker, limit: timedelta) -> bool:
         return False
     lost = taken_by is not None and worker.since is not None and since.timestamp() < worker.since
     return lost or datetime.now(UTC) - since > limit
+
+
+def refuse_late(client: Any) -> list[str]:
+    """Answer no for runs that wait for a person whose time is up; return what was done, a line each.
+
+    They start again, and say so. Left to Prefect they would fail some minutes later.
+    """
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateName,
+        WorkPoolFilter,
+        WorkPoolFilterName,
+    )
+
+    pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+    suspended = FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Suspended"])))
+    late = []
+    for run in client.read_flow_runs(work_pool_filter=pool, flow_run_filter=suspended):
+        end = run.state.state_details.pause_timeout
+        if end is not None and end - timedelta(seconds=GRACE) <= datetime.now(UTC):
+            client.resume_flow_run(run.id, {"approve": False})
+            late.append(f"{run.name}: nobody approved in time")
+    return late
 
 
 def clear_files(settings: Settings, ended: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from prefect.logging import get_run_logger
 from tasks.base.artifacts import table_artifact
 from tasks.base.retries import RETRIES
 from tasks.base.settings import Settings, settings
+from tasks.models.verdicts import AWAITING
 from tasks.service.environment import worker_name
 from tasks.service.up import worker_since
 from tasks.versions.watched_commit import check_faults
@@ -43,12 +44,19 @@ def notice_and_submit(only: list[str], why: str = "") -> str:
     return tick_line(done)
 
 
-def settle(plan: "Plan", result: "AdaptResult") -> None:
-    """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
+def settle(plan: "Plan", result: "AdaptResult", flow_run: str = "") -> None:
+    """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it.
+
+    Those of a challenger that waits for a person stay open and say so, and which flow run asks.
+    """
     from tasks.adapt.adaptation import work_key  # slow to import too
 
     key = work_key(plan.domain, plan.meta_version, plan.how)
-    ledger.close_rows(settings(), key, result.model_version, result.decision, result.reason)
+    said = result.model_version, result.decision, result.reason
+    if result.decision == AWAITING:
+        ledger.note_waiting(settings(), key, *said, flow_run)
+    else:
+        ledger.close_rows(settings(), key, *said)
 
 
 @task(cache_policy=NO_CACHE, **RETRIES)
@@ -60,6 +68,7 @@ def clear_and_submit() -> str:
     ended = run_locks.ended_runs(s)  # first: the file of one that dies meanwhile is kept for the next time
     with get_client(sync_client=True) as client:
         cleared = reconciling.clear_dead_runs(s, client, ended, this_worker(s, client))
+        cleared += reconciling.refuse_late(client)
         reconciling.clear_files(s, ended)
         submitted, notes = submit_due(s, client)
     for note in (*cleared, *notes):

@@ -59,6 +59,25 @@ def test_a_row_that_was_given_up_is_closed_by_a_later_adaptation_but_not_the_oth
     assert [r.reason for r in ledger.list_rows(settings, "done")] == ["better"]
 
 
+def test_a_row_whose_challenger_waits_for_a_person_stays_open_and_says_so(settings):
+    ledger.add_rows(settings, [row(), row("b")])
+    ledger.record_run(settings, {"a": 1}, "of many")
+    ledger.note_waiting(settings, "key a", "3", "awaiting approval", "passed the gate", "asks")
+    ledger.note_waiting(settings, "key a", "3", "awaiting approval", "passed the gate")
+    (waits,) = (r for r in ledger.list_rows(settings, "open") if r.name == "a")
+    shown = ledger.display_row(waits)
+    assert (shown["decision"], shown["version"], waits.flow_run, waits.attempts) == (
+        "awaiting approval",
+        "3",
+        "asks",
+        1,
+    )
+    ledger.close_rows(settings, "key a", "3", "refused", "nobody approved it within 24 h")
+    ledger.note_waiting(settings, "key a", "3", "awaiting approval", "passed the gate", "late")
+    (closed,) = ledger.list_rows(settings, "done")
+    assert (closed.decision, closed.reason, closed.flow_run) == ("refused", "nobody approved it within 24 h", "asks")
+
+
 def test_the_kind_of_a_domain_is_looked_for_once_in_the_life_of_its_bytes(settings):
     looked = []
 

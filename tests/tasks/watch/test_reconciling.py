@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.states import Cancelling, Paused, Pending, Running, Suspended
 
 from tasks.base.settings import Settings
+from tasks.models.verdicts import GRACE
 from tasks.watch import reconciling, run_locks
 from tasks.watch.reconciling import Worker
 
@@ -27,13 +28,18 @@ class Server:
     """As much of a Prefect client as clearing uses."""
 
     def __init__(self, *runs, pool_type="process"):
-        self.runs, self.pool_type = {run.id: run for run in runs}, pool_type
+        self.runs, self.pool_type, self.answers = {run.id: run for run in runs}, pool_type, {}
+
+    def resume_flow_run(self, run, answer):
+        self.answers[run] = answer
 
     def read_work_pool(self, name):
         return SimpleNamespace(type=self.pool_type)
 
     def read_flow_runs(self, flow_run_filter, work_pool_filter=None, limit=200, offset=0):
-        found = [run for run in self.runs.values() if run.state.type in flow_run_filter.state.type.any_]
+        types, names = flow_run_filter.state.type, flow_run_filter.state.name
+        found = [run for run in self.runs.values() if types is None or run.state.type in types.any_]
+        found = [run for run in found if names is None or run.state.name in names.any_]
         if flow_run_filter.id is not None:
             found = [run for run in found if run.id in flow_run_filter.id.any_]
         if work_pool_filter is not None:
@@ -120,6 +126,18 @@ def test_an_image_may_take_as_long_to_be_pulled_as_the_setting_says(tmp_path):
     assert Server(pulls, pool_type="kubernetes").clear(Settings(root=tmp_path)) == set()
     assert Server(pulls, pool_type="docker").clear(Settings(root=tmp_path, pending_limit="10m")) == {pulls.id}
     assert len(Server(run()).clear(Settings(root=tmp_path, pending_limit="2h"))) == 0
+
+
+def test_a_run_that_waits_for_a_person_is_answered_no_when_its_time_is_up(settings):
+    def waits(hours: float, **values):
+        run = run_of(Suspended(), **values)
+        run.state.state_details.pause_timeout = datetime.now(UTC) + timedelta(seconds=GRACE, hours=hours)
+        return run
+
+    late, early, theirs = waits(-0.001), waits(0.1), waits(-1, pool="default")
+    server = Server(late, early, theirs)
+    assert reconciling.refuse_late(server) == ["adapt: nobody approved in time"]
+    assert server.answers == {late.id: {"approve": False}}
 
 
 def test_a_run_that_dies_while_others_are_cleared_keeps_its_file_for_the_next_time(settings, began_here):
