@@ -177,21 +177,25 @@ def register_deployments(settings: Settings) -> None:
     """Create or update the deployments of ``prefect.yaml``.
 
     Raises:
-        UserError: Prefect refuses one of them.
+        UserError: Prefect refuses one of them, or does not answer.
     """
+    file = settings.root_path / "prefect.yaml"
     command = own_first.command("prefect", "--no-prompt", "deploy", "--all")
     for last in (False, False, True):
-        done = subprocess.run(
-            command,
-            cwd=settings.root_path,
-            env=subprocess_environment(settings),
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=REGISTER_SECONDS,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=settings.root_path,
+                env=subprocess_environment(settings),
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=REGISTER_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"{file} cannot be registered: no end within {REGISTER_SECONDS} s") from None
         reason = " ".join((done.stderr or done.stdout).split())[-500:]
         if not done.returncode:
             return
         if last or BUSY not in reason:
-            raise UserError(f"{settings.root_path / 'prefect.yaml'} cannot be registered: {reason}")
+            raise UserError(f"{file} cannot be registered: {reason}")
