@@ -136,6 +136,7 @@ def status_tables(found: dict[str, Any]) -> list[Any]:
 def waiting_row(row: Mapping[str, str]) -> dict[str, str]:
     """Return a row of the ledger for a narrow terminal: what is longest comes last."""
     short = {key: row[key] for key in ("domain", "status", "runs", "opened")}
+    short["status"] = row["decision"] or row["status"]  # of an open one: that it waits for approval
     return short | {"why": row["reason"] or row["why"]}
 
 
