@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
 import pytest
+from prefect.utilities.timeout import timeout
 
 from domains.errors import UnreachableError
 from tasks.base import limited
@@ -67,16 +70,41 @@ def test_its_result_and_its_steps_come_back_and_its_fault_is_a_line():
         limited.run_limited("work", "fail", 60)
 
 
-def test_when_time_is_up_it_and_what_it_started_end(tmp_path):
-    with pytest.raises(UnreachableError, match=r"^no end within 1\.5 s$"):
-        limited.run_limited("work", "hang", 1.5)
+def wait_for_child(folder: Path) -> None:
+    """Wait until the work has started something."""
+    while not (folder / "child").exists() or not (folder / "child").read_text():
+        time.sleep(0.02)
+
+
+def test_when_time_is_up_it_and_what_it_started_end(tmp_path, monkeypatch):
+    class Timer(threading.Timer):
+        """Begins to count when the work hangs, however long it takes to start."""
+
+        def run(self):
+            wait_for_child(tmp_path)
+            super().run()
+
+    monkeypatch.setattr(limited, "Timer", Timer)
+    with pytest.raises(UnreachableError, match=r"^no end within 0\.1 s$"):
+        limited.run_limited("work", "hang", 0.1)
+    assert gone(tmp_path)
+
+
+@pytest.mark.timeout(method="thread")  # whose own alarm would be in the way
+def test_the_limit_of_a_flow_which_prefect_keeps_by_an_alarm_ends_it_too(tmp_path):
+    def ring():
+        wait_for_child(tmp_path)
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    threading.Thread(target=ring, daemon=True).start()
+    with pytest.raises(TimeoutError), timeout(600):
+        limited.run_limited("work", "hang", 600)
     assert gone(tmp_path)
 
 
 def test_it_ends_with_a_caller_that_is_killed(tmp_path, command):
     code = CALL.replace("COMMAND", json.dumps(command))
     with subprocess.Popen([sys.executable, "-c", code], env=os.environ) as caller:
-        while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
-            assert caller.poll() is None
+        wait_for_child(tmp_path)
         caller.send_signal(signal.SIGKILL)
     assert gone(tmp_path)
