@@ -10,7 +10,7 @@ from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
 
 
-@flow(name="clean", flow_run_name="clean", on_running=[run_locks.mark])
+@flow(name="clean", flow_run_name="clean", timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
 def clean(keep: str = "30d", dry_run: bool = False) -> list[Freed]:
     """Return what was freed, by kind.
 

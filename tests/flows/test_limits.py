@@ -7,6 +7,7 @@ from prefect import Flow
 
 import flows
 from tasks.base.settings import settings
+from tasks.clean.server_runs import FLOWS
 from tasks.watch import run_locks
 
 ASK = (
@@ -21,6 +22,7 @@ def test_every_flow_has_a_limit_and_marks_its_runs():
     assert {name for name, limit in limits.items() if limit == 600} == {"watch", "reconcile"}
     assert set(limits.values()) == {600, 12 * 3600}
     assert all(run_locks.mark in flow.on_running_hooks for flow in every)
+    assert limits.keys() == set(FLOWS)  # whose old runs are deleted
 
 
 def test_limits_are_settings(monkeypatch):
