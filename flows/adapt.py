@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Annotated, Literal, ParamSpec, Protocol, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
+from pydantic import Field
 
+from domains.objective import Objective
 from tasks.adapt.adaptation import tuning_budget
 from tasks.adapt.approval import as_asked, wait_for_approval
 from tasks.adapt.plan import plan_adaptation
@@ -16,17 +18,18 @@ from tasks.adapt.steps import (
     encode_examples,
     find_finished,
     judge,
-    promote,
     register,
     report,
 )
 from tasks.adapt.tuning import tune_encoder
+from tasks.base.flow_runs import describe_run
 from tasks.base.retries import RETRIES
 from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
+from tasks.versions.revisions import short_commit
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
-from tasks.watch.steps import settle
+from tasks.watch.steps import bring_back, promote, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,20 +54,21 @@ def directly(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
 def run_name() -> str:
     """Return the name of the flow run that begins."""
     asked = flow_run.parameters
-    return f"adapt {asked['domain']}" + ("" if asked.get("k") is None else f", K={asked['k']}")
+    few = "" if asked.get("k") is None else f", K={asked['k']}"
+    return f"adapt {asked['domain']} @ {short_commit(settings().root_path, asked.get('revision', 'HEAD'))}{few}"
 
 
 @flow(name="adapt", flow_run_name=run_name, timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
 def adapt(
     domain: str,
-    k: int | None = None,
+    k: Annotated[int, Field(ge=1)] | None = None,
     revision: str = "HEAD",
-    draws: int = 10,
+    draws: Annotated[int, Field(ge=1)] = 10,
     method: str = "auto",
     meta_version: str = "",
     approval: bool | None = None,
-    objective: str = "",
-    budget: str = "",
+    objective: Literal["", Objective] = "",
+    budget: Annotated[str, Field(pattern=r"^(\d{1,6}[smh]?)?$", examples=["90s", "10m", "1h"])] = "",
 ) -> AdaptResult:
     """Adapt ``domain`` as it is at ``revision`` from all its labels; the same work is done once.
 
@@ -102,7 +106,9 @@ def adapt_in_order(
     """
     revision, meta_version = as_asked(domain, revision, meta_version)
     plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version, objective, budget)
+    describe_run("", plan.domain.name, plan.domain.family)
     with one_at_a_time(plan.key):
+        run(bring_back, plan)
         result = run(find_finished, plan)
         if result is None:
             seconds = run(encode_examples, plan)

@@ -6,7 +6,9 @@ By configuration (``ACCLIMATE_DASK``) they are spread over a Dask cluster.
 from functools import partial
 
 from prefect import flow
+from prefect.runtime import flow_run
 
+from domains.words import some
 from flows.adapt import adapt_in_order, directly
 from tasks.adapt.batch import Request, adapt_each, make_task, task_runner
 from tasks.base.settings import settings
@@ -15,9 +17,15 @@ from tasks.watch import run_locks
 from tasks.watch.submitting import ask_in_own_run
 
 
+def run_name() -> str:
+    """Return the name of the flow run that begins."""
+    names = [Request.model_validate(request).domain for request in flow_run.parameters["requests"]]
+    return f"adapt to {len(names)}: {some(names)}"
+
+
 @flow(
     name="adapt-many",
-    flow_run_name="adapt to many",
+    flow_run_name=run_name,
     task_runner=task_runner(),
     timeout_seconds=settings().run_seconds,
     on_running=[run_locks.mark],

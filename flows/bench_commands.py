@@ -17,7 +17,7 @@ def bench(
         str,
         typer.Argument(
             help="quick, adapt, labels, published, suggest, omniglot, miniimagenet, lake, speed, encoding, drift, "
-            "market, orchestration, device, adapters, faults, rl2 or all."
+            "in-service, market, orchestration, device, adapters, faults, soak, rl2 or all."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
@@ -60,8 +60,8 @@ def bench(
         str,
         typer.Option(
             "--domains",
-            help="adapt, labels, published, suggest, encoding, drift: which; market: regimes; all: parts; comma "
-            "between.",
+            help="adapt, labels, published, suggest, encoding, drift, in-service: which; market: regimes; all: parts; "
+            "comma between.",
         ),
     ] = "",
     tune_draws: Annotated[int, typer.Option(min=1, help="adapt: support draws of finetune and lora.")] = 3,
@@ -84,10 +84,12 @@ def bench(
     meta-training, then speed and miniImageNet on it, in about 12 minutes. encoding: the encoders of texts, in 8
     bits too, beside sentence-transformers. adapters: whether tuning an encoder of texts gains by a start that
     Reptile learned on source domains (reads ACCLIMATE_MIRROR). drift: how often drift is found in new examples
-    where there is none and where there is, and changes of regime of stocks. market: adaptation to six regimes of
+    where there is none and where there is, and changes of regime of stocks. in-service: how far the accuracy that
+    is estimated without labels is from the true one (reads ACCLIMATE_MIRROR). market: adaptation to six regimes of
     the stock market, beside HAR, GARCH, boosting and models that do not adapt. orchestration: from a commit to a
     decision, of one domain and of 200, with a real server. faults: kill -9 of flow, worker and server at random
-    moments, and how long until it is made good. rl2: policies that learn inside a trial, on bandits and decision
+    moments, and how long until it is made good. soak: 2,000 commits (--draws) to 50 domains and 20,000 ticks, and
+    what state and time they take. rl2: policies that learn inside a trial, on bandits and decision
     processes, beside index rules and posterior sampling.
     all: one after the other, a night long, kept in .acclimate/bench/results; --json FILE is for `acclimate results`.
 

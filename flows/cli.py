@@ -6,7 +6,6 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(os.path.join(sys.path[0], "flows")):
     del sys.path[0]  # of `python -m`: the folder that it was typed in, where a tasks.py may be a user's own
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +13,18 @@ import typer
 from rich.console import Console
 
 from domains.errors import UserError
-from flows import bench_commands, data_commands, decision_commands, domains_commands, drift_commands, models_commands
+from flows import (
+    bench_commands,
+    data_commands,
+    decision_commands,
+    domains_commands,
+    drift_commands,
+    models_commands,
+    prediction_commands,
+)
 from flows.terminal import (
     INTERRUPTED,
     AsJson,
-    Encoding,
-    Header,
-    Sheet,
     err,
     flows_running,
     one_line_errors,
@@ -28,7 +32,7 @@ from flows.terminal import (
     print_warnings,
     warn_of_uncommitted,
 )
-from tasks.base.settings import settings
+from tasks.base.settings import PoolType, settings
 from tasks.service import forks
 
 if TYPE_CHECKING:
@@ -106,6 +110,10 @@ def demo(
 @app.command()
 def up(
     server: Annotated[str, typer.Option(help="Join this Prefect server instead of starting one.")] = "",
+    pool_type: Annotated[
+        PoolType | None,
+        typer.Option(help="What a flow run is: a process here, or a container.", show_default="process"),
+    ] = None,
 ) -> None:
     """Run Prefect server, deployments and a worker until Ctrl-C.
 
@@ -113,7 +121,8 @@ def up(
     """
     from tasks.service.up import run_service
 
-    run_service(settings(), err.print, server)
+    asked = {} if pool_type is None else {"pool_type": pool_type}
+    run_service(settings().model_copy(update=asked), err.print, server)
 
 
 @app.command(name="meta-train")
@@ -152,7 +161,7 @@ def meta_train(
         return decision_commands.meta_train(problem or (), steps, as_json)
     if problem:
         raise UserError(f"--problem is for --family {DECISIONS}, not {family}")
-    families([family])
+    (kind,) = families([family])
     from tasks.meta_train.steps import Nearest, plan_meta_training
 
     near, plan = Nearest.parse(sources, target), plan_meta_training.fn(family, rev, steps, learner or ())
@@ -162,7 +171,7 @@ def meta_train(
     with flows_running(settings()):
         from flows.meta_train import meta_train as run_meta_train
 
-        version = run_meta_train(family, plan.revision, steps, learner or (), near, promote)
+        version = run_meta_train(kind, plan.revision, steps, learner or (), near, promote)
     from tasks.models import registry
     from tasks.models.verdicts import decision_on
 
@@ -224,6 +233,8 @@ def adapt(
         from tasks.adapt.tables import result_table, score_table
 
         Console().print(result_table([result]), score_table(result), result.reason)
+        if result.in_service not in (None, result.model_version):
+            Console().print(f"in service: version {result.in_service}", highlight=False)
     print_warnings(result.domain, result.warnings)
     if suggest is not None:
         from tasks.adapt.suggestion import advise, write_to_label
@@ -238,52 +249,8 @@ def adapt(
         err.print(advice.line, markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
-def predict(
-    domain: Annotated[str, typer.Argument(help="A domain with a champion.")],
-    file: Annotated[Path, typer.Argument(help="What `domains add` reads: a table, images, a dataset, or prices.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV here.")] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option("--column", "--text-column", help="The text column; several are joined; that of the domain."),
-    ] = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    sheet: Sheet = None,
-    as_json: AsJson = False,
-) -> None:
-    """Predict new examples with the champion of a domain.
-
-    label: the most probable one. probability: of that label, calibrated.
-
-    set: labels that come into question, | between them (a JSON list
-    where a label holds |); made to hold the true one for 90 of 100
-    examples. Empty: the model knows no sets.
-
-    ask: "ask a person" where the set has more than one label or the
-    probability is below 0.5; without sets, where it is below 0.9.
-
-    outside: the example is of none of the classes; a person is asked.
-    typical: the share of known examples that are no more typical; outside
-    is below 0.05. Older models and those of markets say neither.
-
-    Example: acclimate predict hpo new.csv -o out.csv
-    """
-    if not file.exists():
-        raise UserError(f"{file}: no such file")
-    from domains.reading.tables import TableOptions
-    from domains.whole_file import whole_file
-    from tasks.models.prediction import predict_batches
-    from tasks.models.prediction_output import write_predictions
-
-    found = predict_batches(settings(), domain, file, tuple(column or ()), TableOptions(encoding, header, sheet))
-    with nullcontext() if output is None else whole_file(output) as stream:
-        written = write_predictions(found.frames, stream, as_json)
-    print_warnings(file, found.warnings)
-    if output is not None:
-        err.print(f"{written} predictions written to {output}", markup=False, soft_wrap=True)
-
-
+app.command()(prediction_commands.predict)
+app.command()(prediction_commands.serve)
 app.command()(bench_commands.bench)
 app.command()(bench_commands.results)
 

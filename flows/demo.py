@@ -1,11 +1,13 @@
 """The main job in one go: ingest, meta-train every family, adapt every target, report."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from prefect import flow
+from pydantic import Field
 
 from domains import catalogue
-from domains.domain import FAMILIES
+from domains.domain import FAMILIES, Family
 from flows.adapt import adapt
 from flows.ingest import ingest
 from flows.meta_train import meta_train
@@ -20,7 +22,10 @@ READY_FIRST = ("market", "text", "vision")  # market examples are vectors alread
 
 @flow(name="demo", flow_run_name="demo K={k}", timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
 def demo(
-    families: Sequence[str] = FAMILIES, k: int = 10, draws: int = 10, steps: int | None = None
+    families: Sequence[Family] = FAMILIES,
+    k: Annotated[int, Field(ge=1)] = 10,
+    draws: Annotated[int, Field(ge=1)] = 10,
+    steps: Annotated[int, Field(ge=1)] | None = None,
 ) -> list[AdaptResult]:
     """Return one result a quick-start target.
 

@@ -1,9 +1,13 @@
 """Meta-train the learners of one family on its source domains."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from prefect import flow
+from pydantic import Field
 
+from domains.domain import Family
+from tasks.base.flow_runs import describe_run
 from tasks.base.settings import settings
 from tasks.meta_train.steps import (
     Nearest,
@@ -18,7 +22,7 @@ from tasks.meta_train.steps import (
     report,
     train,
 )
-from tasks.versions.watched_commit import revision_to_read
+from tasks.versions.watched_commit import check_faults, revision_to_read
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
 
@@ -30,9 +34,9 @@ from tasks.watch.run_locks import one_at_a_time
     on_running=[run_locks.mark],
 )
 def meta_train(
-    family: str,
+    family: Family,
     revision: str = "HEAD",
-    steps: int | None = None,
+    steps: Annotated[int, Field(ge=1)] | None = None,
     learners: Sequence[str] = (),
     near: Nearest | None = None,
     promote: bool = False,
@@ -40,15 +44,20 @@ def meta_train(
     """Return the version of the family's meta-model, trained unless an equal one exists; the gate may promote it.
 
     Args:
-        family: ``text``, ``vision`` or ``market``.
+        family: what the examples are.
         revision: git revision whose ``data.dvc`` is read; empty: the one that ``ACCLIMATE_WATCH`` names.
         steps: meta-updates a learner, if not those of the recipe.
         learners: which to meta-train, if not those of the recipe.
         near: only on the sources nearest to a domain, if not on all.
         promote: let the gate promote it too where steps, learners or sources are not those of the recipe.
+
+    Raises:
+        UserError: a git remote could not be reached; what is known of it was trained on.
     """
-    plan = plan_meta_training(family, revision_to_read(revision), steps, learners)
+    notes: list[str] = []
+    plan = plan_meta_training(family, revision_to_read(revision, notes), steps, learners)
     plan = choose_sources(plan, near)
+    describe_run("", plan.family)
     with one_at_a_time(plan.key):
         version = find_finished(plan)
         if version is None:
@@ -57,4 +66,5 @@ def meta_train(
         put_into_service(plan, version, judge(plan, version, promote))
     report(plan, version)
     map_domains(plan, return_state=True)  # a map that fails is no reason to train again
+    check_faults(notes)
     return version

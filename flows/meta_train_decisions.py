@@ -1,8 +1,10 @@
 """Meta-train RL2 on sequential decisions, whose trials are made while it plays."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from prefect import flow
+from pydantic import Field
 
 from tasks.base.settings import settings
 from tasks.decisions.steps import plan_decisions, register, report, train
@@ -17,7 +19,7 @@ from tasks.watch.run_locks import one_at_a_time
     timeout_seconds=settings().run_seconds,
     on_running=[run_locks.mark],
 )
-def meta_train_decisions(problems: Sequence[str] = (), iterations: int | None = None) -> str:
+def meta_train_decisions(problems: Sequence[str] = (), iterations: Annotated[int, Field(ge=1)] | None = None) -> str:
     """Return the version of the family's model, trained unless an equal one exists.
 
     Args:

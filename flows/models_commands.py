@@ -64,6 +64,22 @@ def models_rollback(name: Name, as_json: AsJson = False) -> None:
     _print_change(rollback(settings(), name), as_json)
 
 
+@app.command("release")
+def models_release(name: Name, as_json: AsJson = False) -> None:
+    """Leave a model that a person promoted or rolled back to the gate again.
+
+    Example: acclimate models release hpo
+    """
+    from tasks.watch.level import release
+
+    released = release(settings(), name)
+    if as_json:
+        return print_json({"model": name, "released": released})
+    line = f"{name} is left to the gate again, version {', '.join(sorted(released, key=int))}"
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    return None
+
+
 @app.command("approve")
 def models_approve(name: Name, version: Waiting = "", as_json: AsJson = False) -> None:
     """Approve of the version that waits for it; its run then puts it into service.

@@ -17,6 +17,7 @@ from tasks.models import mlflow_client
 
 os.environ["DVC_NO_ANALYTICS"] = "1"  # else each dvc command starts a process that imports DVC once more
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that run the tests, and of commands that these start
+os.environ["PREFECT_PROFILES_PATH"] = "/none/profiles.toml"  # not the server of whoever runs them
 os.environ.setdefault("ACCLIMATE_ENCODER_TEXT", "minilm")  # alone, for speed; what reads with several says so
 
 

@@ -25,8 +25,8 @@ ALLOWED = {
 #: The folders of a package in the order in which they build on each other: each imports only from those before it.
 ORDER = {
     "tasks": (
-        *("base", "versions", "service", "features", "ingest", "models", "export"),
-        *("meta_train", "adapt", "watch", "clean", "drift", "decisions", "bench"),
+        *("base", "versions", "service", "features", "ingest", "models", "serving", "export"),
+        *("meta_train", "adapt", "watch", "clean", "predict", "drift", "decisions", "bench"),
     ),
     "learners": (
         *("encoders", "bodies", "heads", "representation", "shift"),

@@ -144,7 +144,7 @@ def _announce(s: Settings, result: AdaptResult, challenger: Registered, run: Flo
     registry.tag(s, name, version, tags)
     approve, refuse = _commands(result)
     text = f"# {escape(name)} version {version}\n\n{escape(_about(result))}\n\nTo answer: Resume above, or\n\n"
-    markdown_artifact(f"adapt-{name}-approval", f"{text}    {approve}\n    {refuse}\n", _about(result))
+    markdown_artifact(f"approval-{name}", f"{text}    {approve}\n    {refuse}\n", _about(result))
     events.approval_wanted(result)
     say(f"{_about(result)}\n  yes: {approve}\n  no:  {refuse}\nor the button Resume of the run in the Prefect UI")
     return registry.get(s, name, version)

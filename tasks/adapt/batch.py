@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from domains.errors import UserError
 from domains.words import some
@@ -26,12 +26,12 @@ LOCAL = "local"
 class Request(BaseModel):
     """Parameters of the flow ``adapt``."""
 
-    domain: str
-    k: int | None = None
-    revision: str = "HEAD"
-    draws: int = 10
-    method: str = AUTO
-    budget: str = ""
+    domain: str = Field(description="A target domain.")
+    k: int | None = Field(None, ge=1, description="At most so many labels a class are used; none: all labels.")
+    revision: str = Field("HEAD", description="The git revision whose data.dvc is read.")
+    draws: int = Field(10, ge=1, description="With k, support draws behind the interval.")
+    method: str = Field(AUTO, description="A strategy's name, or auto.")
+    budget: str = Field("", description="How long an encoder is tuned, such as 10m; empty: as ACCLIMATE_BUDGET says.")
 
 
 def task_runner() -> TaskRunner[Any]:
@@ -95,7 +95,7 @@ def adapt_each(submit: Callable[[Request], PrefectFuture[Outcome]], requests: Se
             outcome = future.result() if done else Outcome("", state.message or state.name or "")
             rows.append({"domain": request.domain, "decision": outcome.decision or "failed", "reason": outcome.reason})
             advance()
-    table_artifact("adapt-many", rows, "Many domains adapted to in one flow run.")
+    table_artifact("many-domains", rows, "Many domains adapted to in one flow run.")
     failed = [f"{row['domain']}: {row['reason']}" for row in rows if row["decision"] == "failed"]
     if failed:
         raise UserError(f"{len(failed)} of {len(rows)} adaptations failed: {some(failed)}")

@@ -43,6 +43,8 @@ from tasks.adapt.pages import show_adaptation
 from tasks.adapt.plan import Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
 from tasks.adapt.tuning import folder_of, join_tuned
+from tasks.base import assets
+from tasks.base.flow_runs import link_to_model, run_tags
 from tasks.base.progress import progress
 from tasks.base.settings import settings
 from tasks.features.encoders import identity_of
@@ -55,7 +57,7 @@ from tasks.models.lineage import code_and_packages
 from tasks.models.lookup import input_of
 from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import smoke_test_for
-from tasks.models.verdicts import AWAITING, apply_verdict, utc_now
+from tasks.models.verdicts import AWAITING, BESIDE, PROMOTED, REFUSED, apply_verdict, refused_by_gate, utc_now
 
 #: Fields of ``Score`` besides accuracy, each named as its function.
 OF_PROBABILITIES, OF_LABELS = (metrics.log_loss, metrics.ece), (metrics.balanced_accuracy, metrics.macro_f1)
@@ -77,7 +79,12 @@ def encode_examples(plan: Plan) -> float:
     domain, started = plan.domain, time.perf_counter()
     with progress(f"encode {domain.name}", examples_used(domain, plan.how)) as advance:
         encode_plan(plan, advance)
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    about = {"revision": domain.revision, "content_hash": domain.content_hash}
+    assets.made(
+        assets.features_asset(domain.name), f"features of {domain.name}", assets.data_asset(domain.name), **about
+    )
+    return seconds
 
 
 def adapt_and_compare(plan: Plan, encode_seconds: float, tune_seconds: float = 0.0) -> AdaptResult:
@@ -255,6 +262,7 @@ def judge_again(plan: Plan, result: AdaptResult) -> AdaptResult:
     version = registry.get(settings(), result.domain, result.model_version)
     decision, result = ask_gate(plan, result, version.folder)
     tags = {"decision": decision.word, "reason": decision.reason, "decided": utc_now()}
+    tags |= {BESIDE: result.champion_before or ""}
     registry.tag(settings(), result.domain, result.model_version, tags)
     return result
 
@@ -324,6 +332,7 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
             "budget": str(tuning_budget(plan.domain, plan.how)),
             "seed": str(plan.how.seed),
             **code_and_packages(),
+            **run_tags(),
             "encoder": identity_of([*encode_plan(plan).encoders, *tuned_in(plan.folder)]),
             "decision": decision.word,
             "reason": decision.reason,
@@ -335,26 +344,55 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
 
 
 def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
-    """Put a challenger that passed the gate into service; harmless to repeat. One that waits for a person stays so."""
+    """Put a challenger that passed the gate into service, and say what is in service then; harmless to repeat.
+
+    One that waits for a person goes on waiting.
+    """
     s = settings()
-    if result.decision == AWAITING:
-        return result
-    if result.decision != "promoted":
-        if not result.reused:
-            events.challenger_refused(result)
-        return result
     incumbent = registry.champion(s, result.domain)
-    if result.reused and incumbent is not None and int(incumbent.version) >= int(result.model_version):
-        return result
-    if result.champion_before != (None if incumbent is None else incumbent.version):
-        result = judge_again(plan, result)
-        if result.decision != "promoted":
-            events.challenger_refused(result)
+    serving = None if incumbent is None else incumbent.version
+    if result.reused:
+        result = look_again(plan, result, incumbent)
+    if result.decision == PROMOTED and result.model_version != serving:
+        if result.champion_before != serving:
+            result = judge_again(plan, result)
+        if result.decision == PROMOTED:
+            check = smoke_test_for(s, registry.get(s, result.domain, result.model_version))
+            registry.promote(s, result.domain, result.model_version, check, expected=result.champion_before)
+            events.champion_changed(result)
+            assets.made(
+                assets.champion_asset(result.domain),
+                f"champion of {result.domain}",
+                assets.features_asset(result.domain),
+                assets.meta_model_asset(result.family),
+                version=result.model_version,
+                revision=result.revision,
+            )
+            return result.model_copy(update={"in_service": result.model_version})
+        events.challenger_refused(result)
+    elif result.decision not in (PROMOTED, AWAITING) and not result.reused:
+        events.challenger_refused(result)
+    return result.model_copy(update={"in_service": serving})
+
+
+def look_again(plan: Plan, result: AdaptResult, incumbent: registry.Registered | None) -> AdaptResult:
+    """Return what an earlier run decided, as it stands beside today's champion.
+
+    Where a later version has taken its place, it is out of service. Where the gate refused it beside a champion that is
+    gone, it is judged once more.
+    """
+    if result.decision == PROMOTED:
+        if incumbent is None or int(incumbent.version) <= int(result.model_version):
             return result
-    check = smoke_test_for(s, registry.get(s, result.domain, result.model_version))
-    registry.promote(s, result.domain, result.model_version, check, expected=result.champion_before)
-    events.champion_changed(result)
-    return result
+        reason = f"it passed the gate before, and version {incumbent.version} has taken its place since"
+        return result.model_copy(update={"decision": REFUSED, "reason": reason})
+    version = registry.get(settings(), result.domain, result.model_version)
+    if not refused_by_gate(version.tags):
+        return result
+    if incumbent is None:
+        return judge_again(plan, result)
+    same = incumbent.version == result.champion_before or incumbent.tags.get("content_hash") == result.content_hash
+    return result if same else judge_again(plan, result)
 
 
 def report(plan: Plan, result: AdaptResult) -> AdaptResult:
@@ -367,6 +405,7 @@ def report(plan: Plan, result: AdaptResult) -> AdaptResult:
         named = preferences(Classifier.load(done.folder), record.ours).argmax(1)
         show_adaptation(domain, result, scored_examples(domain, data), record.ours, named, data.scored_y.numpy())
     show_domain_page(settings(), domain.name)
+    link_to_model(settings().tracking_uri, domain.name, result.model_version)
     return result
 
 

@@ -127,7 +127,7 @@ class Progress:
     def _publish(self) -> None:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-        artifact, key, shown = None, slug(self.title, "progress"), -1
+        artifact, key, shown = None, slug("progress", self.title), -1
         ended = self._ended.wait(EVERY)
         while not ended or artifact:
             # Whatever goes wrong between here and the server, the work itself is not to suffer from it.
@@ -162,5 +162,17 @@ def in_run() -> bool:
 
 
 def slug(*parts: str) -> str:
-    """Return an artifact key of lower-case letters and dashes: ``slug("adapt", "HPO")`` is ``adapt-hpo``."""
-    return re.sub(r"[^a-z0-9]+", "-", " ".join(parts).lower()).strip("-") or "untitled"
+    """Return an artifact key of lower-case letters and dashes: ``slug("adapt", "HPO")`` is ``adapt-hpo``.
+
+    Words that are names, of letters, digits, ``-`` and ``_``, give another key each: one with ``_``, ``--`` or a last
+    ``-`` gets ``--`` and the places of each ``_``. ``a-b`` stays, ``a_b`` is ``a-b--1``.
+    """
+    return "-".join(filter(None, map(_word_key, " ".join(parts).lower().split()))) or "untitled"
+
+
+def _word_key(word: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", word):
+        return re.sub(r"[^a-z0-9]+", "-", word).strip("-")
+    places = [str(i) for i, character in enumerate(word) if character == "_"]
+    plain = word.replace("_", "-")
+    return f"{plain}--{'-'.join(places) or 'x'}" if places or "--" in word or word.endswith("-") else plain

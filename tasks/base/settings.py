@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from domains.domain import FAMILIES, Family
 from domains.errors import UserError, check_known
 
+PoolType = Literal["process", "docker", "kubernetes"]
+
 
 class Settings(BaseSettings):
     """Where things are and how much of the machine to use.
@@ -39,6 +41,9 @@ class Settings(BaseSettings):
     approval: Literal["none", "ask"] = "none"  # whether a person has to approve of what passed the gate
     approval_hours: float = Field(24, gt=0, le=24 * 365)  # after which no answer is a no
     webhook: SecretStr = SecretStr("")  # address that hears of failures and new champions
+    pool_type: PoolType = "process"  # what a flow run is: a process of the worker, or a container
+    image: str = ""  # of the containers
+    git_url: str = ""  # where containers clone the project from; default: the checkout's origin
     pending_limit: str = ""  # how long a run that a worker took may need to begin; default: 150s, of containers 1h
     run_limit: str = "12h"  # how long a flow run may take; then it fails, and what it holds is free again
     tick_limit: str = "10m"  # how long a run of watch or reconcile may take

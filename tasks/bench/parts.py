@@ -79,6 +79,15 @@ PARTS = {
         BenchPart("trading", "Trading", ("rl2", "--domains", "stocks"), ("% a year after costs",), page=SERIES),
         BenchPart("drift", "Drift", ("drift",), ("false alarms", "detected"), ranked=False, page="drift.md"),
         BenchPart(
+            "in-service",
+            "Accuracy in service without labels",
+            ("in-service",),
+            ("error", "error of none", "coverage"),
+            "mean of",
+            ranked=False,
+            page="drift.md",
+        ),
+        BenchPart(
             "speed", "Speed of meta-updates", ("speed",), ("ratio to usual", "milliseconds an episode"), ranked=False
         ),
         BenchPart(

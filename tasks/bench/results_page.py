@@ -17,7 +17,8 @@ from tasks.bench.parts import PARTS, BenchPart, Result
 if TYPE_CHECKING:
     import rich.table
 
-SHARES = ("accuracy", ABOVE_FLOOR, "share of labels needed", "recovered", "false alarms", "detected")
+SHARES = ("accuracy", ABOVE_FLOOR, "share of labels needed", "recovered", "false alarms", "detected", "coverage")
+SHARES += ("error", "error of none")
 LOW = ("log_loss", "qlike", "share of labels needed")  # the lower the better
 WIDE = 120  # characters of all heads; with more, settings run down
 WIDEST = 5  # columns; with more, and more rows too, each domain has a table

@@ -21,9 +21,11 @@ SUITES = {
     "adapters": "adapters.bench_adapters",
     "encoding": "encoding.bench_encoding",
     "drift": "drift.suite.bench_drift",
+    "in-service": "drift.in_service.bench_in_service",
     "market": "market.suite.bench_market",
     "orchestration": "orchestration.speed.bench_orchestration",
     "faults": "orchestration.faults.bench_faults",
+    "soak": "orchestration.soak.bench_soak",
     "rl2": "decisions.rl2.bench_rl2",
 }
 

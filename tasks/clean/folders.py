@@ -18,7 +18,15 @@ DAY = 86400
 #: How the names of files and folders begin that are being made, or deleted; those of a killed process stay.
 HALF = (".", "tmp")
 HELD = (Timeout, RuntimeError)  # what taking a lock raises: others hold it; we do ourselves
-FILLED = ("domains", "encoders", "checkpoints", "downloads", "class-means", COPIES)  # folders that such are made in
+FILLED = (
+    "domains",
+    "encoders",
+    "checkpoints",
+    "downloads",
+    "class-means",
+    "inputs",
+    COPIES,
+)  # folders that such are made in
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ def prune_folders(settings: Settings, needed: Needed, before: float, dry_run: bo
         ],
         "class means": [f for part in _in(home / "class-means") for f in _old(part, before) if f.stem not in hashes],
         "checkpoints": [f for f in _old(home / "checkpoints", before) if newest(f) < before],
+        "inputs of predictions": list(_old(home / "inputs", before)),
         "copies of models": list(_old(home / COPIES, before)),
         "work of dead processes": [
             f for f in _old(home / "work", yesterday) if newest(f) < yesterday and not _is_held(home, f.name)

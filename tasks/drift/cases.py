@@ -50,6 +50,9 @@ class DriftResult(BaseModel):
         features_p, labels_p: of each test; statistic, threshold: of the test of features, at alpha / 2.
         before, after: label proportions; interval: 95 %, of their difference.
         farthest: new examples that lie farthest from all old ones, and how far (1 - cosine).
+        inputs: files that were predicted last, where the new examples are of these.
+        accuracy: estimated for the new examples without labels; accuracy_interval: 95 %; accuracy_before: on held-out
+            labels. None where the champion keeps too little for it.
         change: of a market, the end of the first week of the present regime; levels: around it; adapted_until: the last
             day that the champion was adapted on.
         action: what was done about it.
@@ -74,6 +77,10 @@ class DriftResult(BaseModel):
     after: dict[str, float] = Field(default_factory=dict)
     interval: dict[str, tuple[float, float]] = Field(default_factory=dict)
     farthest: list[tuple[str, float]] = Field(default_factory=list)
+    inputs: list[str] = Field(default_factory=list)
+    accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
+    accuracy_before: float | None = None
     change: str | None = None
     levels: dict[str, float] = Field(default_factory=dict)
     adapted_until: str | None = None
@@ -82,7 +89,17 @@ class DriftResult(BaseModel):
 
     def line(self) -> str:
         """Return the outcome in one line."""
-        return f"{self.domain}: {self.why}" + (f"; {self.action}" if self.action else "")
+        return f"{self.domain}: " + "; ".join(filter(None, (self.why, self.accuracy_line(), self.action)))
+
+    def accuracy_line(self) -> str:
+        """Return the accuracy in service in words, or nothing where it is not known."""
+        if self.accuracy is None or self.accuracy_interval is None or self.accuracy_before is None:
+            return ""
+        low, high = self.accuracy_interval
+        return (
+            f"accuracy in service about {100 * self.accuracy:.0f} % ({100 * low:.0f} to {100 * high:.0f}), was "
+            f"{100 * self.accuracy_before:.0f} % on held-out labels"
+        )
 
 
 def find_cases(

@@ -35,6 +35,7 @@ def fact_rows(result: DriftResult) -> list[dict[str, Any]]:
     known = {
         "outcome": result.state,
         "false-alarm rate": result.alpha if result.p is not None else None,
+        "without labels": result.accuracy_line() or None,
         "p-value of both tests": result.p,
         "p-value of features (MMD)": result.features_p,
         "p-value of label probabilities": result.labels_p,
@@ -42,6 +43,7 @@ def fact_rows(result: DriftResult) -> list[dict[str, Any]]:
         "its threshold": None if result.threshold is None else f"{result.threshold:.5f}",
         "new examples": result.new or None,
         "old examples": result.old or None,
+        "predicted last": ", ".join(result.inputs) or None,
         "regime since the week to": result.change,
         **{name.replace("_", " the change: ").capitalize(): f"{value:.3f}" for name, value in result.levels.items()},
         "champion adapted until": result.adapted_until,

@@ -15,7 +15,8 @@ from tasks.drift.cases import DriftCase, DriftResult, drift_result, find_cases, 
 from tasks.drift.examples import compare_examples
 from tasks.drift.market import compare_market
 from tasks.drift.page import drift_page, publish
-from tasks.versions.watched_commit import check_faults
+from tasks.versions.snapshots import domains_at
+from tasks.versions.watched_commit import check_faults, commit_to_watch
 
 
 @dataclass(frozen=True)
@@ -107,19 +108,26 @@ def open_adaptation(settings: Settings, domain: str, revision: str, why: str) ->
     """Open the ledger's row of a domain at a commit and create the flow runs that are due; say what came of it.
 
     The same domain, data and meta-model have one row, however often this is called, and whether ``watch`` or this is
-    first.
+    first. Data that the watched revision no longer has are not adapted to.
     """
     from prefect.client.orchestration import get_client
 
+    from tasks.watch import ledger
     from tasks.watch.noticing import notice
     from tasks.watch.submitting import submit_due
 
-    opened, notes = notice(settings, revision, [domain], f"drift: {why}")
-    check_faults(notes)
+    notes: list[str] = []
+    number = ledger.begin_look(settings)
+    commit = commit_to_watch(settings, notes)
+    asked, looked_at = (domains_at(settings.root_path, at).get(domain) for at in (commit, revision))
+    if asked != looked_at:
+        return f"the watched revision has other data of it; to adapt all the same: acclimate adapt {domain} --rev REV"
+    opened, more = notice(settings, commit, [domain], f"drift: {why}", number)
+    check_faults(more)
     with get_client(sync_client=True) as client:
         submitted, late = submit_due(settings, client)
     if domain in submitted:
         return f"adapt asked for as run {submitted[domain][:8]}"
-    if opened or notes or late:
-        return "; ".join([*notes, *late]) or f"adapted to before; acclimate models show {domain}"
+    if opened or notes or more or late:
+        return "; ".join([*notes, *more, *late]) or f"adapted to before; acclimate models show {domain}"
     return "its new data are in the ledger already; see acclimate status"

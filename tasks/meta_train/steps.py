@@ -15,7 +15,9 @@ from domains.errors import UserError, check_known
 from learners import make
 from learners.meta_model import MetaModel
 from learners.meta_train import History
+from tasks.base import assets
 from tasks.base.device import torch_device
+from tasks.base.flow_runs import link_to_model, run_tags
 from tasks.base.progress import progress, say
 from tasks.base.retries import RETRIES
 from tasks.base.settings import settings
@@ -199,6 +201,7 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
         "revision": plan.revision,
         **plan.options,
         **code_and_packages(),
+        **run_tags(),
     }
     return registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)
 
@@ -259,6 +262,8 @@ def put_into_service(plan: AnyPlan, version: str, decision: Decision | None = No
     elif decision is None or decision.promote:
         expected = registry.ANY if decision is None else decision.incumbent
         registry.promote(s, name, version, smoke_test_for(s, model), expected)
+        key, sources = assets.meta_model_asset(plan.family), assets.data_asset(f"sources/{plan.family}")
+        assets.made(key, f"meta-model of {plan.family}", sources, version=version, work=plan.key)
     shutil.rmtree(plan.folder, ignore_errors=True)
     return version
 
@@ -280,4 +285,5 @@ def report(plan: Plan, version: str) -> str:
     """Leave artifacts: learning curves, and what each strategy gained on held-out source episodes."""
     done = registry.get(settings(), registry.meta_name(plan.family), version)
     show_meta_training(MetaModel.load(done.folder), decision_on(done))
+    link_to_model(settings().tracking_uri, done.name, version)
     return version

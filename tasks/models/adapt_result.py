@@ -141,6 +141,7 @@ class AdaptResult(BaseModel):
     model_version: str = ""
     meta_version: str = ""
     champion_before: str | None = None
+    in_service: str | None = None
     key: str = ""
     reused: bool = False
     baselines: list[str] = Field(default_factory=list)

@@ -9,9 +9,8 @@ from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from filelock import FileLock, Timeout
-
 from tasks.base.settings import Settings
+from tasks.base.shared_lock import shared_lock
 from tasks.models import registry
 from tasks.models.mlflow_client import NotThereError, connect
 from tasks.models.registry import ADAPT, META_PREFIX, META_TRAIN, Registered, meta_name, promotion_lock
@@ -93,13 +92,11 @@ def delete_version(settings: Settings, model: Registered) -> bool:
     the first step leaves a run without a version, which :func:`leftover_runs` finds.
     """
     client = connect(settings.tracking_uri)
-    locks = settings.home_path / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if KEY.fullmatch(key := model.tags["key"]):
             try:
-                stack.enter_context(FileLock(locks / f"{key}.lock", timeout=0))
-            except Timeout:
+                stack.enter_context(shared_lock(settings, key, seconds=0))
+            except TimeoutError:
                 return False
         stack.enter_context(promotion_lock(settings, model.name))
         with suppress(NotThereError):  # another clean was faster

@@ -16,6 +16,8 @@ from tasks.versions.git import git
 
 PACKAGES = ("acclimate", "torch", "numpy", "scikit-learn", "transformers", "safetensors")
 UNKNOWN = "unknown"  # to a version from before it was recorded
+#: Settings of a worktree that is read by itself: its code, no other home, ledger or models, and its own revision.
+AS_THERE = 'PYTHONPATH="$PWD" ACCLIMATE_ROOT="$PWD" ACCLIMATE_HOME=.acclimate ACCLIMATE_MLFLOW_URI= ACCLIMATE_LEDGER='
 CODE = Path(__file__).resolve().parents[2]
 
 
@@ -96,10 +98,20 @@ def _meta_commands(tags: Mapping[str, str]) -> list[str]:
 
 
 def _first_commands(tags: Mapping[str, str]) -> list[str]:
-    """Return the commands that come first: a home of its own, where nothing is finished yet; the code; the data."""
+    """Return the commands that come first: the code in a folder beside this one, with a home of its own; the data.
+
+    A worktree, as what is checked out here may be watched, and would be adapted to.
+    """
     code = tags.get("code", "").removesuffix("+changes") or tags.get("revision", "HEAD")
-    data = [] if "problems" in tags else ["acclimate data build"]
-    return ["export ACCLIMATE_HOME=.acclimate-again", shlex.join(["git", "checkout", code]), *data]
+    folder = f"../acclimate-{code[:7]}"
+    cache = 'dvc config --local cache.dir "$OLDPWD/.dvc/cache"'
+    data = [] if "problems" in tags else [cache, "acclimate data build"]
+    return [
+        shlex.join(["git", "worktree", "add", "--detach", folder, code]),
+        shlex.join(["cd", folder]),
+        f"export {AS_THERE}",
+        *data,
+    ]
 
 
 def _train_command(tags: Mapping[str, str]) -> str:

@@ -1,6 +1,6 @@
 """Predict new examples with a domain's champion, a batch at a time: no file is whole in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tasks.base.settings import Settings
 from tasks.features.encoding import encode, view_for
 from tasks.models.lookup import Input, domain_here, input_of, model_in_service
 from tasks.models.prediction_table import COLUMNS, TYPICAL, prediction_table
+from tasks.models.registry import Registered
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,12 @@ class Predictions:
 
     A column of prediction that is called as one of the input is called ``predicted_...``. Where a row has no example
     (an empty text), the columns of prediction are empty. ``warnings`` are complete once the frames have been read.
+    ``outside``: whether the champion knows what lies outside.
     """
 
     frames: Iterator[pd.DataFrame]
     warnings: list[str]
+    outside: bool = False
 
 
 def predict_batches(
@@ -35,18 +38,22 @@ def predict_batches(
     path: Path,
     columns: tuple[str, ...] = (),
     table: TableOptions | None = None,
+    version: Registered | None = None,
+    seen: Callable[[Batch], None] = lambda batch: None,
 ) -> Predictions:
     """Predict the examples of a file or folder.
 
     Args:
         columns: of the text; () for those of the domain.
         table: what the user says about a table.
+        version: of the model; the champion unless given.
+        seen: is called with each batch that has been predicted.
 
     Raises:
         UserError: the domain has no champion, the file is bad (also while the frames are read), or the champion reads
             another encoder's features.
     """
-    champion = model_in_service(settings, domain)
+    champion = version or model_in_service(settings, domain)
     reads, about = input_of(champion), domain_here(settings, champion)
     how = Reading(columns) if about is None else Reading.of_domain(about, columns)
     new = read_examples(reads.family, path, replace(how, table=table or TableOptions()))
@@ -60,9 +67,11 @@ def predict_batches(
             line = f"the file has columns {', '.join(clash)}: those of the predictions are called predicted_..."
             if clash and line not in new.doubts:
                 new.doubts.append(line)
-            yield predict_batch(settings, reads, model, typicality, batch)
+            frame = predict_batch(settings, reads, model, typicality, batch)
+            seen(batch)
+            yield frame
 
-    return Predictions(frames(), new.doubts)
+    return Predictions(frames(), new.doubts, typicality is not None)
 
 
 def predict_batch(

@@ -5,12 +5,13 @@ A version that a person took out of service has the tag ``withdrawn``: no flow p
 
 from dataclasses import dataclass
 
+from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.lookup import versions_of
-from tasks.models.registry import Registered
+from tasks.models.registry import CHAMPION, Registered
 from tasks.models.smoke_test import smoke_test_for
-from tasks.models.verdicts import BY_A_PERSON, WITHDRAWN, utc_now
+from tasks.models.verdicts import BY_A_PERSON, RELEASED, WITHDRAWN, is_held, utc_now
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,24 @@ def rollback(settings: Settings, name: str) -> Change:
     return _put_into_service(settings, registry.previous(settings, name))
 
 
+def release(settings: Settings, name: str) -> list[str]:
+    """Leave a model to the gate again: what a person put into service may be replaced, what they took out come back.
+
+    Returns:
+        The versions that a person had put into service or taken out.
+
+    Raises:
+        UserError: no such model, or no person's choice holds.
+    """
+    found, at = versions_of(settings, name), utc_now()
+    held = [model for model in found if WITHDRAWN in model.tags or (CHAMPION in model.aliases and is_held(model))]
+    if not held:
+        raise UserError(f"no person's choice of {name} holds, the gate decides; see: acclimate models show {name}")
+    for model in held:
+        registry.tag(settings, name, model.version, {WITHDRAWN: None, RELEASED: at})
+    return [model.version for model in held]
+
+
 def _put_into_service(settings: Settings, model: Registered) -> Change:
     name, champion = model.name, registry.champion(settings, model.name)
     before = None if champion is None else champion.version
@@ -76,5 +95,5 @@ def _put_into_service(settings: Settings, model: Registered) -> Change:
         raise
     reason = f"in place of version {before}" if before else "nothing was in service"
     made = {"decision": BY_A_PERSON, "reason": reason, "decided": at, "replaced": before, "gate": gate}
-    registry.tag(settings, name, model.version, made | {WITHDRAWN: None})
+    registry.tag(settings, name, model.version, made | {WITHDRAWN: None, RELEASED: None})
     return Change(registry.get(settings, name, model.version), before, gate)

@@ -6,12 +6,13 @@ A version is created last, in one transaction, after its files and scores: what 
 """
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,6 +24,7 @@ from urllib.request import url2pathname
 from domains.domain import is_name
 from domains.errors import UserError
 from tasks.base.settings import Settings
+from tasks.base.shared_lock import shared_lock
 from tasks.models.mlflow_client import AlreadyThereError, Client, NotThereError, connect
 from tasks.models.mlflow_flavour import InputSpec, write_mlflow_model
 
@@ -146,14 +148,14 @@ def versions(settings: Settings, name: str) -> list[Registered]:
 
 
 def names(settings: Settings) -> list[str]:
-    """Return the names of all registered models that are of our form, sorted: a registry may hold others."""
-    found, token = [], None
-    while True:
-        page = _client(settings).search_registered_models(max_results=500, page_token=token)
-        found += [str(model.name) for model in page if is_name(str(model.name).removeprefix(META_PREFIX))]
-        token = page.token
-        if not token:
-            return sorted(found)
+    """Return the names of all registered models that are of our form, sorted."""
+    return sorted(str(model.name) for model in _registered_models(settings))
+
+
+def champions(settings: Settings) -> dict[str, str]:
+    """Return which version of each model is in service, of those that have one; in one query, as it is asked often."""
+    aliases = {str(model.name): model.aliases.get(CHAMPION) for model in _registered_models(settings)}
+    return {name: str(version) for name, version in aliases.items() if version}
 
 
 def tag(settings: Settings, name: str, version: str, tags: Mapping[str, object]) -> None:
@@ -191,8 +193,8 @@ def promote(
     """Put a version into service by moving the alias ``champion`` to it in one step.
 
     It is smoke-tested before the move, so that a process killed at any moment leaves a champion that loads,
-    and once more after it, as readers find it; if that fails, the alias goes back. Promotions of one name on
-    one machine wait for each other. Promoting the champion changes nothing.
+    and once more after it, as readers find it; if that fails, the alias goes back. Promotions of one name wait
+    for each other (``tasks/base/shared_lock.py``). Promoting the champion changes nothing.
 
     Args:
         settings: where MLflow is.
@@ -271,6 +273,7 @@ def _log(
             params=[Param(param, str(value)) for param, value in params.items()],
             metrics=[Metric(metric, value, now, 0) for metric, value in metrics.items()],
         )
+        _log_data(client, run_id, name, tags)
         client.log_artifacts(run_id, str(files), "model")
         with suppress(AlreadyThereError):
             client.create_registered_model(name)
@@ -282,6 +285,32 @@ def _log(
         raise
     client.set_terminated(run_id)
     return str(version.version)
+
+
+def _log_data(client: Client, run_id: str, name: str, tags: Mapping[str, str]) -> None:
+    """Log the data that a model was made from as MLflow's input of its run, by what names its bytes: none are read."""
+    if "revision" not in tags:  # decisions have no data
+        return
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source = {key: tags[key] for key in ("revision", "content_hash") if key in tags} | {"path": f"data/{name}"}
+    if name.startswith(META_PREFIX):
+        source["path"] = "data"
+    digest = tags.get("content_hash", tags.get("key", tags["revision"]))[:36]  # no more fits into MLflow's table
+    dataset = Dataset(name=name, digest=digest, source_type="dvc", source=json.dumps(source))
+    context = InputTag("mlflow.data.context", "meta-training" if name.startswith(META_PREFIX) else "adaptation")
+    client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+
+
+def _registered_models(settings: Settings) -> Iterator[Any]:
+    """Yield the registered models whose names are of our form: a registry may hold others."""
+    token = None
+    while True:
+        page = _client(settings).search_registered_models(max_results=500, page_token=token)
+        yield from (model for model in page if is_name(str(model.name).removeprefix(META_PREFIX)))
+        token = page.token
+        if not token:
+            return
 
 
 @contextmanager
@@ -361,15 +390,12 @@ def promotion_lock(settings: Settings, name: str) -> Iterator[None]:
     Raises:
         PromotionError: another one has held it for two minutes.
     """
-    from filelock import FileLock, Timeout
-
-    folder = settings.home_path / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / f"promote-{name}.lock", timeout=120):
-            yield
-    except Timeout as error:
-        raise PromotionError(f"{name}: another promotion has been running for two minutes; try later") from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(shared_lock(settings, f"promote-{name}", seconds=120))
+        except TimeoutError as error:
+            raise PromotionError(f"{name}: another promotion has been running for two minutes; try later") from error
+        yield
 
 
 def _client(settings: Settings) -> Client:

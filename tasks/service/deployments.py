@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from domains.errors import UserError
+from tasks.base.settings import Settings
+from tasks.service.containers import set_defaults, worker_class
 from tasks.service.forks import BEAT
 
 POOL = "acclimate"
-RUN = "acclimate-run"  # the command that is a flow run, see tasks/service/forks.py
 WORK = "work"  # queue of what takes long; the pool's default queue is for watch and reconcile
 
 MISSED = timedelta(minutes=1)
@@ -17,23 +20,32 @@ SILENT = "acclimate: runs that went silent"
 SILENT_FOR = timedelta(seconds=4 * BEAT)  # three signs of life that did not come, and one to spare
 
 
-def create_work_pool(processes: int) -> None:
-    """Create or update the work pool of this project, with a queue for so many long runs at a time."""
+def create_work_pool(settings: Settings) -> None:
+    """Create or update the work pool of this project, with a queue for so many long runs at a time.
+
+    Raises:
+        UserError: the server has it as a pool of another type, or the extra for its type is not installed.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists
-    from prefect.workers.process import ProcessWorker
 
-    template = ProcessWorker.get_default_base_job_template()
-    template["variables"]["properties"]["command"]["default"] = RUN
+    kind = settings.pool_type
+    template = set_defaults(worker_class(kind).get_default_base_job_template(), settings)
     with get_client(sync_client=True) as client:
         try:
-            client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+            client.create_work_pool(WorkPoolCreate(name=POOL, type=kind, base_job_template=template))
         except ObjectAlreadyExists:
             pool = client.read_work_pool(POOL)
-            if not pool.base_job_template["variables"]["properties"]["command"].get("default"):
+            if pool.type != kind:
+                raise UserError(
+                    f"the work pool {POOL} of this server is of type {pool.type}: use --pool-type {pool.type}, "
+                    f"or delete it: prefect work-pool delete {POOL}"
+                ) from None
+            template = set_defaults(deepcopy(pool.base_job_template), settings)
+            if template != pool.base_job_template:
                 client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
-    asyncio.run(_limit_queue(processes))  # the synchronous client knows no queues
+    asyncio.run(_limit_queue(settings.processes))  # the synchronous client knows no queues
 
 
 async def _limit_queue(processes: int) -> None:

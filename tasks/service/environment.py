@@ -4,8 +4,10 @@ import hashlib
 import os
 import socket
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.base.settings import Settings
@@ -30,6 +32,28 @@ def home_environment(settings: Settings) -> dict[str, str]:
     host = urlsplit(api_url(settings)).hostname or ""
     direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), host)))
     return PRIVATE | {"PREFECT_HOME": str(state_folder(settings)), "NO_PROXY": direct, "no_proxy": direct}
+
+
+def given_url() -> str:
+    """Return the address of the API that the environment or the active Prefect profile names; empty where none does."""
+    if url := os.environ.get("PREFECT_API_URL"):
+        return url
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    if not Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser().exists():
+        return ""  # importing Prefect would take two seconds
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url or ""
+
+
+def authorization() -> dict[str, str]:
+    """Return the header by which Prefect's clients say who they are: by a server's password or a key of the Cloud."""
+    from prefect.settings import get_current_settings
+
+    api = get_current_settings().api
+    if api.auth_string:
+        return {"Authorization": f"Basic {b64encode(api.auth_string.get_secret_value().encode()).decode()}"}
+    return {"Authorization": f"Bearer {api.key.get_secret_value()}"} if api.key else {}
 
 
 def client_environment(url: str) -> dict[str, str]:

@@ -18,11 +18,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 
 from domains.errors import UserError
 from tasks.base import own_first
 from tasks.base.settings import Settings
-from tasks.service.environment import api_url, client_environment, home_environment, set_environment
+from tasks.service.environment import (
+    api_url,
+    authorization,
+    client_environment,
+    given_url,
+    home_environment,
+    set_environment,
+)
 from tasks.service.listening import check_host
 from tasks.service.processes import (
     STOP_SECONDS,
@@ -36,6 +44,7 @@ from tasks.service.processes import (
 )
 
 START_SECONDS = 120
+REFUSED = (401, 403)  # answers to a client without the right password or key
 
 #: What the server itself deletes, unless the user says otherwise: events after a week; a year after its end every flow
 #: run, with what it left. `acclimate clean` keeps the newest page of each kind, which this service does not.
@@ -61,16 +70,19 @@ class Server:
 
     @property
     def ui(self) -> str:
-        """Address of its pages."""
-        return self.api.removesuffix("/").removesuffix("/api")
+        """Address of its pages; those of Prefect Cloud have another host."""
+        from prefect.settings import Settings as PrefectSettings
+
+        api = self.api.rstrip("/")
+        return PrefectSettings(api={"url": api}).ui_url or api
 
 
 @contextmanager
 def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "") -> Iterator[Server]:
     """Make this process a client of a Prefect server for the length of the block.
 
-    The server is, in this order: ``url``; that of ``PREFECT_API_URL``; the one that already runs in our home
-    folder; a new one there. In the last two cases the last command that uses it stops it.
+    The server is, in this order: ``url``; that of ``PREFECT_API_URL``; that of the active Prefect profile; the one that
+    already runs in our home folder; a new one there. In the last two cases the last command that uses it stops it.
 
     Args:
         say: hears in one line that a server has to be started.
@@ -80,15 +92,18 @@ def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "")
         UserError: the given server does not answer or refuses us, the port is in use, ours would listen to other
             machines without a password, or the server that was started does not come up.
     """
-    url = url or os.environ.get("PREFECT_API_URL", "")
+    url = url or given_url()
     with ExitStack() as stack:
         stack.enter_context(_unwind_on_signals())
         if ours := not url:
             stack.enter_context(set_environment(home_environment(settings)))
             url = stack.enter_context(_shared_server(settings, say))
-        elif not _answers(url):
-            raise UserError(f"no Prefect server answers at {url}: start it, or name no server to have one started")
         stack.enter_context(set_environment(client_environment(url)))
+        if not ours and not _answers(url):
+            raise UserError(
+                f"no Prefect server answers at {url}: start it, or name none (PREFECT_API_URL, prefect profile ls) "
+                "to have one started"
+            )
         _check_access(url)
         stack.callback(_send_pending)
         yield Server(url, ours)
@@ -97,7 +112,7 @@ def prefect_server(settings: Settings, say: Say = lambda _: None, url: str = "")
 def running_ui(settings: Settings) -> str | None:
     """Return the address of the pages of the server that a command would join; None if it would have to start one."""
     record = live_record(settings.home_path / "prefect" / "server.json") or {}
-    url = os.environ.get("PREFECT_API_URL") or record.get("url", "")
+    url = given_url() or record.get("url", "")
     return Server(url).ui if url and _answers(url) else None
 
 
@@ -158,25 +173,40 @@ def wait_until_healthy(record: Path, log: Path) -> str:
 
 
 def _answers(url: str) -> bool:
+    """Whether a server answers, were it by refusing us."""
+    return _health(url) in (200, *REFUSED)
+
+
+def _health(url: str) -> int:
+    """Return the status by which a server answers the question whether it is well; 0: it does not answer."""
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=10) as answer:
-            return bool(answer.status == 200)
+        request = urllib.request.Request(f"{url.rstrip('/')}/health")
+        for name, value in authorization().items():
+            request.add_unredirected_header(name, value)  # a redirection would carry it to another host
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
     except (OSError, ValueError, HTTPException):
-        return False
+        return 0
 
 
 def _check_access(url: str) -> None:
-    """Ask the server something that needs its password and a version we can talk to."""
+    """Ask the server something that needs its password or key, and a version we can talk to."""
     import httpx
     from prefect.client.orchestration import get_client
 
+    refused = UserError(
+        f"the Prefect server at {url} refuses us: set PREFECT_API_AUTH_STRING to its password; of Prefect Cloud, "
+        "PREFECT_API_KEY, or run `prefect cloud login`"
+    )
+    if _health(url) in REFUSED:
+        raise refused
     try:
         with get_client(sync_client=True) as client:
             client.raise_for_api_version_mismatch()
     except httpx.HTTPStatusError as error:
-        raise UserError(
-            f"the Prefect server at {url} refuses us: set PREFECT_API_AUTH_STRING to its password"
-        ) from error
+        raise refused from error
     except RuntimeError as error:
         raise UserError(f"cannot use the Prefect server at {url}: {error}") from error
 

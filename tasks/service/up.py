@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import yaml
+
 from domains.errors import UserError
 from tasks.base import own_first
 from tasks.base.settings import Settings
+from tasks.service.containers import check_containers, environment_to_hand_on, pull_steps
 from tasks.service.deployments import (
     POOL,
     ask_to_reconcile,
@@ -18,7 +21,7 @@ from tasks.service.deployments import (
     create_work_pool,
     forget_missed_runs,
 )
-from tasks.service.environment import subprocess_environment, worker_name
+from tasks.service.environment import api_url, given_url, subprocess_environment, worker_name
 from tasks.service.forks import ONE_THREAD
 from tasks.service.listening import is_loopback
 from tasks.service.logs import rotate_all
@@ -46,16 +49,19 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
     A worker or a server of ours that dies is started again, and so are the flow runs that died with it.
 
     Raises:
-        UserError: as ``prefect_server``; another ``acclimate up`` runs in this home folder; a deployment of
-            ``prefect.yaml`` cannot be registered; the worker or the server ends again and again.
+        UserError: as ``prefect_server`` and, where flow runs are containers, ``check_containers``; another
+            ``acclimate up`` runs in this home folder; a deployment of ``prefect.yaml`` cannot be registered; the worker
+            or the server ends again and again.
     """
     webhook = settings.webhook.get_secret_value()
     if webhook:
         check_url(webhook)
+    if settings.pool_type != "process":
+        check_containers(settings, url or given_url() or api_url(settings))
     folder = state_folder(settings)
     registered, restarts = False, 0
     with _only_one_up(folder / "up.lock"), prefect_server(settings, say, url) as server:
-        create_work_pool(settings.processes)
+        create_work_pool(settings)
         forget_missed_runs()
         stop(folder / "warm.json")  # that of an `acclimate up` that was killed
         forks = Forks(settings, say)
@@ -114,7 +120,7 @@ class Forks:
     def __init__(self, settings: Settings, say: Say) -> None:
         self._settings, self._say = settings, say
         self._folder = state_folder(settings)
-        self._wanted = settings.warm and hasattr(os, "pidfd_open")  # Linux
+        self._wanted = settings.warm and settings.pool_type == "process" and hasattr(os, "pidfd_open")  # Linux
         self._began, self._short = -float("inf"), 0
 
     def keep(self) -> None:
@@ -138,11 +144,13 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     folder = state_folder(settings)
     record = folder / "worker.json"
     _stop_worker(record)  # that of an `acclimate up` that was killed
-    command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", "process")
+    command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", settings.pool_type)
     # one more than may work, so that watch and reconcile never wait for long runs
     command += ["--pool", POOL, "--limit", str(settings.processes + 1), "--name", worker_name(settings)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run
     environment = subprocess_environment(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "PATH": path}
+    if settings.pool_type != "process":
+        environment |= environment_to_hand_on(settings)
     worker = spawn(record, command, environment, folder / "worker.log")
     try:
         yield worker
@@ -174,13 +182,21 @@ def worker_since(settings: Settings) -> float | None:
 
 
 def register_deployments(settings: Settings) -> None:
-    """Create or update the deployments of ``prefect.yaml``.
+    """Create or update the deployments of ``prefect.yaml``; containers clone the project in place of its pull steps.
 
     Raises:
-        UserError: Prefect refuses one of them, or does not answer.
+        UserError: the file cannot be read; Prefect refuses one of them, or does not answer.
     """
-    file = settings.root_path / "prefect.yaml"
+    given = settings.root_path / "prefect.yaml"
     command = own_first.command("prefect", "--no-prompt", "deploy", "--all")
+    if settings.pool_type != "process":
+        try:
+            described = yaml.safe_load(given.read_text("utf-8")) | {"pull": pull_steps()}
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+            raise UserError(f"{given} cannot be read: {' '.join(str(error).split())}") from error
+        changed = state_folder(settings) / "prefect.yaml"
+        changed.write_text(yaml.safe_dump(described, sort_keys=False), "utf-8")
+        command += ["--prefect-file", str(changed)]
     for last in (False, False, True):
         try:
             done = subprocess.run(
@@ -193,9 +209,9 @@ def register_deployments(settings: Settings) -> None:
                 timeout=REGISTER_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            raise UserError(f"{file} cannot be registered: no end within {REGISTER_SECONDS} s") from None
+            raise UserError(f"{given} cannot be registered: no end within {REGISTER_SECONDS} s") from None
         reason = " ".join((done.stderr or done.stdout).split())[-500:]
         if not done.returncode:
             return
         if last or BUSY not in reason:
-            raise UserError(f"{file} cannot be registered: {reason}")
+            raise UserError(f"{given} cannot be registered: {reason}")

@@ -54,6 +54,14 @@ def data_revision(root: Path, revision: str = "HEAD") -> DataRevision:
     return DataRevision(commit, parse_pointer(text.stdout, f"data.dvc at {revision}"))
 
 
+def short_commit(root: Path, revision: str) -> str:
+    """Return the first seven digits of the commit that a revision names; what is given, where it names none."""
+    try:
+        return data_revision(root, revision).commit[:7]
+    except UserError:
+        return revision
+
+
 def check_checkout(root: Path) -> None:
     """Raise UserError if ``root`` is not inside a git checkout."""
     found = git(root, "rev-parse", "--git-dir")

@@ -74,7 +74,7 @@ def _snapshot(root: Path, home: Path, at: DataRevision, domain: str, files: List
     try:
         os.utime(target)  # it is in use: `acclimate clean` leaves it
     except FileNotFoundError:
-        _materialise(files, object_paths(root, at, {md5 for _, md5 in files}), target)
+        materialise(files, object_paths(root, at, {md5 for _, md5 in files}), target)
     except OSError:  # a home that may only be read
         pass
     found = Domain.read(target, at.commit, digest)
@@ -95,7 +95,7 @@ def _folder(home: Path, domain: str, digest: str) -> Path:
     return home / "domains" / f"{domain}-{digest[:16]}"
 
 
-def _materialise(files: Listing, kept: dict[str, Path], target: Path) -> None:
+def materialise(files: Listing, kept: dict[str, Path], target: Path) -> None:
     """Make a snapshot folder, whole or not at all, by hard links where the file system has them."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

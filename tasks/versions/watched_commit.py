@@ -34,9 +34,12 @@ def commit_to_watch(settings: Settings, notes: list[str]) -> str:
     return data_revision(root, revision).commit
 
 
-def revision_to_read(revision: str) -> str:
-    """Return a revision as it is; of an empty one, as schedules give, the commit that ``ACCLIMATE_WATCH`` names."""
-    notes: list[str] = []
+def revision_to_read(revision: str, notes: list[str]) -> str:
+    """Return a revision as it is; of an empty one, as schedules give, the commit that ``ACCLIMATE_WATCH`` names.
+
+    Args:
+        notes: gets what went wrong, for ``check_faults`` at the end.
+    """
     commit = revision or commit_to_watch(settings(), notes)
     for note in notes:
         say(note)

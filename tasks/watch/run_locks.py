@@ -1,7 +1,7 @@
 """File locks of flow runs, which the kernel frees however a process ends.
 
 Each run holds one while it lives, so that others know whether it does; and one for the work that it does, so that equal
-work is done once.
+work is done once, by whichever machine (``tasks/base/shared_lock.py``).
 """
 
 import fcntl
@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
 
-from filelock import FileLock, Timeout
-
 from tasks.base.progress import say
 from tasks.base.settings import Settings, settings
+from tasks.base.shared_lock import shared_lock
 
 _held: dict[str, IO[str]] = {}
 
@@ -65,16 +64,8 @@ def forget(settings: Settings, runs: Iterable[str]) -> None:
 
 @contextmanager
 def one_at_a_time(key: str) -> Iterator[None]:
-    """Hold the lock of a piece of work on this machine, so that a run that waited for it finds the work done."""
-    folder = settings().home_path / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{key}.lock")
-    try:
-        held = lock.acquire(timeout=1)
-    except Timeout:
-        say("another run does the same work; waiting for it")
-        held = lock.acquire()
-    with held:
+    """Hold the lock of a piece of work, so that a run that waited for it finds the work done."""
+    with shared_lock(settings(), key, lambda: say("another run does the same work; waiting for it")):
         yield
 
 

@@ -1,10 +1,12 @@
 """The state of an installation in one look: server, data, meta-models, champions."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from domains.domain import FAMILIES
 from domains.errors import UserError
@@ -12,11 +14,12 @@ from tasks.base.artifacts import table_of, time_ago, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.adapt_result import k_cell
-from tasks.models.verdicts import last_decisions
+from tasks.models.verdicts import AWAITING, last_decisions
 from tasks.service.server import prefect_server, running_ui
 from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import domains_at
 from tasks.watch import ledger
+from tasks.watch.level import Level, levels
 
 SHOWN = 8  # last runs, last decisions
 OFTEN = ("watch", "reconcile")  # flows
@@ -32,8 +35,10 @@ def status(settings: Settings) -> dict[str, Any]:
         found["data"] = str(error)
     meta = {family: registry.champion(settings, registry.meta_name(family)) for family in FAMILIES}
     found["meta_models"] = {family: describe_version(model) for family, model in meta.items() if model is not None}
-    champions = {name: registry.champion(settings, name) for name in found["domains"]}
-    found["champions"] = {name: describe_version(model) for name, model in champions.items() if model is not None}
+    serving = {name: registry.champion(settings, name) for name in champions_of_domains(settings)}
+    champions = {name: model for name, model in serving.items() if model is not None}
+    found["champions"] = {name: describe_version(model) for name, model in champions.items()}
+    found["levels"] = {name: vars(level) for name, level in levels_now(settings, found["domains"], champions).items()}
     found["ledger"] = [
         ledger.display_row(row) for row in ledger.list_rows(settings)[::-1] if row.status in ("open", "failed")
     ]
@@ -41,6 +46,20 @@ def status(settings: Settings) -> dict[str, Any]:
     found["decided"] = sorted(decisions, key=lambda decision: decision["when"], reverse=True)
     found["next"], found["runs"] = schedule(settings, found["server"])
     return found
+
+
+def champions_of_domains(settings: Settings) -> list[str]:
+    """Return the domains that have a champion, of which the data may have been removed since."""
+    return [name for name in sorted(registry.champions(settings)) if not name.startswith(registry.META_PREFIX)]
+
+
+def levels_now(
+    settings: Settings, here: Mapping[str, str], champions: Mapping[str, registry.Registered]
+) -> dict[str, Level]:
+    """Return whether what serves is what ``ACCLIMATE_WATCH`` asks for, by domain; HEAD, where that is unknown."""
+    with suppress(UserError):
+        here = domains_at(settings.root_path, settings.watch)
+    return levels(settings, here, champions)
 
 
 def schedule(settings: Settings, server: str | None) -> tuple[dict[str, str], list[dict[str, str]]]:
@@ -111,11 +130,14 @@ def status_tables(found: dict[str, Any]) -> list[Any]:
         f"Prefect server: {server}",
         f"data: {found.get('data') or 'revision ' + found['revision'][:12]}",
     ]
-    champions = Table("domain", "champion", "strategy", "K", "accuracy", "age", title="Champions", title_justify="left")
+    columns = "domain", "champion", "strategy", "K", "accuracy", "age", "asked for"
+    champions = Table(*columns, title="Champions", title_justify="left")
     for name, model in found["champions"].items():
         accuracy = with_interval(model["metrics"]["accuracy"], model["metrics"].get("ci95"))
         how = model["params"]
-        champions.add_row(name, model["version"], how["strategy"], k_cell(how), accuracy, time_ago(model["age"]))
+        level = found["levels"][name]
+        asked = level["word"] if level["word"] == "yes" else Text(f"{level['word']}: {level['why']}")
+        champions.add_row(name, model["version"], how["strategy"], k_cell(how), accuracy, time_ago(model["age"]), asked)
     metas = Table("family", "meta-model", "age", title="Meta-models", title_justify="left")
     for family, model in found["meta_models"].items():
         metas.add_row(family, model["version"], time_ago(model["age"]))
@@ -136,8 +158,9 @@ def status_tables(found: dict[str, Any]) -> list[Any]:
 def waiting_row(row: Mapping[str, str]) -> dict[str, str]:
     """Return a row of the ledger for a narrow terminal: what is longest comes last."""
     short = {key: row[key] for key in ("domain", "status", "runs", "opened")}
-    short["status"] = row["decision"] or row["status"]  # of an open one: that it waits for approval
-    return short | {"why": row["reason"] or row["why"]}
+    if row["status"] == "open" and row["decision"] == AWAITING:
+        short["status"] = AWAITING
+    return short | {"why": "; ".join(filter(None, (row["reason"], row["why"])))}
 
 
 def decision_row(row: Mapping[str, str]) -> dict[str, str]:

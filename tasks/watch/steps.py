@@ -7,7 +7,10 @@ from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from domains.words import some
 from tasks.base.artifacts import table_artifact
+from tasks.base.flow_runs import describe_run
+from tasks.base.progress import say
 from tasks.base.retries import RETRIES
 from tasks.base.settings import Settings, settings
 from tasks.models.verdicts import AWAITING
@@ -40,8 +43,53 @@ def notice_and_submit(only: list[str], why: str = "") -> str:
         get_run_logger().warning(note)
     if done.opened or done.submitted:
         show_ledger()
+    new = [row.domain for row in done.opened if row.status == "open"]
+    describe_run(f"watch: {some(new) if new else 'nothing new'}")
     check_faults(done.notes)
     return tick_line(done)
+
+
+def bring_back(plan: "Plan") -> str:
+    """Put back into service what served when the data were as they are again; return the version, or nothing.
+
+    It is smoke-tested and not compared: what serves now was adapted to data that were taken back.
+    """
+    from tasks.adapt import events
+    from tasks.models import registry
+    from tasks.models.adapt_result import AdaptResult
+    from tasks.models.smoke_test import smoke_test_for
+    from tasks.watch import level
+
+    s, name = settings(), plan.domain.name
+    champion = registry.champion(s, name)
+    wanted = level.version_to_bring_back(s, plan, champion)
+    model = level.usable(s, name, wanted) if wanted else None
+    if model is None:
+        return ""
+    before = None if champion is None else champion.version
+    registry.promote(s, name, wanted, smoke_test_for(s, model), expected=before)
+    reason = "its data are again what they were when it was in service"
+    say(f"{name} version {wanted} is in service again: {reason}")
+    told = {"model_version": wanted, "champion_before": before, "reason": reason}
+    events.champion_changed(AdaptResult.read(model.folder).model_copy(update=told))
+    return wanted
+
+
+def promote(plan: "Plan", result: "AdaptResult") -> "AdaptResult":
+    """Put a challenger that passed the gate into service, unless newer data of its domain are asked for by now."""
+    from tasks.adapt import steps
+    from tasks.models import registry
+    from tasks.watch import level
+
+    s = settings()
+    serving = registry.champions(s).get(result.domain)
+    if result.decision == "promoted" and result.model_version != serving and level.is_overtaken(s, plan):
+        reason = (
+            f"version {result.model_version} passed the gate, but newer data of {result.domain} are asked for; "
+            f"acclimate models promote {result.domain} {result.model_version} puts it into service all the same"
+        )
+        return result.model_copy(update={"decision": "refused", "reason": reason, "in_service": serving})
+    return steps.promote(plan, result)
 
 
 def settle(plan: "Plan", result: "AdaptResult", flow_run: str = "") -> None:
@@ -56,7 +104,7 @@ def settle(plan: "Plan", result: "AdaptResult", flow_run: str = "") -> None:
     if result.decision == AWAITING:
         ledger.note_waiting(settings(), key, *said, flow_run)
     else:
-        ledger.close_rows(settings(), key, *said)
+        ledger.close_rows(settings(), key, *said, result.in_service or "")
 
 
 @task(cache_policy=NO_CACHE, **RETRIES)
@@ -75,7 +123,9 @@ def clear_and_submit() -> str:
         get_run_logger().warning(note)
     if submitted:
         show_ledger()
-    return f"{len(cleared)} dead runs cleared, {len(submitted)} adaptations asked for"
+    line = f"{len(cleared)} dead runs cleared, {len(submitted)} adaptations asked for"
+    describe_run(f"reconcile: {line if cleared or submitted else 'nothing to do'}")
+    return line
 
 
 def this_worker(settings: Settings, client: Any) -> reconciling.Worker:

@@ -9,14 +9,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tasks.base.settings import Settings
+from tasks.base.shared_lock import shared_lock
 from tasks.models import registry
 from tasks.service.server import prefect_server
-from tasks.watch import ledger
+from tasks.watch import ledger, ledger_database
+from tests.tasks.watch.test_ledger import OLD
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -72,10 +75,53 @@ CREATE = """if True:
 """
 
 
+HOLD = """if True:
+    import sys, time
+    from pathlib import Path
+    from tasks.base.settings import Settings
+    from tasks.base.shared_lock import shared_lock
+    with shared_lock(Settings(root=Path(sys.argv[1]), ledger=sys.argv[2]), "hpo"):
+        print("held", flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_lock_holds_between_machines_until_its_holder_is_killed(postgres: str, tmp_path: Path) -> None:
+    ours, other = f"postgresql://{postgres}/acclimate", tmp_path / "other"
+    here = Settings(root=tmp_path / "here", ledger=ours)
+    command = [sys.executable, "-c", HOLD, str(other), ours]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        said: list[str] = []
+        with pytest.raises(TimeoutError), shared_lock(here, "hpo", lambda: said.append("waits"), seconds=0.5):
+            pass
+        assert said == ["waits"]
+        with shared_lock(here, "trec", seconds=0.5):
+            pass
+        holder.kill()
+    with shared_lock(here, "hpo", seconds=30):
+        pass
+
+
+def test_a_ledger_of_0_10_0_in_postgres_is_brought_up_to_date_by_many_at_once(postgres: str, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", CREATE, postgres, "old"], check=True, capture_output=True)
+    old = Settings(root=tmp_path, ledger=f"postgresql://{postgres}/old")
+    import psycopg
+
+    with psycopg.connect(old.ledger) as connection:
+        connection.execute(OLD)
+    connect = ledger_database._connect.__wrapped__
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: connect(old.ledger_uri, "here"), range(4)))
+    assert [(row.name, row.serves, row.asked) for row in ledger.list_rows(old)] == [("a", "4", 1), ("b", "", 2)]
+    assert ledger.begin_look(old) == 1
+
+
 def test_flow_runs_models_and_ledger_are_kept_in_postgres(
     postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+    for name in [n for n in os.environ if n.startswith("PREFECT_") and n != "PREFECT_PROFILES_PATH"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"postgresql+asyncpg://{postgres}/prefect")
     ours = f"postgresql://{postgres}/acclimate"

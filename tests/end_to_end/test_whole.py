@@ -33,6 +33,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 
 from tasks.base.settings import Settings
+from tasks.models import registry
 from tasks.service.server import running_ui
 from tasks.versions.commit import commit as commit_data
 from tasks.watch import ledger
@@ -128,6 +129,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
         port = probe.getsockname()[1]
     environment = {name: v for name, v in os.environ.items() if not name.startswith(("PREFECT_", "ACCLIMATE_"))}
     paths = [str(path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment |= {"PREFECT_PROFILES_PATH": os.environ["PREFECT_PROFILES_PATH"]}
     environment |= {"ACCLIMATE_PORT": str(port), "PYTHONPATH": os.pathsep.join(paths)}
     if mirror := os.environ.get("ACCLIMATE_MIRROR"):
         environment["ACCLIMATE_MIRROR"] = mirror
@@ -321,6 +323,17 @@ def test_a_deployment_that_is_triggered_runs_in_the_worker_and_leaves_artifacts(
         assert state.is_completed(), state.message
         left = {a.key: a for a in client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))}
     assert left.keys() >= {"adapt-stocks-rates", "domain-stocks-rates"}
+    with clone.client() as client:
+        told = client.read_flow_run(run)
+        head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=clone.path, text=True)[:7]
+        assert told.name == f"adapt stocks-rates @ {head}, K=5"
+        assert {"stocks-rates", "market"} <= set(told.tags)
+        wanted = {"filter": {"event": {"prefix": ["prefect.asset.materialization"]}}, "limit": 50}
+        made = client._client.post("/events/filter", json=wanted).json()["events"]
+        names = {event["resource"]["prefect.resource.id"] for event in made}
+        assert names >= {f"acclimate://{what}" for what in ("meta-models/market", "features/stocks-rates")}
+    version = registry.newest(Settings(root=clone.path), "stocks-rates", 1)[0]
+    assert version.tags["flow_run_url"] == f"http://127.0.0.1:{clone.port}/flow-runs/flow-run/{run}"
     page = left["adapt-stocks-rates"].data
     assert re.search(r"^\| acclimate \| ours \|.*\n(\|.*\n)*\| logistic \| baseline \|", page, re.M)
     assert page.count("data:image/png;base64,") == 3  # accuracies, confusion, and what came true
@@ -382,6 +395,29 @@ def test_a_run_that_waits_for_a_person_holds_no_process_and_goes_on_when_it_is_a
     assert clone.json("status")["champions"][copy.name]["version"] == "1"
     tasks = Path(f"/proc/{clone.process('warm')}/task")
     assert not tasks.exists() or len(list(tasks.iterdir())) == 1
+
+
+def test_a_folder_is_predicted_by_an_event_and_drift_looks_at_it(clone: Clone, reviews: dict[str, Any]) -> None:
+    (clone.path / "inbox").mkdir()
+    texts = [f"{text} After {weeks} weeks." for weeks in range(2, 14) for text in REVIEWS]
+    pd.DataFrame({"text": texts}).to_csv(clone.path / "inbox/march.csv", index=False)
+    wanted = {"domain": "drugreviews", "source": "inbox"}
+    with clone.client() as client:
+        emit(client, "predict.requested", wanted)
+        (asked,) = wait_for(
+            lambda: [run for run in client.read_flow_runs() if run.name == "predict drugreviews, inbox"]
+        )
+        state = wait_for(lambda: finished(client, asked.id))
+        assert state.is_completed(), state.message
+        left = client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[asked.id])))
+    (page,) = (artifact.data for artifact in left if artifact.key == "predict-drugreviews")
+    assert "1 of 1 inputs predicted by version" in page
+    (again,) = clone.json("predict", "drugreviews", "inbox", "--flow")
+    assert (again["reused"], again["rows"], again["source"]) == (True, 36, "inbox/march.csv")
+    assert pd.read_csv(again["output"])["text"].tolist() == texts
+    (found,) = clone.json("drift", "drugreviews", "--no-adapt")
+    assert (found["new"], found["inputs"]) == (36, ["inbox/march.csv"])
+    assert 0 <= found["accuracy_interval"][0] <= found["accuracy"] <= found["accuracy_interval"][1] <= 1
 
 
 SPREAD = """

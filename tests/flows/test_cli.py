@@ -457,3 +457,9 @@ def test_a_check_of_a_domain_exits_with_2_for_errors_and_0_for_warnings(
     code, out, error = run("domains", "check", "notes")
     assert (code, out) == (2, "")
     assert "its name is 'others'; make it that of the folder, 'notes'" in error
+
+
+def test_what_goes_with_the_flow_of_predictions_is_refused_without_it(run, tmp_path):
+    (tmp_path / "new.csv").write_text("text\na\n")
+    code, _, said = run("predict", "hpo", str(tmp_path / "new.csv"), "--again")
+    assert (code, said) == (2, "error: --again and --rev go with --flow\n")

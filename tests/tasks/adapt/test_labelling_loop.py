@@ -22,7 +22,7 @@ from tasks.adapt.steps import unknown_classes
 from tasks.adapt.suggestion import write_to_label
 from tasks.base.settings import Settings
 from tasks.ingest.labelling import label_domain
-from tasks.models import registry
+from tasks.models import promotion, registry
 from tasks.models.adapt_result import AdaptResult, ClassScore
 
 TICKETS = {"billing": "a", "login": "b", "": "c"}
@@ -168,3 +168,31 @@ def test_a_class_is_unknown_where_a_champion_never_gives_it_anything():
 
     p = np.array([[0.9, 0.1, 0, 0], [0.2, 0.8, 0, 0], [0.25, 0.25, 0.25, 0.25]])  # the last: of a label that is gone
     assert unknown_classes(p, Data) == [2]
+
+
+def test_labels_that_are_taken_back_bring_back_the_model_that_was_adapted_to_them(project, run, tmp_path, capsys):
+    table = tmp_path / "tickets.csv"
+    right = pd.read_csv(table).dropna()
+    wrong = right.assign(label=right["label"].map({"billing": "login", "login": "billing"}))
+    for frame, message in ((right, "Tickets"), (wrong, "Wrong labels")):
+        frame.to_csv(table, index=False)
+        run("domains", "add", "tickets", str(table), *(["--replace"] if message != "Tickets" else []))
+        run("data", "commit", "-m", message)
+        assert run("adapt", "tickets")["decision"] == "promoted"
+    assert registry.champion(Settings(root=project.root), "tickets").version == "2"
+    project.git("checkout", "--quiet", "HEAD~1", "--", "data.dvc")
+    project.git("commit", "--quiet", "--message", "Take the wrong labels back")
+    again = run("adapt", "tickets")
+    assert (again["model_version"], again["reused"], again["decision"], again["in_service"]) == (
+        "1",
+        True,
+        "promoted",
+        "1",
+    )
+    assert registry.champion(Settings(root=project.root), "tickets").version == "1"
+    promotion.promote_by_hand(Settings(root=project.root), "tickets", "2")
+    kept = run("adapt", "tickets")
+    assert (kept["decision"], kept["in_service"]) == ("refused", "2")
+    assert kept["reason"].startswith("a person took version 1 out of service")
+    cli.main(["adapt", "tickets"])
+    assert "in service: version 2" in capsys.readouterr().out

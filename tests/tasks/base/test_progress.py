@@ -1,6 +1,8 @@
 """Progress as a person sees it: in the terminal, and as artifacts that never disturb the work."""
 
 import io
+import re
+from itertools import product
 from threading import Condition, Thread
 
 import prefect.artifacts
@@ -76,7 +78,7 @@ def work(steps=10, title="Encoding hpo", after=lambda: None):
 
 def test_a_run_gets_one_artifact_that_ends_at_100_percent(sent, pauses):
     work(after=lambda: pauses[0].pass_by())
-    assert sent[0] == ("create", "encoding-hpo-progress", 10)
+    assert sent[0] == ("create", "progress-encoding-hpo", 10)
     assert {entry[:2] for entry in sent[1:]} == {("update", "id")}
     assert [entry[2] for entry in sent] == [*range(10, 101, 10), 100]
 
@@ -94,7 +96,7 @@ def test_work_inside_of_other_work_is_shown_as_a_step_of_it(sent, pauses):
     with progress("Adapt to many", 1) as advance:
         work(after=lambda: pauses[0].pass_by())
         advance()
-    assert [entry[:2] for entry in sent] == [("create", "adapt-to-many-progress"), ("update", "id")]
+    assert [entry[:2] for entry in sent] == [("create", "progress-adapt-to-many"), ("update", "id")]
 
 
 def test_work_that_stands_still_sends_nothing(sent, pauses):
@@ -169,6 +171,15 @@ def test_nothing_is_shown_without_a_terminal(capsys):
 
 
 def test_keys_have_only_what_prefect_allows():
-    assert slug("Adapt: HPO_x", "scores") == "adapt-hpo-x-scores"
+    assert slug("Adapt: HPO/x", "scores") == "adapt-hpo-x-scores"
     assert slug("ünïcode ✓") == "n-code"
     assert slug("✓") == "untitled"
+
+
+def test_names_that_differ_have_keys_that_differ():
+    names = ["".join(letters) for n in range(1, 6) for letters in product("a1-_", repeat=n) if letters[0] not in "-_"]
+    names += ["many", "a-b--1", "a--b--x"]
+    keys = {slug(f"adapt-{name}") for name in names}
+    assert len(keys) == len(set(names))
+    assert all(re.fullmatch("[a-z0-9-]+", key) for key in keys)
+    assert slug("adapt-fx-latest") == "adapt-fx-latest"

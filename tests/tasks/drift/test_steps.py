@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -19,16 +20,22 @@ from PIL import Image
 
 from domains.errors import UserError
 from domains.market.regime import VOLATILITY
+from domains.same_example import content_keys
 from learners.classifier import Affine, Classifier
+from learners.shift.typicality import ClassDistance, Typicality
+from tasks.adapt.held_out import HeldOut
 from tasks.base.settings import Settings
 from tasks.drift import steps
+from tasks.drift.accuracy import accuracy_in_service
+from tasks.drift.cases import domain_adapted_on
 from tasks.drift.examples import label_changes, outcome_in_words, read_new_and_old
-from tasks.drift.page import small_png
+from tasks.drift.page import drift_page, small_png
 from tasks.drift.steps import act_on, check_all_known, compare_with_old, plan_drift, report
 from tasks.features import encoding
 from tasks.features.encoders import BUILT_IN, MINILM
 from tasks.features.spec import EncoderSpec
 from tasks.models import registry
+from tasks.predict import records
 from tasks.versions.snapshots import snapshot
 
 ALPHABET = "abcdefgh"
@@ -319,3 +326,59 @@ def test_an_image_on_the_page_is_small_and_made_anew():
     out = io.BytesIO()
     Image.new("RGB", (900, 300), "red").save(out, "BMP")
     assert Image.open(io.BytesIO(small_png(out.getvalue()))).size == (160, 53)
+
+
+# What was predicted, and how often it is right
+
+
+@pytest.fixture
+def predicted(world):
+    """Predict texts: what `predict` keeps of them."""
+
+    def keep(key, texts):
+        records.folder_of(world.settings, "news").mkdir(parents=True, exist_ok=True)
+        records.write_sample(world.settings, "news", key, "text", texts)
+        about = {"domain": "news", "source": f"inbox/{key}.csv", "content_hash": key, "version": "1"}
+        records.write_record(world.settings, records.Scored(key=key, output="out.csv", rows=1, predicted=1, **about))
+
+    yield keep
+    shutil.rmtree(world.settings.home_path / "predictions")
+
+
+def test_where_the_revision_has_nothing_new_what_was_predicted_last_is_looked_at(world, predicted):
+    predicted("may", words(40, TURNED, 7))
+    predicted("june", [*words(40, TURNED, 8), *OLD[:30]])  # known ones say nothing
+    found = result(world, "first")
+    assert (found.state, found.new, found.inputs) == ("drift", 80, ["inbox/june.csv", "inbox/may.csv"])
+    assert "80 new examples of inbox/june.csv and 1 more, predicted last" in found.line()
+    assert "inbox/may.csv" in compare_domain(world, "first").page.replace("\\", "")
+    assert act_on.fn(compare_domain(world, "first"), True).result.action.startswith("add the examples to the pool in")
+    assert result(world, "same").inputs == []  # the revision comes first
+
+
+def test_accuracy_in_service_is_told_from_what_the_champion_said_of_held_out_examples(world, tmp_path):
+    (case,) = plan_drift.fn("news", world.at["first"], None, 0.01)
+    before = domain_adapted_on(world.settings, case)
+    examples, y = before.column("train"), np.array(before.targets("train"))
+    shutil.copytree(case.champion.folder, tmp_path / "model")
+    champion = SimpleNamespace(folder=tmp_path / "model")
+    x = torch.randn(len(y), 8, generator=torch.Generator().manual_seed(0))
+    assert accuracy_in_service(champion, before, x, torch.eye(3)[y]) is None  # it keeps nothing
+    said = np.full((len(y), 3), 0.1)
+    said[np.arange(len(y)), np.where(np.arange(len(y)) < 24, y, (y + 1) % 3)] = 0.8
+    keys = content_keys(examples)
+    HeldOut(said, said, np.ones(len(y)), keys, keys[:0]).write(tmp_path / "model")
+    distance = ClassDistance.fit(x, torch.from_numpy(y), [(0, 8)])
+    Typicality.of(distance, distance(x), torch.full((len(y),), 0.8)).save(tmp_path / "model")
+    found = accuracy_in_service(champion, before, x, torch.from_numpy(said))
+    assert found.before == pytest.approx(0.8)
+    assert found.accuracy == pytest.approx(0.8, abs=0.08)
+    assert accuracy_in_service(champion, before, 9 + x, torch.full((len(y), 3), 1 / 3)).accuracy < 0.2
+
+
+def test_the_accuracy_is_in_the_line_and_on_the_page(world):
+    found = result(world, "same")
+    assert "accuracy" not in found.line()
+    known = found.model_copy(update={"accuracy": 0.84, "accuracy_interval": (0.78, 0.89), "accuracy_before": 0.88})
+    assert "; accuracy in service about 84 % (78 to 89), was 88 % on held-out labels" in known.line()
+    assert "was 88 \\% on held\\-out labels" in drift_page(known)

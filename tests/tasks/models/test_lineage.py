@@ -38,14 +38,36 @@ def test_the_commands_name_the_code_the_data_the_meta_model_and_every_choice(set
     tags |= {"seed": "4", "code": "def+changes", "packages": json.dumps({"torch": "0.1"})}
     found = lineage.lineage(settings, registered("hpo", "3", {"k": "5", "draws": "7", "strategy": "maml"}, tags))
     assert found["commands"] == [
-        "export ACCLIMATE_HOME=.acclimate-again",
-        "git checkout def",
+        "git worktree add --detach ../acclimate-def def",
+        "cd ../acclimate-def",
+        f"export {lineage.AS_THERE}",
+        'dvc config --local cache.dir "$OLDPWD/.dvc/cache"',
         "acclimate data build",
         "acclimate meta-train --family text --rev abc --steps 5 --learner ridge --learner maml",
         "ACCLIMATE_SEED=4 acclimate adapt hpo --k 5 --rev abc --draws 7 --method auto --meta-version c0ffee",
     ]
     assert found["packages_now_different"]["torch"][0] == "0.1"
     assert (found["strategy"], found["content_hash"]) == ("maml", "unknown")
+
+
+def test_making_a_model_again_leaves_what_is_checked_out_here_alone(tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (
+        ["init", "-q"],
+        ["commit", "-q", "--allow-empty", "-m", "1"],
+        ["commit", "-q", "--allow-empty", "-m", "2"],
+    ):
+        subprocess.run([*git, *command], cwd=here, check=True)
+    now, before = (lineage.git(here, "rev-parse", rev).stdout.strip() for rev in ("HEAD", "HEAD~1"))
+    first = lineage._first_commands({"code": before, "problems": "all"})
+    assert len(first) == 3
+    there = subprocess.run(
+        ["sh", "-c", "\n".join([*first, "git rev-parse HEAD"])], cwd=here, capture_output=True, text=True
+    )
+    assert there.stdout.splitlines()[-1] == before
+    assert lineage.git(here, "rev-parse", "HEAD").stdout.strip() == now
 
 
 def test_a_model_of_all_labels_is_made_again_from_all_labels(settings, metas):

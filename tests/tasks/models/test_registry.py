@@ -1,5 +1,6 @@
 """The registry against a real MLflow on SQLite: what is registered is whole, the champion always loads."""
 
+import json
 import logging
 import os
 import shutil
@@ -304,3 +305,12 @@ def test_models_of_others_in_a_shared_registry_are_left_alone(tmp_path, folder):
     for name in ("it's", "Their Model", "a.b", "meta-text", "hpo"):
         registry._client(settings).create_registered_model(name)
     assert registry.names(settings) == ["hpo", "meta-text"]
+
+
+def test_mlflow_knows_the_data_of_a_model_by_its_revision_and_hash(settings, name, folder):
+    lineage = {"key": "k", "revision": "1a2b", "content_hash": "5" * 64}
+    version = registry.log_adapted(settings, name, folder, {}, {}, lineage)
+    run = registry._client(settings).get_run(registry.get(settings, name, version).run_id)
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest, used.dataset.source_type) == (name, "5" * 36, "dvc")
+    assert json.loads(used.dataset.source) == {"revision": "1a2b", "content_hash": "5" * 64, "path": f"data/{name}"}

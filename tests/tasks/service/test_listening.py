@@ -36,7 +36,7 @@ def test_a_host_that_others_reach_needs_a_password(host, monkeypatch):
 
 
 def test_nothing_is_started_where_others_would_reach_it(tmp_path, monkeypatch):
-    for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+    for name in [n for n in os.environ if n.startswith("PREFECT_") and n != "PREFECT_PROFILES_PATH"]:
         monkeypatch.delenv(name)
     settings = Settings(root=tmp_path, host="0.0.0.0")
     with pytest.raises(UserError, match=PASSWORD), prefect_server(settings):

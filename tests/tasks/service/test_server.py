@@ -11,15 +11,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import ObjectNotFound
 
 from domains.errors import UserError
-from tasks.base import own_first
+from tasks.base import assets, own_first
+from tasks.base.flow_runs import describe_run, link_to_model, run_tags
 from tasks.base.settings import Settings
 from tasks.service import environment, processes, server, up
 from tasks.service.server import Server, prefect_server
@@ -32,6 +35,7 @@ FLOWS = {
     "clean": "def clean(keep: str = ''): ...",
     "adapt_many": "def adapt_many(requests: list): ...",
     "drift": "def drift(): ...",
+    "predict": "def predict(domain: str, source: str): ...",
     "adapt": """def adapt(domain: str, k: int = 10):
     import os, time
     from pathlib import Path
@@ -71,7 +75,7 @@ def start_stand_in(settings: Settings, say: server.Say) -> subprocess.Popen[byte
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An own home and port, outside of any server that the tests run in."""
-    for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+    for name in [n for n in os.environ if n.startswith("PREFECT_") and n != "PREFECT_PROFILES_PATH"]:
         monkeypatch.delenv(name)
     return Settings(root=tmp_path, port=free_port())
 
@@ -187,7 +191,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, S
         (root / "tiny" / f"{name}.py").write_text(decorated)
     settings = Settings(root=root, port=free_port())
     with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("PREFECT_")]:
+        for name in [n for n in os.environ if n.startswith("PREFECT_") and n != "PREFECT_PROFILES_PATH"]:
             patch.delenv(name)
         with prefect_server(settings) as started:
             yield settings, started
@@ -197,7 +201,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, S
 
 def outside() -> dict[str, str]:
     """The environment of a command started beside this one."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {n: v for n, v in os.environ.items() if not n.startswith("PREFECT_") or n == "PREFECT_PROFILES_PATH"}
 
 
 def test_a_command_beside_joins_and_its_flows_log_to_the_server_but_not_the_terminal(
@@ -254,6 +258,52 @@ def test_of_runs_that_were_missed_the_newest_of_each_schedule_is_left(real: tupl
         assert left == {made[1], made[2], made[3]}
         for run in left:
             client.delete_flow_run(run)
+
+
+def test_a_run_has_a_name_tags_links_and_assets_that_say_what_it_did(real: tuple[Settings, Server]) -> None:
+    from prefect import flow, task
+    from prefect.client.orchestration import get_client
+
+    tags: dict[str, str] = {}
+
+    @flow(flow_run_name="watch")
+    def telling() -> None:
+        task(lambda: describe_run("", "of a task"))()
+        describe_run("watch: nothing new", "hpo", "text")
+        made = assets.features_asset("hpo"), "features of hpo", assets.data_asset("hpo")
+        assets.made(*made, revision="1a2b3c4")
+        link_to_model("http://mlflow:5000/", "hpo", "3")
+        link_to_model("sqlite:///mlflow.db", "hpo", "3")
+        tags.update(run_tags())
+
+    telling()
+    server._send_pending()
+    with get_client(sync_client=True) as client:
+        (run,) = (run for run in client.read_flow_runs() if run.name == "watch: nothing new")
+        assert set(run.tags) == {"hpo", "text"}
+        assert tags == {"flow_run": str(run.id), "flow_run_url": f"{real[1].ui}/flow-runs/flow-run/{run.id}"}
+        (link,) = (found for found in client.read_artifacts() if found.key == "model-hpo")
+        client.delete_artifact(link.id)
+        assert link.data == "[hpo version 3 in MLflow](http://mlflow:5000/#/models/hpo/versions/3)"
+        wanted = {"filter": {"event": {"prefix": ["prefect.asset."]}}, "limit": 10}
+        found: dict[str, dict] = {}
+        wait_for(lambda: found.update({e["event"]: e for e in events(client, wanted)}) or len(found) == 2, 60)
+    event = found["prefect.asset.materialization.succeeded"]
+    assert event["resource"]["prefect.resource.id"] == "acclimate://features/hpo"
+    assert event["payload"] == {"revision": "1a2b3c4"}
+    related = {(each["prefect.resource.id"], each["prefect.resource.role"]) for each in event["related"]}
+    assert related >= {("acclimate://data/hpo", "asset"), (f"prefect.flow-run.{run.id}", "flow-run")}
+
+
+def events(client: SyncPrefectClient, wanted: dict) -> list[dict]:
+    return client._client.post("/events/filter", json=wanted).json()["events"]
+
+
+def test_nothing_is_told_outside_of_a_run() -> None:
+    describe_run("watch: nothing new", "hpo")
+    assets.made(assets.champion_asset("hpo"), "champion of hpo")
+    link_to_model("http://mlflow:5000", "hpo", "3")
+    assert run_tags() == {}
 
 
 def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Settings, Server]) -> None:
@@ -331,6 +381,8 @@ def test_old_runs_go_with_their_pages_but_for_the_newest_page_of_a_kind(real: tu
         return {run.id for run in client.read_flow_runs()} & made
 
     with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs():  # of other tests
+            client.delete_flow_run(run.id)
         old = ended("adapt", Completed(), ["adapt-hpo"])
         newest, asked_for = ended("adapt", Completed(), ["adapt-hpo"]), ended("adapt", Failed())
         theirs = ended("another", Completed())
@@ -362,3 +414,28 @@ def test_the_server_deletes_old_runs_by_itself_unless_the_user_says_otherwise(
     server.start_server(real[0], print)
     assert started[0]["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"] == "events,flow_runs"
     assert started[0]["PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"] == "9999"
+
+
+def test_a_work_pool_of_containers_is_made_and_keeps_its_type_and_what_a_person_set(
+    real: tuple[Settings, Server],
+) -> None:
+    pytest.importorskip("prefect_docker", reason="pip install -e '.[docker]'")
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    from tasks.service.deployments import POOL, create_work_pool
+
+    settings = real[0].model_copy(update={"pool_type": "docker", "image": "acclimate:1"})
+    with get_client(sync_client=True) as client:
+        with suppress(ObjectNotFound):
+            client.delete_work_pool(POOL)
+        create_work_pool(settings)
+        template = client.read_work_pool(POOL).base_job_template
+        template["variables"]["properties"]["mem_limit"]["default"] = "4g"
+        client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
+        create_work_pool(settings.model_copy(update={"image": "acclimate:2"}))
+        kept = client.read_work_pool(POOL).base_job_template["variables"]["properties"]
+        assert (kept["image"]["default"], kept["mem_limit"]["default"]) == ("acclimate:2", "4g")
+        with pytest.raises(UserError, match="is of type docker: use --pool-type docker, or delete it"):
+            create_work_pool(real[0])
+        client.delete_work_pool(POOL)

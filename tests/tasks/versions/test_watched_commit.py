@@ -63,10 +63,20 @@ def test_what_needs_no_other_machine_has_a_limit_too(checkout, monkeypatch):
     assert git(checkout.root, "wait").stderr == "no answer within 0.2 s"
 
 
+def test_a_scheduled_run_reads_what_is_known_of_a_remote_and_hears_that_it_cannot_be_reached(checkout, monkeypatch):
+    checkout.git("remote", "add", "origin", str(checkout.root / "nowhere"))
+    checkout.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    monkeypatch.setenv("ACCLIMATE_WATCH", "origin/main")
+    notes = []
+    assert revision_to_read("", notes) == checkout.git("rev-parse", "HEAD")
+    with pytest.raises(UserError, match="git remote origin cannot be reached"):
+        check_faults(notes)
+
+
 def test_what_a_schedule_reads_is_the_revision_that_is_watched(checkout, monkeypatch):
     checkout.git("branch", "older")
     checkout.write("news", train=8, test=4)
     commit(checkout.root, checkout.home, "more", checked=False)
     monkeypatch.setenv("ACCLIMATE_WATCH", "older")
-    assert revision_to_read("HEAD") == "HEAD"
-    assert revision_to_read("") == checkout.git("rev-parse", "older") != checkout.git("rev-parse", "HEAD")
+    assert revision_to_read("HEAD", []) == "HEAD"
+    assert revision_to_read("", []) == checkout.git("rev-parse", "older") != checkout.git("rev-parse", "HEAD")

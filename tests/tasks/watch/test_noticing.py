@@ -27,6 +27,7 @@ def there(checkout, monkeypatch):
     models = {"meta-text": version_of("meta-text", "7")}
     monkeypatch.setattr(registry, "champion", lambda settings, name: models.get(name))
     monkeypatch.setattr(registry, "find_by_key", lambda settings, key: models.get(key))
+    monkeypatch.setattr(registry, "champions", lambda settings: {n: m.version for n, m in models.items() if m.aliases})
     checkout.write("news", train=6, test=4)
     return SimpleNamespace(checkout=checkout, settings=Settings(root=checkout.root), models=models)
 
@@ -71,7 +72,8 @@ def test_only_what_changed_is_opened_and_takes_the_place_of_what_waits(there):
 
 def test_what_was_overtaken_is_opened_again_when_it_is_wanted_again_as_another_run(there):
     (first,), _ = notice(there)
-    ledger.record_run(there.settings, {first.name: 1}, str(uuid4()))
+    ledger.claim(there.settings, [(first, "")], "batch")
+    ledger.record_run(there.settings, "batch", str(uuid4()))
     there.checkout.write("news", train=8, test=4)
     commit(there)
     notice(there)
@@ -141,20 +143,24 @@ def test_of_what_k_labels_made_for_no_champion_all_labels_are_wanted(there):
 
 
 @pytest.mark.parametrize(
-    ("decision", "aliases", "status"),
+    ("decision", "aliases", "champion", "status"),
     [
-        ("promoted", ("champion",), "done"),
-        ("refused", (), "done"),
-        ("promoted", (), "open"),
-        ("promoted", ("previous",), "done"),
+        ("promoted", ("champion",), "2", "done"),
+        ("refused", (), "1", "done"),
+        ("promoted", (), "1", "open"),
+        ("promoted", ("previous",), "3", "done"),
     ],
-    ids=["in-service", "refused", "killed-before-it-came-into-service", "rolled-back"],
+    ids=["in-service", "refused", "killed-before-it-came-into-service", "another-of-the-same-data"],
 )
-def test_what_was_done_by_hand_needs_no_run_unless_it_was_left_half_way(there, monkeypatch, decision, aliases, status):
-    made = version_of("news", "1", tags={"decision": decision}, aliases=aliases)
+def test_what_was_done_by_hand_needs_no_run_unless_it_was_left_half_way(
+    there, monkeypatch, decision, aliases, champion, status
+):
+    made = version_of("news", "2", tags={"decision": decision, "beside": "1"}, aliases=aliases)
+    tags = {"content_hash": domains_at(there.checkout.root)["news"]} if champion == "3" else {}
+    there.models["news"] = made if champion == "2" else version_of("news", champion, tags=tags)
     monkeypatch.setattr(registry, "find_by_key", lambda settings, key: made)
     (row,), _ = notice(there)
-    assert row.status == status
+    assert (row.status, row.serves) == (status, champion if status == "done" else "")
 
 
 def test_without_a_meta_model_a_line_says_what_to_do(there):

@@ -96,6 +96,57 @@ def test_many_rows_share_as_many_runs_as_there_are_processes(tmp_path, server):
     assert sorted(len(parameters["requests"]) for _, parameters in server.runs.values()) == [3, 4]
 
 
+def test_no_run_is_asked_for_that_has_nothing_to_do(tmp_path, server):
+    there = Settings(root=tmp_path, processes=16)
+    add_rows(there, *(f"d{i}" for i in range(5)))
+    submitting.submit_due(there, server)
+    assert [len(p["requests"]) if "requests" in p else 1 for _, p in server.runs.values()] == [1] * 5
+
+
+def test_a_row_is_in_one_run_whoever_is_killed_and_whatever_came_meanwhile(settings, monkeypatch, server):
+    add_rows(settings, "a", "b", "c", "d")
+    with monkeypatch.context() as patch:  # killed between the server's answer and the ledger
+        patch.setattr(ledger, "record_run", lambda *arguments: None)
+        submitting.submit_due(settings, server)
+    add_rows(settings, "e")
+    submitting.submit_due(settings, server)
+    asked = [r["domain"] for _, p in server.runs.values() for r in p.get("requests", [p])]
+    assert sorted(asked) == ["a", "b", "c", "d", "e"]
+
+
+def test_crashes_are_not_failures_and_have_a_bound_of_their_own_with_longer_and_longer_pauses(settings, server, aged):
+    add_rows(settings, "news")
+    submitting.submit_due(settings, server)
+    for _ in range(submitting.ATTEMPTS + 1):
+        server.end(aged(Crashed(message="its process is gone"), hours=2))
+        submitting.submit_due(settings, server)
+    (row,) = ledger.list_rows(settings, "open")
+    assert (row.crashes, row.failures, row.attempts) == (6, 0, 7)
+    assert ledger.display_row(row)["reason"] == "6 of 20 runs crashed"
+    server.end(Crashed())
+    assert submitting.submit_due(settings, server) == ({}, [])
+    for _ in range(submitting.CRASHES):
+        server.end(aged(Crashed(message="its process is gone"), hours=2))
+        submitting.submit_due(settings, server)
+    (row,) = ledger.list_rows(settings, "failed")
+    assert row.reason == "20 runs of it crashed: its process is gone; it may need more memory than there is"
+
+
+def test_pauses_grow_up_to_an_hour():
+    minutes = [[submitting.delay(how, n).total_seconds() / 60 for n in (0, 1, 2, 9)] for how in ("failed", "crashed")]
+    assert minutes == [[2, 4, 8, 60], [0, 2, 4, 60]]
+
+
+def test_what_crashed_twice_runs_by_itself(tmp_path, server, aged):
+    there = Settings(root=tmp_path, processes=1)
+    add_rows(there, *(f"d{i}" for i in range(5)))
+    for _ in range(3):
+        submitting.submit_due(there, server)
+        server.end(aged(Crashed(), hours=2))
+    runs = [len(parameters.get("requests", [0])) for _, parameters in server.runs.values()]
+    assert runs == [5, 5, 1, 1, 1, 1, 1]
+
+
 def test_where_nothing_is_deployed_the_rows_wait(settings, server):
     add_rows(settings, "news")
     server.deployments = ("other",)
