@@ -86,7 +86,8 @@ def test_a_run_that_was_suspended_puts_what_it_asked_about_into_service_whatever
 
     monkeypatch.setattr(approval, "suspend_flow_run", suspend)
     plan = plan_adaptation("news", "HEAD", None, 10, "auto")
-    ledger.add_rows(s, [ledger.LedgerRow("row", "news", "h", work_key(plan.domain, "1", plan.how), {}, "new")])
+    key, asked = work_key(plan.domain, "1", plan.how), {"revision": plan.domain.revision}
+    ledger.add_rows(s, [ledger.LedgerRow("row", "news", plan.domain.content_hash, key, asked, "new")])
     run.run_count = 0
     with pytest.raises(Pause):
         adapt_in_order(directly, "news", None, "HEAD", 10, "auto", approval=True)
