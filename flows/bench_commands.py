@@ -87,9 +87,9 @@ def bench(
     where there is none and where there is, and changes of regime of stocks. in-service: how far the accuracy that
     is estimated without labels is from the true one (reads ACCLIMATE_MIRROR). market: adaptation to six regimes of
     the stock market, beside HAR, GARCH, boosting and models that do not adapt. orchestration: from a commit to a
-    decision, of one domain and of 200, with a real server. faults: kill -9 of flow, worker and server at random
-    moments, and how long until it is made good. soak: 2,000 commits (--draws) to 50 domains and 20,000 ticks, and
-    what state and time they take. rl2: policies that learn inside a trial, on bandits and decision
+    decision, of one domain and of 200, with a real server. faults: kill -9 of flow, worker, server and what forks, at
+    random moments, and how long until it is made good. soak: 2,000 commits (--draws) to 50 domains and 20,000 ticks,
+    and what state and time they take. rl2: policies that learn inside a trial, on bandits and decision
     processes, beside index rules and posterior sampling.
     all: one after the other, a night long, kept in .acclimate/bench/results; --json FILE is for `acclimate results`.
 

@@ -94,6 +94,14 @@ PARTS = {
             "orchestration", "From a commit to a decision, seconds", ("orchestration",), (), ranked=False, page=RUNS
         ),
         BenchPart("faults", "kill -9", ("faults",), ("recovered", "seconds"), ranked=False, page=RUNS),
+        BenchPart(
+            "soak",
+            "A year unattended",
+            ("soak",),
+            ("state MB", "tick at the end", "adapted twice", "not as asked for"),
+            ranked=False,
+            page=RUNS,
+        ),
     )
 }
 

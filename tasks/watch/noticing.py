@@ -13,6 +13,7 @@ from typing import Any
 
 from domains.errors import UserError
 from tasks.adapt.adaptation import AUTO, Adaptation, adaptation_key, tuning_budget, work_key
+from tasks.base.progress import in_run
 from tasks.base.settings import Settings, read_duration
 from tasks.models import registry
 from tasks.models.adapt_result import k_of
@@ -247,7 +248,12 @@ def reason_to_adapt(w: Target, champion: registry.Registered | None) -> str:
 
 
 def announce(rows: Iterable[LedgerRow]) -> None:
-    """Emit an event for each domain, for automations of the user's; nothing of ours depends on it."""
+    """Emit an event for each domain, for automations of the user's; nothing of ours depends on it.
+
+    Outside of a Prefect run there are none.
+    """
+    if not in_run():
+        return
     from prefect.events import emit_event
 
     for row in rows:

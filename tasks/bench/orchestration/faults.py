@@ -18,7 +18,7 @@ from tasks.bench.orchestration.rig import Rig, make_rig, run_up
 from tasks.models import registry
 from tasks.watch import ledger
 
-KILLS = ("flow", "worker", "server")
+KILLS = ("flow", "worker", "server", "warm")  # warm: the process that flow runs are forked off
 TRIALS = 20  # of each kind
 SPREAD = 12.0  # seconds after the commit in which a kill comes
 RECOVERED = 180.0
@@ -76,9 +76,9 @@ def time_recovery(made: Rig, kind: str, after: float, seed: int) -> float:
 
 
 def kill(made: Rig, kind: str) -> None:
-    """Kill the server, the worker, or the flow runs that the worker has at this moment."""
+    """Kill the server, the worker, the process that forks, or the flow runs that the worker has at this moment."""
     with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-        pid = made.process_id("server" if kind == "server" else "worker")
+        pid = made.process_id("worker" if kind == "flow" else kind)
         for one in psutil.Process(pid).children() if kind == "flow" else [psutil.Process(pid)]:
             os.kill(one.pid, signal.SIGKILL)
 

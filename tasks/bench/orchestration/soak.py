@@ -33,6 +33,7 @@ from tasks.adapt.steps import find_finished
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.options import BenchOptions, Row
+from tasks.features.encoders import encoder_identity
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, Score
 from tasks.service.environment import set_environment
@@ -45,6 +46,7 @@ COMMITS, TICKS, DOMAINS = 2000, 10, 50  # ticks: after each commit
 REVERTED = 0.2  # of the commits, to data that a domain had before
 LABELS = ("calm", "rising")
 LAST = 100  # ticks whose median is that at the end
+SAID = 200  # commits between two lines about the state
 MEGABYTE = 2**20
 
 
@@ -106,10 +108,11 @@ def bench_soak(settings: Settings, options: BenchOptions, say: Callable[[str], N
                 server.work()
             before = before or size_of(made.home_path)
             advance(1)
-        grown = (size_of(made.home_path) - before) / MEGABYTE
-        found = count_faults(made)
-    found |= {"state MB": round(grown, 1), "tick at the end": round(float(np.median(seconds[-LAST:])), 3)}
-    say(", ".join(f"{metric}: {value}" for metric, value in found.items()))
+            if (number + 1) % SAID == 0 or number + 1 == commits:
+                grown = round((size_of(made.home_path) - before) / MEGABYTE, 1)
+                tick = round(float(np.median(seconds[-LAST:])), 3)
+                say(f"{number + 1:,} commits: {grown} MB, {tick} s a tick")
+        found = count_faults(made) | {"state MB": grown, "tick at the end": tick}
     base = {"suite": "soak", "domain": "markets", "setting": f"{commits} commits, {commits * TICKS} ticks"}
     return [
         base | {"method": "acclimate", "metric": metric, "value": value, "ci95": None, "n": commits}
@@ -142,7 +145,7 @@ def make_project() -> Iterator[Settings]:
             {"ACCLIMATE_ROOT": str(folder), "ACCLIMATE_HOME": ".acclimate", "ACCLIMATE_PROCESSES": "2"}
         ):
             (folder / "meta").mkdir()
-            MetaModel("market", "", len(FEATURES), None, {}, Prior()).save(folder / "meta")
+            MetaModel("market", encoder_identity("market"), len(FEATURES), None, {}, Prior()).save(folder / "meta")
             version = registry.log_meta_model(made, "market", folder / "meta", {}, {}, {})
             registry.promote(made, registry.meta_name("market"), version, lambda where: None)
             yield made
@@ -195,7 +198,8 @@ def register(plan: Plan) -> AdaptResult:
     tags = {"key": plan.key, "content_hash": plan.domain.content_hash, "decision": "promoted"}
     tags |= {"meta_version": plan.meta_version, "method": plan.how.method, "revision": plan.domain.revision}
     version = registry.log_adapted(made, plan.domain.name, plan.folder, {"k": "all"}, {"accuracy": 1}, tags)
-    registry.tag(made, plan.domain.name, version, {"family": "market", "encoder": ""})  # later: a signature takes long
+    reads = {"family": "market", "encoder": encoder_identity("market")}
+    registry.tag(made, plan.domain.name, version, reads)  # not when it is logged: a signature takes long
     shutil.rmtree(plan.folder)
     return result.model_copy(update={"model_version": version})
 
