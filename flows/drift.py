@@ -8,9 +8,10 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from tasks.base.flow_runs import describe_run
+from tasks.base.settings import settings
 from tasks.drift.cases import DriftResult
-from tasks.drift.steps import act_on, compare_with_old, plan_drift, report
-from tasks.versions.watched_commit import revision_to_read
+from tasks.drift.steps import act_on, check_all_known, compare_with_old, plan_drift, report
+from tasks.versions.watched_commit import check_faults, revision_to_read
 from tasks.watch import run_locks
 
 
@@ -21,7 +22,7 @@ def run_name() -> str:
     return f"drift of {asked.get('domain') or 'every champion'}{where}"
 
 
-@flow(name="drift", flow_run_name=run_name, on_running=[run_locks.mark])
+@flow(name="drift", flow_run_name=run_name, timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
 def drift(
     domain: str | None = None,
     revision: str = "HEAD",
@@ -40,9 +41,16 @@ def drift(
         alpha: how often unchanged texts or images may raise an alarm; markets have a rate of their own.
         adapt: whether to open a run of ``adapt``.
         column: the text column of the file.
+
+    Raises:
+        DriftUnknownError: a domain of several could not be looked at; the others were.
+        UserError: a git remote could not be reached; what is known of it was looked at.
     """
     describe_run("", domain or "")
-    cases = plan_drift(domain, revision_to_read(revision), file, alpha, column)
+    notes: list[str] = []
+    cases = plan_drift(domain, revision_to_read(revision, notes), file, alpha, column)
     findings = [compare_with_old(case) for case in cases]
     answers = [act_on(finding, adapt) for finding in findings]
-    return [report(each) for each in answers]
+    results = check_all_known([report(each) for each in answers])
+    check_faults(notes)
+    return results

@@ -30,17 +30,23 @@ def drift(
     """
     if file is not None and not file.exists():
         raise UserError(f"{file}: no such file")
-    from tasks.drift.steps import plan_drift
+    from tasks.drift.steps import DriftUnknownError, plan_drift
 
     name = None if file is None else str(file.resolve())
     cases = plan_drift.fn(domain, rev, name, alpha, column)  # what is wrong is said before a server is started
-    found = []
+    found, failed = [], None
     if cases:
         with flows_running(settings()):
             from flows.drift import drift as run_drift
 
-            found = run_drift(domain, rev, name, alpha, adapt, column)
+            try:
+                found = run_drift(domain, rev, name, alpha, adapt, column)
+            except DriftUnknownError as error:
+                found, failed = error.results, error
     if as_json:
-        return print_json([result.model_dump() for result in found])
-    print("\n".join(result.line() for result in found) or "no domain has a champion yet; run `acclimate adapt DOMAIN`")
-    return None
+        print_json([result.model_dump() for result in found])
+    else:
+        lines = "\n".join(result.line() for result in found)
+        print(lines or "no domain has a champion yet; run `acclimate adapt DOMAIN`")
+    if failed:
+        raise failed

@@ -2,11 +2,12 @@
 
 from prefect import flow
 
+from tasks.base.settings import settings
 from tasks.ingest.steps import build_missing, report, verify_data
 from tasks.watch import run_locks
 
 
-@flow(name="ingest", flow_run_name="ingest", on_running=[run_locks.mark])
+@flow(name="ingest", flow_run_name="ingest", timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
 def ingest(force: bool = False) -> str:
     """Return the git revision whose data is in place.
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from domains.domain import Family
 from tasks.base.flow_runs import describe_run
+from tasks.base.settings import settings
 from tasks.meta_train.steps import (
     Nearest,
     choose_sources,
@@ -21,12 +22,17 @@ from tasks.meta_train.steps import (
     report,
     train,
 )
-from tasks.versions.watched_commit import revision_to_read
+from tasks.versions.watched_commit import check_faults, revision_to_read
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
 
 
-@flow(name="meta-train", flow_run_name="meta-train {family}", on_running=[run_locks.mark])
+@flow(
+    name="meta-train",
+    flow_run_name="meta-train {family}",
+    timeout_seconds=settings().run_seconds,
+    on_running=[run_locks.mark],
+)
 def meta_train(
     family: Family,
     revision: str = "HEAD",
@@ -44,8 +50,12 @@ def meta_train(
         learners: which to meta-train, if not those of the recipe.
         near: only on the sources nearest to a domain, if not on all.
         promote: let the gate promote it too where steps, learners or sources are not those of the recipe.
+
+    Raises:
+        UserError: a git remote could not be reached; what is known of it was trained on.
     """
-    plan = plan_meta_training(family, revision_to_read(revision), steps, learners)
+    notes: list[str] = []
+    plan = plan_meta_training(family, revision_to_read(revision, notes), steps, learners)
     plan = choose_sources(plan, near)
     describe_run("", plan.family)
     with one_at_a_time(plan.key):
@@ -56,4 +66,5 @@ def meta_train(
         put_into_service(plan, version, judge(plan, version, promote))
     report(plan, version)
     map_domains(plan, return_state=True)  # a map that fails is no reason to train again
+    check_faults(notes)
     return version

@@ -6,13 +6,19 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
+from tasks.base.settings import settings
 from tasks.decisions.steps import plan_decisions, register, report, train
 from tasks.meta_train.steps import find_finished, put_into_service
 from tasks.watch import run_locks
 from tasks.watch.run_locks import one_at_a_time
 
 
-@flow(name="meta-train-decisions", flow_run_name="meta-train decisions", on_running=[run_locks.mark])
+@flow(
+    name="meta-train-decisions",
+    flow_run_name="meta-train decisions",
+    timeout_seconds=settings().run_seconds,
+    on_running=[run_locks.mark],
+)
 def meta_train_decisions(problems: Sequence[str] = (), iterations: Annotated[int, Field(ge=1)] | None = None) -> str:
     """Return the version of the family's model, trained unless an equal one exists.
 

@@ -43,6 +43,9 @@ def one_line_errors() -> Iterator[None]:
             fail(error.format_message(), 2)
         if NO_SPACE in str(error):
             fail(f"{error}: free some space; the same command goes on where it stopped", 2)
+        if type(error).__name__ == "FlowRunTimeoutError":  # Prefect's, which is slow to import
+            limit = settings().run_limit
+            fail(f"no end within {limit}; set ACCLIMATE_RUN_LIMIT, then the same command goes on where it stopped", 2)
         if type(error).__name__ == "ConnectError":  # httpx's, which is slow to import
             fail(f"the Prefect server is gone ({error}); the same command goes on where it stopped", 2)
         log = settings().home_path / "error.log"

@@ -2,11 +2,12 @@
 
 from prefect import flow
 
+from tasks.base.settings import settings
 from tasks.watch import run_locks
 from tasks.watch.steps import notice_and_submit
 
 
-@flow(name="watch", flow_run_name="watch", on_running=[run_locks.mark])
+@flow(name="watch", flow_run_name="watch", timeout_seconds=settings().tick_seconds, on_running=[run_locks.mark])
 def watch(domains: list[str] | None = None, why: str = "") -> str:
     """Open a ledger row for every domain that changed, ask for what is due, and return what was done, in a line.
 

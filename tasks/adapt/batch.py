@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import MissingResult
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -16,8 +15,10 @@ from domains.words import some
 from tasks.adapt.adaptation import AUTO
 from tasks.base.artifacts import table_artifact
 from tasks.base.progress import progress
+from tasks.base.retries import RETRIES, is_tried_again
 from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
+from tasks.models.verdicts import AWAITING, PROMOTED
 
 LOCAL = "local"
 
@@ -59,38 +60,25 @@ class Outcome(NamedTuple):
     reason: str
 
 
-def make_task(flow: Callable[..., Any], adapt_directly: Callable[[Request], AdaptResult]) -> Task[[Request], Outcome]:
+def make_task(adapt_directly: Callable[[Request], AdaptResult]) -> Task[[Request], Outcome]:
     """Return a Prefect task that adapts as a request says; what fails is its outcome, not its state.
 
     Args:
-        flow: ``adapt``, run where a person is asked, as only a flow run can pause.
-        adapt_directly: does the same without a flow run.
+        adapt_directly: does what ``adapt`` does without a flow run.
     """
 
-    @task(name="adapt one", task_run_name="adapt {request.domain}", cache_policy=NO_CACHE)
+    @task(name="adapt one", task_run_name="adapt {request.domain}", cache_policy=NO_CACHE, **RETRIES)
     def adapt_one(request: Request) -> Outcome:
-        if settings().approval == "ask":
-            return adapt_in_flow_run(flow, request)
         try:
             result = adapt_directly(request)
         except Exception as error:
+            if is_tried_again(error):
+                raise
             get_run_logger().warning("not adapted to", exc_info=not isinstance(error, UserError))
             return Outcome("", " ".join(f"{type(error).__name__}: {error}".split()))
         return Outcome(result.decision, result.reason)
 
     return adapt_one
-
-
-def adapt_in_flow_run(flow: Callable[..., Any], request: Request) -> Outcome:
-    """Adapt in a flow run of its own."""
-    state = flow(**request.model_dump(), return_state=True)
-    if not state.is_completed():
-        return Outcome("", " ".join((state.message or state.name or "").split()))
-    try:
-        result = state.result()
-    except MissingResult:  # a server that answers late sends the state without it; the ledger has it
-        return Outcome("done", "see acclimate status")
-    return Outcome(result.decision, result.reason)
 
 
 def adapt_each(submit: Callable[[Request], PrefectFuture[Outcome]], requests: Sequence[Request]) -> str:
@@ -111,5 +99,5 @@ def adapt_each(submit: Callable[[Request], PrefectFuture[Outcome]], requests: Se
     failed = [f"{row['domain']}: {row['reason']}" for row in rows if row["decision"] == "failed"]
     if failed:
         raise UserError(f"{len(failed)} of {len(rows)} adaptations failed: {some(failed)}")
-    promoted = sum(row["decision"] == "promoted" for row in rows)
-    return f"{len(rows)} adapted to, {promoted} promoted"
+    promoted, waiting = (sum(row["decision"] == word for row in rows) for word in (PROMOTED, AWAITING))
+    return f"{len(rows)} adapted to, {promoted} promoted" + (f", {waiting} wait for approval" if waiting else "")

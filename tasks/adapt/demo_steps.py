@@ -7,13 +7,14 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.adapt.adaptation import Adaptation, encode_domain, examples_used
 from tasks.base.progress import progress
+from tasks.base.retries import RETRIES
 from tasks.base.settings import settings
 from tasks.meta_train.recipes import RECIPES
 from tasks.meta_train.training import divide_rows, load_piles
 from tasks.versions.snapshots import snapshots
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def encode_ahead(families: Sequence[str], revision: str, k: int | None) -> None:
     """Encode what the flows will need, sources first, while they train on what is encoded already."""
     s, how = settings(), Adaptation(k=k)

@@ -32,6 +32,7 @@ from tasks.adapt.adaptation import (
     scored_examples,
     tuning_budget,
 )
+from tasks.adapt.approval import asked_about
 from tasks.adapt.class_frequencies import Said, at_pool_frequencies, preferences
 from tasks.adapt.domain_page import show_domain_page
 from tasks.adapt.gate import MISSING, Decision, Scores, align, compare_known, gate, hash_of_test, score
@@ -56,18 +57,19 @@ from tasks.models.lineage import code_and_packages
 from tasks.models.lookup import input_of
 from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import smoke_test_for
-from tasks.models.verdicts import BESIDE, PROMOTED, REFUSED, apply_verdict, refused_by_gate, utc_now
+from tasks.models.verdicts import AWAITING, BESIDE, PROMOTED, REFUSED, apply_verdict, refused_by_gate, utc_now
 
 #: Fields of ``Score`` besides accuracy, each named as its function.
 OF_PROBABILITIES, OF_LABELS = (metrics.log_loss, metrics.ece), (metrics.balanced_accuracy, metrics.macro_f1)
 
 
 def find_finished(plan: Plan) -> AdaptResult | None:
-    """Return what the same work gave before, if it was done."""
-    done = registry.find_by_key(settings(), plan.key)
+    """Return what the same work gave before, if it was done; what this run asked a person about is its own work."""
+    asked = asked_about(plan.domain.name)
+    done = asked or registry.find_by_key(settings(), plan.key)
     if done is None or done.name != plan.domain.name:
         return None
-    known = {"domain": done.name, "model_version": done.version, "reused": True}  # whatever its file says
+    known = {"domain": done.name, "model_version": done.version, "reused": asked is None}  # whatever its file says
     found = AdaptResult.read(done.folder).model_copy(update=known)
     return apply_verdict(found, done.tags)
 
@@ -342,7 +344,10 @@ def register(plan: Plan, result: AdaptResult, decision: Decision) -> AdaptResult
 
 
 def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
-    """Put a challenger that passed the gate into service, and say what is in service then; harmless to repeat."""
+    """Put a challenger that passed the gate into service, and say what is in service then; harmless to repeat.
+
+    One that waits for a person goes on waiting.
+    """
     s = settings()
     incumbent = registry.champion(s, result.domain)
     serving = None if incumbent is None else incumbent.version
@@ -365,7 +370,7 @@ def promote(plan: Plan, result: AdaptResult) -> AdaptResult:
             )
             return result.model_copy(update={"in_service": result.model_version})
         events.challenger_refused(result)
-    elif result.decision != PROMOTED and not result.reused:
+    elif result.decision not in (PROMOTED, AWAITING) and not result.reused:
         events.challenger_refused(result)
     return result.model_copy(update={"in_service": serving})
 

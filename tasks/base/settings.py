@@ -44,7 +44,22 @@ class Settings(BaseSettings):
     pool_type: PoolType = "process"  # what a flow run is: a process of the worker, or a container
     image: str = ""  # of the containers
     git_url: str = ""  # where containers clone the project from; default: the checkout's origin
+    pending_limit: str = ""  # how long a run that a worker took may need to begin; default: 150s, of containers 1h
+    run_limit: str = "12h"  # how long a flow run may take; then it fails, and what it holds is free again
+    tick_limit: str = "10m"  # how long a run of watch or reconcile may take
+    transfer_limit: str = "1h"  # how long a pull or push of data may take
+    warm: bool = True  # whether flow runs are forked off a process that has imported everything (Linux)
     processes: int = Field(os.cpu_count() or 1, ge=1)
+
+    @property
+    def run_seconds(self) -> int:
+        """How long a flow run may take."""
+        return read_duration(self.run_limit)
+
+    @property
+    def tick_seconds(self) -> int:
+        """How long a run of ``watch`` or ``reconcile`` may take."""
+        return read_duration(self.tick_limit)
 
     @cached_property
     def root_path(self) -> Path:

@@ -1,9 +1,7 @@
 """Independent pieces of long work, one process a core and one thread each, with progress from all of them."""
 
-import multiprocessing
 import queue
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -12,6 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from domains.errors import UserError
+from tasks.base.pools import process_pool, start_manager
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -40,11 +39,10 @@ def run_side_by_side(
             results[i] = function(job, advance)
             done(job, results[i])
         return list(results.values())
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
+    with start_manager() as manager:
         steps = manager.Queue()
         try:
-            with ProcessPoolExecutor(min(processes, len(jobs)), context) as pool:
+            with process_pool(min(processes, len(jobs))) as pool:
                 running = {pool.submit(_in_process, function, job, steps): i for i, job in enumerate(jobs)}
                 waiting = set(running)
                 while waiting:

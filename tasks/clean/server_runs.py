@@ -7,8 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from tasks.clean.freed import Freed
-from tasks.watch.reconciling import FLOWS
 
+FLOWS = (
+    *("ingest", "meta-train", "adapt", "adapt-many", "watch", "reconcile", "clean", "drift", "demo"),
+    *("predict", "meta-train-decisions", "bench-market"),
+)
 OFTEN = ("watch", "reconcile")  # flows that run every few minutes, a thousand times a day
 TAG = "acclimate"
 PAGE = 200  # that the server gives at once

@@ -56,6 +56,7 @@ class DriftResult(BaseModel):
         change: of a market, the end of the first week of the present regime; levels: around it; adapted_until: the last
             day that the champion was adapted on.
         action: what was done about it.
+        fault: why a comparison or what was to be done about it failed; empty where nothing did.
     """
 
     domain: str
@@ -84,6 +85,7 @@ class DriftResult(BaseModel):
     levels: dict[str, float] = Field(default_factory=dict)
     adapted_until: str | None = None
     action: str = ""
+    fault: str = ""
 
     def line(self) -> str:
         """Return the outcome in one line."""

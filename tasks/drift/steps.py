@@ -1,18 +1,22 @@
 """The Prefect tasks of the flow ``drift``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from domains.errors import UserError, first_line
+from domains.words import some
+from tasks.base.retries import RETRIES, is_tried_again
 from tasks.base.settings import Settings, settings
 from tasks.drift.cases import DriftCase, DriftResult, drift_result, find_cases, has_same_data
 from tasks.drift.examples import compare_examples
 from tasks.drift.market import compare_market
 from tasks.drift.page import drift_page, publish
 from tasks.versions.snapshots import domains_at
-from tasks.versions.watched_commit import commit_to_watch
+from tasks.versions.watched_commit import check_faults, commit_to_watch
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,15 @@ class DriftFinding:
     page: str
 
 
-@task(cache_policy=NO_CACHE)
+class DriftUnknownError(UserError):
+    """Some domains could not be compared, or adapted to where they drifted; the others are in ``results``."""
+
+    def __init__(self, message: str, results: Sequence[DriftResult] = ()) -> None:
+        super().__init__(message)
+        self.results = list(results)
+
+
+@task(cache_policy=NO_CACHE, **RETRIES)
 def plan_drift(
     domain: str | None, revision: str, file: str | None, alpha: float, column: str | None = None
 ) -> list[DriftCase]:
@@ -32,7 +44,7 @@ def plan_drift(
     return find_cases(settings(), domain, revision, None if file is None else Path(file), alpha, column)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="compare {case.domain}")
+@task(cache_policy=NO_CACHE, task_run_name="compare {case.domain}", **RETRIES)
 def compare_with_old(case: DriftCase) -> DriftFinding:
     """Compare what is new of a domain with what its champion was adapted on."""
     s = settings()
@@ -43,15 +55,27 @@ def compare_with_old(case: DriftCase) -> DriftFinding:
         compared = compare_examples(s, case)
         return DriftFinding(case, compared.result, drift_page(compared.result, compared.farthest))
     except Exception as error:  # of one domain, its files or its model: the others go on
-        if not case.patient:
+        if not case.patient or is_tried_again(error):
             raise
-        unknown = drift_result(case, "unknown", f"unknown: {error}")
+        unknown = drift_result(case, "unknown", f"unknown: {error}", fault=first_line(error))
         return DriftFinding(case, unknown, drift_page(unknown))
 
 
 @task(cache_policy=NO_CACHE)
 def act_on(finding: DriftFinding, adapt: bool) -> DriftFinding:
     """Have the domain adapted to where drift was found, if that is wanted and there is new data to adapt on."""
+    try:
+        return adapt_where_drifted(finding, adapt)
+    except Exception as error:  # as above
+        if not finding.case.patient:
+            raise
+        wrong = first_line(error)
+        failed = {"action": f"not adapted to: {wrong}", "fault": wrong}
+        return DriftFinding(finding.case, finding.result.model_copy(update=failed), finding.page)
+
+
+def adapt_where_drifted(finding: DriftFinding, adapt: bool) -> DriftFinding:
+    """Do what ``act_on`` does."""
     case, result = finding.case, finding.result
     if result.state != "drift":
         return finding
@@ -73,6 +97,13 @@ def report(finding: DriftFinding) -> DriftResult:
     return finding.result
 
 
+def check_all_known(results: list[DriftResult]) -> list[DriftResult]:
+    """Return the results, or raise DriftUnknownError where something went wrong with some of them."""
+    if faults := [f"{result.domain}: {result.fault}" for result in results if result.fault]:
+        raise DriftUnknownError(f"{len(faults)} of {len(results)} domains failed: {some(faults)}", results)
+    return results
+
+
 def open_adaptation(settings: Settings, domain: str, revision: str, why: str) -> str:
     """Open the ledger's row of a domain at a commit and create the flow runs that are due; say what came of it.
 
@@ -92,6 +123,7 @@ def open_adaptation(settings: Settings, domain: str, revision: str, why: str) ->
     if asked != looked_at:
         return f"the watched revision has other data of it; to adapt all the same: acclimate adapt {domain} --rev REV"
     opened, more = notice(settings, commit, [domain], f"drift: {why}", number)
+    check_faults(more)
     with get_client(sync_client=True) as client:
         submitted, late = submit_due(settings, client)
     if domain in submitted:

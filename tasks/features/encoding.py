@@ -1,6 +1,5 @@
 """Examples to vectors: pretrained encoders, in several processes; what was encoded before is read from the store."""
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,6 +21,7 @@ from learners.classifier import Classifier
 from learners.encoders.ngrams import count_ngrams
 from learners.examples import Examples
 from tasks.base.device import at_once, one_thread, torch_device
+from tasks.base.pools import process_pool
 from tasks.base.settings import Settings
 from tasks.features.encoders import CHUNK, family_encoders, weights
 from tasks.features.routes import WORTH, here, try_int8
@@ -153,7 +153,7 @@ def _encode_new(
 @cache
 def _pool(processes: int) -> ProcessPoolExecutor:
     """Return processes that stay for the next domain: each needs seconds to import what an encoder needs."""
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    return process_pool(processes)
 
 
 @cache

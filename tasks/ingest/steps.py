@@ -13,13 +13,14 @@ from domains.errors import UserError
 from tasks.base.artifacts import table_artifact
 from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
+from tasks.base.retries import RETRIES
 from tasks.base.settings import Settings, settings
 from tasks.versions.data_folder import writers_lock
 from tasks.versions.revisions import data_revision
 from tasks.versions.verify import Verification, describe_difference, verify
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def build_missing(force: bool = False) -> list[str]:
     """Build the domains of the quick start that ``data/`` lacks (all with ``force``); return their names.
 
@@ -50,7 +51,7 @@ def build_named(s: Settings, names: Sequence[str], force: bool = False) -> list[
     return [source.name for source in todo]
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def verify_data() -> Verification:
     """Prove that ``data/`` is what ``data.dvc`` names.
 

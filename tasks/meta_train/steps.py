@@ -19,6 +19,7 @@ from tasks.base import assets
 from tasks.base.device import torch_device
 from tasks.base.flow_runs import link_to_model, run_tags
 from tasks.base.progress import progress, say
+from tasks.base.retries import RETRIES
 from tasks.base.settings import settings
 from tasks.meta_train.domain_map import examples_read, family_domains, make_map, nearest_sources
 from tasks.meta_train.gate import (
@@ -72,7 +73,7 @@ class Plan:
         return " ".join(f"--{name} {value}" for name, values in said.items() for value in values.split(",") if value)
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def plan_meta_training(family: str, revision: str, steps: int | None, learners: Sequence[str] = ()) -> Plan:
     """Resolve the revision, the source domains of a family and the recipe."""
     check_known([family], FAMILIES, "family")
@@ -130,7 +131,7 @@ class Nearest:
         return found
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def choose_sources(plan: Plan, near: Nearest | None) -> Plan:
     """Leave the plan as it is, or keep only the sources nearest to a domain."""
     if near is None:
@@ -154,14 +155,14 @@ class AnyPlan(Protocol):
     def folder(self) -> Path: ...
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def find_finished(plan: AnyPlan) -> str | None:
     """Return the version of an equal meta-model, if there is one."""
     done = registry.find_by_key(settings(), plan.key)
     return None if done is None else done.version
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def encode_sources(plan: Plan) -> int:
     """Encode the source examples that were never encoded before; return how many are used."""
     total = divide_rows(plan.domains, plan.recipe).size
@@ -205,7 +206,7 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
     return registry.log_meta_model(s, plan.family, folder, {"domains": len(plan.domains)}, best, tags)
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def judge(plan: Plan, version: str, asked: bool = False) -> Decision | None:
     """Let the gate decide on a version, and write its word on it; None where there is nothing to decide.
 
@@ -267,7 +268,7 @@ def put_into_service(plan: AnyPlan, version: str, decision: Decision | None = No
     return version
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def map_domains(plan: Plan) -> int:
     """Leave the map of the family's domains as artifacts; return how many there are.
 

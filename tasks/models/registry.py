@@ -177,7 +177,12 @@ def newest(settings: Settings, name: str, count: int) -> list[Registered]:
 
 def find_by_key(settings: Settings, key: str) -> Registered | None:
     """Return the newest version with the tag ``key``: the same work was done and needs no doing again."""
-    found = _client(settings).search_model_versions(f"tags.key = '{key}'")
+    return find_by_tag(settings, "key", key)
+
+
+def find_by_tag(settings: Settings, tag: str, value: str) -> Registered | None:
+    """Return the newest version, of whichever model, with a tag of this value."""
+    found = _client(settings).search_model_versions(f"tags.{tag} = '{value}'")
     newest = max(found, key=lambda version: version.creation_timestamp, default=None)
     return _all_registered(settings, newest.name, [newest])[0] if newest else None
 

@@ -15,6 +15,7 @@ AWAITING = "awaiting approval"
 APPROVED = "approved by a person"
 BY_A_PERSON = "promoted by a person"
 TAKEN_OUT = "taken out of service by a person"
+GRACE = 300  # seconds after ours that Prefect's own limit fails a run that waits, should our refusal not get through
 WITHDRAWN = "withdrawn"  # tag of a version that a person took out of service: when
 RELEASED = "released"  # tag of a version that a person promoted and then left to the gate again: when
 BESIDE = "beside"  # tag of a version that was judged again: the champion that it was compared with
@@ -43,6 +44,8 @@ def decision_on(model: Registered) -> dict[str, Any]:
         verdict |= {"decision": TAKEN_OUT, "when": tags[WITHDRAWN]}
     elif verdict["decision"] == AWAITING:
         verdict["reason"] = f"acclimate models approve {model.name} {model.version}, or refuse"
+        if "approval" in tags:
+            verdict["reason"] = f"{tags['approval']}; its run acts on it when a worker has room"
     return verdict
 
 
@@ -54,6 +57,12 @@ def is_held(model: Registered | None) -> bool:
 def refused_by_gate(tags: Mapping[str, str]) -> bool:
     """Whether a version stayed out of service because of its scores, and not because a person said so."""
     return tags.get("decision") == REFUSED and WITHDRAWN not in tags and "approval_run" not in tags
+
+
+def was_left_unpromoted(made: Registered, champion: Registered | None) -> bool:
+    """Whether a version that passed the gate never came into service, as where its process was killed in between."""
+    passed = made.tags.get("decision") == PROMOTED and not made.aliases and WITHDRAWN not in made.tags
+    return passed and (champion is None or int(champion.version) < int(made.version))
 
 
 def served_since(model: Registered) -> str:

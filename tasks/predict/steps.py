@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from domains.errors import UserError
 from domains.reading.tables import TableOptions
 from tasks.base.progress import say
+from tasks.base.retries import RETRIES, is_tried_again
 from tasks.base.settings import settings
 from tasks.predict import scoring
 from tasks.predict.page import publish
@@ -26,7 +27,7 @@ class Fault:
     why: str
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def plan_predictions(
     domain: str,
     source: str,
@@ -40,13 +41,15 @@ def plan_predictions(
     return scoring.plan(settings(), domain, source, output, again, revision, tuple(columns), table)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="predict {given.name}")
+@task(cache_policy=NO_CACHE, task_run_name="predict {given.name}", **RETRIES)
 def predict_input(job: Job, given: Input) -> Scored | Fault:
     """Predict one input; what is wrong with it stops no other."""
     try:
         with one_at_a_time(f"predict-{job.domain}"):
             found = scoring.score(settings(), job, given)
     except UserError as error:
+        if is_tried_again(error):
+            raise
         say(str(error))
         return Fault(given.name, str(error))
     say(found.line())

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from domains.errors import UserError
 from tasks.base.settings import Settings
+from tasks.service.forks import BEATS
 from tasks.service.listening import is_loopback
 from tasks.versions.git import git
 
@@ -59,7 +60,7 @@ def set_defaults(template: dict[str, Any], settings: Settings) -> dict[str, Any]
     if settings.pool_type != "process":
         variables["image"]["default"] = settings.image
         named = {name: f"{{{{ ${name} }}}}" for name in sorted(environment_to_hand_on(settings))}
-        ours = {"ACCLIMATE_ROOT": f"{PROJECT}/{CHECKOUT}"} | named
+        ours = {"ACCLIMATE_ROOT": f"{PROJECT}/{CHECKOUT}"} | BEATS | named
         variables["env"]["default"] = variables["env"].get("default", {}) | dict.fromkeys(WITHHELD) | ours
         if settings.pool_type == "docker":
             variables["auto_remove"]["default"] = True

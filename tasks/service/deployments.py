@@ -1,6 +1,7 @@
 """What the Prefect server needs beside the deployments of ``prefect.yaml``: a work pool, queues and an automation."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
@@ -9,12 +10,14 @@ from typing import Any
 from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.service.containers import set_defaults, worker_class
+from tasks.service.forks import BEAT
 
 POOL = "acclimate"
 WORK = "work"  # queue of what takes long; the pool's default queue is for watch and reconcile
 
 MISSED = timedelta(minutes=1)
-SILENT_FOR = timedelta(seconds=180)  # a flow run says every 30 seconds that it lives
+SILENT = "acclimate: runs that went silent"
+SILENT_FOR = timedelta(seconds=4 * BEAT)  # three signs of life that did not come, and one to spare
 
 
 def create_work_pool(settings: Settings) -> None:
@@ -94,39 +97,55 @@ def forget_missed_runs() -> None:
 
 
 def crash_silent_runs(wanted: bool) -> None:
-    """Create or update the automation that crashes runs of other machines that no longer say that they live.
+    """Create or update the automation that crashes runs of our work pool that no longer say that they live.
 
     Args:
         wanted: false deletes it. A server that only this machine reaches does not need it, as file locks tell more than
             silence, and each event of a run would cost a write into a database that takes one at a time.
     """
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
     from prefect.events.actions import ChangeFlowRunState
-    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+    from prefect.events.schemas.automations import AutomationCore
     from prefect.states import StateType
 
-    ends = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
-    beat = "prefect.flow-run.heartbeat"
-    automation = AutomationCore(
-        name="acclimate: runs that went silent",
-        description="A flow run whose machine died says nothing more; it is marked as crashed, and asked for again.",
-        trigger=EventTrigger(
-            after={beat},
-            expect={beat, *(f"prefect.flow-run.{end}" for end in ends)},
-            match={"prefect.resource.id": ["prefect.flow-run.*"]},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=SILENT_FOR,
-        ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its machine said nothing for three minutes")],
-    )
     with get_client(sync_client=True) as client:
-        if wanted:
-            put_automation(client, automation)
+        if not wanted:
+            for old in client.read_automations_by_name(SILENT):
+                client.delete_automation(old.id)
             return
-        for old in client.read_automations_by_name(automation.name):
-            client.delete_automation(old.id)
+        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+        automation = AutomationCore(
+            name=SILENT,
+            description="A run whose machine died says nothing more; it is marked as crashed, and asked for again.",
+            trigger=silence_trigger(deployment.id for deployment in client.read_deployments(work_pool_filter=pool)),
+            actions=[
+                ChangeFlowRunState(state=StateType.CRASHED, message=f"no sign of life for {SILENT_FOR.seconds} s")
+            ],
+        )
+        put_automation(client, automation)
+
+
+def silence_trigger(deployments: Iterable[object]) -> Any:
+    """Return the trigger of a run of these deployments, by their ids, that says no more that it lives.
+
+    A sign of life names the run's deployment, and not its work pool.
+    """
+    from prefect.events.schemas.automations import EventTrigger, Posture
+
+    ends = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended", "TimedOut")
+    beat = "prefect.flow-run.heartbeat"
+    ids = [f"prefect.deployment.{each}" for each in deployments]
+    return EventTrigger(
+        after={beat},
+        expect={beat, *(f"prefect.flow-run.{end}" for end in ends)},
+        match={"prefect.resource.id": ["prefect.flow-run.*"]},  # type: ignore[arg-type]
+        match_related={"prefect.resource.role": "deployment", "prefect.resource.id": ids},  # type: ignore[arg-type]
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=SILENT_FOR,
+    )
 
 
 def put_automation(client: Any, automation: Any) -> None:

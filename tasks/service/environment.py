@@ -1,6 +1,8 @@
 """The environment variables by which Prefect, here and in the processes that we start, finds our server and folder."""
 
+import hashlib
 import os
+import socket
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.base.settings import Settings
+from tasks.service.forks import BEATS
 from tasks.service.processes import state_folder
 
 #: Prefect sends usage figures to nobody.
@@ -62,6 +65,11 @@ def client_environment(url: str) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in given}
 
 
+def worker_name(settings: Settings) -> str:
+    """Return the name of the worker of this machine and home, which Prefect writes on each run that it takes."""
+    return f"acclimate {socket.gethostname()} {hashlib.sha256(str(settings.home_path).encode()).hexdigest()[:8]}"
+
+
 @contextmanager
 def set_environment(values: dict[str, str]) -> Iterator[None]:
     """Set environment variables for the block, and have Prefect notice where it is imported already."""
@@ -91,4 +99,4 @@ def _refresh_prefect() -> None:
 def subprocess_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of our subprocesses, whose output goes to a file and should be complete."""
     ours = {"ACCLIMATE_ROOT": str(settings.root_path), "ACCLIMATE_HOME": str(settings.home_path)}
-    return {name: value for name, value in os.environ.items() if name not in QUIET} | ours
+    return {name: value for name, value in os.environ.items() if name not in QUIET} | ours | BEATS

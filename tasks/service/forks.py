@@ -32,6 +32,13 @@ LOADED = (
 )
 LENGTH = struct.Struct("!I")
 PATIENCE = 10.0  # seconds for the other side to answer
+BEAT = 30  # seconds between two signs of life of a flow run: Prefect's least, and a sixth of its default
+#: Of every flow run; the automation that crashes silent ones counts on it (tasks/service/deployments.py).
+BEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT)}
+#: A process in which no library starts a thread of its own as it is imported: BLAS, OpenMP, and Arrow's allocator.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false"
+}
 KILLED = 128 + signal.SIGKILL
 
 is_fork = False  # whether this process is one
@@ -39,6 +46,7 @@ is_fork = False  # whether this process is one
 
 def main() -> None:
     """Run the flow run that the environment names; entry point of ``acclimate-run``."""
+    os.environ.update(BEATS)
     home = os.environ.get("ACCLIMATE_HOME")
     code = run_in_fork(Path(home) / "prefect", ENGINE, sys.argv) if home else None
     if code is None:
@@ -101,6 +109,8 @@ def keep() -> None:
             __import__(name)
     except Exception as error:  # a user's source that cannot be imported: the runs will say so
         print(f"flow runs start cold: {error!r}", file=sys.stderr, flush=True)
+    if (threads := count_threads()) != 1:  # a fork has one of them, and waits for ever for a lock that another held
+        sys.exit(f"no runs are forked: libraries started {threads - 1} threads as they were imported")
     import gc
 
     gc.freeze()
@@ -112,14 +122,14 @@ def keep() -> None:
     listener.listen()
     if request := serve(listener, sources):
         run_request(request)
-    else:  # sources were edited
+    else:  # sources were edited, or something started a thread
         os.execv(sys.executable, own_first.command("tasks.service.forks"))
 
 
 def serve(listener: socket.socket, sources: int) -> dict[str, Any]:
     """Fork for each client. Returns in each fork, with what it has to do, and in the kept process when sources change.
 
-    The kept process has one thread and forks from here, so a fork is as good as a new process.
+    The kept process has one thread, which is looked at before each fork, so a fork is as good as a new process.
     """
     children: dict[int, tuple[socket.socket, int]] = {}  # process -> its client, its process descriptor
     listening = True
@@ -135,7 +145,7 @@ def serve(listener: socket.socket, sources: int) -> dict[str, Any]:
             continue
         client, _ = listener.accept()
         client.settimeout(PATIENCE)
-        if not (listening := fingerprint() == sources):
+        if not (listening := fingerprint() == sources and count_threads() == 1):
             listener.close()  # runs that were forked go on; this one starts cold
             client.close()
             continue
@@ -200,6 +210,11 @@ def run_request(request: dict[str, Any]) -> None:
     setup_logging()
     sys.modules.pop(module, None)
     runpy.run_module(module, run_name="__main__")
+
+
+def count_threads() -> int:
+    """Return how many threads this process has; Python knows only of those that it started itself."""
+    return len(os.listdir("/proc/self/task"))
 
 
 def fingerprint() -> int:

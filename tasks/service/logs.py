@@ -30,4 +30,4 @@ def rotate(log: Path, largest: int = LARGEST) -> int:
 
 def rotate_all(folder: Path) -> int:
     """Rotate the logs of server and worker; return the bytes that this frees."""
-    return sum(rotate(folder / f"{name}.log") for name in ("server", "worker"))
+    return sum(rotate(folder / f"{name}.log") for name in ("server", "worker", "warm"))

@@ -21,7 +21,8 @@ from tasks.service.deployments import (
     create_work_pool,
     forget_missed_runs,
 )
-from tasks.service.environment import api_url, given_url, subprocess_environment
+from tasks.service.environment import api_url, given_url, subprocess_environment, worker_name
+from tasks.service.forks import ONE_THREAD
 from tasks.service.listening import is_loopback
 from tasks.service.logs import rotate_all
 from tasks.service.processes import (
@@ -38,6 +39,7 @@ from tasks.service.server import Say, prefect_server, start_server, wait_until_h
 from tasks.service.webhook import check_url, ensure_webhook, forget_webhook
 
 RESTARTS, SHORT_LIFE = 5, 20  # so many ends in a row, each within so many seconds, are a fault that no restart mends
+REGISTER_SECONDS = 300
 BUSY = "503 Service Unavailable"  # said by a server whose database is locked, as by runs that waited for it to start
 
 
@@ -60,16 +62,17 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
     registered, restarts = False, 0
     with _only_one_up(folder / "up.lock"), prefect_server(settings, say, url) as server:
         create_work_pool(settings)
-        crash_silent_runs(not server.ours or not is_loopback(settings.host))
         forget_missed_runs()
         stop(folder / "warm.json")  # that of an `acclimate up` that was killed
+        forks = Forks(settings, say)
         try:
             while True:
-                _start_forks(settings)
+                forks.keep()
                 with _worker(settings) as worker:
                     began = time.monotonic()
                     if not registered:
                         register_deployments(settings)
+                        crash_silent_runs(not server.ours or not is_loopback(settings.host))
                         if webhook:
                             ensure_webhook(webhook)
                         else:
@@ -78,6 +81,7 @@ def run_service(settings: Settings, say: Say, url: str = "") -> None:
                         registered = True
                     ask_to_reconcile()
                     while worker.poll() is None and (not server.ours or live_record(folder / "server.json")):
+                        forks.keep()
                         time.sleep(0.5)
                         rotate_all(folder)
                     ended = "server" if worker.poll() is None else "worker"
@@ -110,12 +114,28 @@ def _only_one_up(path: Path) -> Iterator[None]:
         yield
 
 
-def _start_forks(settings: Settings) -> None:
-    """Start the process that flow runs are forked off, unless it runs: what it forked outlives the worker."""
-    folder = state_folder(settings)
-    if settings.pool_type == "process" and hasattr(os, "pidfd_open") and not live_record(folder / "warm.json"):  # Linux
-        command = own_first.command("tasks.service.forks")
-        spawn(folder / "warm.json", command, subprocess_environment(settings), folder / "worker.log")
+class Forks:
+    """The process that flow runs are forked off, started again where it died; without it they start by themselves."""
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self._settings, self._say = settings, say
+        self._folder = state_folder(settings)
+        self._wanted = settings.warm and settings.pool_type == "process" and hasattr(os, "pidfd_open")  # Linux
+        self._began, self._short = -float("inf"), 0
+
+    def keep(self) -> None:
+        """Start it unless it lives: what it forked outlives the worker. One that ends again and again is given up."""
+        if not self._wanted or live_record(self._folder / "warm.json"):
+            return
+        self._short = self._short + 1 if time.monotonic() - self._began < SHORT_LIFE else 0
+        if self._short > RESTARTS:
+            self._wanted = False
+            last = last_line(self._folder / "warm.log")
+            self._say(f"flow runs start without the process they are forked off, which ends each time ({last})")
+            return
+        self._began = time.monotonic()
+        command, log = own_first.command("tasks.service.forks"), self._folder / "warm.log"
+        spawn(self._folder / "warm.json", command, subprocess_environment(self._settings) | ONE_THREAD, log)
 
 
 @contextmanager
@@ -126,7 +146,7 @@ def _worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     _stop_worker(record)  # that of an `acclimate up` that was killed
     command = own_first.command("prefect", "--no-prompt", "worker", "start", "--type", settings.pool_type)
     # one more than may work, so that watch and reconcile never wait for long runs
-    command += ["--pool", POOL, "--limit", str(settings.processes + 1)]
+    command += ["--pool", POOL, "--limit", str(settings.processes + 1), "--name", worker_name(settings)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # of acclimate-run
     environment = subprocess_environment(settings) | {"PREFECT_WORKER_QUERY_SECONDS": "1", "PATH": path}
     if settings.pool_type != "process":
@@ -165,7 +185,7 @@ def register_deployments(settings: Settings) -> None:
     """Create or update the deployments of ``prefect.yaml``; containers clone the project in place of its pull steps.
 
     Raises:
-        UserError: the file cannot be read, or Prefect refuses one of them.
+        UserError: the file cannot be read; Prefect refuses one of them, or does not answer.
     """
     given = settings.root_path / "prefect.yaml"
     command = own_first.command("prefect", "--no-prompt", "deploy", "--all")
@@ -178,14 +198,18 @@ def register_deployments(settings: Settings) -> None:
         changed.write_text(yaml.safe_dump(described, sort_keys=False), "utf-8")
         command += ["--prefect-file", str(changed)]
     for last in (False, False, True):
-        done = subprocess.run(
-            command,
-            cwd=settings.root_path,
-            env=subprocess_environment(settings),
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=settings.root_path,
+                env=subprocess_environment(settings),
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=REGISTER_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"{given} cannot be registered: no end within {REGISTER_SECONDS} s") from None
         reason = " ".join((done.stderr or done.stdout).split())[-500:]
         if not done.returncode:
             return

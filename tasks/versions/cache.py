@@ -6,9 +6,10 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from domains.errors import UserError
+from domains.errors import UnreachableError, UserError
 from tasks.versions.dvc_names import check_object
 from tasks.versions.dvc_repo import dvc
+from tasks.versions.remote import pull
 from tasks.versions.revisions import DataRevision, Listing, parse_listing
 
 
@@ -27,26 +28,26 @@ def object_paths(root: Path, at: DataRevision, hashes: Iterable[str]) -> dict[st
     Where all are in the cache's usual place, DVC is not even imported (0.4 s).
 
     Raises:
-        UserError: a hash is none; some objects are neither in the cache nor sound at the remote.
+        UserError: a hash is none; some objects are neither in the cache nor sound at the remote, or its answer took
+            longer than ``ACCLIMATE_TRANSFER_LIMIT``; an UnreachableError where there is a remote.
     """
     paths = {name: usual_path(root, name) for name in hashes}  # which checks the names
     if all(is_sound(path, name) for name, path in paths.items()):
         return paths
-    faults: list[BaseException] = []
+    fault, has_remote = "", False
     with dvc(root) as repo:
         cache = repo.cache.local
         paths = {name: Path(cache.oid_to_path(name)) for name in paths}
         wanted = [name for name, path in paths.items() if not is_sound(path, name)]
         for name in wanted:  # DVC trusts a read-only object as it is, so a damaged one would never be mended
             paths[name].unlink(missing_ok=True)
-        if wanted and repo.config["core"].get("remote"):
-            remote = repo.cloud.get_remote_odb()
-            sources = [remote.oid_to_path(name) for name in wanted]
-            cache.add(sources, remote.fs, wanted, verify=True, on_error=lambda _, fault: faults.append(fault))
+        has_remote = bool(repo.config["core"].get("remote"))
+        if wanted and has_remote:
+            fault = pull(repo, wanted).fault
             wanted = [name for name in wanted if not is_sound(paths[name], name)]
     if wanted:
-        reason = f" ({faults[-1]})" if faults else ""
-        raise UserError(
+        reason = f" ({' '.join(fault.split())})" if fault else ""
+        raise (UnreachableError if has_remote else UserError)(
             f"data of revision {at.commit[:12]} is neither in DVC's cache nor sound at its remote{reason}: "
             "check out that revision and run acclimate data build, or give DVC a remote that has them"
         )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from domains.errors import UserError
 
+LOCAL = 600.0  # seconds that what needs no other machine may take, hooks of the user's included
+
 
 def git(
     root: Path, *arguments: str, said: str | None = None, seconds: float | None = None
@@ -14,11 +16,13 @@ def git(
     """Run a git command in ``root``, with ``said`` as its input; messages are English, so that they can be told apart.
 
     Args:
-        seconds: it may take; then it is ended, which is an error of its own words.
+        seconds: it may take, with all that it starts; for what asks another machine. Then it is ended, which is an
+            error of its own words. If not said, ``LOCAL``, and what it starts may use the terminal.
 
     Raises:
         UserError: git is not installed.
     """
+    limit = LOCAL if seconds is None else seconds
     command = ["git", "-C", str(root), *arguments]
     try:
         running = subprocess.Popen(
@@ -35,14 +39,14 @@ def git(
         raise UserError("git is not installed: install it, data revisions are git commits") from None
     with running:
         try:
-            out, error = running.communicate(said, seconds)
+            out, error = running.communicate(said, limit)
         except BaseException as stop:  # an interrupt too
             if seconds is None:
                 running.kill()
             else:
                 os.killpg(running.pid, signal.SIGKILL)  # and what it started, as ssh, which holds our pipes open
             if isinstance(stop, subprocess.TimeoutExpired):
-                return subprocess.CompletedProcess(command, 1, "", f"no answer within {seconds:g} s")
+                return subprocess.CompletedProcess(command, 1, "", f"no answer within {limit:g} s")
             raise
     return subprocess.CompletedProcess(command, running.returncode, out, error)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from domains.errors import UserError
 from tasks.base.progress import progress
+from tasks.versions import remote
 from tasks.versions.cache import listing_at
-from tasks.versions.data_folder import dvc_callback
-from tasks.versions.dvc_repo import collect_complaints, dvc, dvc_lock
+from tasks.versions.dvc_repo import dvc, dvc_lock
 from tasks.versions.revisions import data_revision
 
 OWN = "local"  # name of the remote that is made where there is none
@@ -40,9 +40,6 @@ def push(root: Path, home: Path, revision: str = "HEAD") -> PushResult:
     """
     at = data_revision(root, revision)
     with dvc(root) as repo:
-        from dvc_data.hashfile.hash_info import HashInfo
-        from dvc_data.hashfile.transfer import transfer
-
         name, made = _default_remote(repo, home)
         url = repo.config["remote"][name]["url"]
         files = listing_at(root, at)
@@ -52,20 +49,11 @@ def push(root: Path, home: Path, revision: str = "HEAD") -> PushResult:
                 raise UserError(
                     f"cannot push {revision}: data/{path} is not in DVC's cache; acclimate data verify puts it there"
                 )
-        try:
-            with collect_complaints() as reasons, progress(f"push to {name}", len(files)) as advance:
-                remote = repo.cloud.get_remote_odb(name)
-                wanted = {HashInfo("md5", at.data_hash)}
-                done = transfer(cache, remote, wanted, shallow=False, cache_odb=cache, callback=dvc_callback(advance))
-        except Exception as error:  # whatever a cloud's own library raises
-            raise UserError(_failure(name, url, error)) from error
-        if done.failed:
-            raise UserError(_failure(name, url, reasons[0] if reasons else f"{len(done.failed)} files"))
-    return PushResult(name, str(url), len(done.transferred), made)
-
-
-def _failure(name: str, url: str, reason: object) -> str:
-    return f"push to the DVC remote {name} ({url}) failed: {' '.join(str(reason).split())}"
+        with progress(f"push to {name}", len(files)) as advance:
+            done = remote.push(repo, name, at.data_hash, advance)
+        if done.fault:
+            raise UserError(f"push to the DVC remote {name} ({url}) failed: {' '.join(done.fault.split())}")
+    return PushResult(name, str(url), done.objects, made)
 
 
 def _default_remote(repo: Any, home: Path) -> tuple[str, bool]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from tasks.base.settings import Settings
+from tasks.models.verdicts import AWAITING
 from tasks.watch.ledger_database import KINDS, LOOKS, ROWS, transaction
 
 Status = Literal["open", "done", "failed", "overtaken"]
@@ -179,6 +180,8 @@ def ask_again(row: LedgerRow, why: str, parameters: dict[str, Any], serves: str 
         serves: the version to bring back first; empty: none.
     """
     none: dict[str, Any] = {"flow_run": "", "batch": "", "failures": 0, "crashes": 0, "reason": ""}
+    if row.decision == AWAITING:
+        none["decision"] = ""
     return replace(row, status="open", why=why, parameters=parameters, serves=serves, **none)
 
 
@@ -223,9 +226,22 @@ def claim(settings: Settings, rows: Iterable[tuple[LedgerRow, Ended]], batch: st
 
 
 def record_run(settings: Settings, batch: str, flow_run: str) -> None:
-    """Record the flow run that was created for the rows that were claimed together."""
+    """Record the flow run that was created for the rows that were claimed together, unless one has by now another.
+
+    That is one which asks a person.
+    """
+    these = ROWS.c.batch == batch, ROWS.c.flow_run == ""
     with transaction(settings) as connection:
-        connection.execute(ROWS.update().where(ROWS.c.batch == batch).values(flow_run=flow_run, changed=_now()))
+        connection.execute(ROWS.update().where(*these).values(flow_run=flow_run, changed=_now()))
+
+
+def note_waiting(settings: Settings, key: str, version: str, decision: str, reason: str, flow_run: str = "") -> None:
+    """Note on the open rows that asked for an adaptation that a person has to decide, and the run that asks."""
+    values = {"version": version, "decision": decision, "reason": reason, "changed": _now()}
+    if flow_run:
+        values["flow_run"] = flow_run
+    with transaction(settings) as connection:
+        connection.execute(ROWS.update().where(ROWS.c.key == key, ROWS.c.status == "open").values(values))
 
 
 def close_rows(settings: Settings, key: str, version: str, decision: str, reason: str, serves: str = "") -> int:

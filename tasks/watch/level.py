@@ -16,7 +16,7 @@ from tasks.adapt.plan import Plan
 from tasks.base.settings import Settings
 from tasks.models import promotion, registry
 from tasks.models.registry import Registered
-from tasks.models.verdicts import PROMOTED, WITHDRAWN, is_held, served_since
+from tasks.models.verdicts import AWAITING, PROMOTED, WITHDRAWN, is_held, served_since, was_left_unpromoted
 from tasks.versions.git import git
 from tasks.versions.snapshots import domains_at
 from tasks.watch import ledger
@@ -73,7 +73,9 @@ def version_to_bring_back(settings: Settings, plan: Plan, champion: Registered |
         chosen = is_held(champion) if last is None else last.content_hash == digest and is_chosen(champion, last)
         if not chosen and is_watched(settings, plan) and not is_overtaken(settings, plan):
             made = registry.find_by_key(settings, plan.key)
-            wanted = what_served(mine, digest) or ("" if made is None else served_since(made))
+            wanted = what_served(mine, digest)
+            if not wanted and made is not None and not was_left_unpromoted(made, champion):
+                wanted = served_since(made)
     return "" if champion is not None and champion.version == wanted else wanted
 
 
@@ -150,6 +152,8 @@ def _level(digest: str | None, champion: Registered | None, last: LedgerRow | No
         return Level("chosen", f"a person's choice, until its data change or: acclimate models release {last.domain}")
     if last.status == "failed":
         return Level("no", f"given up: {last.reason}")
+    if last.status == "open" and last.decision == AWAITING:
+        return Level("no", f"waits for approval: acclimate models approve {last.domain} {last.version}, or refuse")
     if last.status != "done":
         trouble = f"; {last.trouble}" if last.trouble else ""
         return Level("no", f"{'waits' if last.status == 'open' else last.status}: {last.why}{trouble}")

@@ -17,9 +17,9 @@ from tasks.base.progress import in_run
 from tasks.base.settings import Settings, read_duration
 from tasks.models import registry
 from tasks.models.adapt_result import k_of
-from tasks.models.verdicts import served_since
+from tasks.models.verdicts import served_since, was_left_unpromoted
 from tasks.versions.snapshots import domains_at, snapshot, target_snapshot
-from tasks.versions.watched_commit import commit_to_watch
+from tasks.versions.watched_commit import Fault, commit_to_watch
 from tasks.watch import ledger, level
 from tasks.watch.ledger import LedgerRow, Look
 from tasks.watch.submitting import submit_due
@@ -83,7 +83,7 @@ def family_and_role(settings: Settings, name: str, commit: str, notes: list[str]
     try:
         found = snapshot(settings.root_path, settings.home_path, name, commit)
     except UserError as error:
-        notes.append(f"{name}: {error}")
+        notes.append(Fault(f"{name}: {error}"))
         return None
     return found.family, found.role
 
@@ -108,7 +108,7 @@ def notice(
         try:
             row = next_row(settings, now, commit, why)
         except UserError as error:
-            notes.append(f"{w.domain}: {error}")
+            notes.append(Fault(f"{w.domain}: {error}"))
             continue
         if row is not None:
             (kept if row.status == "done" and now.row is not None else rows).append(row)
@@ -245,12 +245,6 @@ def reason_to_adapt(w: Target, champion: registry.Registered | None) -> str:
     if champion.tags.get("meta_version") != w.meta_version:
         return f"meta-model {w.meta_version} took the place of {champion.tags.get('meta_version')}"
     return "acclimate or its settings changed"
-
-
-def was_left_unpromoted(made: registry.Registered, champion: registry.Registered | None) -> bool:
-    """Whether a version that passed the gate never came into service, as where its process was killed in between."""
-    passed = made.tags.get("decision") == "promoted" and not made.aliases and "withdrawn" not in made.tags
-    return passed and (champion is None or int(champion.version) < int(made.version))
 
 
 def announce(rows: Iterable[LedgerRow]) -> None:

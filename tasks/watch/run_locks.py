@@ -5,6 +5,7 @@ work is done once, by whichever machine (``tasks/base/shared_lock.py``).
 """
 
 import fcntl
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,14 +28,21 @@ def mark(flow: Any, flow_run: Any, state: Any) -> None:
         making = folder / f".{name}"
         file = making.open("a")
         fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(socket.gethostname())
+        file.flush()
         making.rename(folder / name)  # so that it is never seen without its lock
         _held[name] = file
 
 
 def is_alive(settings: Settings, run: UUID | str) -> bool | None:
-    """Return whether the process of a flow run lives; None: it never ran on this machine."""
+    """Return whether the process of a flow run lives; None: it never ran on this machine.
+
+    A home can be shared; what a file system tells of the locks of other machines is not relied on.
+    """
     try:
         with (_folder(settings) / str(run)).open() as file:
+            if file.read() not in ("", socket.gethostname()):  # empty: of an earlier version
+                return None
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
     except FileNotFoundError:
@@ -45,7 +53,7 @@ def is_alive(settings: Settings, run: UUID | str) -> bool | None:
 
 def ended_runs(settings: Settings) -> list[str]:
     """Return the flow runs of this machine whose process is gone."""
-    return [path.name for path in _folder(settings).glob("[!.]*") if not is_alive(settings, path.name)]
+    return [path.name for path in _folder(settings).glob("[!.]*") if is_alive(settings, path.name) is False]
 
 
 def forget(settings: Settings, runs: Iterable[str]) -> None:

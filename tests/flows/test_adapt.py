@@ -57,8 +57,8 @@ def test_the_forms_offer_choices_bounds_and_a_description_of_every_parameter():
     assert {"type": "integer", "minimum": 1} in k
     alpha = flows.drift.drift.parameters.properties["alpha"]
     assert (alpha["exclusiveMinimum"], alpha["exclusiveMaximum"]) == (0, 1)
-    names = ("adapt", "adapt_many", "clean", "drift", "ingest", "meta_train", "meta_train_decisions", "watch", "demo")
-    for name in names:
+    names = ["adapt", "adapt_many", "clean", "drift", "ingest", "meta_train", "meta_train_decisions", "predict"]
+    for name in [*names, "watch", "demo"]:
         flow = getattr(importlib.import_module(f"flows.{name}"), name)
         undescribed = [key for key, value in flow.parameters.properties.items() if not value.get("description")]
         assert not undescribed, name

@@ -109,7 +109,7 @@ def bench_soak(settings: Settings, options: BenchOptions, say: Callable[[str], N
             before = before or size_of(made.home_path)
             advance(1)
             if (number + 1) % SAID == 0 or number + 1 == commits:
-                grown = round((size_of(made.home_path) - before) / MEGABYTE, 1)
+                grown = round((size_of(made.home_path) - before) / MEGABYTE, 2)
                 tick = round(float(np.median(seconds[-LAST:])), 3)
                 say(f"{number + 1:,} commits: {grown} MB, {tick} s a tick")
         found = count_faults(made) | {"state MB": grown, "tick at the end": tick}

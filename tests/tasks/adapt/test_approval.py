@@ -1,12 +1,13 @@
 """A challenger waits for a person: yes promotes, no and silence refuse, and an answer outlives the run that asked."""
 
+import signal
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from prefect.exceptions import FlowPauseTimeout
+from prefect.exceptions import FlowPauseTimeout, Pause
 
 from domains.errors import UserError
 from tasks.adapt import approval
@@ -14,7 +15,7 @@ from tasks.adapt.approval import Verdict
 from tasks.models import registry
 from tasks.models.adapt_result import AdaptResult, Score
 from tasks.models.registry import Registered
-from tasks.models.verdicts import apply_verdict, decision_on, last_decisions
+from tasks.models.verdicts import GRACE, apply_verdict, decision_on, last_decisions
 
 SCORES = {"acclimate": Score(accuracy=0.8, ci95=0.01, log_loss=0.5, ece=0.02)}
 RESULT = AdaptResult(
@@ -76,7 +77,7 @@ def answered(monkeypatch, tags):
     return answered
 
 
-RUN = SimpleNamespace(id=uuid4())
+RUN = SimpleNamespace(id=uuid4(), deployment_id=None, parent_task_run_id=None, run_count=0)
 
 
 def test_a_yes_in_the_ui_leaves_the_challenger_promoted_and_is_recorded(tags, answered):
@@ -150,6 +151,96 @@ def test_nobody_is_asked_again_about_what_is_settled(tags, answered):
     assert approval.wait_for_approval(RESULT, True) == RESULT
 
 
+# In a run of a deployment
+
+
+@pytest.fixture
+def deployed(monkeypatch, tags):
+    """A run of a deployment: ``deployed(verdict)`` resumes it with an answer, which is None until there is one."""
+    run = SimpleNamespace(id=uuid4(), deployment_id=uuid4(), parent_task_run_id=None, run_count=0)
+    said = SimpleNamespace(run=run, notes=[], wanted=[], asked=[])
+    monkeypatch.setattr(approval, "FlowRunContext", SimpleNamespace(get=lambda: SimpleNamespace(flow_run=said.run)))
+    monkeypatch.setattr(approval, "pause_flow_run", lambda *_, **__: pytest.fail("it keeps its process"))
+    monkeypatch.setattr(approval.events, "approval_wanted", lambda result: said.wanted.append(result.model_version))
+
+    def wait(verdict=None):
+        def suspend(form, timeout, key):
+            said.asked.append((timeout, key))
+            if verdict is None:
+                raise Pause
+            return verdict
+
+        monkeypatch.setattr(approval, "suspend_flow_run", suspend)
+        return approval.wait_for_approval(RESULT, True, lambda waiting, run: said.notes.append((waiting, run)))
+
+    said.wait = wait
+    return said
+
+
+def test_a_run_that_a_worker_started_is_suspended_and_asks_once(tags, deployed):
+    with pytest.raises(Pause):
+        deployed.wait()
+    assert (tags.tags["decision"], tags.tags["approval_run"]) == ("awaiting approval", str(deployed.run.id))
+    ((waiting, run),) = deployed.notes
+    assert (waiting.decision, waiting.reason) == ("awaiting approval", "passed the gate: better by 3 points")
+    assert run == str(deployed.run.id)
+    assert deployed.wait(Verdict(approve=True)) == RESULT
+    assert (len(deployed.notes), deployed.wanted) == (1, ["2"])
+    (timeout, key), again = deployed.asked
+    assert 24 * 3600 - 5 <= timeout - GRACE <= 24 * 3600
+    assert key == again[1] == "approval-hpo-2"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_no_to_a_suspended_run_is_a_persons_or_that_of_the_clock(tags, deployed, late):
+    with pytest.raises(Pause):
+        deployed.wait()
+    if late:
+        tags.tags["asked"] = "2026-01-03T00:00:00+00:00"
+    found = deployed.wait(Verdict(approve=False))
+    assert found.decision == "refused"
+    assert found.reason == ("nobody approved it within 24 h" if late else "a person refused it")
+
+
+def test_a_late_yes_that_was_given_in_time_is_a_yes(tags, deployed):
+    with pytest.raises(Pause):
+        deployed.wait()
+    tags.tags["asked"] = "2026-01-03T00:00:00+00:00"
+    assert deployed.wait(Verdict(approve=True)) == RESULT
+
+
+def test_a_run_after_one_that_asked_goes_by_the_same_clock(tags, deployed):
+    with pytest.raises(Pause):
+        deployed.wait()
+    asked = tags.tags["asked"] = (datetime.now(UTC) - timedelta(hours=23)).isoformat()
+    deployed.run = SimpleNamespace(**vars(deployed.run) | {"id": uuid4()})  # as the first crashed
+    with pytest.raises(Pause):
+        deployed.wait()
+    assert tags.tags["asked"] == asked
+    assert 3500 < deployed.asked[-1][0] - GRACE <= 3600
+    tags.tags["asked"] = "2026-01-03T00:00:00+00:00"
+    deployed.run = SimpleNamespace(**vars(deployed.run) | {"id": uuid4()})
+    assert deployed.wait().reason == "nobody approved it within 24 h"
+
+
+def test_a_run_of_many_hands_the_question_to_another_run_and_goes_on(tags, deployed):
+    notes = []
+    found = approval.wait_for_approval(RESULT, True, lambda *note: notes.append(note), lambda result: "another")
+    assert found.decision == "awaiting approval"
+    assert notes == [(found, "another")]
+    assert tags.tags["decision"] == "promoted"  # until that run has begun
+
+
+def test_a_pause_stops_the_clock_of_the_flows_limit():
+    signal.setitimer(signal.ITIMER_REAL, 600)
+    try:
+        with approval._no_limit():
+            assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+        assert 590 < signal.getitimer(signal.ITIMER_REAL)[0] <= 600
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def test_a_wrong_setting_is_told(monkeypatch):
     monkeypatch.setenv("ACCLIMATE_APPROVAL", "perhaps")
     with pytest.raises(UserError, match=r"ACCLIMATE_APPROVAL=perhaps: input should be 'none' or 'ask'"):
@@ -193,6 +284,7 @@ def test_an_answer_is_recorded_before_the_run_is_resumed_and_waits_until_it_acte
     monkeypatch.setattr(approval, "running_ui", lambda settings: "http://127.0.0.1:1")
     monkeypatch.setattr(approval, "prefect_server", server)
     monkeypatch.setattr(approval, "resume", resume)
+    monkeypatch.setattr(approval, "is_deployed", lambda run: False)
     assert approval.answer_request(settings, "hpo", "", True).aliases == ("champion",)
     assert given == [(RUN.id, {"approve": True, "reason": ""}, "approved by a person")]
 

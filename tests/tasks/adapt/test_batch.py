@@ -56,11 +56,9 @@ def test_one_that_fails_is_named_and_the_others_are_in_the_table(tables):
     assert [row["decision"] for row in tables] == ["failed", "promoted", "failed"]
 
 
-def test_a_result_that_the_server_lost_is_no_failure():
-    late = Completed()  # without data, as when an answer is asked for again
-    assert batch.adapt_in_flow_run(lambda **_: late, Request(domain="a")) == ("done", "see acclimate status")
-    broken = Failed(message="UserError: no labels")
-    assert batch.adapt_in_flow_run(lambda **_: broken, Request(domain="a")) == ("", "UserError: no labels")
+def test_what_waits_for_a_person_is_no_failure_and_stops_no_other(tables):
+    done = {"a": Done("awaiting approval", "passed the gate"), "b": Done("promoted", "better")}
+    assert adapt_to(done) == "2 adapted to, 1 promoted, 1 wait for approval"
 
 
 def test_an_adaptation_that_fails_is_an_outcome_in_one_line(monkeypatch):
@@ -69,5 +67,5 @@ def test_an_adaptation_that_fails_is_an_outcome_in_one_line(monkeypatch):
     def adapt_directly(request):
         raise UserError(f"{request.domain} has\nno labels")
 
-    one = batch.make_task(lambda **_: pytest.fail("nobody is asked"), adapt_directly)
+    one = batch.make_task(adapt_directly)
     assert one.fn(Request(domain="a")) == ("", "UserError: a has no labels")

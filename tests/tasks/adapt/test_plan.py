@@ -2,17 +2,24 @@
 
 import json
 from contextlib import contextmanager
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pandas as pd
 import pytest
+from prefect.exceptions import Pause
 
 import flows.adapt
 from flows import cli
 from flows.adapt import adapt_in_order, directly
+from tasks.adapt import approval, steps
+from tasks.adapt.adaptation import work_key
+from tasks.adapt.approval import Verdict
 from tasks.adapt.plan import plan_adaptation
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.versions.commit import commit
+from tasks.watch import ledger
 
 
 @pytest.fixture
@@ -62,6 +69,40 @@ def test_an_adaptation_is_of_the_commit_and_meta_model_that_were_planned(project
     assert (result["revision"], result["meta_version"], result["pool"]) == (planned, "1", 8)
     assert result["key"] == before.key
     assert sorted(pd.read_csv(output)["row"]) == list(range(8))  # of the pool that was planned
+
+
+def test_a_run_that_was_suspended_puts_what_it_asked_about_into_service_whatever_moved(project, tmp_path, monkeypatch):
+    s, run = Settings(root=project.root), SimpleNamespace(id=uuid4(), deployment_id=uuid4(), parent_task_run_id=None)
+    monkeypatch.setattr(approval, "FlowRunContext", SimpleNamespace(get=lambda: SimpleNamespace(flow_run=run)))
+    monkeypatch.setattr(approval, "markdown_artifact", lambda *_: None)
+    monkeypatch.setattr(flows.adapt, "report", lambda plan, result: result)
+    monkeypatch.setattr(steps, "measure_curve", lambda *asked: [])
+    answers = [Pause(), Verdict(approve=True)]
+
+    def suspend(form, timeout, key):
+        if isinstance(answer := answers.pop(0), Pause):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(approval, "suspend_flow_run", suspend)
+    plan = plan_adaptation("news", "HEAD", None, 10, "auto")
+    key, asked = work_key(plan.domain, "1", plan.how), {"revision": plan.domain.revision}
+    ledger.add_rows(s, [ledger.LedgerRow("row", "news", plan.domain.content_hash, key, asked, "new")])
+    run.run_count = 0
+    with pytest.raises(Pause):
+        adapt_in_order(directly, "news", None, "HEAD", 10, "auto", approval=True)
+    assert [(row.decision, row.flow_run) for row in ledger.list_rows(s, "open")] == [("awaiting approval", str(run.id))]
+    assert registry.champion(s, "news") is None
+
+    run.run_count = 1
+    write_news(project, pool=4)
+    commit(project.root, project.home, "A smaller pool", checked=False)
+    serve_meta_model(project, tmp_path / "meta")
+    monkeypatch.setattr(flows.adapt, "adapt_and_compare", lambda *_: pytest.fail("adapted again"))
+    result = adapt_in_order(directly, "news", None, "HEAD", 10, "auto", approval=True)
+    assert (result.decision, result.revision, result.reused) == ("promoted", plan.domain.revision, False)
+    assert registry.champion(s, "news").version == result.model_version == "1"
+    assert [row.decision for row in ledger.list_rows(s, "done")] == ["promoted"]
 
 
 def test_a_plan_of_its_own_commit_and_version_is_the_same_plan(project):

@@ -181,12 +181,14 @@ def test_a_name_that_leads_elsewhere_is_no_tuned_encoder(settings, tmp_path):
     assert not (settings.home_path / "encoders" / "tuned-..").exists()
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("45", 45), ("0", 0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("45", 45), ("0", 0), ("1d", 86400)]
+)
 def test_a_time_is_read_as_people_write_it(text, seconds):
     assert read_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "ten", "-5m", "1d", "1.5h"])
+@pytest.mark.parametrize("text", ["", "ten", "-5m", "1w", "1.5h"])
 def test_what_is_no_time_is_said(text):
     with pytest.raises(UserError, match=r"is no time; write it as 90s, 10m or 1h"):
         read_duration(text)

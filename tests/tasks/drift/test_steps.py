@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,7 +30,7 @@ from tasks.drift.accuracy import accuracy_in_service
 from tasks.drift.cases import domain_adapted_on
 from tasks.drift.examples import label_changes, outcome_in_words, read_new_and_old
 from tasks.drift.page import drift_page, small_png
-from tasks.drift.steps import act_on, compare_with_old, plan_drift, report
+from tasks.drift.steps import act_on, check_all_known, compare_with_old, plan_drift, report
 from tasks.features import encoding
 from tasks.features.encoders import BUILT_IN, MINILM
 from tasks.features.spec import EncoderSpec
@@ -219,11 +220,29 @@ def test_a_champion_of_another_encoder_is_told_and_stops_no_other_domain(world, 
     monkeypatch.setitem(BUILT_IN["text"], "minilm", spec)
     with pytest.raises(UserError, match="reads features of letters-1, now the encoder is letters-2"):
         result(world, "same")
-    found = {
-        case.domain: compare_with_old.fn(case).result.state
-        for case in plan_drift.fn(None, world.at["same"], None, 0.01)
-    }
-    assert found == {"news": "unknown", "stocks": "no drift"}
+    results = [compare_with_old.fn(case).result for case in plan_drift.fn(None, world.at["same"], None, 0.01)]
+    assert {each.domain: each.state for each in results} == {"news": "unknown", "stocks": "no drift"}
+    with pytest.raises(
+        steps.DriftUnknownError, match="1 of 2 domains failed: news: the champion of news reads"
+    ) as error:
+        check_all_known(results)
+    assert error.value.results == results
+    assert check_all_known(results[1:]) == results[1:]
+
+
+def test_what_cannot_be_asked_for_where_it_drifted_stops_no_other_domain_and_is_told_in_the_end(world, monkeypatch):
+    def ask(*_):
+        raise UserError("the ledger cannot be used")
+
+    monkeypatch.setattr(steps, "open_adaptation", ask)
+    (alone,) = plan_drift.fn("news", world.at["other"], None, 0.01)
+    with pytest.raises(UserError, match="the ledger cannot be used"):
+        act_on.fn(compare_with_old.fn(alone), adapt=True)
+    done = act_on.fn(compare_with_old.fn(replace(alone, patient=True)), adapt=True).result
+    assert done.state == "drift"
+    assert done.line().endswith("; not adapted to: the ledger cannot be used")
+    with pytest.raises(steps.DriftUnknownError, match="1 of 1 domains failed: news: the ledger cannot be used"):
+        check_all_known([done])
 
 
 def test_what_cannot_be_asked_is_told_at_once(world):

@@ -10,11 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from tasks.service import forks
+
 KEEP = """
+import threading
 from pathlib import Path
 from tasks.service import forks
 forks.LOADED, forks.PATIENCE = ("prefect",), 240
-forks.fingerprint = lambda: Path("sources").read_text()
+
+def fingerprint():
+    if Path("thread").exists():
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return Path("sources").read_text()
+
+forks.fingerprint = fingerprint
 forks.keep()
 """
 ASK = """
@@ -126,3 +135,22 @@ def test_edited_sources_are_never_run_stale_and_what_runs_goes_on(
     assert running.poll() is None
     running.terminate()
     assert running.wait(240) == 3
+
+
+def test_nothing_is_forked_off_a_process_with_another_thread(
+    folder: Path, kept_process: subprocess.Popen[bytes]
+) -> None:
+    (folder / "thread").touch()  # as a library may start one when it is first used
+    assert start(folder, "say").wait(240) == 99
+
+
+def test_a_process_whose_libraries_start_threads_says_so_and_ends(folder: Path) -> None:
+    (folder / "noisy.py").write_text("import threading\nthreading.Thread(target=threading.Event().wait).start()\n")
+    keep = KEEP.replace('("prefect",)', '("noisy",)')
+    environment = os.environ | forks.ONE_THREAD | {"PYTHONPATH": str(folder)}
+    with subprocess.Popen(
+        [sys.executable, "-c", keep], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr.readline() == "no runs are forked: libraries started 1 threads as they were imported\n"
+        process.kill()
+    assert not (folder / "warm.socket").exists()

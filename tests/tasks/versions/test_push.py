@@ -1,8 +1,15 @@
 """Pushes of versions of ``data/`` to DVC remotes that are folders."""
 
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+
+import psutil
 import pytest
 
-from domains.errors import UserError
+from domains.errors import UnreachableError, UserError
+from tasks.base import limited
 from tasks.versions.cache import usual_path
 from tasks.versions.commit import commit
 from tasks.versions.push import push
@@ -81,3 +88,32 @@ def test_bytes_that_are_nowhere_are_named(checkout):
         path.unlink()
     with pytest.raises(UserError, match=r"data/news/domain\.yaml is not in DVC's cache; acclimate data verify"):
         push(checkout.root, checkout.home)
+
+
+@pytest.fixture
+def hanging(checkout, monkeypatch) -> Iterator[socket.socket]:
+    """A remote that takes calls and never answers, from which the cache needs everything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        configure(checkout, f"[core]\n    remote = team\n['remote \"team\"']\n    url = http://127.0.0.1:{port}/\n")
+        monkeypatch.setenv("ACCLIMATE_TRANSFER_LIMIT", "1s")
+
+        class Timer(threading.Timer):
+            """Begins to count when the remote was called, however long that took."""
+
+            def run(self):
+                call, _ = server.accept()
+                super().run()
+                call.close()
+
+        monkeypatch.setattr(limited, "Timer", Timer)
+        yield server
+
+
+def test_a_remote_that_does_not_answer_is_one_line_and_nothing_is_left_of_the_pull(checkout, hanging):
+    shutil.rmtree(checkout.root / ".dvc/cache")
+    before = psutil.Process().children()
+    said = r"nor sound at its remote \(no end within 1 s; ACCLIMATE_TRANSFER_LIMIT=1s\): check out"
+    with pytest.raises(UnreachableError, match=said):
+        snapshot(checkout.root, checkout.home, "news")
+    assert psutil.Process().children() == before

@@ -63,6 +63,34 @@ def test_a_row_that_was_given_up_is_closed_by_a_later_adaptation_but_not_the_oth
     assert [r.reason for r in ledger.list_rows(settings, "done")] == ["better"]
 
 
+def test_a_row_whose_challenger_waits_for_a_person_stays_open_and_says_so(settings):
+    ledger.claim(settings, [(each, "") for each in ledger.add_rows(settings, [row(), row("b")])], "of many")
+    ledger.note_waiting(settings, "key a", "3", "awaiting approval", "passed the gate", "asks")
+    ledger.record_run(settings, "of many", "many")  # later, by one that was killed and started again
+    ledger.note_waiting(settings, "key a", "3", "awaiting approval", "passed the gate")
+    (waits,) = (r for r in ledger.list_rows(settings, "open") if r.name == "a")
+    shown = ledger.display_row(waits)
+    assert (shown["decision"], shown["version"], waits.flow_run, waits.attempts) == (
+        "awaiting approval",
+        "3",
+        "asks",
+        1,
+    )
+    ledger.close_rows(settings, "key a", "3", "refused", "nobody approved it within 24 h")
+    ledger.note_waiting(settings, "key a", "3", "awaiting approval", "passed the gate", "late")
+    (closed,) = ledger.list_rows(settings, "done")
+    assert (closed.decision, closed.reason, closed.flow_run) == ("refused", "nobody approved it within 24 h", "asks")
+
+
+def test_what_waited_for_a_person_and_is_asked_for_again_waits_no_more(settings):
+    ledger.add_rows(settings, [row()])
+    ledger.note_waiting(settings, "key a", "3", "awaiting approval", "passed the gate", "asks")
+    ledger.add_rows(settings, [], overtaken={"a": "newer data"})
+    (old,) = ledger.list_rows(settings, "overtaken")
+    (again,) = ledger.add_rows(settings, [ledger.ask_again(old, "its data are again what they were", old.parameters)])
+    assert (again.status, again.decision, again.flow_run) == ("open", "", "")
+
+
 def test_the_kind_of_a_domain_is_looked_for_once_in_the_life_of_its_bytes(settings):
     looked = []
 

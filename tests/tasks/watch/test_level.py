@@ -13,6 +13,7 @@ from tasks.models import promotion, registry
 from tasks.versions.commit import commit as commit_data
 from tasks.versions.snapshots import domains_at
 from tasks.watch import ledger, level, noticing
+from tasks.watch.status import waiting_row
 from tests.tasks.conftest import Checkout
 
 A, B, C, GONE = "a", "b", "c", "gone"  # tags of revisions: news with 6, 8 and 10 training examples, and without it
@@ -129,6 +130,31 @@ def test_data_that_were_overtaken_before_their_turn_bring_back_what_served_befor
     project.commit(B)
     project.decide(project.commit(C))
     assert project.commit(B).serves == "1"
+
+
+def test_what_waits_for_approval_says_so_and_is_not_asked_for_again(project):
+    project.decide(project.commit(A))
+    row = project.commit(B)
+    ledger.note_waiting(project.settings, row.key, "2", "awaiting approval", "passed the gate", "asks")
+    assert project.tick() is None
+    assert project.level == level.Level("no", "waits for approval: acclimate models approve news 2, or refuse")
+    (shown,) = (ledger.display_row(each) for each in ledger.list_rows(project.settings, "open"))
+    assert waiting_row(shown)["status"] == "awaiting approval"
+    assert waiting_row(shown | {"status": "failed"})["status"] == "failed"
+
+
+def test_what_passed_the_gate_and_never_served_does_not_come_back_past_a_person(project, monkeypatch):
+    project.decide(project.commit(A))
+    project.commit(B)
+    digest = domains_at(project.checkout.root)["news"]
+    tags = {"content_hash": digest, "decision": "promoted", "key": "by hand"}
+    made = registry.log_adapted(project.settings, "news", project.folder, {}, {}, tags)
+    monkeypatch.setattr(level, "work_key", lambda *asked: "by hand")
+    domain = SimpleNamespace(name="news", content_hash=digest, revision=project.checkout.git("rev-parse", "HEAD"))
+    plan = SimpleNamespace(domain=domain, meta_version="1", how=None, key="by hand")
+    champion = registry.champion(project.settings, "news")
+    assert (made, champion.version) == ("2", "1")
+    assert level.version_to_bring_back(project.settings, plan, champion) == ""
 
 
 @pytest.mark.parametrize("with_tick", [True, False])

@@ -1,6 +1,7 @@
 """Each change of the data opens one row of the ledger, whoever notices it."""
 
 import hashlib
+import logging
 import shutil
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from tasks.models import registry
 from tasks.models.registry import Registered
 from tasks.versions import snapshots
 from tasks.versions.snapshots import domains_at
+from tasks.versions.watched_commit import check_faults
 from tasks.watch import ledger, noticing
 
 
@@ -182,8 +184,28 @@ def test_a_domain_whose_bytes_are_damaged_is_a_note_until_they_are_whole_and_the
     opened, (note,) = notice(there)
     assert [row.domain for row in opened] == ["news"]
     assert note.startswith("trec: ")
+    with pytest.raises(UserError, match=r"^trec: "):
+        check_faults([note])
     kept.write_bytes(whole)
     assert notice(there) == ([], [])
+
+
+def test_a_tick_that_could_not_do_all_does_the_rest_and_fails(there, server, monkeypatch):
+    from tasks.watch import steps
+
+    monkeypatch.setattr("prefect.client.orchestration.get_client", lambda sync_client: nullcontext(server))
+    monkeypatch.setattr(noticing, "announce", list)
+    monkeypatch.setattr(steps, "show_ledger", lambda: None)
+    monkeypatch.setattr(steps, "get_run_logger", logging.getLogger)
+    monkeypatch.setenv("ACCLIMATE_WATCH", "origin/main")
+    there.checkout.git("remote", "add", "origin", str(there.checkout.root / "nowhere"))
+    there.checkout.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    with pytest.raises(UserError, match=r"^git remote origin cannot be reached: .*"):
+        steps.notice_and_submit.fn([])
+    assert [row.domain for row in ledger.list_rows(there.settings)] == ["news"]
+    assert len(server.runs) == 1
+    there.checkout.git("clone", "--quiet", ".", "nowhere")
+    assert steps.notice_and_submit.fn([]).endswith("new nothing; 0 adaptations asked for")  # the next tick
 
 
 def test_drift_and_watch_open_one_row_between_them_whichever_comes_first(there, server, monkeypatch):

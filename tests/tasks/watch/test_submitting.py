@@ -1,10 +1,13 @@
 """Flow runs: one for each row of the ledger, and another until the row is done, whatever dies in between."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
-from prefect.states import Cancelled, Completed, Crashed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed, Suspended
 
+from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.watch import ledger, submitting
 
@@ -45,6 +48,26 @@ def test_a_run_that_failed_is_tried_again_later_and_not_for_ever(settings, serve
         server.end(aged(Failed(message="UserError: no labels"), hours=2))
     (row,) = ledger.list_rows(settings, "failed")
     assert (row.attempts, row.reason) == (submitting.ATTEMPTS, "5 runs of it failed: UserError: no labels")
+
+
+def test_a_run_that_is_suspended_until_a_person_answers_is_not_asked_for_again(settings, server, aged):
+    add_rows(settings, "news")
+    submitting.submit_due(settings, server)
+    server.end(aged(Suspended(), hours=20))
+    assert submitting.submit_due(settings, server) == ({}, [])
+
+
+def test_a_challenger_made_among_many_is_asked_about_in_a_run_of_its_own(server, monkeypatch):
+    monkeypatch.setattr("prefect.client.orchestration.get_client", lambda sync_client: nullcontext(server))
+    made = SimpleNamespace(domain="news", model_version="2", revision="abc", meta_version="7")
+    run = submitting.ask_in_own_run({"domain": "news", "k": None, "revision": "HEAD"}, made)
+    asked = {"domain": "news", "k": None, "revision": "abc", "meta_version": "7", "approval": True}
+    assert server.runs == {UUID(run): ("adapt/acclimate", asked)}
+    server.deployments = ()
+    with pytest.raises(
+        UserError, match="nobody can be asked about news: no deployment adapt/acclimate, run acclimate up"
+    ):
+        submitting.ask_in_own_run({}, made)
 
 
 def test_a_clock_that_was_put_back_makes_no_run_wait_for_it(settings, server, aged):

@@ -1,0 +1,37 @@
+"""Processes that work for this one, and end with it however it ends."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.managers import SyncManager
+from threading import Thread
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def process_pool(processes: int) -> ProcessPoolExecutor:
+    """Return a pool of new processes."""
+    return ProcessPoolExecutor(processes, SPAWN, end_with_parent)
+
+
+def start_manager() -> SyncManager:
+    """Start and return a manager of what processes share; it ends with the block that it is used in."""
+    manager = SyncManager(ctx=SPAWN)
+    manager.start(end_with_parent)
+    return manager
+
+
+def end_with_parent() -> None:
+    """Have this process end when the one that started it does, be it by kill -9; left alone it would wait for ever.
+
+    What tells is a pipe whose other end the parent alone holds, so it also holds where the kernel sends no signal.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, name="end with parent", daemon=True).start()
