@@ -35,7 +35,7 @@ from tasks.features.spec import EncoderSpec
 from tasks.features.tuned import FILE, Tuned, make_tunable, save_tuned, spread, tuned_of
 
 RECIPES = {
-    "text": Recipe(1.5e-3, 3e-3, contrast=0.5, rank=16),
+    "text": Recipe(1.5e-3, 3e-3, contrast=1.0, rank=16),
     "vision": Recipe(3e-4, 1e-3, turns=True),
 }
 FOLDS = 3
