@@ -8,11 +8,9 @@ back: that these were wrong may be why. The rows of the ledger are the history.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from socket import gethostname
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from domains.errors import UserError
-from tasks.adapt.adaptation import work_key
-from tasks.adapt.plan import Plan
 from tasks.base.settings import Settings
 from tasks.models import promotion, registry
 from tasks.models.registry import Registered
@@ -21,6 +19,9 @@ from tasks.versions.git import git
 from tasks.versions.snapshots import domains_at
 from tasks.watch import ledger
 from tasks.watch.ledger import LedgerRow
+
+if TYPE_CHECKING:
+    from tasks.adapt.plan import Plan
 
 LEFT = 3600  # seconds after which a checkout that was ahead no longer counts: ticks come every few minutes
 
@@ -52,7 +53,7 @@ def what_served(rows: Sequence[LedgerRow], content_hash: str) -> str:
     return next((row.serves for row in reversed(done) if row.opened < came), "")
 
 
-def is_overtaken(settings: Settings, plan: Plan) -> bool:
+def is_overtaken(settings: Settings, plan: "Plan") -> bool:
     """Whether newer data of the domain are asked for than a run was to adapt to."""
     last = ledger.newest_rows(settings, plan.domain.name).get(plan.domain.name)
     if last is None or last.content_hash == plan.domain.content_hash:
@@ -60,8 +61,10 @@ def is_overtaken(settings: Settings, plan: Plan) -> bool:
     return not is_ancestor(settings, last.revision, plan.domain.revision)
 
 
-def version_to_bring_back(settings: Settings, plan: Plan, champion: Registered | None) -> str:
+def version_to_bring_back(settings: Settings, plan: "Plan", champion: Registered | None) -> str:
     """Return the version that served when the data were as they are again, where another serves now; else nothing."""
+    from tasks.adapt.adaptation import work_key  # slow to import, and `status` does without
+
     name, digest = plan.domain.name, plan.domain.content_hash
     rows = ledger.rows_of(settings, name)
     mine = [row for row in rows if row.key == work_key(plan.domain, plan.meta_version, plan.how)]
@@ -84,7 +87,7 @@ def is_chosen(champion: Registered | None, last: LedgerRow) -> bool:
     return champion is not None and is_held(champion) and champion.tags.get("decided", "")[:19] >= last.opened[:19]
 
 
-def is_watched(settings: Settings, plan: Plan) -> bool:
+def is_watched(settings: Settings, plan: "Plan") -> bool:
     """Whether a run is about the data that the watched revision has, as this checkout knows it."""
     try:
         return domains_at(settings.root_path, settings.watch).get(plan.domain.name) == plan.domain.content_hash

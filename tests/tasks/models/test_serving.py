@@ -3,16 +3,7 @@
 import base64
 import io
 import json
-import os
 import pickle
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -21,7 +12,9 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
 from PIL import Image
+from starlette.testclient import TestClient
 
 from domains.errors import UserError
 from domains.market.features import FEATURES
@@ -93,63 +86,36 @@ def vision(settings, monkeypatch):
     encoding._encoder.cache_clear()
 
 
-def ask(url, body, kind="application/json"):
-    """Return the status of a request and the JSON that came back."""
-    sent = urllib.request.Request(url, body.encode(), {"Content-Type": kind})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(sent, timeout=240) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+def ask(client, body, kind="application/json"):
+    """Return the status of a request to MLflow's model server and the JSON that came back."""
+    answer = client.post("/invocations", content=body, headers={"Content-Type": kind})
+    return answer.status_code, answer.json()
 
 
 def test_mlflow_serves_what_predict_predicts_and_refuses_bad_requests(settings, text, tmp_path):
     (tmp_path / "new.jsonl").write_text("\n".join(json.dumps({"text": each}) for each in TEXTS), "utf-8")
     expected = predict_file(settings, "letters", tmp_path / "new.jsonl")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/letters@champion"]
-    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # as in an activated environment
-    with (tmp_path / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            command, cwd=tmp_path, env=os.environ | {"PATH": path}, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        url = f"http://127.0.0.1:{port}/invocations"
-        deadline = time.monotonic() + 240
-        while True:
-            assert server.poll() is None, (tmp_path / "server.log").read_text()
-            assert time.monotonic() < deadline, (tmp_path / "server.log").read_text()
-            try:
-                status, found = ask(url, json.dumps({"dataframe_records": [{"text": each} for each in TEXTS]}))
-                break
-            except urllib.error.URLError:
-                time.sleep(0.2)
-        assert status == 200, found
-        answered = pd.DataFrame(found["predictions"])
-        for name in ("label", "set", "ask"):
-            assert answered[name].tolist() == expected[name].tolist()
-        assert np.allclose(answered["probability"], expected["probability"], atol=1e-5)
-        assert np.allclose(answered.filter(regex="^p_").sum(axis=1), 1, atol=1e-5)
-        assert ask(url, json.dumps({"inputs": {"text": TEXTS}})) == (200, found)
-        table = pd.DataFrame({"text": TEXTS[:4]}).to_csv(index=False)  # in a table, NULL is no text
-        assert ask(url, table, "text/csv") == (200, {"predictions": found["predictions"][:4]})
-        for body, line in {
-            '{"dataframe_records": [{"text": "fine"}, {"text": " "}]}': "row 2 has an empty text; remove it or fill it",
-            '{"dataframe_records": [{"txt": "fine"}]}': "Model is missing inputs ['text']",
-            '{"dataframe_records": [{"text": 5}]}': "text",
-            '{"dataframe_records": []}': "text",
-            "nonsense": "Ensure that input is a valid JSON",
-        }.items():
-            status, said = ask(url, body)
-            assert status == 400, said
-            assert line in said["message"]
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait(240)
+    client = TestClient(scoring_server.init(mlflow.pyfunc.load_model("models:/letters@champion")))
+    status, found = ask(client, json.dumps({"dataframe_records": [{"text": each} for each in TEXTS]}))
+    assert status == 200, found
+    answered = pd.DataFrame(found["predictions"])
+    for name in ("label", "set", "ask"):
+        assert answered[name].tolist() == expected[name].tolist()
+    assert np.allclose(answered["probability"], expected["probability"], atol=1e-5)
+    assert np.allclose(answered.filter(regex="^p_").sum(axis=1), 1, atol=1e-5)
+    assert ask(client, json.dumps({"inputs": {"text": TEXTS}})) == (200, found)
+    table = pd.DataFrame({"text": TEXTS[:4]}).to_csv(index=False)  # in a table, NULL is no text
+    assert ask(client, table, "text/csv") == (200, {"predictions": found["predictions"][:4]})
+    for body, line in {
+        '{"dataframe_records": [{"text": "fine"}, {"text": " "}]}': "row 2 has an empty text; remove it or fill it",
+        '{"dataframe_records": [{"txt": "fine"}]}': "Model is missing inputs ['text']",
+        '{"dataframe_records": [{"text": 5}]}': "text",
+        '{"dataframe_records": []}': "text",
+        "nonsense": "Ensure that input is a valid JSON",
+    }.items():
+        status, said = ask(client, body)
+        assert status == 400, said
+        assert line in said["message"]
 
 
 def picture(grey):

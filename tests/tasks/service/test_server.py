@@ -314,8 +314,8 @@ def test_up_registers_and_runs_the_deployments_and_ends_cleanly(real: tuple[Sett
         from pathlib import Path
         from tasks.service import up
         from tasks.base.settings import Settings
-        up._start_forks = lambda settings: None  # it would import what no tiny flow needs
-        settings = Settings(root=Path({str(settings.root)!r}), port={settings.port})
+        # warm would import what no tiny flow needs
+        settings = Settings(root=Path({str(settings.root)!r}), port={settings.port}, warm=False)
         up.run_service(settings, lambda line: print(line, flush=True))
     """
     command = [sys.executable, "-c", code]

@@ -8,6 +8,7 @@ import torch
 
 from domains.errors import UserError
 from learners.classifier import Affine, Classifier
+from tasks.adapt import adaptation
 from tasks.base.settings import Settings
 from tasks.models import promotion, registry
 from tasks.versions.commit import commit as commit_data
@@ -149,7 +150,7 @@ def test_what_passed_the_gate_and_never_served_does_not_come_back_past_a_person(
     digest = domains_at(project.checkout.root)["news"]
     tags = {"content_hash": digest, "decision": "promoted", "key": "by hand"}
     made = registry.log_adapted(project.settings, "news", project.folder, {}, {}, tags)
-    monkeypatch.setattr(level, "work_key", lambda *asked: "by hand")
+    monkeypatch.setattr(adaptation, "work_key", lambda *asked: "by hand")
     domain = SimpleNamespace(name="news", content_hash=digest, revision=project.checkout.git("rev-parse", "HEAD"))
     plan = SimpleNamespace(domain=domain, meta_version="1", how=None, key="by hand")
     champion = registry.champion(project.settings, "news")

@@ -118,7 +118,7 @@ def test_more_ways_than_classes_or_shots_than_examples_are_refused_with_value_an
 
 def test_jobs_run_side_by_side_come_back_in_order(settings, monkeypatch):
     todo, said = [replace(JOB, method=m, steps=None) for m in ("prototype", "logistic")], []
-    monkeypatch.setattr(side_by_side, "ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr(side_by_side, "process_pool", InProcess)
     rows = run_jobs(settings, todo, lambda n: None, said.append)
     assert [row["method"] for row in rows] == ["prototype", "logistic"]
     assert len(said) == 2
