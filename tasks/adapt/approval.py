@@ -26,10 +26,10 @@ from tasks.base.artifacts import escape, markdown_artifact
 from tasks.base.progress import say
 from tasks.base.settings import Settings, settings
 from tasks.models import registry
-from tasks.models.adapt_result import AdaptResult
+from tasks.models.adapt_result import AWAITING, AdaptResult
 from tasks.models.lookup import versions_of
 from tasks.models.registry import Registered
-from tasks.models.verdicts import APPROVED, AWAITING, GRACE, REFUSED, WITHDRAWN, utc_now
+from tasks.models.verdicts import APPROVED, GRACE, REFUSED, WITHDRAWN, utc_now
 from tasks.service.server import prefect_server, running_ui
 
 POLL = 2  # seconds between two looks at whether someone answered

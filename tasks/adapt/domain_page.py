@@ -9,9 +9,9 @@ from tasks.base.artifacts import artifact_link, escape, image_markdown, markdown
 from tasks.base.figure import BLUE, FAINT, WRONG, figure_png, start_figure
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.models.adapt_result import k_cell
+from tasks.models.adapt_result import AWAITING, k_cell
 from tasks.models.registry import CHAMPION, Registered
-from tasks.models.verdicts import AWAITING, BY_A_PERSON, PROMOTED, decision_on
+from tasks.models.verdicts import BY_A_PERSON, PROMOTED, decision_on
 
 SHOWN = 20  # versions
 

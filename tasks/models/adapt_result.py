@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field
 
 from domains.objective import ACCURACY, Objective
 
+AWAITING = "awaiting approval"  # a decision: a person has to take it
+
 FILE = "result.json"
 ALL = "all"  # in place of K where all labels are used
 

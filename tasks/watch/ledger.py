@@ -13,7 +13,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from tasks.base.settings import Settings
-from tasks.models.verdicts import AWAITING
+from tasks.models.adapt_result import AWAITING
 from tasks.watch.ledger_database import KINDS, LOOKS, ROWS, transaction
 
 Status = Literal["open", "done", "failed", "overtaken"]

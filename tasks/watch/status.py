@@ -13,8 +13,8 @@ from domains.errors import UserError
 from tasks.base.artifacts import table_of, time_ago, with_interval
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.models.adapt_result import k_cell
-from tasks.models.verdicts import AWAITING, last_decisions
+from tasks.models.adapt_result import AWAITING, k_cell
+from tasks.models.verdicts import last_decisions
 from tasks.service.server import prefect_server, running_ui
 from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import domains_at

@@ -13,7 +13,7 @@ from tasks.base.flow_runs import describe_run
 from tasks.base.progress import say
 from tasks.base.retries import RETRIES
 from tasks.base.settings import Settings, settings
-from tasks.models.verdicts import AWAITING
+from tasks.models.adapt_result import AWAITING
 from tasks.service.environment import worker_name
 from tasks.service.up import worker_since
 from tasks.versions.watched_commit import check_faults
