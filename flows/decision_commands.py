@@ -7,15 +7,15 @@ from flows.terminal import flows_running, print_json
 from tasks.base.settings import settings
 
 
-def meta_train(problems: Sequence[str], steps: int | None, as_json: bool) -> None:
+def meta_train(problems: Sequence[str], steps: int | None, memory: str, teacher: str, as_json: bool) -> None:
     """Train RL2 on problems, or on those of the recipe; what is wrong is said before a server is started."""
     from tasks.decisions.steps import plan_decisions
 
-    plan = plan_decisions.fn(problems, steps)
+    plan = plan_decisions.fn(problems, steps, memory, teacher)
     with flows_running(settings()):
         from flows.meta_train_decisions import meta_train_decisions
 
-        version = meta_train_decisions(problems, steps)
+        version = meta_train_decisions(problems, steps, memory or None, teacher)
     if as_json:
         return print_json({"family": DECISIONS, "model_version": version, "problems": list(plan.problems)})
     print(f"policies for {', '.join(plan.problems)}: version {version} of meta-{DECISIONS}")

@@ -34,7 +34,7 @@ def bench_rl2(settings: Settings, options: BenchOptions, say: Callable[[str], No
     todo = find_problems([name for name in names if name != PROBLEM])
     for problem in todo:
         own = problem.with_training(options.steps, settings.seed)
-        with progress(f"train {own.name}", own.how.iterations) as advance:
+        with progress(f"train {own.name}", own.how.total) as advance:
             policy, seconds = train_policy(own, settings.home_path / "bench" / "rl2", advance)
         rows += compare_players(own, policy, options.draws or TRIALS, settings.seed, seconds)
         if own.name == DEFAULT[0]:
@@ -47,7 +47,7 @@ def train_policy(
     problem: DecisionProblem, folder: Path, advance: Callable[[int], None] = lambda n: None
 ) -> tuple[RL2, float]:
     """Return a trained policy and the CPU seconds that it took; a training that was done before is not done again."""
-    path = folder / f"{problem.learned}-{problem.key}.checkpoint"
+    path = folder / f"{problem.name}-{problem.key}.checkpoint"
     with stopwatch(path.with_suffix(".seconds")) as spent:
         policy, _ = problem.train(path, advance)
     return policy, spent()
