@@ -9,7 +9,10 @@ from learners.decisions.rl2 import RL2
 
 
 class Player(Protocol):
-    """What plays E trials side by side, and is told what each step gave."""
+    """What plays E trials side by side, and is told what each step gave.
+
+    It may watch another player, as a teacher does: ``act`` says what it would do, ``learn`` is told what the other did.
+    """
 
     def begin(self, trials: int, steps: int) -> None:
         """Forget everything: new trials of so many steps begin."""

@@ -10,7 +10,7 @@ from scipy.stats import t
 from learners.decisions.playing import Recurrent, play
 from learners.decisions.rl2 import RL2
 from tasks.decisions.problems import DecisionProblem
-from tasks.decisions.rivals import INDICES, rivals
+from tasks.decisions.rivals import rivals
 
 TRIALS = 1000
 #: Seeds of the trials that are compared on, and of those that strategies are tuned on; training draws its own.
@@ -20,7 +20,7 @@ TEST, TUNE = 1_000_003, 2_000_003
 def compare_players(
     problem: DecisionProblem, policy: RL2, trials: int, seed: int, seconds: float
 ) -> list[dict[str, Any]]:
-    """Return a row a player, and the row of RL2's paired difference from the best plain strategy.
+    """Return a row a player, and the row of RL2's paired difference from the best of its rivals in these trials.
 
     Args:
         trials: on how many RL2 and its rivals are compared; seconds: of CPU that the training of the policy took.
@@ -30,8 +30,7 @@ def compare_players(
     gains = {name: play(envs, player, steps, TEST + seed)[0].sum(0) for name, player in players.items()}
     rows = [figure_row(problem, name, "reward of a trial", gain) for name, gain in gains.items()]
     rows[0]["seconds"] = round(seconds, 1)
-    others = [name for name in gains if name in INDICES] or [name for name in gains if name not in ("rl2", "random")]
-    first = max(others, key=lambda name: gains[name].mean())
+    first = max((name for name in gains if name not in ("rl2", "random")), key=lambda name: gains[name].mean())
     share = 100 * (gains["rl2"] - gains[first]) / gains[first].mean()
     return [*rows, figure_row(problem, "rl2", f"% more than {first}", share)]
 

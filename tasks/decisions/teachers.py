@@ -32,5 +32,5 @@ def teachers(envs: Any) -> Mapping[str, Callable[[], Player]]:
         return {"gittins": lambda: Gittins(k), "ucb1": lambda: UCB1(k, 0.3), "thompson": lambda: Thompson(k)}
     if isinstance(envs, TabularMDPs):
         about = envs.states, envs.actions, envs.horizon
-        return {"planner": lambda: BonusPlanner(*about), "psrl": lambda: PSRL(*about)}
+        return {"planner": lambda: BonusPlanner(*about, stepwise=True, beta=1.0), "psrl": lambda: PSRL(*about)}
     return {}

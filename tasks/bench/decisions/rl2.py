@@ -21,7 +21,7 @@ DEFAULT = ("bandit-k5-n10", "bandit-k10-n10", "bandit-k5-n100", "bandit-k10-n100
 
 
 def bench_rl2(settings: Settings, options: BenchOptions, say: Callable[[str], None] = print) -> list[Row]:
-    """Return what every player gains in the same trials of every problem, and how RL2 compares with the best index.
+    """Return what every player gains in the same trials of every problem, and how RL2 compares with the best rival.
 
     Protocol: 1,000 trials that no training saw; every player meets the same trials, and for the same action at the same
     time the same chances. Mean reward of a trial with a 95 % Student-t interval over trials; differences are paired.

@@ -9,6 +9,12 @@ from tasks.bench.decisions import rl2
 from tasks.bench.options import BenchOptions
 from tasks.decisions import problems, rivals
 
+PLANNERS = ("psrl", "opsrl", "ucrl2", "beb", "beb at every step", "bonus", "bonus at every step")
+PLAYERS = {
+    "bandit-k5-n10": ("gittins", "ucb1", "thompson", "epsilon-greedy", "greedy", "random"),
+    "mdp-n10": (*PLANNERS, "epsilon-greedy", "greedy", "random"),
+}
+
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
@@ -29,7 +35,7 @@ def test_the_benchmark_has_a_row_a_player_and_a_paired_difference(settings, caps
     said: list[str] = []
     rows = rl2.bench_rl2(settings, options, said.append)
     assert json.loads(json.dumps(rows)) == rows
-    for name, players in (("bandit-k5-n10", (*rivals.INDICES, "random")), ("mdp-n10", ("psrl", "greedy", "random"))):
+    for name, players in PLAYERS.items():
         gains = {r["method"]: r for r in rows if r["domain"] == name and r["metric"] == "reward of a trial"}
         assert list(gains) == ["rl2", *players]
         assert all(r["n"] == 30 and r["ci95"] > 0 for r in gains.values())
