@@ -1,10 +1,14 @@
 """What ``acclimate meta-train`` does for the family decisions, which reads no data."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from domains.decisions import DECISIONS
 from flows.terminal import flows_running, print_json
 from tasks.base.settings import settings
+
+if TYPE_CHECKING:
+    from learners.decisions.rl2 import Memory
 
 
 def meta_train(problems: Sequence[str], steps: int | None, memory: str, teacher: str, as_json: bool) -> None:
@@ -15,7 +19,7 @@ def meta_train(problems: Sequence[str], steps: int | None, memory: str, teacher:
     with flows_running(settings()):
         from flows.meta_train_decisions import meta_train_decisions
 
-        version = meta_train_decisions(problems, steps, memory or None, teacher)
+        version = meta_train_decisions(problems, steps, cast("Memory", memory), teacher)
     if as_json:
         return print_json({"family": DECISIONS, "model_version": version, "problems": list(plan.problems)})
     print(f"policies for {', '.join(plan.problems)}: version {version} of meta-{DECISIONS}")

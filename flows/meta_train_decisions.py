@@ -1,7 +1,7 @@
 """Meta-train RL2 on sequential decisions, whose trials are made while it plays."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from prefect import flow
 from pydantic import Field
@@ -23,7 +23,7 @@ from tasks.watch.run_locks import one_at_a_time
 def meta_train_decisions(
     problems: Sequence[str] = (),
     iterations: Annotated[int, Field(ge=1)] | None = None,
-    memory: Memory | None = None,
+    memory: Literal["", Memory] = "",
     teacher: str = "",
 ) -> str:
     """Return the version of the family's model, trained unless an equal one exists.
@@ -34,7 +34,7 @@ def meta_train_decisions(
         memory: what a policy keeps of a trial, if not as in the recipe.
         teacher: whom it imitates first, if not as in the recipe; none is nobody.
     """
-    plan = plan_decisions(problems, iterations, memory or "", teacher)
+    plan = plan_decisions(problems, iterations, memory, teacher)
     with one_at_a_time(plan.key):
         version = find_finished(plan)
         if version is None:

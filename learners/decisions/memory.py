@@ -1,4 +1,4 @@
-"""What a policy keeps of a trial: a hidden state, all its steps to attend to, or a state of its own for every action."""
+"""What a policy keeps of a trial: a hidden state, all steps to attend to, or a state of its own for every action."""
 
 import math
 
@@ -52,11 +52,7 @@ class Attention(nn.Module):
     def __init__(self, inputs: int, hidden: int, layers: int = 3, heads: int = 4) -> None:
         super().__init__()
         self.start = nn.Linear(inputs, hidden)
-        self.blocks = nn.ModuleList(Block(hidden, heads) for _ in range(layers))
-        for block in self.blocks:  # the sum of all branches has the variance of one at first
-            for last in (block.joined, block.wide[-1]):
-                nn.init.normal_(last.weight, std=0.5 / math.sqrt(2 * layers * last.in_features))
-                nn.init.zeros_(last.bias)
+        self.blocks = nn.ModuleList(Block(hidden, heads, 2 * layers) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
 
     def forward(self, x: Tensor, state: State = ()) -> tuple[Tensor, State]:
@@ -71,16 +67,22 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A layer of ``Attention``: heads over the steps so far, then a network of its own for every step."""
+    """A layer of ``Attention``: heads over the steps so far, then a network of its own for every step.
 
-    def __init__(self, hidden: int, heads: int) -> None:
+    Args:
+        branches: of all layers, whose sum has the variance of one at first.
+    """
+
+    def __init__(self, hidden: int, heads: int, branches: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm, self.split = nn.LayerNorm(hidden), nn.Linear(hidden, 3 * hidden)
         self.joined = nn.Linear(hidden, hidden)
-        self.wide = nn.Sequential(
-            nn.LayerNorm(hidden), nn.Linear(hidden, 4 * hidden), nn.GELU(), nn.Linear(4 * hidden, hidden)
-        )
+        last = nn.Linear(4 * hidden, hidden)
+        self.wide = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, 4 * hidden), nn.GELU(), last)
+        for end in (self.joined, last):
+            nn.init.normal_(end.weight, std=0.5 / math.sqrt(branches * end.in_features))
+            nn.init.zeros_(end.bias)
 
     def forward(self, h: Tensor, state: State, seen: int) -> tuple[Tensor, Tensor, Tensor]:
         trials, steps, hidden = h.shape

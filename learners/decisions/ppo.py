@@ -23,7 +23,7 @@ class Rollout:
         inputs: [T, E, D] what the policy read; actions: [T, E]; rewards: [T, E]; credits: [T, E] what is learned from.
         log_p: [T, E] log-probability of the actions as they were chosen.
         values: [T, E] the policy's estimate of the mean reward to come.
-        taught: [T, E] what a teacher would have done, or nothing [0, E].
+        taught: [T, E] what a teacher would have done; -1: there was none.
     """
 
     inputs: Tensor

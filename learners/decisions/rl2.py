@@ -1,6 +1,5 @@
 """RL2: a policy whose memory of a trial learns."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,14 +67,17 @@ class RL2(nn.Module):
     def __init__(self, observations: int, actions: int, hidden: int = 64, memory: Memory = "gru") -> None:
         super().__init__()
         self.observations, self.actions, self.hidden, self.memory = observations, actions, hidden, memory
-        self.core: nn.Module
+        self.core: Recurrence | Attention | Slots
         told = 2 * observations + 2 + PLACES + 3
         if memory == "attention":
-            self.core = Attention(told + actions + 2 * observations * actions, hidden)
+            self.inputs = told + actions + 2 * observations * actions
+            self.core = Attention(self.inputs, hidden)
         elif memory == "slots":
+            self.inputs = told + actions
             self.core = Slots(told, hidden)
         else:
-            self.core = Recurrence(observations + 2 * actions + 2, hidden, memory == "gru")
+            self.inputs = observations + 2 * actions + 2
+            self.core = Recurrence(self.inputs, hidden, memory == "gru")
         self.policy = nn.Linear(hidden, 1 if memory == "slots" else actions)
         self.value = nn.Linear(hidden, 1)
         nn.init.normal_(self.policy.weight, std=0.01)  # all actions are likely at first
@@ -95,9 +97,8 @@ class RL2(nn.Module):
     def begin(self, trials: int, steps: int) -> tuple[State, Before]:
         """Return the empty memory, and what comes before the first of so many steps."""
         nothing = torch.zeros(trials, device=self.value.weight.device)
-        return (), Before(
-            nothing[:, None].expand(-1, self.observations), nothing.long() - 1, nothing, nothing, nothing.long(), 0, steps
-        )
+        none, seen = nothing.long() - 1, nothing[:, None].expand(-1, self.observations)
+        return (), Before(seen, none, nothing, nothing, nothing.long(), 0, steps)
 
     def see(self, observation: np.ndarray) -> Tensor:
         """Return observations [E] (states) or [E, O] (numbers) as numbers [E, O]."""
@@ -110,9 +111,10 @@ class RL2(nn.Module):
         taken = F.one_hot(before.action + 1, self.actions + 1)[:, 1:].float()
         if self.memory in ("gru", "none"):
             return torch.cat([seen, taken, taken * reward, reward, done], 1)
-        place = before.place[:, None]
-        logs = [place.float().log1p() / LOG, *(torch.full_like(reward, math.log1p(n) / LOG) for n in (before.step, before.steps - before.step))]
-        told = [seen, before.observation, reward, done, F.one_hot(place[:, 0].clamp(max=PLACES - 1), PLACES), *logs]
+        counts = before.step, before.steps - before.step
+        spans = torch.stack([before.place.float(), *(torch.full_like(before.reward, n) for n in counts)], 1)
+        place = F.one_hot(before.place.clamp(max=PLACES - 1), PLACES)
+        told = [seen, before.observation, reward, done, place, spans.log1p() / LOG]
         if self.memory == "slots":
             return torch.cat([*told, taken], 1)
         pair = (before.observation[:, :, None] * taken[:, None]).flatten(1)

@@ -171,7 +171,7 @@ def collect(
         x = policy.encode(observation, before)
         logits, value, state = policy(x[None], state)
         action = sample(logits[0].cpu(), generator)
-        taught = action[:0]
+        taught = torch.full_like(action, -1)
         if teacher is not None:
             taught = torch.from_numpy(teacher.act(observation))
             action = torch.where(shown, taught, action)
@@ -184,8 +184,7 @@ def collect(
         log_p = logits[0].log_softmax(-1).gather(1, action[:, None]).squeeze(1)
         credit = torch.as_tensor(info.get(CREDIT, gained), dtype=torch.float32, device=x.device)
         kept.append((x, action, before.reward, credit, log_p, value[0], taught.to(x.device)))
-    stacked = [torch.stack(part) for part in zip(*kept, strict=True)]
-    return Rollout(*stacked[:-1], stacked[-1] if teacher is not None else action.new_empty(0, trials))
+    return Rollout(*(torch.stack(part) for part in zip(*kept, strict=True)))
 
 
 def learn(
@@ -200,7 +199,7 @@ def learn(
 
     Where a teacher has said what it would do, that is imitated; else the loss is that of PPO.
     """
-    teaching = len(rollout.taught) > 0
+    teaching = bool((rollout.taught >= 0).all())
     now: Imitation | PPO = how.imitation if teaching else how
     left = now.left(iteration if teaching else iteration - how.imitation.iterations)
     for group in optimiser.param_groups:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 
@@ -59,7 +59,7 @@ class DecisionProblem:
         how = replace(how, iterations=total - taught, imitation=imitation, every=min(how.every, total), seed=seed)
         return replace(self, how=how)
 
-    def with_memory(self, memory: Memory, teacher: str) -> "DecisionProblem":
+    def with_memory(self, memory: str, teacher: str) -> "DecisionProblem":
         """Return the problem with another memory and teacher; what is not said ("") stays as it is.
 
         Raises:
@@ -69,7 +69,7 @@ class DecisionProblem:
         check_known([memory], get_args(Memory), "memory")
         taught = find_teacher(teacher, self.make(1)) is not None
         how = self.how if taught else replace(self.how, imitation=Imitation())
-        return replace(self, memory=memory, teacher=teacher, how=how)
+        return replace(self, memory=cast("Memory", memory), teacher=teacher, how=how)
 
     def train(self, path: Path | None = None, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, Curve]:
         """Train a policy, going on from the checkpoint at ``path`` if there is one. On one thread: see ``train``."""

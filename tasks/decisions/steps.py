@@ -85,7 +85,7 @@ def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
             problem = plan.problems[name]
             policies[name] = new_policy(problem)
             policies[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
-            scores = compare_players(problem, policies[name], TRIALS, s.seed, 0.0)
+            scores = compare_players(problem, {"rl2": policies[name]}, TRIALS, s.seed, {})
             about[name] = {"how": asdict(problem.how), "curve": _finite(asdict(curve)), "scores": scores}
             metrics[f"{name}_reward"] = scores[0]["value"]
             advance(1)

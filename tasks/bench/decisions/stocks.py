@@ -60,7 +60,12 @@ def bench_stocks(settings: Settings, options: BenchOptions, say: Callable[[str],
 
 
 def train_trader(
-    past: PriceHistory, how: PPO, memory: Memory, home: Path, window: str, advance: Callable[[int], None] = lambda n: None
+    past: PriceHistory,
+    how: PPO,
+    memory: Memory,
+    home: Path,
+    window: str,
+    advance: Callable[[int], None] = lambda n: None,
 ) -> RL2:
     """Return a policy trained on all but the last HELD days of a history, and chosen on those."""
     torch.set_num_threads(1)

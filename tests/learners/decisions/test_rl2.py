@@ -1,5 +1,6 @@
 """RL2: what its hidden state keeps, what is estimated and learned, and that a stopped training ends as promised."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from safetensors.torch import load_file, save_file
 
 from domains.decisions.bandit import Bandits
 from domains.decisions.mdp import TabularMDPs
@@ -242,7 +244,7 @@ def test_an_environment_of_the_users_own_that_needs_memory_is_learned_without_a_
     how = PPO(iterations=25, steps=9, epochs=4, minibatches=4, rate=1e-2, discount=0.9, trace=0.9, every=25)
     train(policy, mazes(64), mazes(64), how)
     reward = play(mazes(200), Recurrent(policy), 9, seed=9)[0].sum(0).mean()
-    assert (reward > 2.9) == learns  # of 3; 1.5 without memory, or where actions are alike
+    assert (reward > 2.4) == learns  # of 3; 1.5 without memory, or where actions are alike
     assert reward > 1.2
 
 
@@ -258,7 +260,7 @@ def test_a_policy_learns_what_its_teacher_would_do_where_it_goes_itself(memory):
     rollout = collect(policy, envs, how, torch.Generator().manual_seed(5), teacher, iteration=60)
     log_p = policy(rollout.inputs)[0].log_softmax(-1)
     agrees = (log_p.argmax(-1) == rollout.taught).float().mean()
-    assert agrees > 0.95
+    assert agrees > 0.9
     assert (rollout.actions != rollout.taught).any()  # it played itself
 
 
@@ -349,4 +351,11 @@ def test_policies_come_back_whole_as_tensors_and_words(tmp_path):
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
     assert found.about == kept.about
     assert all(same(found.policies[name], kept.policies[name]) for name in ("a", "b"))
+    about = json.loads((tmp_path / "policies.json").read_text("utf-8"))
+    about["policies"]["a"]["memory"] = True  # as 0.10 wrote it
+    (tmp_path / "policies.json").write_text(json.dumps(about), "utf-8")
+    tensors = load_file(tmp_path / "policies.safetensors")
+    old = {name.replace("a/core.", "a/"): value for name, value in tensors.items()}
+    save_file(old, tmp_path / "policies.safetensors")
+    assert same(Policies.load(tmp_path).policies["a"], kept.policies["a"])
     assert found.policies["b"].config == {"observations": 2, "actions": 4, "hidden": 8, "memory": "slots"}
