@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 
@@ -22,6 +22,7 @@ from tasks.decisions.teachers import NOBODY, find_teacher
 
 VALIDATION = 2000  # trials
 STEPS = 25_600  # of all trials of an iteration
+HIDDEN = {"gru": 64, "attention": 64, "slots": 16, "none": 64}  # numbers in the output of each memory
 HORIZON = 10  # steps of an episode of a decision process
 
 
@@ -66,10 +67,11 @@ class DecisionProblem:
             UserError: there is no such memory, or no such teacher for this problem.
         """
         memory, teacher = memory or self.memory, teacher or self.teacher
-        check_known([memory], get_args(Memory), "memory")
+        check_known([memory], HIDDEN, "memory")
         taught = find_teacher(teacher, self.make(1)) is not None
         how = self.how if taught else replace(self.how, imitation=Imitation())
-        return replace(self, memory=cast("Memory", memory), teacher=teacher, how=how)
+        hidden = self.hidden if memory == self.memory else HIDDEN[memory]
+        return replace(self, memory=cast("Memory", memory), teacher=teacher, hidden=hidden, how=how)
 
     def train(self, path: Path | None = None, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, Curve]:
         """Train a policy, going on from the checkpoint at ``path`` if there is one. On one thread: see ``train``."""
@@ -101,7 +103,9 @@ def bandit_problem(arms: int, pulls: int) -> DecisionProblem:
     taught = Imitation(iterations=200, minibatches=4, rate=5e-3)
     how = PPO(60, pulls, minibatches=8, rate=5e-4, trace=0.95, clip=0.15, entropy=0.003, every=20, imitation=taught)
     make = partial(Bandits, arms=arms)
-    return DecisionProblem(f"bandit-k{arms}-n{pulls}", make, pulls, STEPS // pulls, 16, how, "slots", "gittins")
+    return DecisionProblem(
+        f"bandit-k{arms}-n{pulls}", make, pulls, STEPS // pulls, HIDDEN["slots"], how, "slots", "gittins"
+    )
 
 
 def mdp_problem(episodes: int) -> DecisionProblem:
@@ -110,7 +114,9 @@ def mdp_problem(episodes: int) -> DecisionProblem:
     taught = Imitation(iterations=150, minibatches=4, rate=1e-3)
     how = PPO(200, steps, 2, 8, 3e-4, trace=0.95, clip=0.15, entropy=0.003, every=10, imitation=taught)
     make = partial(TabularMDPs, horizon=HORIZON)
-    return DecisionProblem(f"mdp-n{episodes}", make, steps, STEPS // steps, 64, how, "attention", "planner")
+    return DecisionProblem(
+        f"mdp-n{episodes}", make, steps, STEPS // steps, HIDDEN["attention"], how, "attention", "planner"
+    )
 
 
 #: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.
