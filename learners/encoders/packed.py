@@ -55,8 +55,8 @@ class PackedBert(nn.Module):
     """A BERT with GELU by packed maps, for inference: the same numbers up to rounding.
 
     Args:
-        dtype: of what the maps multiply; attention, sums and norms are in float32. In bfloat16 the vectors of texts have
-            a cosine of 0.9999 or more to those in float32, in 0.6 of the time.
+        dtype: of what the maps multiply; attention, sums and norms are in float32. In bfloat16 the vectors of texts
+            have a cosine of 0.9999 or so to those in float32, in 0.6 of the time.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
