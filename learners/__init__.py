@@ -30,11 +30,18 @@ from learners.plain.prototype import NearestPrototype
 from learners.plain.scratch import Scratch
 from learners.plain.tuned_logistic import TunedLogistic
 from learners.representation.layers import EveryLayer, LastLayer, OnLayers
+from learners.transductive.alpha_tim import AlphaTIM
+from learners.transductive.laplacian_shot import LaplacianShot
+from learners.transductive.paddle import PADDLE
+from learners.transductive.pt_map import PTMAP
 
 #: Plain baselines: what a user would do without other domains.
 BASELINES: tuple[type[Learner], ...] = (Logistic, NearestPrototype, Scratch)
 #: Strategies that the portfolio chooses from, besides the meta-trained learners.
 PLAIN_STRATEGIES: tuple[type[Learner], ...] = (Logistic, TunedLogistic, NearestPrototype, Whitened, Transductive)
+
+#: Published rivals that read the pool, and from which the portfolio does not choose.
+TRANSDUCTIVE: tuple[type[Learner], ...] = (AlphaTIM, LaplacianShot, PTMAP, PADDLE)
 
 LAYERED_PROBE = "logistic on layers"
 
@@ -61,7 +68,14 @@ def trainable(shared: bool) -> list[str]:
 
 def kinds(shared: bool) -> dict[str, type[Learner]]:
     """Return the classes of all learners by name, where domains share their labels or where each has its own."""
-    every = *BASELINES, *PLAIN_STRATEGIES, Finetune, *META, *(SHARED_LABELS.values() if shared else OWN_LABELS)
+    every = (
+        *BASELINES,
+        *PLAIN_STRATEGIES,
+        *TRANSDUCTIVE,
+        Finetune,
+        *META,
+        *(SHARED_LABELS.values() if shared else OWN_LABELS),
+    )
     return {kind.name: kind for kind in every} | (SHARED_LABELS if shared else {})
 
 

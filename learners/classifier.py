@@ -98,10 +98,11 @@ class Blend:
     weights: tuple[float, ...]
 
 
-#: Words for steps without numbers. ``normalise`` is to unit length.
+#: Words for steps without numbers. ``normalise`` is to unit length, ``signed root`` that of the absolute value.
 WORDS = {
     "relu": F.relu,
     "normalise": lambda x: F.normalize(x, dim=-1),
+    "signed root": lambda x: x.sign() * x.abs().sqrt(),
     "softmax": lambda x: F.softmax(x, dim=-1),
     "log": lambda x: x.clamp_min(1e-12).log(),
 }

@@ -30,7 +30,7 @@ ORDER = {
     ),
     "learners": (
         *("encoders", "bodies", "heads", "representation", "shift"),
-        *("plain", "choice", "market", "methods", "decisions"),
+        *("plain", "transductive", "choice", "market", "methods", "decisions"),
     ),
 }
 #: What runs in a notebook or on a bare GPU machine knows nothing of these.

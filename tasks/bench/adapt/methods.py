@@ -12,7 +12,7 @@ from torch import Tensor
 
 from domains.domain import Family
 from domains.errors import UserError, check_known
-from learners import LAYERED_PROBE, plain_strategies
+from learners import LAYERED_PROBE, PLAIN_STRATEGIES, TRANSDUCTIVE, make, plain_strategies
 from learners.base import Learner
 from learners.bodies import Body, TransformerBody
 from learners.bodies.efficientnet import EfficientNet
@@ -35,11 +35,14 @@ PARTS = ("represent", "update", "initialise", "finetune")  # of the reference le
 REFERENCE = "reference"
 ABLATED = {f"reference without {part}": part for part in PARTS}
 
-PLAIN_ALONE = ("logistic", "prototype", LAYERED_PROBE)
+PLAIN_ALONE = (*(kind.name for kind in PLAIN_STRATEGIES), LAYERED_PROBE)
+PUBLISHED = tuple(kind.name for kind in TRANSDUCTIVE)
 TUNED = ("finetune", "lora")  # read raw examples, and are slow
-READ_POOL = (LAYERED_PROBE, OURS, PLAIN, NAMELESS, REFERENCE, *ABLATED)
+READ_POOL = ("transductive", LAYERED_PROBE, *PUBLISHED, OURS, PLAIN, NAMELESS, REFERENCE, *ABLATED)
 NEED_MODEL = (OURS, NAMELESS, REFERENCE, *ABLATED)
-METHODS = ("logistic", "prototype", "knn", LAYERED_PROBE, *TUNED, OURS, PLAIN, NAMELESS, REFERENCE, *ABLATED)
+METHODS = (*PLAIN_ALONE, "knn", *PUBLISHED, *TUNED, OURS, PLAIN, NAMELESS, REFERENCE, *ABLATED)
+#: Methods that the portfolio could have taken in its place.
+SINGLE = (*PLAIN_ALONE, "knn", *PUBLISHED, REFERENCE)
 
 #: Methods of one family only, and why.
 ONLY: dict[str, tuple[Family, str]] = {
@@ -113,6 +116,8 @@ def adapters(
             found[name] = partial(_alone, Tune(tunable(name), rate=RATES[name]))
         elif name == "knn":
             found[name] = partial(_alone, KNN(dim) if last is None else OnLayers(KNN(last), LastLayer(last), dim))
+        elif name in PUBLISHED:
+            found[name] = partial(_alone, make(name, dim, None, last))
         elif name in PLAIN_ALONE:
             found[name] = partial(_alone, plain_strategies(dim, last)[name])
         elif name == PLAIN:

@@ -29,12 +29,15 @@ class DrawScore:
 Scores = dict[tuple[str, str], list[DrawScore]]
 
 
-def result_rows(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) -> list[Row]:
-    """Return a row a domain, K, pool, method and metric, then the rows of ``mean_rows``.
+def result_rows(
+    scores: Mapping[tuple[str, int], Scores], medical: Sequence[str], singles: Sequence[str] = ()
+) -> list[Row]:
+    """Return a row a domain, K, pool, method and metric, then the rows of ``regret_rows`` and ``mean_rows``.
 
     Args:
         scores: by domain and K.
         medical: the domains that a summary is taken over.
+        singles: methods that are one strategy.
     """
     found: list[Row] = []
     for (domain, k), by_method in scores.items():
@@ -43,7 +46,31 @@ def result_rows(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]
             for metric in ("accuracy", "log_loss", "ece", "ece_by_chance"):
                 values = np.array([getattr(draw, metric) for draw in draws])
                 found.append(interval_row(domain, k, pool, method, metric, values, seconds))
-    return found + mean_rows(scores, medical)
+    return found + regret_rows(scores, singles) + mean_rows(scores, medical)
+
+
+def regret_rows(scores: Mapping[tuple[str, int], Scores], singles: Sequence[str]) -> list[Row]:
+    """Return how much higher the accuracy of each domain's best single strategy is than ours, and the mean over domains.
+
+    The best is chosen by its mean over the same draws, with hindsight, so that what is due to chance counts against us.
+    """
+    found: list[Row] = []
+    regrets: dict[tuple[int, str], list[np.ndarray]] = {}
+    for (domain, k), by_method in scores.items():
+        for pool in dict.fromkeys(pool for pool, _ in by_method):
+            own = {name: mean_by_draw([by_method[pool, name]]) for of, name in by_method if of == pool}
+            rivals = {name: values for name, values in own.items() if name in singles}
+            if OURS not in own or not rivals:
+                continue
+            best = max(rivals, key=lambda name: rivals[name].mean())
+            regret = rivals[best] - own[OURS]
+            regrets.setdefault((k, pool), []).append(regret)
+            found.append(interval_row(domain, k, pool, best, f"regret of {OURS}", regret))
+    for (k, pool), every in regrets.items():
+        if len(every) > 1:
+            mean = np.mean([values[: min(map(len, every))] for values in every], axis=0)
+            found.append(interval_row(f"mean of {len(every)} domains", k, pool, OURS, f"regret of {OURS}", mean))
+    return found
 
 
 def mean_rows(scores: Mapping[tuple[str, int], Scores], medical: Sequence[str]) -> list[Row]:

@@ -19,7 +19,7 @@ from tasks.bench.adapt.domains import TARGETS, Corpus, all_examples, sources, ta
 from tasks.bench.adapt.draws import POOLS, DrawProblem, problem_at, split
 from tasks.bench.adapt.export import export_draws
 from tasks.bench.adapt.measure import AdaptJob, measure_adaptation
-from tasks.bench.adapt.methods import ABLATED, NEED_MODEL, TUNED, select_methods
+from tasks.bench.adapt.methods import ABLATED, NEED_MODEL, SINGLE, TUNED, select_methods
 from tasks.bench.adapt.rows import Scores, result_rows
 from tasks.bench.options import BenchOptions, Row
 from tasks.features.encoders import family_encoders, weights
@@ -85,7 +85,7 @@ def bench_adapt(settings: Settings, options: BenchOptions, say: Say = lambda lin
         )
     scores = {(job.domain.name, job.task.k): found for job, found in zip(jobs, done, strict=True)}
     order = [(c.name, k) for c in corpora for k in options.shots]
-    return result_rows({key: scores[key] for key in order}, [c.name for c in corpora if c.medical])
+    return result_rows({key: scores[key] for key in order}, [c.name for c in corpora if c.medical], SINGLE)
 
 
 def recipe_of(family: Family) -> Recipe:

@@ -18,12 +18,13 @@ from learners.bodies import TransformerBody
 from learners.classifier import Affine, Classifier
 from learners.encoders import efficientnet
 from learners.meta_train import Training
+from learners.transductive import alpha_tim
 from tasks.base.side_by_side import run_side_by_side
 from tasks.bench.adapt import domains, measure, methods, suite
 from tasks.bench.adapt.domains import SOURCES, TARGETS, Corpus, sources
 from tasks.bench.adapt.draws import POOLS, draw_pool_rows, draw_support_rows, problem_at, split
 from tasks.bench.adapt.methods import METHODS, TUNED, select_methods
-from tasks.bench.adapt.rows import DrawScore, mean_rows, result_rows
+from tasks.bench.adapt.rows import DrawScore, mean_rows, regret_rows, result_rows
 from tasks.bench.adapt.suite import bench_adapt
 from tasks.bench.options import BenchOptions
 from tasks.bench.results_page import bench_tables
@@ -181,6 +182,7 @@ def small(settings, letters, monkeypatch, tmp_path):
         ids = torch.tensor([[1 + ord(letter) - ord("a") for letter in text[:24]] for text in examples])
         return torch.stack([ids, torch.ones_like(ids)], 1)
 
+    monkeypatch.setattr(alpha_tim, "STEPS", 5)
     monkeypatch.setattr(measure, "encoder_body", body)
     monkeypatch.setattr(measure, "body_inputs", raw)
     return settings.model_copy(update={"mirror": tmp_path / "mirror"})
@@ -202,7 +204,7 @@ def test_every_method_is_measured_on_every_pool_and_rows_can_be_read_by_programs
                 assert 0 <= row["value"] <= 1
     assert {row["metric"] for row in found} == {
         *("accuracy", "log_loss", "ece", "ece_by_chance"),
-        *("gain over logistic", "gain of acclimate"),
+        *("gain over logistic", "gain of acclimate", "regret of acclimate"),
     }
     shown = {(row["domain"], row["method"]) for row in found if row["metric"] == "accuracy"}
     assert sum(table.row_count for table in bench_tables(found)) == len(shown)  # one draw has no interval, and is shown
@@ -343,3 +345,30 @@ def test_images_are_fine_tuned_from_the_network_that_their_features_come_from(tm
     with torch.no_grad():
         tuned = body(methods.body_inputs("vision", tmp_path, images))
     assert torch.allclose(frozen, tuned, atol=1e-5)
+
+
+def test_regret_is_what_the_best_single_strategy_of_each_domain_is_ahead_of_ours():
+    def draws(*accuracies):
+        return [DrawScore(a, 1.0, 0.1, 0.1, 0.0) for a in accuracies]
+
+    scores = {
+        ("a", 1): {
+            ("none", "acclimate"): draws(0.5, 0.6),
+            ("none", "knn"): draws(0.7, 0.6),
+            ("none", "logistic"): draws(0.4, 0.4),
+            ("none", "finetune"): draws(0.9),
+        },
+        ("b", 1): {
+            ("none", "acclimate"): draws(0.8, 0.8),
+            ("none", "knn"): draws(0.1, 0.1),
+            ("none", "logistic"): draws(0.7, 0.7),
+        },
+    }
+    found = regret_rows(scores, ("knn", "logistic"))
+    assert [(row["domain"], row["method"], row["value"]) for row in found] == [
+        ("a", "knn", 0.1),
+        ("b", "logistic", -0.1),
+        ("mean of 2 domains", "acclimate", 0.0),
+    ]
+    assert {row["metric"] for row in found} == {"regret of acclimate"}
+    assert regret_rows({("a", 1): {("none", "knn"): draws(0.7)}}, ("knn",)) == []
