@@ -20,10 +20,11 @@ from learners.decisions.rl2 import RL2, Memory
 from learners.decisions.rl2_train import PPO, Curve, Imitation, train
 from tasks.decisions.teachers import NOBODY, find_teacher
 
-VALIDATION = 2000  # trials
-STEPS = 25_600  # of all trials of an iteration
+VALIDATION, VALIDATION_STEPS = 2000, 200_000  # trials, and steps of all of them together, at most
+STEPS = 25_600  # of all trials of an iteration; of decision processes twice as many
 HIDDEN = {"gru": 64, "attention": 64, "slots": 16, "none": 64}  # numbers in the output of each memory
 HORIZON = 10  # steps of an episode of a decision process
+LONG_PULLS, SHORT_EPISODES, LONG_EPISODES = 100, 10, 25  # of trials whose policies start those of longer ones
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class DecisionProblem:
         make: makes the vectorised environment of so many trials; steps: of a trial.
         trials: that are learned from at once; hidden: numbers in the policy's state; how: the rest of the recipe.
         memory: what the policy keeps of a trial; teacher: whom it imitates first, or ``none``.
+        start: the problem, of shorter trials as a rule, whose trained policy it starts from; None: from nothing.
     """
 
     name: str
@@ -44,21 +46,28 @@ class DecisionProblem:
     how: PPO
     memory: Memory = "gru"
     teacher: str = NOBODY
+    start: "DecisionProblem | None" = None
+
+    @property
+    def total(self) -> int:
+        """Iterations of all training, that of the start too."""
+        return self.how.total + (0 if self.start is None else self.start.total)
 
     @property
     def key(self) -> str:
-        """The name of what is trained: the same trials, recipe and code version."""
+        """The name of what is trained: the same trials, recipe, start and code version."""
         kept = self.memory, self.teacher
         parts = [self.name, self.trials, self.hidden, kept, asdict(self.how), version("acclimate")]
+        parts += [] if self.start is None else [self.start.key]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def with_training(self, iterations: int | None, seed: int = 0) -> "DecisionProblem":
-        """Return the problem with a seed, and so many iterations in all, if they are said."""
+        """Return the problem, and its start, with a seed, and so many iterations in all of each, if they are said."""
         how, total = self.how, iterations or self.how.total
         taught = round(total * how.imitation.iterations / how.total)
         imitation = replace(how.imitation, iterations=taught)
         how = replace(how, iterations=total - taught, imitation=imitation, every=min(how.every, total), seed=seed)
-        return replace(self, how=how)
+        return replace(self, how=how, start=self.start and self.start.with_training(iterations, seed))
 
     def with_memory(self, memory: str, teacher: str) -> "DecisionProblem":
         """Return the problem with another memory and teacher; what is not said ("") stays as it is.
@@ -71,14 +80,26 @@ class DecisionProblem:
         taught = find_teacher(teacher, self.make(1)) is not None
         how = self.how if taught else replace(self.how, imitation=Imitation())
         hidden = self.hidden if memory == self.memory else HIDDEN[memory]
-        return replace(self, memory=cast("Memory", memory), teacher=teacher, hidden=hidden, how=how)
+        start = self.start and self.start.with_memory(memory, teacher)
+        return replace(self, memory=cast("Memory", memory), teacher=teacher, hidden=hidden, how=how, start=start)
+
+    def checkpoint_in(self, folder: Path) -> Path:
+        """Return the file of its checkpoints in a folder."""
+        return folder / f"{self.name}-{self.key}.checkpoint"
 
     def train(self, path: Path | None = None, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, Curve]:
-        """Train a policy, going on from the checkpoint at ``path`` if there is one. On one thread: see ``train``."""
+        """Train a policy, going on from the checkpoint at ``path`` if there is one. On one thread: see ``train``.
+
+        The start keeps its own beside it (``checkpoint_in``), so that problems of one start train it once.
+        """
         torch.set_num_threads(1)
         policy, envs = new_policy(self), self.make(self.trials)
+        if self.start is not None:
+            first, _ = self.start.train(path and self.start.checkpoint_in(path.parent), advance)
+            policy.load_state_dict(first.state_dict())
         teacher = find_teacher(self.teacher, envs)
-        return policy, train(policy, envs, self.make(VALIDATION), self.how, path, advance, teacher)
+        validation = self.make(min(VALIDATION, VALIDATION_STEPS // self.steps))
+        return policy, train(policy, envs, validation, self.how, path, advance, teacher)
 
 
 def new_policy(problem: DecisionProblem) -> RL2:
@@ -99,24 +120,39 @@ def untrained_policy(envs: Any, hidden: int, seed: int, memory: Memory = "gru") 
 
 
 def bandit_problem(arms: int, pulls: int) -> DecisionProblem:
-    """Return k-armed Bernoulli bandits of n pulls: arms are alike, and Gittins indices are known."""
+    """Return k-armed Bernoulli bandits of n pulls: arms are alike, and Gittins indices are known.
+
+    Long trials are played by the policy of shorter ones, taught for a while longer.
+    """
     taught = Imitation(iterations=200, minibatches=4, rate=5e-3)
     how = PPO(60, pulls, minibatches=8, rate=5e-4, trace=0.95, clip=0.15, entropy=0.003, every=20, imitation=taught)
-    make = partial(Bandits, arms=arms)
-    return DecisionProblem(
-        f"bandit-k{arms}-n{pulls}", make, pulls, STEPS // pulls, HIDDEN["slots"], how, "slots", "gittins"
-    )
+    start = None
+    if pulls > LONG_PULLS:
+        start = bandit_problem(arms, LONG_PULLS)
+        how = replace(how, iterations=0, every=5, imitation=replace(taught, iterations=30, rate=1e-3))
+    make, kept = partial(Bandits, arms=arms), ("slots", "gittins")
+    name, trials = f"bandit-k{arms}-n{pulls}", STEPS // pulls
+    return DecisionProblem(name, make, pulls, trials, HIDDEN["slots"], how, *kept, start=start)
 
 
 def mdp_problem(episodes: int) -> DecisionProblem:
-    """Return tabular decision processes of n episodes of HORIZON steps: rewards are of a state and an action."""
+    """Return tabular decision processes of n episodes of HORIZON steps: rewards are of a state and an action.
+
+    Long trials are played by the policy of shorter ones, taught for a while longer.
+    """
     steps = HORIZON * episodes
-    taught = Imitation(iterations=150, minibatches=4, rate=1e-3)
-    how = PPO(200, steps, 2, 8, 3e-4, trace=0.95, clip=0.15, entropy=0.003, every=10, imitation=taught)
-    make = partial(TabularMDPs, horizon=HORIZON)
-    return DecisionProblem(
-        f"mdp-n{episodes}", make, steps, STEPS // steps, HIDDEN["attention"], how, "attention", "planner"
-    )
+    taught = Imitation(iterations=80, minibatches=8, rate=1e-3)
+    how = PPO(150, steps, 2, 8, 2e-4, trace=0.95, clip=0.15, entropy=0.003, every=10, imitation=taught)
+    start = None
+    if episodes > SHORT_EPISODES:
+        start = mdp_problem(SHORT_EPISODES if episodes <= LONG_EPISODES else LONG_EPISODES)
+        taught = (
+            replace(taught, iterations=60) if episodes <= LONG_EPISODES else replace(taught, iterations=20, rate=5e-4)
+        )
+        how = replace(how, iterations=0, every=5, imitation=taught)
+    make, kept = partial(TabularMDPs, horizon=HORIZON), ("attention", "planner")
+    name, trials = f"mdp-n{episodes}", 2 * STEPS // steps
+    return DecisionProblem(name, make, steps, trials, HIDDEN["attention"], how, *kept, start=start)
 
 
 #: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.

@@ -70,8 +70,8 @@ def plan_decisions(
 def train(plan: DecisionPlan, name: str) -> Curve:
     """Train one policy, from its last checkpoint if it was interrupted."""
     problem = plan.problems[name]
-    with progress(f"meta-train {DECISIONS} {name}", problem.how.total) as advance:
-        policy, curve = problem.train(plan.folder / f"{name}.checkpoint", advance)
+    with progress(f"meta-train {DECISIONS} {name}", problem.total) as advance:
+        policy, curve = problem.train(problem.checkpoint_in(plan.folder), advance)
     save_file(policy.state_dict(), plan.folder / f"{name}.trained")
     return curve
 

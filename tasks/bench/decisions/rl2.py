@@ -41,7 +41,7 @@ def bench_rl2(settings: Settings, options: BenchOptions, say: Callable[[str], No
         policies, seconds = dict[str, RL2](), dict[str, float]()
         for name, memory in memories.items():
             own = problem.with_memory(memory, "").with_training(options.steps, settings.seed)
-            with progress(f"train {name} {own.name}", own.how.total) as advance:
+            with progress(f"train {name} {own.name}", own.total) as advance:
                 policies[name], seconds[name] = train_policy(own, settings.home_path / "bench" / "rl2", advance)
         rows += compare_players(problem, policies, options.draws or TRIALS, settings.seed, seconds)
         if problem.name == DEFAULT[0]:
@@ -55,7 +55,7 @@ def train_policy(
     problem: DecisionProblem, folder: Path, advance: Callable[[int], None] = lambda n: None
 ) -> tuple[RL2, float]:
     """Return a trained policy and the CPU seconds that it took; a training that was done before is not done again."""
-    path = folder / f"{problem.name}-{problem.key}.checkpoint"
+    path = problem.checkpoint_in(folder)
     with stopwatch(path.with_suffix(".seconds")) as spent:
         policy, _ = problem.train(path, advance)
     return policy, spent()

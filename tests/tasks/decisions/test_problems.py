@@ -7,6 +7,7 @@ import torch
 
 from domains.errors import UserError
 from learners.decisions.rl2_train import Imitation, collect
+from tasks.decisions import problems
 from tasks.decisions.problems import NAMES, find_problem, new_policy
 from tasks.decisions.teachers import find_teacher, teachers
 
@@ -23,8 +24,33 @@ def test_every_game_can_be_played_by_the_policy_that_is_made_for_it():
 def test_iterations_are_divided_between_imitation_and_rewards_as_in_the_recipe():
     recipe = find_problem("mdp-n10")
     how = recipe.with_training(7, seed=3).how
-    assert (how.imitation.iterations, how.iterations, how.total, how.every, how.seed) == (3, 4, 7, 7, 3)
+    assert (how.imitation.iterations, how.iterations, how.total, how.every, how.seed) == (2, 5, 7, 7, 3)
     assert recipe.with_training(None).how == recipe.how
+
+
+def test_long_trials_start_from_the_policy_of_short_ones_which_is_trained_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(problems, "VALIDATION", 4)
+    short, long = (replace(find_problem(name), trials=4) for name in ("mdp-n10", "mdp-n25"))
+    assert [find_problem(name).start.name for name in ("mdp-n25", "mdp-n75", "bandit-k50-n500")] == [
+        *("mdp-n10", "mdp-n25", "bandit-k50-n100"),
+    ]
+    long = replace(long, start=short).with_training(1, seed=3)
+    assert (long.total, long.start.how.seed) == (2, 3)
+    done = []
+    first, _ = long.start.train(long.start.checkpoint_in(tmp_path))
+    second, _ = long.train(long.checkpoint_in(tmp_path), done.append)
+    assert sum(done) == 2
+    assert len(list(tmp_path.glob("*.checkpoint"))) == 2
+    resumed, _ = long.train(long.checkpoint_in(tmp_path))
+    for name, value in second.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name])
+    untaught = replace(long, how=replace(long.how, iterations=0, imitation=Imitation()))
+    kept, _ = untaught.train(untaught.checkpoint_in(tmp_path))
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, kept.state_dict()[name])
+    other = replace(long, start=replace(short, hidden=9))
+    assert other.key != long.key
+    assert long.with_memory("gru", "none").start.memory == "gru"
 
 
 def test_a_problem_may_have_another_memory_and_teacher():
