@@ -19,8 +19,8 @@ class AlphaTIM(Transductive):
         CE(support) - H(mean over the pool of p) + mean over the pool of H(p),    p = softmax(-15 |z - w|^2 / 2),
 
     with Tsallis' entropy H(p) = (1 - sum_k p_k^alpha) / (alpha - 1), which asks for even classes less than Shannon's
-    does. Features have unit length. As published, 1,000 steps of Adam, and alpha 2 with one example a class, 7 with five;
-    between these it is interpolated here.
+    does. Features have unit length. As published, there are 1,000 steps of Adam, and alpha is 2 with one example a
+    class, 7 with five; between these it is interpolated here.
 
     O. Veilleux, M. Boudiaf, P. Piantanida, I. Ben Ayed. Realistic evaluation of transductive few-shot learning.
     NeurIPS 2021. https://arxiv.org/abs/2204.11181

@@ -16,8 +16,8 @@ class LaplacianShot(Transductive):
 
         sum_n sum_k u_nk |z_n - m_k|^2 + lambda / 2 sum_nm w_nm |u_n - u_m|^2,    m = the class means of the support,
 
-    by bounds: u_n = softmax(-|z_n - m|^2 + lambda sum_m w_nm u_m), where w_nm is 1 if m is among the two neighbours of n in
-    the pool. Features are centred on support and pool, and of unit length.
+    by bounds: u_n = softmax(-|z_n - m|^2 + lambda sum_m w_nm u_m), where w_nm is 1 if m is among the two neighbours of
+    n in the pool. Features are centred on support and pool, and of unit length.
 
     The paper labels the pool itself. Here other examples are to be labelled: by their distances to the means of support
     and pool that the assignments make.

@@ -20,10 +20,10 @@ class PADDLE(Transductive):
 
     over support and pool, with the entropy of u as a barrier. The last term is the description length of the labels:
     it empties classes that the pool hardly needs. In turn u_n = softmax(-s |z_n - w|^2 / 2 + lambda (log m + 1) / U),
-    and w are the means. As published, lambda = U, the size of the pool, and every feature lies in 0 to 1 over the pool.
+    and w are the means. As published, lambda = U, the size of the pool, and a feature lies in 0 to 1 over the pool.
 
-    S. Martin, M. Boudiaf, E. Chouzenoux, J.-C. Pesquet, I. Ben Ayed. Towards practical few-shot query sets: transductive
-    minimum description length inference. NeurIPS 2022. https://arxiv.org/abs/2210.14545
+    S. Martin, M. Boudiaf, E. Chouzenoux, J.-C. Pesquet, I. Ben Ayed. Towards practical few-shot query sets:
+    transductive minimum description length inference. NeurIPS 2022. https://arxiv.org/abs/2210.14545
     """
 
     name = "paddle"

@@ -15,10 +15,10 @@ MOST, NEAR = 1000, 1e-6  # rounds of Sinkhorn's, and when they end
 class PTMAP(Transductive):
     """Centres that move a fifth of the way, 20 times, to the means of the support and of a pool transported to them.
 
-    Features become z = sign(x) sqrt|x| at unit length, less the mean of their part (support, pool), at unit length. The
-    transport plan of the pool gives each class as many examples, at cost |z - m|^2 and entropy 1 / 10 (R. Sinkhorn 1967).
-    The paper's features are not negative; those of texts are, and keep their sign here. Other examples are centred as the
-    pool is.
+    Features become z = sign(x) sqrt|x| at unit length, less the mean of their part (support, pool), at unit length.
+    The transport plan of the pool gives each class as many examples, at cost |z - m|^2 and entropy 1 / 10 (R. Sinkhorn
+    1967). The paper's features are not negative; those of texts are, and keep their sign here. Other examples are
+    centred as the pool is.
 
     Y. Hu, V. Gripon, S. Pateux. Leveraging the feature distribution in transfer-based few-shot learning. ICANN 2021.
     https://arxiv.org/abs/2006.03806
@@ -41,7 +41,7 @@ class PTMAP(Transductive):
 
 
 def transport(cost: Tensor) -> Tensor:
-    """Return the plan [U, N] with rows of sum 1 and columns of sum U / N that costs [U, N] make, by Sinkhorn's rounds."""
+    """Return the plan [U, N] of costs [U, N]: its rows have sum 1, its columns U / N, by Sinkhorn's rounds."""
     plan = (-SHARPNESS * cost).softmax(1)
     column = len(plan) / plan.shape[1]
     for _ in range(MOST):

@@ -50,7 +50,7 @@ def result_rows(
 
 
 def regret_rows(scores: Mapping[tuple[str, int], Scores], singles: Sequence[str]) -> list[Row]:
-    """Return how much higher the accuracy of each domain's best single strategy is than ours, and the mean over domains.
+    """Return by how much each domain's best single strategy is more accurate than ours, and the mean over domains.
 
     The best is chosen by its mean over the same draws, with hindsight, so that what is due to chance counts against us.
     """
