@@ -136,6 +136,10 @@ def meta_train(
     problem: Annotated[
         list[str] | None, typer.Option(help="Of decisions: only this problem, as bandit-k5-n10 (repeatable).")
     ] = None,
+    memory: Annotated[str, typer.Option(help="Of decisions: gru, attention, slots or none.")] = "",
+    teacher: Annotated[
+        str, typer.Option(help="Of decisions: who is imitated first, as gittins or planner; none: nobody.")
+    ] = "",
     promote: Annotated[
         bool, typer.Option("--promote", help="Promote it with other steps, learners or sources too, if it passes.")
     ] = False,
@@ -158,9 +162,10 @@ def meta_train(
             raise UserError("decisions have no source domains and one learner: choose by --problem alone")
         if promote:
             raise UserError("decisions have no gate: a policy is always promoted; leave --promote out")
-        return decision_commands.meta_train(problem or (), steps, as_json)
-    if problem:
-        raise UserError(f"--problem is for --family {DECISIONS}, not {family}")
+        return decision_commands.meta_train(problem or (), steps, memory, teacher, as_json)
+    for option, said in (("problem", problem), ("memory", memory), ("teacher", teacher)):
+        if said:
+            raise UserError(f"--{option} is for --family {DECISIONS}, not {family}")
     (kind,) = families([family])
     from tasks.meta_train.steps import Nearest, plan_meta_training
 

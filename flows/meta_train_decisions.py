@@ -1,11 +1,12 @@
 """Meta-train RL2 on sequential decisions, whose trials are made while it plays."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from prefect import flow
 from pydantic import Field
 
+from learners.decisions.rl2 import Memory
 from tasks.base.settings import settings
 from tasks.decisions.steps import plan_decisions, register, report, train
 from tasks.meta_train.steps import find_finished, put_into_service
@@ -19,14 +20,21 @@ from tasks.watch.run_locks import one_at_a_time
     timeout_seconds=settings().run_seconds,
     on_running=[run_locks.mark],
 )
-def meta_train_decisions(problems: Sequence[str] = (), iterations: Annotated[int, Field(ge=1)] | None = None) -> str:
+def meta_train_decisions(
+    problems: Sequence[str] = (),
+    iterations: Annotated[int, Field(ge=1)] | None = None,
+    memory: Literal["", Memory] = "",
+    teacher: str = "",
+) -> str:
     """Return the version of the family's model, trained unless an equal one exists.
 
     Args:
         problems: which to train RL2 on, if not those of the recipe.
         iterations: of playing and learning, if not those of the recipe.
+        memory: what a policy keeps of a trial, if not as in the recipe.
+        teacher: whom it imitates first, if not as in the recipe; none is nobody.
     """
-    plan = plan_decisions(problems, iterations)
+    plan = plan_decisions(problems, iterations, memory, teacher)
     with one_at_a_time(plan.key):
         version = find_finished(plan)
         if version is None:

@@ -271,6 +271,14 @@ def test_rooms_of_domains_import_their_own_and_those_below() -> None:
     assert {room_of(file) for file in modules("domains")} == {*level, "__init__"}
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_transformers_are_imported_from_their_modules(package: str) -> None:
+    """The library replaces its own top module while it is imported: a second thread that waits for it meets the old one
+    and is told "cannot import name 'AutoTokenizer'"."""
+    names = [(file, name) for file, names in modules(package).items() for name in names]
+    assert not [(file, name) for file, name in names if name.startswith("transformers.") and name.count(".") < 2]
+
+
 def test_flows_leave_arithmetic_and_file_formats_to_tasks() -> None:
     formats = ("numpy", "pandas", "pyarrow", "torch", "yaml", "safetensors", "mlflow", "dvc")
     wrong = [f"{file} imports {name}" for file, names in modules("flows").items() for name in names]

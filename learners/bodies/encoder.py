@@ -131,7 +131,8 @@ class TransformerBody(Body):
         Raises:
             ValueError: the folder lacks weights that the vectors depend on.
         """
-        from transformers import AutoConfig, AutoModel
+        from transformers.models.auto.configuration_auto import AutoConfig
+        from transformers.models.auto.modeling_auto import AutoModel
         from transformers.utils import logging
 
         logging.disable_progress_bar()
@@ -239,8 +240,9 @@ def make_encoder(model: str, options: dict[str, Any]) -> Any:
     Raises:
         ValueError: the library has no such encoder, or an option would fetch or run something.
     """
-    from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
     from transformers.models.auto import modeling_auto as auto
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING, AutoConfig
+    from transformers.models.auto.modeling_auto import AutoModel
 
     if model not in CONFIG_MAPPING or model not in auto.MODEL_MAPPING_NAMES:
         raise ValueError(f"transformers has no model type {model!r}")

@@ -9,7 +9,10 @@ from learners.decisions.rl2 import RL2
 
 
 class Player(Protocol):
-    """What plays E trials side by side, and is told what each step gave."""
+    """What plays E trials side by side, and is told what each step gave.
+
+    It may watch another player, as a teacher does: ``act`` says what it would do, ``learn`` is told what the other did.
+    """
 
     def begin(self, trials: int, steps: int) -> None:
         """Forget everything: new trials of so many steps begin."""
@@ -47,19 +50,20 @@ class Recurrent:
         self.policy, self.generator = policy, generator
 
     def begin(self, trials: int, steps: int) -> None:
-        self.h, *self.last = self.policy.begin(trials)
+        self.state, self.before = self.policy.begin(trials, steps)
         self.logits = torch.zeros(trials, self.policy.actions)
 
     @torch.no_grad()
     def act(self, observation: np.ndarray) -> np.ndarray:
-        x = self.policy.encode(observation, *self.last)
-        logits, _, self.h = self.policy(x[None], self.h)
-        self.logits = logits[0]
+        x = self.policy.encode(observation, self.before)
+        logits, _, self.state = self.policy(x[None], self.state)
+        self.observation, self.logits = observation, logits[0].cpu()
         chosen = self.logits.argmax(1) if self.generator is None else sample(self.logits, self.generator)
         return chosen.numpy()
 
     def learn(self, action: np.ndarray, reward: np.ndarray, done: np.ndarray, observation: np.ndarray) -> None:
-        self.last = [torch.from_numpy(action), torch.as_tensor(reward).float(), torch.as_tensor(done).float()]
+        taken = torch.from_numpy(action)
+        self.before = self.policy.after(self.before, self.observation, taken, reward, done)
 
 
 class Uniform:

@@ -38,8 +38,11 @@ class Policies:
         read = json.loads((folder / ABOUT).read_text("utf-8"))
         tensors, policies = load_file(folder / WEIGHTS), {}
         for name, config in read["policies"].items():
-            policies[name] = RL2(**config)
             start = f"{name}/"
             own = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+            if isinstance(config["memory"], bool):  # written before 0.11
+                config["memory"] = "gru" if config["memory"] else "none"
+                own = {f"core.{key}" if key.startswith("gru.") else key: value for key, value in own.items()}
+            policies[name] = RL2(**config)
             policies[name].load_state_dict(own)
         return cls(policies, read["about"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from learners.decisions.rl2 import RL2
 
@@ -22,6 +23,7 @@ class Rollout:
         inputs: [T, E, D] what the policy read; actions: [T, E]; rewards: [T, E]; credits: [T, E] what is learned from.
         log_p: [T, E] log-probability of the actions as they were chosen.
         values: [T, E] the policy's estimate of the mean reward to come.
+        taught: [T, E] what a teacher would have done; -1: there was none.
     """
 
     inputs: Tensor
@@ -30,6 +32,11 @@ class Rollout:
     credits: Tensor
     log_p: Tensor
     values: Tensor
+    taught: Tensor
+
+    def part(self, trials: Tensor) -> "Rollout":
+        """Return some of the trials."""
+        return Rollout(*(tensor[:, trials] for tensor in vars(self).values()))
 
 
 def horizon(steps: int, discount: float) -> Tensor:
@@ -75,3 +82,14 @@ def ppo_loss(
     gain = torch.minimum(rho * advantages, rho.clamp(1 - clip, 1 + clip) * advantages)
     spread = -(log_pi.exp() * log_pi).sum(-1)
     return (critic * (values - returns).square() - gain - entropy * spread).mean()
+
+
+def imitation_loss(policy: RL2, rollout: Rollout, returns: Tensor, critic: float) -> Tensor:
+    """Return -log pi(a* | h_t) + critic (V - R)^2 [], mean over the steps of trials, with a* as the teacher has it.
+
+    S. Ross, G. J. Gordon, J. A. Bagnell. A reduction of imitation learning and structured prediction to no-regret
+    online learning. AISTATS 2011. https://arxiv.org/abs/1011.0686
+    """
+    logits, values, _ = policy(rollout.inputs)
+    missed = F.cross_entropy(logits.flatten(0, 1), rollout.taught.flatten())
+    return missed + critic * (values - returns).square().mean()

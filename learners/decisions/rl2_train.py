@@ -12,13 +12,39 @@ from torch import Tensor
 
 from domains.decisions.actions import CREDIT
 from learners import checkpoint
-from learners.decisions.playing import Recurrent, play, sample
-from learners.decisions.ppo import Rollout, gae, horizon, ppo_loss
+from learners.decisions.playing import Player, Recurrent, play, sample
+from learners.decisions.ppo import Rollout, gae, horizon, imitation_loss, ppo_loss
 from learners.decisions.rl2 import RL2
 from learners.meta_train import Diverged
 from learners.optimisers import Adam
 
 SEEDS = 2**31
+
+
+@dataclass(frozen=True)
+class Imitation:
+    """How a policy is taught by a player before it learns from rewards.
+
+    In every iteration the policy plays, and learns what the teacher would have done where it went. The teacher plays
+    the trials of the first iteration itself, and a share of those of the first half that falls to nothing.
+
+    Args:
+        iterations: of playing ``envs.num_envs`` trials and learning from them; 0: nobody teaches.
+        epochs, minibatches, rate: as in ``PPO``.
+    """
+
+    iterations: int = 0
+    epochs: int = 1
+    minibatches: int = 4
+    rate: float = 1e-3
+
+    def shown(self, iteration: int) -> float:
+        """Return the share of trials that the teacher plays, 1 to 0."""
+        return max(0.0, 1 - 2 * iteration / self.iterations)
+
+    def left(self, iteration: int) -> float:
+        """Return the share of iterations that is left, 1 to 0."""
+        return 1 - iteration / self.iterations
 
 
 @dataclass(frozen=True)
@@ -34,6 +60,7 @@ class PPO:
         clip: how far a probability ratio may move; entropy, critic: weights of the loss; norm: largest of a gradient.
         every: iterations between validations (and checkpoints).
         seed: of trials, actions and minibatches.
+        imitation: what comes before.
     """
 
     iterations: int = 200
@@ -49,6 +76,12 @@ class PPO:
     norm: float = 1.0
     every: int = 20
     seed: int = 0
+    imitation: Imitation = Imitation()
+
+    @property
+    def total(self) -> int:
+        """Iterations of both kinds."""
+        return self.imitation.iterations + self.iterations
 
     def left(self, iteration: int) -> float:
         """Return the share of iterations that is left, 1 to 0."""
@@ -72,6 +105,7 @@ def train(
     how: PPO,
     path: Path | None = None,
     progress: Callable[[int], None] = lambda iterations: None,
+    teacher: Player | None = None,
 ) -> Curve:
     """Train a policy in place and leave it with its best parameters on the validation trials.
 
@@ -83,10 +117,14 @@ def train(
         envs, validation: ``gymnasium.vector.VectorEnv`` of which a reset begins new trials. Nothing may be random in
             them that their seed does not fix.
         progress: called with the number of iterations done since its last call.
+        teacher: who is imitated for ``how.imitation.iterations``.
 
     Raises:
+        ValueError: there are iterations of imitation, but no teacher.
         Diverged: the loss or its gradient is not finite.
     """
+    if teacher is None and how.imitation.iterations:
+        raise ValueError(f"{how.imitation.iterations} iterations of imitation need a teacher")
     generator = torch.Generator().manual_seed(how.seed)
     optimiser = Adam(policy.parameters(), lr=how.rate)
     run = checkpoint.Run(policy, optimiser, generator)
@@ -98,14 +136,15 @@ def train(
     else:
         _validate(policy, validation, how, curve, 0, math.nan)
         best = {name: value.clone() for name, value in policy.state_dict().items()}
-    for iteration in range(done, how.iterations):
-        for group in optimiser.param_groups:
-            group["lr"] = how.rate * max(how.left(iteration), 0.1)
-        rollout = collect(policy, envs, how.steps, generator)
+    for iteration in range(done, how.total):
+        taught = iteration < how.imitation.iterations
+        if iteration == how.imitation.iterations:
+            optimiser.state.clear()  # another objective begins
+        rollout = collect(policy, envs, how, generator, teacher if taught else None, iteration)
         rewards.append(rollout.rewards.sum(0).mean().item())
         learn(policy, rollout, how, optimiser, generator, iteration)
         progress(1)
-        if (iteration + 1) % how.every == 0 or iteration + 1 == how.iterations:
+        if (iteration + 1) % how.every == 0 or iteration + 1 == how.total:
             _validate(policy, validation, how, curve, iteration + 1, sum(rewards) / len(rewards))
             rewards.clear()
             if curve.validation_reward[-1] >= max(curve.validation_reward):
@@ -117,21 +156,34 @@ def train(
 
 
 @torch.no_grad()
-def collect(policy: RL2, envs: Any, steps: int, generator: torch.Generator) -> Rollout:
-    """Play one trial in every environment, with actions drawn from the policy."""
-    seed = int(torch.randint(SEEDS, (), generator=generator))
+def collect(
+    policy: RL2, envs: Any, how: PPO, generator: torch.Generator, teacher: Player | None = None, iteration: int = 0
+) -> Rollout:
+    """Play one trial in every environment, with actions drawn from the policy; a teacher says what it would do."""
+    seed, trials = int(torch.randint(SEEDS, (), generator=generator)), envs.num_envs
     observation, _ = envs.reset(seed=seed, options={"trial": True})
-    h, action, reward, done = policy.begin(envs.num_envs)
+    state, before = policy.begin(trials, how.steps)
     kept: list[tuple[Tensor, ...]] = []
-    for _ in range(steps):
-        x = policy.encode(observation, action, reward, done)
-        logits, value, h = policy(x[None], h)
-        action = sample(logits[0], generator)
-        observation, gained, ended, cut, info = envs.step(action.numpy())
-        credit = torch.as_tensor(info.get(CREDIT, gained)).float()
-        reward, done = torch.as_tensor(gained).float(), torch.as_tensor(ended | cut).float()
+    if teacher is not None:
+        teacher.begin(trials, how.steps)
+        shown = torch.rand(trials, generator=generator) < how.imitation.shown(iteration)
+    for _ in range(how.steps):
+        x = policy.encode(observation, before)
+        logits, value, state = policy(x[None], state)
+        action = sample(logits[0].cpu(), generator)
+        taught = torch.full_like(action, -1)
+        if teacher is not None:
+            taught = torch.from_numpy(teacher.act(observation))
+            action = torch.where(shown, taught, action)
+        seen, gained, ended, cut, info = envs.step(action.numpy())
+        if teacher is not None:
+            teacher.learn(action.numpy(), gained, ended | cut, seen)
+        before = policy.after(before, observation, action, gained, ended | cut)
+        observation = seen
+        action = action.to(x.device)
         log_p = logits[0].log_softmax(-1).gather(1, action[:, None]).squeeze(1)
-        kept.append((x, action, reward, credit, log_p, value[0]))
+        credit = torch.as_tensor(info.get(CREDIT, gained), dtype=torch.float32, device=x.device)
+        kept.append((x, action, before.reward, credit, log_p, value[0], taught.to(x.device)))
     return Rollout(*(torch.stack(part) for part in zip(*kept, strict=True)))
 
 
@@ -143,24 +195,35 @@ def learn(
     generator: torch.Generator,
     iteration: int = 0,
 ) -> None:
-    """Take ``epochs`` x ``minibatches`` steps on the PPO loss, each on some of the trials from end to end."""
-    scale = horizon(how.steps, how.discount)[:, None]
+    """Take ``epochs`` x ``minibatches`` steps on the loss of an iteration, each on some of the trials from end to end.
+
+    Where a teacher has said what it would do, that is imitated; else the loss is that of PPO.
+    """
+    teaching = bool((rollout.taught >= 0).all())
+    now: Imitation | PPO = how.imitation if teaching else how
+    left = now.left(iteration if teaching else iteration - how.imitation.iterations)
+    for group in optimiser.param_groups:
+        group["lr"] = now.rate * max(left, 0.1)
+    scale = horizon(how.steps, how.discount)[:, None].to(rollout.values.device)
     advantages = gae(rollout.credits, rollout.values * scale, how.discount, how.trace)
     returns = advantages / scale + rollout.values
     advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    entropy = how.entropy * how.left(iteration)
-    for _ in range(how.epochs):
+    for _ in range(now.epochs):
         order = torch.randperm(rollout.actions.shape[1], generator=generator)
-        for part in order.chunk(how.minibatches):
-            some = Rollout(*(tensor[:, part] for tensor in vars(rollout).values()))
+        for part in order.chunk(now.minibatches):
+            some = rollout.part(part.to(rollout.values.device))
             optimiser.zero_grad()
-            loss = ppo_loss(policy, some, advantages[:, part], returns[:, part], how.clip, entropy, how.critic)
+            if teaching:
+                loss = imitation_loss(policy, some, returns[:, part], how.critic)
+            else:
+                entropy = how.entropy * left
+                loss = ppo_loss(policy, some, advantages[:, part], returns[:, part], how.clip, entropy, how.critic)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), how.norm).item()
             if not math.isfinite(loss.item() + norm):
                 raise Diverged(
                     f"rl2: loss is {loss.item()}, its gradient's norm {norm}, at iteration {iteration + 1}, "
-                    f"learning rate {how.rate}; lower it and start again"
+                    f"learning rate {now.rate}; lower it and start again"
                 )
             optimiser.step()
 
@@ -169,10 +232,10 @@ def throughput(policy: RL2, envs: Any, how: PPO) -> float:
     """Return environment steps a second of training as it is done: played and learned from, validation left out."""
     generator = torch.Generator().manual_seed(how.seed)
     optimiser = Adam(policy.parameters(), lr=how.rate)
-    learn(policy, collect(policy, envs, how.steps, generator), how, optimiser, generator)  # warm-up
+    learn(policy, collect(policy, envs, how, generator), how, optimiser, generator)  # warm-up
     started = time.perf_counter()
     for iteration in range(how.iterations):
-        learn(policy, collect(policy, envs, how.steps, generator), how, optimiser, generator, iteration)
+        learn(policy, collect(policy, envs, how, generator), how, optimiser, generator, iteration)
     return how.iterations * how.steps * envs.num_envs / (time.perf_counter() - started)
 
 

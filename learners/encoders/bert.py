@@ -26,7 +26,7 @@ class MeanBert:
     """
 
     def __init__(self, folder: Path, tokens: int = 128, prompt: str = "", windows: int = 1) -> None:
-        from transformers import AutoTokenizer
+        from transformers.models.auto.tokenization_auto import AutoTokenizer
 
         self.tokens, self.prompt, self.windows = tokens, prompt, windows
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -36,7 +36,7 @@ class MeanBert:
 
     def _load(self, folder: Path) -> int:
         """Load the network, and return how many numbers its vectors have."""
-        from transformers import AutoModel
+        from transformers.models.auto.modeling_auto import AutoModel
         from transformers.utils import logging
 
         logging.disable_progress_bar()
@@ -116,7 +116,7 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
 
 def tokenise(folder: Path, texts: Sequence[str], tokens: int = 128) -> Tensor:
     """Return texts as ``TransformerBody`` reads them: token ids and attention masks [n, 2, tokens], int32."""
-    from transformers import AutoTokenizer
+    from transformers.models.auto.tokenization_auto import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     batch = tokenizer(list(texts), padding="max_length", truncation=True, max_length=tokens, return_tensors="pt")

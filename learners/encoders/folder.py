@@ -32,6 +32,7 @@ class SentenceFolder(_Movable):
     """
 
     def __init__(self, folder: Path) -> None:
+        import transformers.models.auto.modeling_auto  # noqa: F401 (first, as the next line imports from its top)
         from sentence_transformers import SentenceTransformer
 
         self.model = SentenceTransformer(
@@ -59,7 +60,7 @@ class TextFolder(_Movable):
     """
 
     def __init__(self, folder: Path, first: bool) -> None:
-        from transformers import AutoTokenizer
+        from transformers.models.auto.tokenization_auto import AutoTokenizer
 
         self.first = first
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -87,7 +88,7 @@ class ImageFolder(_Movable):
     """
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoImageProcessor
+        from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
         self.prepare = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         self.model = _load_model(folder)
@@ -106,7 +107,7 @@ class ImageFolder(_Movable):
 
 
 def _load_model(folder: Path) -> Any:
-    from transformers import AutoModel
+    from transformers.models.auto.modeling_auto import AutoModel
     from transformers.utils import logging
 
     logging.disable_progress_bar()

@@ -26,10 +26,10 @@ from tasks.base.artifacts import escape, markdown_artifact
 from tasks.base.progress import say
 from tasks.base.settings import Settings, settings
 from tasks.models import registry
-from tasks.models.adapt_result import AWAITING, AdaptResult
+from tasks.models.adapt_result import AWAITING, PROMOTED, REFUSED, AdaptResult
 from tasks.models.lookup import versions_of
 from tasks.models.registry import Registered
-from tasks.models.verdicts import APPROVED, GRACE, REFUSED, WITHDRAWN, utc_now
+from tasks.models.verdicts import APPROVED, GRACE, WITHDRAWN, utc_now
 from tasks.service.server import prefect_server, running_ui
 
 POLL = 2  # seconds between two looks at whether someone answered
@@ -67,7 +67,7 @@ def wait_for_approval(
     """
     s, name, version = settings(), result.domain, result.model_version
     asks = s.approval == "ask" if approval is None else approval
-    if not asks or result.decision != "promoted":
+    if not asks or result.decision != PROMOTED:
         return result
     challenger = registry.get(s, name, version)
     if WITHDRAWN in challenger.tags or registry.CHAMPION in challenger.aliases:
@@ -88,7 +88,7 @@ def wait_for_approval(
         verdict = _hear(s, result, challenger, run)
         answer_tag = registry.get(s, name, version).tags.get("approval", "")  # by the command line
     if answer_tag.startswith(APPROVED) or (verdict is not None and verdict.approve and not answer_tag):
-        registry.tag(s, name, version, {"decision": "promoted", "approval": answer_tag or f"{APPROVED}, {utc_now()}"})
+        registry.tag(s, name, version, {"decision": PROMOTED, "approval": answer_tag or f"{APPROVED}, {utc_now()}"})
         return result
     reason = f"nobody approved it within {s.approval_hours:g} h"
     if answer_tag or (verdict is not None and (verdict.reason or not is_late(s, challenger))):

@@ -17,8 +17,7 @@ from tasks.base.artifacts import table_artifact
 from tasks.base.progress import progress
 from tasks.base.retries import RETRIES, is_tried_again
 from tasks.base.settings import settings
-from tasks.models.adapt_result import AWAITING, AdaptResult
-from tasks.models.verdicts import PROMOTED
+from tasks.models.adapt_result import AWAITING, PROMOTED, AdaptResult
 
 LOCAL = "local"
 

@@ -9,14 +9,14 @@ from tasks.base.artifacts import artifact_link, escape, image_markdown, markdown
 from tasks.base.figure import BLUE, FAINT, WRONG, figure_png, start_figure
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.models.adapt_result import AWAITING, k_cell
+from tasks.models.adapt_result import AWAITING, PROMOTED, REFUSED, k_cell
 from tasks.models.registry import CHAMPION, Registered
-from tasks.models.verdicts import BY_A_PERSON, PROMOTED, decision_on
+from tasks.models.verdicts import BY_A_PERSON, decision_on
 
 SHOWN = 20  # versions
 
 #: How each kind of version is drawn: marker, colour.
-KINDS = {"champion": ("*", BLUE), "promoted": ("o", BLUE), "refused": ("x", WRONG)}
+KINDS = {"champion": ("*", BLUE), PROMOTED: ("o", BLUE), REFUSED: ("x", WRONG)}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _points(versions: Sequence[Registered]) -> list[Point]:
 def _kind(model: Registered) -> str:
     if CHAMPION in model.aliases:
         return "champion"
-    return PROMOTED if model.tags.get("decision") in (PROMOTED, BY_A_PERSON) else "refused"
+    return PROMOTED if model.tags.get("decision") in (PROMOTED, BY_A_PERSON) else REFUSED
 
 
 def _version_row(model: Registered) -> dict[str, str]:
@@ -122,7 +122,7 @@ def plot_history(title: str, points: Sequence[Point]) -> bytes:
     """Draw versions in order, oldest first; a line joins those that went into service."""
     figure, axes = start_figure(3.0, title)
     place = {point.version: i for i, point in enumerate(points)}
-    served = [point for point in points if point.kind != "refused"]
+    served = [point for point in points if point.kind != REFUSED]
     axes.plot([place[p.version] for p in served], [100 * p.accuracy for p in served], color=BLUE, linewidth=1.2)
     for kind, (marker, colour) in KINDS.items():
         of_kind = [point for point in points if point.kind == kind]
@@ -130,7 +130,7 @@ def plot_history(title: str, points: Sequence[Point]) -> bytes:
             x, y = [place[p.version] for p in of_kind], [100 * p.accuracy for p in of_kind]
             axes.errorbar(x, y, yerr=[100 * p.ci95 for p in of_kind], fmt="none", ecolor=FAINT, elinewidth=1, capsize=2)
             size = 150 if kind == "champion" else 40
-            label = {"champion": "in service", "refused": "refused or waiting"}.get(kind, kind)
+            label = {"champion": "in service", REFUSED: "refused or waiting"}.get(kind, kind)
             axes.scatter(x, y, marker=marker, c=colour, s=size, label=label, zorder=3)
     axes.set_xticks(range(len(points)), [point.version for point in points])
     axes.margins(0.08, 0.2)

@@ -10,7 +10,7 @@ from domains.objective import ACCURACY, Objective
 from domains.words import some
 from learners import metrics
 from learners.objective import WORDS, score_each
-from tasks.models.adapt_result import ClassScore, NewClasses
+from tasks.models.adapt_result import PROMOTED, REFUSED, ClassScore, NewClasses
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Decision:
     @property
     def word(self) -> str:
         """``promoted`` or ``refused``."""
-        return "promoted" if self.promote else "refused"
+        return PROMOTED if self.promote else REFUSED
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def gate(
         else _with_new_classes(versus, new, rule)
     )
     against = f"the champion's {percent(champion.value)} on the same {len(beside.each)} examples ({versus})"
-    word = "promoted" if promote else "refused"
+    word = PROMOTED if promote else REFUSED
     return Decision(promote, f"{word}: {_value(beside)} against {against}: {finding}; {calibration}")
 
 

@@ -52,12 +52,23 @@ from tasks.features.encoding import encode
 from tasks.features.spec import EncoderSpec
 from tasks.features.tuned import tuned_in
 from tasks.models import registry
-from tasks.models.adapt_result import AWAITING, AdaptResult, ClassScore, CurveScore, Interval, Score, SetScore, k_param
+from tasks.models.adapt_result import (
+    AWAITING,
+    PROMOTED,
+    REFUSED,
+    AdaptResult,
+    ClassScore,
+    CurveScore,
+    Interval,
+    Score,
+    SetScore,
+    k_param,
+)
 from tasks.models.lineage import code_and_packages
 from tasks.models.lookup import input_of
 from tasks.models.prediction_table import needs_person, prediction_sets
 from tasks.models.smoke_test import smoke_test_for
-from tasks.models.verdicts import BESIDE, PROMOTED, REFUSED, apply_verdict, refused_by_gate, utc_now
+from tasks.models.verdicts import BESIDE, apply_verdict, refused_by_gate, utc_now
 
 #: Fields of ``Score`` besides accuracy, each named as its function.
 OF_PROBABILITIES, OF_LABELS = (metrics.log_loss, metrics.ece), (metrics.balanced_accuracy, metrics.macro_f1)

@@ -1,7 +1,7 @@
 """A trained policy beside plain strategies: what each gains in the same trials, which no training saw."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.stats import t
 from learners.decisions.playing import Recurrent, play
 from learners.decisions.rl2 import RL2
 from tasks.decisions.problems import DecisionProblem
-from tasks.decisions.rivals import INDICES, rivals
+from tasks.decisions.rivals import rivals
 
 TRIALS = 1000
 #: Seeds of the trials that are compared on, and of those that strategies are tuned on; training draws its own.
@@ -18,22 +18,25 @@ TEST, TUNE = 1_000_003, 2_000_003
 
 
 def compare_players(
-    problem: DecisionProblem, policy: RL2, trials: int, seed: int, seconds: float
+    problem: DecisionProblem, policies: Mapping[str, RL2], trials: int, seed: int, seconds: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Return a row a player, and the row of RL2's paired difference from the best plain strategy.
+    """Return a row a player, and for each policy the row of its paired difference from the best rival in these trials.
 
     Args:
-        trials: on how many RL2 and its rivals are compared; seconds: of CPU that the training of the policy took.
+        policies: by name; trials: on how many they and their rivals are compared.
+        seconds: of CPU that the training of each policy took, where that is known.
     """
     envs, steps = problem.make(trials), problem.steps
-    players = {"rl2": Recurrent(policy)} | dict(rivals(problem, TUNE + seed))
+    players = {name: Recurrent(policy) for name, policy in policies.items()} | dict(rivals(problem, TUNE + seed))
     gains = {name: play(envs, player, steps, TEST + seed)[0].sum(0) for name, player in players.items()}
     rows = [figure_row(problem, name, "reward of a trial", gain) for name, gain in gains.items()]
-    rows[0]["seconds"] = round(seconds, 1)
-    others = [name for name in gains if name in INDICES] or [name for name in gains if name not in ("rl2", "random")]
-    first = max(others, key=lambda name: gains[name].mean())
-    share = 100 * (gains["rl2"] - gains[first]) / gains[first].mean()
-    return [*rows, figure_row(problem, "rl2", f"% more than {first}", share)]
+    for row in rows:
+        row["seconds"] = round(seconds[row["method"]], 1) if row["method"] in seconds else None
+    first = max((name for name in gains if name not in (*policies, "random")), key=lambda name: gains[name].mean())
+    for name in policies:
+        share = 100 * (gains[name] - gains[first]) / gains[first].mean()
+        rows.append(figure_row(problem, name, f"% more than {first}", share))
+    return rows
 
 
 def figure_row(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -16,26 +16,24 @@ from domains.decisions.bandit import Bandits
 from domains.decisions.mdp import TabularMDPs
 from domains.decisions.spaces import sizes
 from domains.errors import check_known
-from learners.decisions.rl2 import RL2
-from learners.decisions.rl2_train import PPO, Curve, train
+from learners.decisions.rl2 import RL2, Memory
+from learners.decisions.rl2_train import PPO, Curve, Imitation, train
+from tasks.decisions.teachers import NOBODY, find_teacher
 
 VALIDATION = 2000  # trials
-STEPS = 51_200  # of all trials of an iteration, where a trial is long
+STEPS = 25_600  # of all trials of an iteration
+HIDDEN = {"gru": 64, "attention": 64, "slots": 16, "none": 64}  # numbers in the output of each memory
 HORIZON = 10  # steps of an episode of a decision process
-LONGEST = 100  # steps of a trial that is learned from; see ``DecisionProblem``
 
 
 @dataclass(frozen=True)
 class DecisionProblem:
     """Trials of one kind, and how RL2 is trained on them.
 
-    Longer trials than LONGEST are played by a policy of their beginnings (``how.steps``): what it has to learn of an
-    environment is decided there, and in the same time it sees more environments.
-
     Args:
         make: makes the vectorised environment of so many trials; steps: of a trial.
         trials: that are learned from at once; hidden: numbers in the policy's state; how: the rest of the recipe.
-        learned: the problem whose trials are learned from.
+        memory: what the policy keeps of a trial; teacher: whom it imitates first, or ``none``.
     """
 
     name: str
@@ -44,36 +42,51 @@ class DecisionProblem:
     trials: int
     hidden: int
     how: PPO
-    learned: str
+    memory: Memory = "gru"
+    teacher: str = NOBODY
 
     @property
     def key(self) -> str:
         """The name of what is trained: the same trials, recipe and code version."""
-        parts = [self.learned, self.trials, self.hidden, asdict(self.how), version("acclimate")]
+        kept = self.memory, self.teacher
+        parts = [self.name, self.trials, self.hidden, kept, asdict(self.how), version("acclimate")]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def with_training(self, iterations: int | None, seed: int = 0) -> "DecisionProblem":
-        """Return the problem with another number of iterations, if one is given, and a seed."""
-        iterations = iterations or self.how.iterations
-        return replace(
-            self, how=replace(self.how, iterations=iterations, every=min(self.how.every, iterations), seed=seed)
-        )
+        """Return the problem with a seed, and so many iterations in all, if they are said."""
+        how, total = self.how, iterations or self.how.total
+        taught = round(total * how.imitation.iterations / how.total)
+        imitation = replace(how.imitation, iterations=taught)
+        how = replace(how, iterations=total - taught, imitation=imitation, every=min(how.every, total), seed=seed)
+        return replace(self, how=how)
 
-    def train(
-        self, path: Path | None = None, advance: Callable[[int], None] = lambda n: None, memory: bool = True
-    ) -> tuple[RL2, Curve]:
+    def with_memory(self, memory: str, teacher: str) -> "DecisionProblem":
+        """Return the problem with another memory and teacher; what is not said ("") stays as it is.
+
+        Raises:
+            UserError: there is no such memory, or no such teacher for this problem.
+        """
+        memory, teacher = memory or self.memory, teacher or self.teacher
+        check_known([memory], HIDDEN, "memory")
+        taught = find_teacher(teacher, self.make(1)) is not None
+        how = self.how if taught else replace(self.how, imitation=Imitation())
+        hidden = self.hidden if memory == self.memory else HIDDEN[memory]
+        return replace(self, memory=cast("Memory", memory), teacher=teacher, hidden=hidden, how=how)
+
+    def train(self, path: Path | None = None, advance: Callable[[int], None] = lambda n: None) -> tuple[RL2, Curve]:
         """Train a policy, going on from the checkpoint at ``path`` if there is one. On one thread: see ``train``."""
         torch.set_num_threads(1)
-        policy = new_policy(self, memory)
-        return policy, train(policy, self.make(self.trials), self.make(VALIDATION), self.how, path, advance)
+        policy, envs = new_policy(self), self.make(self.trials)
+        teacher = find_teacher(self.teacher, envs)
+        return policy, train(policy, envs, self.make(VALIDATION), self.how, path, advance, teacher)
 
 
-def new_policy(problem: DecisionProblem, memory: bool = True) -> RL2:
+def new_policy(problem: DecisionProblem) -> RL2:
     """Return a policy of a problem's sizes as it is before training; see ``untrained_policy``."""
-    return untrained_policy(problem.make(1), problem.hidden, problem.how.seed, memory)
+    return untrained_policy(problem.make(1), problem.hidden, problem.how.seed, problem.memory)
 
 
-def untrained_policy(envs: Any, hidden: int, seed: int, memory: bool = True) -> RL2:
+def untrained_policy(envs: Any, hidden: int, seed: int, memory: Memory = "gru") -> RL2:
     """Return a policy of an environment's sizes, its first weights fixed by the seed.
 
     Raises:
@@ -85,38 +98,25 @@ def untrained_policy(envs: Any, hidden: int, seed: int, memory: bool = True) -> 
         return RL2(found.observations, found.actions, hidden, memory)
 
 
-def short_trials(steps: int) -> PPO:
-    """Return how trials of few steps are learned: from many at a time."""
-    return PPO(iterations=300, steps=steps, minibatches=8, rate=5e-3, trace=0.6, entropy=0.02, every=20)
-
-
-def long_trials(steps: int) -> PPO:
-    """Return how trials of many steps are learned: often, with credit that reaches far back."""
-    return PPO(
-        iterations=240,
-        steps=steps,
-        epochs=4,
-        minibatches=8,
-        rate=5e-3,
-        discount=0.99,
-        trace=0.95,
-        entropy=0.02,
-        every=30,
+def bandit_problem(arms: int, pulls: int) -> DecisionProblem:
+    """Return k-armed Bernoulli bandits of n pulls: arms are alike, and Gittins indices are known."""
+    taught = Imitation(iterations=200, minibatches=4, rate=5e-3)
+    how = PPO(60, pulls, minibatches=8, rate=5e-4, trace=0.95, clip=0.15, entropy=0.003, every=20, imitation=taught)
+    make = partial(Bandits, arms=arms)
+    return DecisionProblem(
+        f"bandit-k{arms}-n{pulls}", make, pulls, STEPS // pulls, HIDDEN["slots"], how, "slots", "gittins"
     )
 
 
-def bandit_problem(arms: int, pulls: int) -> DecisionProblem:
-    """Return k-armed Bernoulli bandits of n pulls."""
-    name, learned = (f"bandit-k{arms}-n{n}" for n in (pulls, min(pulls, LONGEST)))
-    trials, how = (2048, short_trials(pulls)) if pulls <= 10 else (STEPS // LONGEST, long_trials(LONGEST))
-    return DecisionProblem(name, lambda n: Bandits(n, arms), pulls, trials, 64, how, learned)
-
-
 def mdp_problem(episodes: int) -> DecisionProblem:
-    """Return tabular decision processes of n episodes of HORIZON steps."""
-    name, learned = (f"mdp-n{n}" for n in (episodes, min(episodes, LONGEST // HORIZON)))
-    make, how = partial(TabularMDPs, horizon=HORIZON), long_trials(LONGEST)
-    return DecisionProblem(name, make, HORIZON * episodes, STEPS // LONGEST, 64, how, learned)
+    """Return tabular decision processes of n episodes of HORIZON steps: rewards are of a state and an action."""
+    steps = HORIZON * episodes
+    taught = Imitation(iterations=150, minibatches=4, rate=1e-3)
+    how = PPO(200, steps, 2, 8, 3e-4, trace=0.95, clip=0.15, entropy=0.003, every=10, imitation=taught)
+    make = partial(TabularMDPs, horizon=HORIZON)
+    return DecisionProblem(
+        f"mdp-n{episodes}", make, steps, STEPS // steps, HIDDEN["attention"], how, "attention", "planner"
+    )
 
 
 #: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.

@@ -46,19 +46,23 @@ class DecisionPlan:
 
 
 @task(cache_policy=NO_CACHE)
-def plan_decisions(names: Sequence[str] = (), iterations: int | None = None) -> DecisionPlan:
+def plan_decisions(
+    names: Sequence[str] = (), iterations: int | None = None, memory: str = "", teacher: str = ""
+) -> DecisionPlan:
     """Resolve the problems and their recipes.
 
     Raises:
-        UserError: there is no such problem, or fewer than one iteration.
+        UserError: there is no such problem, memory, or teacher of one, or fewer than one iteration.
     """
     if iterations is not None and iterations < 1:
         raise UserError(f"steps = {iterations}: at least 1 is needed")
     s = settings()
-    plans = {problem.name: problem.with_training(iterations, s.seed) for problem in find_problems(names or RECIPE)}
+    asked = [problem.with_memory(memory, teacher) for problem in find_problems(names or RECIPE)]
+    plans = {problem.name: problem.with_training(iterations, s.seed) for problem in asked}
     parts = "\n".join(f"{name}:{problem.key}" for name, problem in plans.items())
     key = hashlib.sha256(parts.encode()).hexdigest()[:16]
     options = {"steps": "" if iterations is None else str(iterations), "problems": ",".join(names)}
+    options |= {"memory": memory, "teacher": teacher}
     return DecisionPlan(plans, key, s.home_path / "checkpoints" / key, options)
 
 
@@ -66,7 +70,7 @@ def plan_decisions(names: Sequence[str] = (), iterations: int | None = None) -> 
 def train(plan: DecisionPlan, name: str) -> Curve:
     """Train one policy, from its last checkpoint if it was interrupted."""
     problem = plan.problems[name]
-    with progress(f"meta-train {DECISIONS} {name}", problem.how.iterations) as advance:
+    with progress(f"meta-train {DECISIONS} {name}", problem.how.total) as advance:
         policy, curve = problem.train(plan.folder / f"{name}.checkpoint", advance)
     save_file(policy.state_dict(), plan.folder / f"{name}.trained")
     return curve
@@ -81,7 +85,7 @@ def register(plan: DecisionPlan, curves: dict[str, Curve]) -> str:
             problem = plan.problems[name]
             policies[name] = new_policy(problem)
             policies[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
-            scores = compare_players(problem, policies[name], TRIALS, s.seed, 0.0)
+            scores = compare_players(problem, {"rl2": policies[name]}, TRIALS, s.seed, {})
             about[name] = {"how": asdict(problem.how), "curve": _finite(asdict(curve)), "scores": scores}
             metrics[f"{name}_reward"] = scores[0]["value"]
             advance(1)
@@ -101,8 +105,7 @@ def report(plan: DecisionPlan, version: str) -> str:
         curve, title = about["curve"], f"RL2 learns {name}"
         others = {method: row["value"] for method, row in scores.items() if method not in ("rl2", "random")}
         best = max(others, key=lambda method: others[method], default="")
-        whole = plan.problems[name].learned == name  # else the curve is of shorter trials
-        lines = {method: gain for method, gain in others.items() if whole and method in (best, "thompson")}
+        lines = {method: gain for method, gain in others.items() if method in (best, "thompson")}
         picture = plot_curve(title, curve["iteration"], curve["reward"], curve["validation_reward"], lines)
         image_artifact(f"meta-train-{DECISIONS}-{name}", picture, title)
         title = f"RL2 in one trial of {name}"

@@ -36,7 +36,8 @@ def check_installed() -> None:
 
 def write_onnx(folder: Path, chain: Chain, tokens: int) -> Path:
     """Write ``model.onnx`` beside an exported encoder, for any number of texts of up to ``tokens`` word pieces."""
-    from transformers import AutoModel, AutoTokenizer
+    from transformers.models.auto.modeling_auto import AutoModel
+    from transformers.models.auto.tokenization_auto import AutoTokenizer
 
     encoder = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,18 @@ def encode(
         return torch.tensor(np.asarray(examples, dtype=np.float32))
     if encoders is None:
         encoders = family_encoders(family)[:1]
-    found, start = [], 0
-    for spec in encoders:
-        if reader is None or reader.reads(start, start + spec.dim):
-            found.append(_encode_by(settings, spec, examples, advance))
-        else:
-            found.append(torch.zeros(len(examples), spec.dim))
-            advance(len(examples))
-        start += spec.dim
-    return torch.cat(found, 1)
+    ends = list(accumulate(spec.dim for spec in encoders))
+
+    def read(spec: EncoderSpec, end: int) -> Tensor:
+        if reader is None or reader.reads(end - spec.dim, end):
+            return _encode_by(settings, spec, examples, advance)
+        advance(len(examples))
+        return torch.zeros(len(examples), spec.dim)
+
+    if len(encoders) > 1 and len(examples) < INLINE:  # each here, of which loading may take longest
+        with one_thread(), ThreadPoolExecutor(at_once(settings.processes)) as threads:
+            return torch.cat(list(threads.map(read, encoders, ends)), 1)
+    return torch.cat(list(map(read, encoders, ends)), 1)
 
 
 def _encode_by(

@@ -22,6 +22,7 @@ from learners.support import Support
 from tasks.features.encoders import encoder_identity
 from tasks.meta_train.recipes import Recipe
 from tasks.meta_train.training import Piles, check_pile
+from tasks.models.adapt_result import PROMOTED, REFUSED
 from tasks.models.registry import Registered
 
 #: Episodes of a comparison: 20 s on one core for texts, 25 s for images and 5 s for markets, by the recipes' models.
@@ -98,7 +99,7 @@ class Decision:
     @property
     def word(self) -> str:
         """``promoted`` or ``refused``."""
-        return "promoted" if self.promote else "refused"
+        return PROMOTED if self.promote else REFUSED
 
 
 def decide(comparison: Comparison, experiment: str, asked: bool) -> Decision:

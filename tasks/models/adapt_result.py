@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from domains.objective import ACCURACY, Objective
 
-AWAITING = "awaiting approval"  # a decision: a person has to take it
+#: Decisions of the gate; the last is a person's to take.
+PROMOTED, REFUSED, AWAITING = "promoted", "refused", "awaiting approval"
 
 FILE = "result.json"
 ALL = "all"  # in place of K where all labels are used

@@ -12,10 +12,10 @@ from urllib.request import url2pathname
 from tasks.base.settings import Settings
 from tasks.base.shared_lock import shared_lock
 from tasks.models import registry
-from tasks.models.adapt_result import AWAITING
+from tasks.models.adapt_result import AWAITING, PROMOTED
 from tasks.models.mlflow_client import NotThereError, connect
 from tasks.models.registry import ADAPT, META_PREFIX, META_TRAIN, Registered, meta_name, promotion_lock
-from tasks.models.verdicts import BY_A_PERSON, PROMOTED, WITHDRAWN
+from tasks.models.verdicts import BY_A_PERSON, WITHDRAWN
 
 PRUNED = "pruned"  # tag of an MLflow run whose version was deleted
 IN_SERVICE = (PROMOTED, BY_A_PERSON)  # decisions on what came into service

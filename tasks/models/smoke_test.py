@@ -47,7 +47,7 @@ def policies_smoke_test(folder: Path) -> None:
         raise ValueError("it has no policies")
     for name, policy in policies.items():
         with torch.no_grad():
-            logits, _, _ = policy(torch.zeros(2, EXAMPLES, policy.gru.input_size))
+            logits, _, _ = policy(torch.zeros(2, EXAMPLES, policy.inputs))
         if not torch.isfinite(logits).all():
             raise ValueError(f"the policy of {name} is not finite")
 

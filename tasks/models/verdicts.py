@@ -7,10 +7,9 @@ from typing import Any
 from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.models import registry
-from tasks.models.adapt_result import AWAITING, AdaptResult
+from tasks.models.adapt_result import AWAITING, PROMOTED, REFUSED, AdaptResult
 from tasks.models.registry import Registered
 
-PROMOTED, REFUSED = "promoted", "refused"
 APPROVED = "approved by a person"
 BY_A_PERSON = "promoted by a person"
 TAKEN_OUT = "taken out of service by a person"

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from domains.errors import UserError
 from tasks.base.settings import Settings
+from tasks.models.adapt_result import PROMOTED
 
 META = sa.MetaData()
 ROWS = sa.Table(
@@ -64,7 +65,7 @@ def _know_what_serves(connection: sa.Connection) -> None:
     for column in ("serves", "asked", "failures", "crashes", "batch"):
         add = sa.schema.CreateColumn(ROWS.c[column])
         connection.exec_driver_sql(f"ALTER TABLE adaptations ADD COLUMN {add.compile(dialect=connection.dialect)}")
-    promoted = ROWS.c.status == "done", ROWS.c.decision == "promoted"
+    promoted = ROWS.c.status == "done", ROWS.c.decision == PROMOTED
     connection.execute(ROWS.update().where(*promoted).values(serves=ROWS.c.version))
     names = connection.execute(sa.select(ROWS.c.name).order_by(ROWS.c.opened, ROWS.c.domain)).scalars().all()
     for number, name in enumerate(names, 1):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from domains.errors import UserError
 from tasks.base.settings import Settings
 from tasks.models import promotion, registry
-from tasks.models.adapt_result import AWAITING
+from tasks.models.adapt_result import AWAITING, PROMOTED
 from tasks.models.registry import Registered
-from tasks.models.verdicts import PROMOTED, WITHDRAWN, is_held, served_since, was_left_unpromoted
+from tasks.models.verdicts import WITHDRAWN, is_held, served_since, was_left_unpromoted
 from tasks.versions.git import git
 from tasks.versions.snapshots import domains_at
 from tasks.watch import ledger

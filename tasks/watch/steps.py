@@ -13,7 +13,7 @@ from tasks.base.flow_runs import describe_run
 from tasks.base.progress import say
 from tasks.base.retries import RETRIES
 from tasks.base.settings import Settings, settings
-from tasks.models.adapt_result import AWAITING
+from tasks.models.adapt_result import AWAITING, PROMOTED, REFUSED
 from tasks.service.environment import worker_name
 from tasks.service.up import worker_since
 from tasks.versions.watched_commit import check_faults
@@ -83,12 +83,12 @@ def promote(plan: "Plan", result: "AdaptResult") -> "AdaptResult":
 
     s = settings()
     serving = registry.champions(s).get(result.domain)
-    if result.decision == "promoted" and result.model_version != serving and level.is_overtaken(s, plan):
+    if result.decision == PROMOTED and result.model_version != serving and level.is_overtaken(s, plan):
         reason = (
             f"version {result.model_version} passed the gate, but newer data of {result.domain} are asked for; "
             f"acclimate models promote {result.domain} {result.model_version} puts it into service all the same"
         )
-        return result.model_copy(update={"decision": "refused", "reason": reason, "in_service": serving})
+        return result.model_copy(update={"decision": REFUSED, "reason": reason, "in_service": serving})
     return steps.promote(plan, result)
 
 

@@ -17,7 +17,7 @@ from domains.market.returns import YEAR
 from domains.market.walk import REGIMES
 from domains.market.windows import Window
 from learners.decisions.playing import Recurrent, play
-from learners.decisions.rl2 import RL2
+from learners.decisions.rl2 import RL2, Memory
 from learners.decisions.rl2_train import PPO, train
 from learners.market.time_metrics import block_interval
 from tasks.base.downloads import fetcher
@@ -30,7 +30,7 @@ PROBLEM = "stocks"
 HELD = 504  # days before a window on which the best parameters are chosen
 TRIALS, HIDDEN = 128, 32
 HOW = PPO(iterations=100, steps=120, epochs=2, rate=2e-3, discount=0.9, trace=0.9, entropy=0.02, every=10)
-POLICIES = {"rl2": True, "rl2 without memory": False}
+POLICIES: dict[str, Memory] = {"rl2": "gru", "rl2 without memory": "none"}
 
 
 def bench_stocks(settings: Settings, options: BenchOptions, say: Callable[[str], None] = print) -> list[Row]:
@@ -60,7 +60,12 @@ def bench_stocks(settings: Settings, options: BenchOptions, say: Callable[[str],
 
 
 def train_trader(
-    past: PriceHistory, how: PPO, memory: bool, home: Path, window: str, advance: Callable[[int], None] = lambda n: None
+    past: PriceHistory,
+    how: PPO,
+    memory: Memory,
+    home: Path,
+    window: str,
+    advance: Callable[[int], None] = lambda n: None,
 ) -> RL2:
     """Return a policy trained on all but the last HELD days of a history, and chosen on those."""
     torch.set_num_threads(1)

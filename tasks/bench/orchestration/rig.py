@@ -53,7 +53,9 @@ class Rig:
         """Run a command of ours and return its seconds; it must succeed."""
         started = time.perf_counter()
         if self.start(*arguments).wait():
-            raise UserError(f"acclimate {' '.join(arguments)} failed in the benchmark: see {self.path / 'bench.log'}")
+            log = (self.path / "bench.log").read_text("utf-8", "replace")
+            said = log.rpartition("error: ")[-1]  # as the log is deleted with the project
+            raise UserError(f"acclimate {' '.join(arguments)} failed in the benchmark: {' '.join(said.split())}")
         return time.perf_counter() - started
 
     def write_target(self, name: str, seed: int) -> None:

@@ -1,5 +1,6 @@
 """RL2: what its hidden state keeps, what is estimated and learned, and that a stopped training ends as promised."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,21 +10,23 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from safetensors.torch import load_file, save_file
 
 from domains.decisions.bandit import Bandits
 from domains.decisions.mdp import TabularMDPs
 from learners import checkpoint
+from learners.decisions.bandits import Greedy
 from learners.decisions.playing import Recurrent, Uniform, play, sample
 from learners.decisions.policies import Policies
 from learners.decisions.ppo import gae, horizon, ppo_loss
 from learners.decisions.rl2 import RL2
-from learners.decisions.rl2_train import PPO, collect, learn, train
+from learners.decisions.rl2_train import PPO, Imitation, collect, learn, train
 from learners.meta_train import Diverged
 
 HOW = PPO(iterations=7, steps=6, epochs=2, minibatches=2, every=3, seed=4)
 
 
-def new(observations=1, actions=3, hidden=8, memory=True):
+def new(observations=1, actions=3, hidden=8, memory="gru"):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         policy = RL2(observations, actions, hidden, memory)
@@ -43,43 +46,84 @@ def same(one, other):
 # The policy
 
 
-def test_the_hidden_state_is_kept_across_the_episodes_of_a_trial_and_is_0_where_a_trial_begins():
-    policy, envs = new(10, 5), TabularMDPs(4, horizon=3)
+@pytest.mark.parametrize("memory", ["gru", "attention", "slots"])
+def test_memory_is_kept_across_the_episodes_of_a_trial_and_is_empty_where_a_trial_begins(memory):
+    policy, envs = new(10, 5, memory=memory), TabularMDPs(4, horizon=3)
     player = Recurrent(policy)
     play(envs, player, 3, seed=0)  # to the end of an episode
-    assert (player.last[2] == 1).all()
-    assert player.h.abs().min() > 0
-    kept = player.h
-    player.act(np.zeros(4, int))
-    x = policy.encode(np.zeros(4, int), *player.last)
-    assert torch.equal(player.h, policy(x[None], kept)[2])
+    assert (player.before.done == 1).all()
+    assert (player.before.place == 0).all()
+    later = player.act(np.zeros(4, int)), player.logits
+    empty = policy(policy.encode(np.zeros(4, int), player.before)[None])[0][0]
+    assert not torch.allclose(later[1], empty, atol=1e-4)
     player.begin(4, 3)
-    assert not player.h.any()
+    assert player.state == ()
 
 
 def test_without_memory_only_the_last_step_counts():
-    x = torch.randn(5, 2, 1 + 2 * 3 + 2, generator=torch.Generator().manual_seed(0))
-    other = x.clone()
-    other[:4] += 1
-    for memory in (True, False):
+    for memory in ("gru", "attention", "slots", "none"):
         policy = new(memory=memory)
+        rollout = collect(policy, Bandits(2, 3), replace(HOW, steps=5), torch.Generator().manual_seed(0))
+        other = rollout.inputs.clone()
+        other[:4] = collect(policy, Bandits(2, 3), replace(HOW, steps=5), torch.Generator().manual_seed(1)).inputs[:4]
         with torch.no_grad():
-            assert torch.equal(policy(x)[0][4], policy(other)[0][4]) != memory
+            assert torch.equal(policy(rollout.inputs)[0][4], policy(other)[0][4]) == (memory == "none")
+
+
+@pytest.mark.parametrize("memory", ["gru", "attention", "slots"])
+def test_a_step_knows_nothing_of_later_ones(memory):
+    policy = new(10, 5, memory=memory)
+    inputs = collect(policy, TabularMDPs(3, horizon=4), replace(HOW, steps=9), torch.Generator().manual_seed(0)).inputs
+    with torch.no_grad():
+        whole, part = policy(inputs)[0][:5], policy(inputs[:5])[0]
+    assert torch.allclose(whole, part, atol=1e-5)
+
+
+def test_slots_treat_actions_alike_whatever_their_order_and_number():
+    policy, order = new(2, 4, memory="slots"), torch.tensor([2, 0, 3, 1])
+    inputs = torch.randn(6, 5, 2 * 2 + 2 + 16 + 3, generator=torch.Generator().manual_seed(0))
+    taken = torch.eye(4)[torch.randint(4, (6, 5), generator=torch.Generator().manual_seed(1))]
+    with torch.no_grad():
+        logits, values, _ = policy(torch.cat([inputs, taken], -1))
+        shuffled, same_values, _ = policy(torch.cat([inputs, taken[..., order]], -1))
+        more = policy(torch.cat([inputs, taken, torch.zeros(6, 5, 3)], -1))[0]
+    assert torch.allclose(logits[..., order], shuffled, atol=1e-6)
+    assert torch.allclose(values, same_values, atol=1e-6)
+    assert more.shape[-1] == 7
 
 
 def test_a_step_reads_the_observation_and_the_action_reward_and_end_before_it():
     policy = new(observations=2)
-    begin = policy.encode(np.array([1]), *policy.begin(1)[1:])
-    assert begin.tolist() == [[0, 1, *[0] * 8]]
-    later = policy.encode(np.array([0]), torch.tensor([2]), torch.tensor([0.5]), torch.tensor([1.0]))
-    assert later.tolist() == [[1, 0, 0, 0, 1, 0, 0, 0.5, 0.5, 1]]
-    box = policy.encode(np.array([[0.25, -3.0]]), *policy.begin(1)[1:])
+    first = policy.begin(1, 9)[1]
+    assert policy.encode(np.array([1]), first).tolist() == [[0, 1, *[0] * 8]]
+    later = policy.after(first, np.array([1]), torch.tensor([2]), np.array([0.5]), np.array([True]))
+    assert policy.encode(np.array([0]), later).tolist() == [[1, 0, 0, 0, 1, 0, 0, 0.5, 0.5, 1]]
+    box = policy.encode(np.array([[0.25, -3.0]]), first)
     assert box.tolist() == [[0.25, -3, *[0] * 8]]
 
 
-def test_playing_step_by_step_and_learning_from_the_whole_trial_see_the_same_probabilities():
-    policy = new(10, 5)
-    rollout = collect(policy, TabularMDPs(7, horizon=2), 9, torch.Generator().manual_seed(0))
+def test_attention_reads_what_was_paid_in_the_place_of_observation_and_action():
+    policy = new(observations=2, memory="attention")
+    before = policy.begin(1, 9)[1]
+    for done in (False, False, True, False):
+        before = policy.after(before, np.array([1]), torch.tensor([2]), np.array([0.5]), np.array([done]))
+    x = policy.encode(np.array([0]), before)[0]
+    seen, last, reward, done, place, logs, taken, pair, paid = x.split([2, 2, 1, 1, 16, 3, 3, 6, 6])
+    assert seen.tolist() == [1, 0]
+    assert last.tolist() == [0, 1]
+    assert (reward, done) == (0.5, 0)
+    assert place.argmax() == 1
+    assert torch.allclose(logs * 5, torch.tensor([2.0, 5, 6]).log())
+    assert taken.tolist() == [0, 0, 1]
+    assert pair.tolist() == [0, 0, 0, 0, 0, 1]
+    assert paid.tolist() == [0, 0, 0, 0, 0, 0.5]
+
+
+@pytest.mark.parametrize("memory", ["gru", "attention", "slots", "none"])
+def test_playing_step_by_step_and_learning_from_the_whole_trial_see_the_same_probabilities(memory):
+    policy = new(10, 5, memory=memory)
+    how = replace(HOW, steps=150)  # more than a cache has room for at first
+    rollout = collect(policy, TabularMDPs(7, horizon=20), how, torch.Generator().manual_seed(0))
     logits, values, _ = policy(rollout.inputs)
     log_p = logits.log_softmax(-1).gather(-1, rollout.actions[..., None]).squeeze(-1)
     assert torch.allclose(log_p, rollout.log_p, atol=1e-5)
@@ -121,7 +165,7 @@ def test_the_horizon_is_the_return_of_a_reward_of_1_a_step():
 
 def test_the_gradient_at_the_old_policy_is_the_policy_gradient():
     policy = new()
-    rollout = collect(policy, Bandits(50, 3), 6, torch.Generator().manual_seed(0))
+    rollout = collect(policy, Bandits(50, 3), HOW, torch.Generator().manual_seed(0))
     advantages = torch.randn(6, 50, generator=torch.Generator().manual_seed(1))
     ppo_loss(policy, rollout, advantages, rollout.values, 0.2, 0.0, 0.0).backward()
     clipped = policy.policy.weight.grad.clone()
@@ -133,7 +177,7 @@ def test_the_gradient_at_the_old_policy_is_the_policy_gradient():
 
 def test_a_ratio_beyond_the_clip_has_no_gradient():
     policy = new()
-    rollout = collect(policy, Bandits(5, 3), 6, torch.Generator().manual_seed(0))
+    rollout = collect(policy, Bandits(5, 3), HOW, torch.Generator().manual_seed(0))
     moved = replace(rollout, log_p=rollout.log_p - 1)
     ppo_loss(policy, moved, torch.ones(6, 5), rollout.values, 0.2, 0.0, 0.0).backward()
     assert not policy.policy.weight.grad.any()
@@ -175,10 +219,86 @@ def guesses(number, actions):
     return SyncVectorEnv([Guess] * number, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
+class Maze(gymnasium.Env):
+    """A sign says left or right; a corridor later a door has to be chosen, which pays if the sign said so."""
+
+    observation_space, action_space = spaces.Discrete(4), spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.sign, self.at = int(self.np_random.integers(2)), 0
+        return self.sign, {}
+
+    def step(self, action):
+        self.at += 1
+        return min(self.at + 1, 3), float(self.at == 3 and action == self.sign), self.at == 3, False, {}
+
+
+@pytest.mark.parametrize(("memory", "learns"), [("gru", True), ("attention", True), ("slots", False), ("none", False)])
+def test_an_environment_of_the_users_own_that_needs_memory_is_learned_without_a_teacher(memory, learns):
+    def mazes(number):
+        return SyncVectorEnv([Maze] * number, autoreset_mode=AutoresetMode.SAME_STEP)
+
+    policy = new(4, 2, 16, memory)
+    torch.nn.init.normal_(policy.policy.weight, std=0.01)
+    how = PPO(iterations=25, steps=9, epochs=4, minibatches=4, rate=1e-2, discount=0.9, trace=0.9, every=25)
+    train(policy, mazes(64), mazes(64), how)
+    reward = play(mazes(200), Recurrent(policy), 9, seed=9)[0].sum(0).mean()
+    assert (reward > 2.4) == learns  # of 3; 1.5 without memory, or where actions are alike
+    assert reward > 1.2
+
+
+# Teaching
+
+
+@pytest.mark.parametrize("memory", ["gru", "slots"])
+def test_a_policy_learns_what_its_teacher_would_do_where_it_goes_itself(memory):
+    imitation = Imitation(iterations=60, epochs=2, minibatches=4, rate=1e-2)
+    how = PPO(iterations=0, steps=8, every=60, imitation=imitation)
+    policy, envs, teacher = new(hidden=16, memory=memory), Bandits(1000, 3), Greedy(3)
+    train(policy, Bandits(200, 3), Bandits(200, 3), how, teacher=teacher)
+    rollout = collect(policy, envs, how, torch.Generator().manual_seed(5), teacher, iteration=60)
+    log_p = policy(rollout.inputs)[0].log_softmax(-1)
+    agrees = (log_p.argmax(-1) == rollout.taught).float().mean()
+    assert agrees > 0.9
+    assert (rollout.actions != rollout.taught).any()  # it played itself
+
+
+def test_the_teacher_plays_at_first_and_then_only_says_what_it_would_do():
+    policy, how = new(), replace(HOW, imitation=Imitation(iterations=10))
+    shares = []
+    for iteration in (0, 3, 5, 9):
+        rollout = collect(policy, Bandits(400, 3), how, torch.Generator().manual_seed(0), Greedy(3), iteration)
+        shares.append((rollout.actions == rollout.taught).all(0).float().mean().item())
+    assert shares[0] == 1
+    assert shares[1] == pytest.approx(0.4, abs=0.1)
+    assert shares[2] < 0.05
+    assert shares[3] < 0.05
+
+
+def test_a_taught_training_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(tmp_path, stopped):
+    how, paths = replace(HOW, imitation=Imitation(iterations=3)), (tmp_path / "a", tmp_path / "b")
+
+    def teach(policy, path, progress=lambda n: None):
+        return train(policy, Bandits(20, 3), Bandits(30, 3), how, path, progress, Greedy(3))
+
+    straight, resumed = new(memory="attention"), new(memory="attention")
+    curve = teach(straight, paths[0])
+    for stop in (2, 5):
+        stopped(stop, lambda progress: teach(new(memory="attention"), paths[1], progress))
+    assert repr(teach(resumed, paths[1])) == repr(curve)
+    assert same(straight, resumed)
+
+
+def test_imitation_without_a_teacher_is_refused():
+    with pytest.raises(ValueError, match="3 iterations of imitation need a teacher"):
+        run(new(), how=replace(HOW, imitation=Imitation(iterations=3)))
+
+
 @pytest.mark.parametrize(("envs", "same"), [(Bandits, False), (guesses, True)])
 def test_what_is_learned_from_is_the_credit_where_an_environment_gives_one(envs, same):
     policy = new(2 if same else 1)
-    rollout = collect(policy, envs(5, 3), 6, torch.Generator().manual_seed(0))
+    rollout = collect(policy, envs(5, 3), HOW, torch.Generator().manual_seed(0))
     assert torch.equal(rollout.rewards, rollout.credits) == same
     assert torch.equal(rollout.inputs[1:, :, -2], rollout.rewards[:-1])  # no policy reads it
 
@@ -218,17 +338,24 @@ def test_another_seed_gives_another_policy():
 def test_a_loss_that_is_no_number_raises_diverged_with_iteration_and_rate():
     policy = new()
     generator, optimiser = torch.Generator().manual_seed(0), torch.optim.Adam(policy.parameters())
-    rollout = collect(policy, Bandits(4, 3), 6, generator)
+    rollout = collect(policy, Bandits(4, 3), HOW, generator)
     rollout.credits[0, 0] = math.inf
     with pytest.raises(Diverged, match=r"rl2: loss is nan, .* at iteration 3, learning rate 0\.002"):
         learn(policy, rollout, HOW, optimiser, generator, iteration=2)
 
 
 def test_policies_come_back_whole_as_tensors_and_words(tmp_path):
-    kept = Policies({"a": new(), "b": new(2, 4, memory=False)}, {"a": {"reward": 1.5}})
+    kept = Policies({"a": new(), "b": new(2, 4, memory="slots")}, {"a": {"reward": 1.5}})
     kept.save(tmp_path)
     found = Policies.load(tmp_path)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
     assert found.about == kept.about
     assert all(same(found.policies[name], kept.policies[name]) for name in ("a", "b"))
-    assert found.policies["b"].config == {"observations": 2, "actions": 4, "hidden": 8, "memory": False}
+    about = json.loads((tmp_path / "policies.json").read_text("utf-8"))
+    about["policies"]["a"]["memory"] = True  # as 0.10 wrote it
+    (tmp_path / "policies.json").write_text(json.dumps(about), "utf-8")
+    tensors = load_file(tmp_path / "policies.safetensors")
+    old = {name.replace("a/core.", "a/"): value for name, value in tensors.items()}
+    save_file(old, tmp_path / "policies.safetensors")
+    assert same(Policies.load(tmp_path).policies["a"], kept.policies["a"])
+    assert found.policies["b"].config == {"observations": 2, "actions": 4, "hidden": 8, "memory": "slots"}

@@ -1,4 +1,4 @@
-"""Plain strategies for bandits and decision processes: indices of known value, and orders that must hold."""
+"""Plain strategies for bandits: indices of known value, and orders that must hold."""
 
 import itertools
 
@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from domains.decisions.bandit import Bandits
-from domains.decisions.mdp import TabularMDPs
 from learners.decisions.bandits import UCB1, EpsilonGreedy, Gittins, Greedy, Thompson
 from learners.decisions.gittins import gittins
 from learners.decisions.playing import Uniform, play
-from learners.decisions.psrl import PSRL, best_policy
 
 
 def gain(envs, player, steps, seed=5):
@@ -79,37 +77,3 @@ def test_a_player_forgets_when_new_trials_begin():
     one, again = play(envs, player, 8, seed=0), play(envs, player, 8, seed=0)
     assert np.array_equal(one[0], again[0])
     assert np.array_equal(one[1], again[1])
-
-
-def test_backward_induction_finds_the_best_of_all_policies():
-    envs = TabularMDPs(1, states=2, actions=2, horizon=2)
-    envs.reset(seed=3)
-    p, m = envs.transitions, envs.means
-    values = [
-        m[0, 0, first] + sum(p[0, 0, first, s] * m[0, s, (low, high)[s]] for s in range(2))
-        for first, low, high in itertools.product(range(2), repeat=3)
-    ]
-    plan = best_policy(p, m, 2)[:, 0]
-    first, low, high = plan[0, 0], plan[1, 0], plan[1, 1]
-    mine = m[0, 0, first] + sum(p[0, 0, first, s] * m[0, s, (low, high)[s]] for s in range(2))
-    assert mine == pytest.approx(max(values))
-
-
-def test_posterior_sampling_gains_more_in_later_episodes_and_more_than_chance():
-    envs = TabularMDPs(200)
-    rewards, _ = play(envs, PSRL(10, 5, 10), 100, seed=7)  # not the player's own seed: it would draw the truth
-    episodes = rewards.reshape(10, 10, 200).sum(1).mean(1)
-    assert episodes[-1] > episodes[0] + 3
-    assert rewards.sum(0).mean() > gain(envs, Uniform(5), 100, seed=7) + 20
-
-
-def test_posterior_sampling_draws_around_the_posterior_mean():
-    player = PSRL(2, 2, 1, seed=0)
-    player.begin(3000, 1)
-    for _ in range(3):
-        player.act(np.zeros(3000, int))
-        player.learn(np.ones(3000, int), np.full(3000, 5.0), np.zeros(3000, bool), np.ones(3000, int))
-    transitions, means = player.process()
-    assert means[:, 0, 1].mean() == pytest.approx((1 + 15) / 4, abs=0.05)
-    assert means[:, 0, 1].std() == pytest.approx(0.5, abs=0.05)
-    assert transitions[:, 0, 1, 1].mean() == pytest.approx(4 / 5, abs=0.02)

@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from domains.errors import UserError
+from learners.decisions.rl2_train import Imitation, collect
 from tasks.decisions.problems import NAMES, find_problem, new_policy
+from tasks.decisions.teachers import find_teacher, teachers
 
 
 def test_every_game_can_be_played_by_the_policy_that_is_made_for_it():
@@ -17,11 +20,34 @@ def test_every_game_can_be_played_by_the_policy_that_is_made_for_it():
     assert (find_problem("bandit-k50-n500").steps, find_problem("mdp-n25").steps) == (500, 250)
 
 
-def test_long_trials_are_played_by_the_policy_of_their_beginnings():
-    for long, short in (("bandit-k5-n500", "bandit-k5-n100"), ("mdp-n25", "mdp-n10")):
-        assert find_problem(long).key == find_problem(short).key
-        assert find_problem(long).how.steps == find_problem(short).steps == 100
-        assert find_problem(long).steps > 100
+def test_iterations_are_divided_between_imitation_and_rewards_as_in_the_recipe():
+    recipe = find_problem("mdp-n10")
+    how = recipe.with_training(7, seed=3).how
+    assert (how.imitation.iterations, how.iterations, how.total, how.every, how.seed) == (3, 4, 7, 7, 3)
+    assert recipe.with_training(None).how == recipe.how
+
+
+def test_a_problem_may_have_another_memory_and_teacher():
+    recipe = find_problem("bandit-k5-n10")
+    assert recipe.with_memory("", "") == recipe
+    alone = recipe.with_memory("attention", "none")
+    assert (alone.memory, alone.how.imitation.iterations) == ("attention", 0)
+    assert new_policy(alone).memory == "attention"
+    assert len({recipe.key, alone.key, recipe.with_memory("", "ucb1").key, recipe.with_memory("gru", "").key}) == 4
+    with pytest.raises(UserError, match="no memory 'lstm'; there are: gru, attention, slots, none"):
+        recipe.with_memory("lstm", "")
+    with pytest.raises(UserError, match="no teacher 'planner'; there are: none, gittins, ucb1, thompson"):
+        recipe.with_memory("", "planner")
+
+
+@pytest.mark.parametrize("name", ["bandit-k5-n10", "mdp-n10"])
+def test_every_teacher_can_teach(name):
+    recipe = find_problem(name)
+    for teacher in teachers(recipe.make(1)):
+        how = replace(recipe.how, steps=20, imitation=Imitation(iterations=1))
+        envs = recipe.make(3)
+        rollout = collect(new_policy(recipe), envs, how, torch.Generator(), find_teacher(teacher, envs))
+        assert torch.equal(rollout.actions, rollout.taught)  # it plays the trials of the first iteration
 
 
 def test_a_game_that_is_unknown_is_told_with_those_there_are():

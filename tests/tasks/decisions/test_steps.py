@@ -30,7 +30,9 @@ def small(monkeypatch):
 
 
 def tiny(found, iterations, seed):
-    return replace(found, trials=8, hidden=4, how=replace(found.how, iterations=iterations, every=1, seed=seed))
+    taught = replace(found.how.imitation, iterations=1)
+    how = replace(found.how, iterations=iterations - 1, every=1, seed=seed, imitation=taught)
+    return replace(found, trials=8, hidden=4, how=how)
 
 
 def test_a_constant_is_tuned_on_what_it_gains():
@@ -45,7 +47,7 @@ def test_the_shown_trial_is_what_the_policy_does():
     p, actions, rewards, names = one_trial(chosen, policy)
     assert p.shape == (10, 5)
     assert np.allclose(p.sum(1), 1, atol=1e-5)
-    assert (actions == p.argmax(1)).all()
+    assert np.allclose(p[np.arange(10), actions], p.max(1))  # arms that it knows nothing of are alike
     assert all(name.startswith("pays ") for name in names)
     assert plot_trial("One trial", p, actions, rewards, names).startswith(b"\x89PNG")
     curve = plot_curve("Curve", [0, 5], [None, 1.0], [0.5, 2.0], {"gittins": 3.0})
