@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from learners.encoders.packed import PackedBert, can_pack
+from learners.encoders.packed import PackedBert, can_pack, has_bfloat16
 
 #: Word pieces of a batch: what a block computes of them then stays in the cache of a core.
 BUDGET, BUDGET_OF_GPU = 1024, 32 * 1024
@@ -23,14 +24,18 @@ class MeanBert:
         tokens: longer texts are cut after this many word pieces.
         prompt: comes before every text.
         windows: so many overlapping windows of ``tokens`` are read of a longer text at most, and averaged.
+        exact: never multiply in bfloat16, as is done where the processor has instructions for it.
     """
 
-    def __init__(self, folder: Path, tokens: int = 128, prompt: str = "", windows: int = 1) -> None:
+    def __init__(
+        self, folder: Path, tokens: int = 128, prompt: str = "", windows: int = 1, exact: bool = False
+    ) -> None:
         from transformers.models.auto.tokenization_auto import AutoTokenizer
 
-        self.tokens, self.prompt, self.windows = tokens, prompt, windows
+        self.tokens, self.prompt, self.windows, self.exact = tokens, prompt, windows, exact
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.device, self.packs = torch.device("cpu"), False
+        self.turn = Lock()  # several threads may encode; a tokenizer serves one
         self.packed: PackedBert | None = None  # takes the model's place when that first encodes, without gradients
         self.dim = self._load(folder)
 
@@ -56,15 +61,17 @@ class MeanBert:
         if not texts:
             return torch.zeros(0, self.dim)
         on_cpu = self.device.type == "cpu"
-        if on_cpu and self.packs and self.packed is None:
-            self.packed = PackedBert(self.model)
-            del self.model  # whose maps would be there twice
         only_ids = {"padding": False, "return_attention_mask": False, "return_token_type_ids": False}
         prompted = [self.prompt + text for text in texts]
         cut = {"truncation": True, "max_length": self.tokens}
         if self.windows > 1:
             cut |= {"stride": self.tokens // OVERLAP, "return_overflowing_tokens": True}
-        found = self.tokenizer(prompted, **cut, **only_ids)
+        with self.turn:
+            if on_cpu and self.packs and self.packed is None:
+                fast = not self.exact and has_bfloat16() and can_pack(torch.bfloat16)
+                self.packed = PackedBert(self.model, torch.bfloat16 if fast else torch.float32)
+                del self.model  # whose maps would be there twice
+            found = self.tokenizer(prompted, **cut, **only_ids)
         ids, of = found["input_ids"], torch.arange(len(texts))
         if self.windows > 1:
             of = torch.tensor(found["overflow_to_sample_mapping"])

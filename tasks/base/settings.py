@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     watch: str = "HEAD"  # git revision whose data is adapted to; with a remote's name, as origin/main, it is fetched
     dask: str = ""  # spread many adaptations: local, or the address of a Dask scheduler
     encoder_text: str = ""  # of texts, commas between several: minilm, e5 (default: both), minilm-int8, e5-int8
+    bfloat16: Literal["auto", "never"] = "auto"  # texts in 16 bits; auto: where the processor multiplies them itself
     int8: Literal["auto", "never"] = "auto"  # texts in 8 bits; auto: where that is faster
     encoder_vision: str = ""  # of images: efficientnet
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # where networks run; auto: a GPU, if there is one

