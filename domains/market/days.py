@@ -1,6 +1,7 @@
 """A market day by day: how far its assets are apart, how far they move together, and where they go.
 
-All of it is taken from the features of a domain, which keeps no prices; every number of a day is of that day and earlier.
+All of it is taken from the features of a domain, which keeps no prices; every number of a day is of that day and
+earlier.
 """
 
 from collections.abc import Sequence
@@ -68,29 +69,24 @@ class Days:
 def numbers_of(cube: np.ndarray, days: np.ndarray) -> dict[str, np.ndarray]:
     """Return series [T] by name from features [T, A, 16], NaN where an asset has none on a day.
 
-    With means over assets, r the five-day return of an asset, and m half the sum of its tercile features, so that exp(m) is
-    its usual five-day volatility of the year before, in units of the year's volatility as r is:
+    With means over assets, r the five-day return of an asset, and m half the sum of its tercile features, so that
+    exp(m) is its usual five-day volatility of the year before, in units of the year's volatility as r is:
+    ``return`` is mean r, and
 
-    - ``volatility``: mean log five-day volatility - mean m;
-    - ``return``: mean r;
-
-    and of MANY assets or more, so that what they share and what they do not are told apart:
-
-    - ``dispersion``: log mean |d - median d| - mean m, where d = r_t - r_{t-1} is the return of the day less that of the
-      fifth day before;
-    - ``common movement``: ``volatility`` less the mean ``dispersion`` of the last five days.
+    - of fewer than MANY assets, ``volatility``: mean log five-day volatility - mean m;
+    - of others what they share and what they do not, apart. ``dispersion``: log mean |d - median d| - mean m, where
+      d = r_t - r_{t-1} is the return of the day less that of the fifth day before; ``common movement``: the above
+      volatility less the mean ``dispersion`` of the last five days.
     """
     terciles = cube[:, :, [_COLUMN["low_tercile"], _COLUMN["high_tercile"]]]
     usual = np.nanmean(terciles.reshape(len(cube), -1), axis=1)
-    numbers = {
-        "volatility": np.nanmean(cube[:, :, _COLUMN["market_vol_5"]], axis=1) - usual,
-        "return": np.nanmean(cube[:, :, _COLUMN["market_return_5"]], axis=1),
-    }
-    if cube.shape[1] >= MANY:
-        apart = dispersion(cube, days) - usual
-        last = pd.Series(apart).rolling(HORIZON, min_periods=1).mean().to_numpy()
-        numbers |= {"dispersion": apart, "common movement": numbers["volatility"] - last}
-    return numbers
+    volatility = np.nanmean(cube[:, :, _COLUMN["market_vol_5"]], axis=1) - usual
+    returns = np.nanmean(cube[:, :, _COLUMN["market_return_5"]], axis=1)
+    if cube.shape[1] < MANY:
+        return {"return": returns, "volatility": volatility}
+    apart = dispersion(cube, days) - usual
+    last = pd.Series(apart).rolling(HORIZON, min_periods=1).mean().to_numpy()
+    return {"return": returns, "dispersion": apart, "common movement": volatility - last}
 
 
 def dispersion(cube: np.ndarray, days: np.ndarray) -> np.ndarray:

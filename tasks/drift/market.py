@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from domains.domain import Domain
 from domains.errors import UserError
 from domains.market.days import MANY, Days
-from domains.market.notice import Alarm, expected_delay, notice, usual_delays
+from domains.market.notice import Alarm, expected_delay, in_words, notice, usual_delays
 from domains.market.regime import Regime, Weeks, find_regime
 from domains.new_examples import price_features
 from domains.reading.price_options import PriceOptions
@@ -50,7 +50,8 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
             say(f"warning: {case.file}: {doubt}")
         dates = [f"{day:%Y-%m-%d}" for day in x.index.get_level_values(0)]
         features = x.to_numpy().astype(float)
-        weeks, days = Weeks.of(dates, features), Days.of(dates, x.index.get_level_values(1).astype(str).tolist(), features)
+        assets = x.index.get_level_values(1).astype(str).tolist()
+        weeks, days = Weeks.of(dates, features), Days.of(dates, assets, features)
         fresh = {day for day in dates if day > until}
         if not fresh:
             raise UserError(f"{case.file}: no day after {until}, the last that the champion was adapted on; add some")
@@ -70,7 +71,7 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
         return MarketComparison(drift_result(case, "too few", str(error), **sizes))
     many = days.assets >= MANY
     why = f"no drift (no alarm after {until}, {len(fresh):,} new days; {usual_delays(many)})"
-    more = {"adapted_until": until, "change": None if found.last is None else f"{found.last:%Y-%m-%d}"}
+    more: dict[str, Any] = {"adapted_until": until, "change": None if found.last is None else f"{found.last:%Y-%m-%d}"}
     more |= {"levels": {name: round(value, 4) for name, value in found.levels().items()}}
     if alarms:
         why = f"drift ({alarm_in_words(alarms[0], many)}; champion adapted until {until})"
@@ -80,10 +81,11 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
 
 def alarm_in_words(alarm: Alarm, many: bool) -> str:
     """Return what raised an alarm, and how late that is expected to be."""
-    half, most = expected_delay(alarm, many)
-    late = f"half of such changes are noticed within {half:.0f} days" if np.isfinite(half) else "such changes mostly pass"
-    late += f", nine of ten within {most:.0f}" if np.isfinite(most) else ", and some not within a year"
-    return f"alarm on {alarm.day:%Y-%m-%d}, {alarm.in_words()} since {alarm.began:%Y-%m-%d}; {late}"
+    half, most = (in_words(days) for days in expected_delay(alarm, many))
+    return (
+        f"alarm on {alarm.day:%Y-%m-%d}, {alarm.in_words()} since {alarm.began:%Y-%m-%d}; half of such changes are "
+        f"noticed within {half} days, nine of ten within {most}"
+    )
 
 
 def alarm_facts(alarms: list[Alarm], many: bool) -> dict[str, Any]:
