@@ -58,12 +58,32 @@ class Days:
         return cls(pd.DatetimeIndex(days.astype("datetime64[ns]")), len(names), numbers_of(cube, days))
 
     @classmethod
-    def read(cls, domain: Domain) -> "Days":
-        """Read all days of a market domain, without its labels."""
-        splits: tuple[Split, ...] = ("train", "pool", "test")
-        paths = [domain.path / f"{split}.parquet" for split in splits if domain.has(split)]
-        table = pd.concat([pq.read_table(path, columns=["date", "asset", "x"]).to_pandas() for path in paths])
-        return cls.of(table["date"].tolist(), table["asset"].tolist(), np.array(table["x"].tolist(), float))
+    def after(cls, before: Domain, dates: Sequence[str], assets: Sequence[str], x: np.ndarray) -> "Days":
+        """Take features as ``of`` does, and those that a domain has of the same assets on earlier days.
+
+        Raises:
+            UserError: as ``of``.
+        """
+        old_dates, old_assets, old = read_examples(before)
+        there, first = set(assets), min(dates)
+        kept = [
+            i
+            for i, (day, asset) in enumerate(zip(old_dates, old_assets, strict=True))
+            if day < first and asset in there
+        ]
+        if x.ndim == 2 and x.shape[1] == old.shape[1]:
+            x = np.concatenate([old[kept], x])
+            dates = [*(old_dates[i] for i in kept), *dates]
+            assets = [*(old_assets[i] for i in kept), *assets]
+        return cls.of(dates, assets, x)
+
+
+def read_examples(domain: Domain) -> tuple[list[str], list[str], np.ndarray]:
+    """Return days, assets and features [n, F] of all examples of a market domain, without labels."""
+    splits: tuple[Split, ...] = ("train", "pool", "test")
+    paths = [domain.path / f"{split}.parquet" for split in splits if domain.has(split)]
+    table = pd.concat([pq.read_table(path, columns=["date", "asset", "x"]).to_pandas() for path in paths])
+    return table["date"].tolist(), table["asset"].tolist(), np.array(table["x"].tolist(), float)
 
 
 def numbers_of(cube: np.ndarray, days: np.ndarray) -> dict[str, np.ndarray]:

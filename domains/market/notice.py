@@ -18,7 +18,7 @@ REFERENCE = 60  # days before a day that it is held against, at least; at most a
 ALLOWANCE = 0.75  # deviations a day that are not added up
 MOST = 3.0  # deviations that one day counts at most
 LEAST = 1e-3  # of a deviation, so that prices that never move raise no alarm
-NEVER = float("inf")
+NEVER = float("inf")  # not within a year
 #: Sums that raise an alarm, upwards and downwards, of many assets (True) and of few; from ``acclimate bench drift
 #: --domains limits`` (docs/drift.md), as are the delays.
 LIMITS: dict[bool, dict[str, tuple[float, float]]] = {
@@ -30,11 +30,42 @@ LIMITS: dict[bool, dict[str, tuple[float, float]]] = {
 Delays = dict[str, tuple[tuple[float, float, float], ...]]
 DELAYS: dict[bool, Delays] = {
     True: {
-        "return": ((-1.0, 1, 1), (1.0, 1, 1)),
-        "dispersion": ((-1.0, 1, 1), (1.0, 1, 1)),
-        "common movement": ((-1.0, 1, 1), (1.0, 1, 1)),
+        "dispersion": (
+            (-0.99, 13, 16),
+            (-0.62, 17, 24),
+            (-0.34, 44, NEVER),
+            (0.34, 58, NEVER),
+            (0.59, 20, 32),
+            (0.95, 13, 16),
+        ),
+        "common movement": ((-0.12, NEVER, NEVER), (0.16, NEVER, NEVER), (0.32, 32, 70), (0.58, 16, 27)),
+        "return": (
+            (-1.94, 12, 14),
+            (-1.0, 20, 33),
+            (-0.49, NEVER, NEVER),
+            (0.51, NEVER, NEVER),
+            (1.02, 36, 58),
+            (1.93, 17, 22),
+        ),
     },
-    False: {"volatility": ((-1.0, 1, 1), (1.0, 1, 1)), "return": ((-1.0, 1, 1), (1.0, 1, 1))},
+    False: {
+        "volatility": (
+            (-1.01, 38, NEVER),
+            (-0.65, NEVER, NEVER),
+            (-0.35, NEVER, NEVER),
+            (0.37, NEVER, NEVER),
+            (0.63, NEVER, NEVER),
+            (1.01, 36, NEVER),
+        ),
+        "return": (
+            (-1.94, 28, 54),
+            (-1.01, NEVER, NEVER),
+            (-0.51, NEVER, NEVER),
+            (0.51, NEVER, NEVER),
+            (0.99, NEVER, NEVER),
+            (1.95, 28, 54),
+        ),
+    },
 }
 
 
@@ -114,14 +145,22 @@ def delay_of(name: str, change: float, many: bool) -> tuple[float, float]:
 
 def usual_delays(many: bool) -> str:
     """Return in words how late an alarm is expected to be, while there is none."""
-    name = "dispersion" if many else "volatility"
-    twice, more = (in_words(delay_of(name, float(np.log(times)), many)[0]) for times in (2.0, 1.5))
-    return f"half of all changes to twice the {name} are noticed within {twice} days, to 1.5 times within {more}"
+    name, said = "dispersion" if many else "volatility", list[str]()
+    for times in (2.0, 1.5) if many else (3.0, 2.0):
+        half, _ = delay_of(name, float(np.log(times)), many)
+        within = (
+            f"half are noticed within {half:.0f} days" if np.isfinite(half) else "most are not noticed within a year"
+        )
+        said.append(f"{times:g} times, {within}")
+    return f"of changes of {name} to {said[0]}; to {said[1]}"
 
 
-def in_words(days: float) -> str:
-    """Return a delay, also where there is none."""
-    return f"{days:.0f}" if np.isfinite(days) else f"more than {YEAR}"
+def delay_in_words(half: float, most: float) -> str:
+    """Return in words how late changes of a size are noticed."""
+    if not np.isfinite(half):
+        return "most such changes are not noticed within a year"
+    rest = f"nine of ten within {most:.0f}" if np.isfinite(most) else "more than one of ten not within a year"
+    return f"half of such changes are noticed within {half:.0f} days, {rest}"
 
 
 def deviations(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from domains.errors import UserError
+from domains.market import days as days_module
 from domains.market.days import MANY, Days
 from domains.market.features import FEATURES, features
 from domains.market.notice import (
@@ -15,10 +16,10 @@ from domains.market.notice import (
     MOST,
     REFERENCE,
     Alarm,
+    delay_in_words,
     delay_of,
     deviations,
     expected_delay,
-    in_words,
     notice,
     usual_delays,
 )
@@ -134,6 +135,18 @@ def test_the_order_of_examples_does_not_matter():
         np.testing.assert_allclose(series, again.numbers[name])
 
 
+def test_days_of_the_domain_before_are_put_in_front_of_new_ones_of_the_same_assets(monkeypatch):
+    x, names = np.random.default_rng(0).normal(size=(160, len(FEATURES))), ["A", "B"] * 80
+    dates = [f"{day:%Y-%m-%d}" for day in pd.bdate_range("2020-01-01", periods=80) for _ in "AB"]
+    monkeypatch.setattr(days_module, "read_examples", lambda domain: (dates[:110], [*names[:108], "C", "B"], x[:110]))
+    found = Days.after(None, dates[100:], names[100:], x[100:])
+    whole = Days.of(dates, names, x)
+    assert (found.assets, found.dates.equals(whole.dates)) == (2, True)
+    for name, series in whole.numbers.items():
+        np.testing.assert_array_equal(found.numbers[name], series)
+    assert len(Days.after(None, dates[100:], ["Z"] * 60, x[100:]).dates) == 30
+
+
 def test_what_is_missing_is_told_in_one_line():
     dates, x = [f"{day:%Y-%m-%d}" for day in pd.bdate_range("2020-01-01", periods=60)], np.zeros((60, 16))
     with pytest.raises(UserError, match="60 days of a market; to notice another regime takes more than 60"):
@@ -153,9 +166,15 @@ def test_the_expected_delay_is_that_of_changes_of_the_size_and_direction_found(m
     assert expected_delay(alarm(5.0), many=True) == (10, 20)
     assert expected_delay(alarm(-0.1), many=True) == (60, float("inf"))
     assert delay_of("dispersion", -0.55, many=True)[0] == pytest.approx(40)
-    assert [in_words(days) for days in (12.4, float("inf"))] == ["12", "more than 252"]
-    assert "to twice the dispersion are noticed within " in usual_delays(many=True)
-    assert "volatility" in usual_delays(many=False)
+
+
+def test_how_late_alarms_are_is_said_in_words():
+    never = float("inf")
+    assert delay_in_words(12.4, 30) == "half of such changes are noticed within 12 days, nine of ten within 30"
+    assert delay_in_words(12.4, never).endswith("12 days, more than one of ten not within a year")
+    assert delay_in_words(never, never) == "most such changes are not noticed within a year"
+    assert usual_delays(many=True).startswith("of changes of dispersion to 2 times, half are noticed within ")
+    assert usual_delays(many=False).startswith("of changes of volatility to 3 times, ")
 
 
 def test_changes_are_named_in_the_units_of_their_number():

@@ -64,7 +64,7 @@ def bench_market_drift(settings: Settings, trials: int, say: Say = lambda line: 
         except UserError as error:
             say(f"{dated.name}: left out: {error}")
             continue
-        rows += false_alarm_rows(dated.name, table, trials, np.random.default_rng([settings.seed, 2, number]), say)
+        rows += false_alarm_rows(dated.name, table, 4 * trials, np.random.default_rng([settings.seed, 2, number]), say)
         rows += known_day_rows(dated, table, say)
     return rows
 
@@ -103,11 +103,17 @@ def false_alarm_rows(name: str, prices: pd.DataFrame, years: int, rng: np.random
             rows.append(rate_row(name, about, "alarms", "false alarms", hits))
             say(f"{name}: {about}: an alarm in {sum(hits)} of {len(hits)} years")
         first = max(int(prices.index.searchsorted(pd.Timestamp(start))) - WARM_UP, 0)
-        days = days_of(prices.iloc[first : int(prices.index.searchsorted(pd.Timestamp(end), side="right"))])
-        alarms, about = notice(days), f"{start[:4]} to {end[:4]} as they were"
+        quiet = prices.iloc[first : int(prices.index.searchsorted(pd.Timestamp(end), side="right"))]
+        days, about = days_of(quiet), f"{start[:4]} to {end[:4]} as they were"
+        alarms = notice(days)
         row = {"suite": "drift", "domain": name, "setting": about, "method": "alarms", "metric": "alarms"}
         rows.append(row | {"value": float(len(alarms)), "ci95": None, "n": len(days.dates), "seconds": None})
         say(f"{name}: {about}: {', '.join(f'{alarm.day:%Y-%m-%d} {alarm.by}' for alarm in alarms) or 'no alarm'}")
+        each = [len(notice(days_of(quiet[[asset]]))) for asset in quiet]
+        row |= {"domain": f"{name}, each alone", "metric": "alarms a year"}
+        years_of_all = len(days.dates) / YEAR * len(each)
+        rows.append(row | {"value": round(sum(each) / years_of_all, 4), "ci95": None, "n": len(each), "seconds": None})
+        say(f"{name}: {about}, each alone: {sum(each)} alarms in {years_of_all:.0f} years")
     return rows
 
 
@@ -150,11 +156,11 @@ def delay_rows(prices: pd.DataFrame, trials: int, rng: np.random.Generator, say:
     ``domains/market/notice.py`` holds what is said: how far the number moves, and the delay of half and of nine of ten.
     """
     rows, spans = list[Row](), quiet_returns(prices)
-    for change in CHANGES:
+    for change, own in zip(CHANGES, rng.spawn(len(CHANGES)), strict=True):
         found: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
         with progress(f"bench drift: {change.in_words()}", trials) as advance:
             for trial in range(trials):
-                for many, each in first_alarms(spans[trial % len(spans)], change, rng).items():
+                for many, each in first_alarms(spans[trial % len(spans)], change, own).items():
                     found[many] += each
                 advance(1)
         for many, each in found.items():

@@ -154,9 +154,9 @@ class Change:
 
 
 CHANGES = (
-    *(Change(times=times) for times in (2.0, 1.5, 1 / 1.5, 1 / 2)),
+    *(Change(times=times) for times in (3.0, 2.0, 1.5, 1 / 1.5, 1 / 2, 1 / 3)),
     *(Change(common=times) for times in (3.0, 2.0, 1.5, 1 / 2)),
-    *(Change(drift=drift) for drift in (1.0, 0.5, -0.5, -1.0)),
+    *(Change(drift=drift) for drift in (2.0, 1.0, 0.5, -0.5, -1.0, -2.0)),
 )
 
 

@@ -274,9 +274,7 @@ def test_the_data_of_the_champion_is_found_by_its_hash_where_its_commit_is_gone(
 def test_a_market_without_another_regime_has_not_drifted(world):
     found = result(world, "same", "stocks")
     assert (found.state, found.new, found.change, found.alarms) == ("no drift", 50, None, [])
-    assert (
-        "no alarm after 2024-03-22, 50 new days; half of all changes to twice the volatility are noticed" in found.why
-    )
+    assert "no alarm after 2024-03-22, 50 new days; of changes of volatility to 3 times, half are noticed" in found.why
 
 
 def test_a_regime_that_began_after_the_champion_was_adapted_is_drift(world):
@@ -290,7 +288,7 @@ def test_a_regime_that_began_after_the_champion_was_adapted_is_drift(world):
     assert 3 < found.alarm_change < 6  # 4.5 times
     assert f"drift (alarm on {found.alarms[0]}, volatility 4." in found.why
     assert "; half of such changes are noticed within " in found.why
-    assert found.days_late[0] <= found.days_late[1]
+    assert found.days_late[0] > 0
     assert "champion adapted until" in page
     assert "what moved first" in page
     assert "data:image/png;base64," in page
