@@ -53,8 +53,11 @@ class DriftResult(BaseModel):
         inputs: files that were predicted last, where the new examples are of these.
         accuracy: estimated for the new examples without labels; accuracy_interval: 95 %; accuracy_before: on held-out
             labels. None where the champion keeps too little for it.
-        change: of a market, the end of the first week of the present regime; levels: around it; adapted_until: the last
-            day that the champion was adapted on.
+        alarms: of a market, the days after ``adapted_until``, the last that the champion was adapted on, that raised an
+            alarm; alarm_by, alarm_began, alarm_change: of the first of these, what moved, since when, and to how many
+            times what it was (of ``return``: by how much); days_late: after how many days half of such changes, and
+            nine of ten, are noticed, None if not within a year.
+        change: of a market in hindsight, the end of the first week of the present regime; levels: around it.
         action: what was done about it.
         fault: why a comparison or what was to be done about it failed; empty where nothing did.
     """
@@ -81,6 +84,11 @@ class DriftResult(BaseModel):
     accuracy: float | None = None
     accuracy_interval: tuple[float, float] | None = None
     accuracy_before: float | None = None
+    alarms: list[str] = Field(default_factory=list)
+    alarm_by: str | None = None
+    alarm_began: str | None = None
+    alarm_change: float | None = None
+    days_late: tuple[int | None, int | None] | None = None
     change: str | None = None
     levels: dict[str, float] = Field(default_factory=dict)
     adapted_until: str | None = None

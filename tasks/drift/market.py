@@ -1,6 +1,7 @@
-"""Whether a market changed its regime after its champion was adapted."""
+"""Whether a market raised an alarm after its champion was adapted, and its regimes in hindsight."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,9 @@ import pyarrow.parquet as pq
 
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.market.regime import Regime, Weeks, find_regime
+from domains.market.days import MANY, Days, read_examples
+from domains.market.notice import Alarm, delay_in_words, expected_delay, notice, usual_delays
+from domains.market.regime import SHORTEST, Regime, Weeks, find_regime
 from domains.new_examples import price_features
 from domains.reading.price_options import PriceOptions
 from tasks.base.progress import say
@@ -27,7 +30,7 @@ class MarketComparison:
 
 
 def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
-    """Look for a change of regime after the last day that the champion was adapted on.
+    """Look for an alarm after the last day that the champion was adapted on.
 
     Raises:
         UserError: as ``domain_adapted_on``; a file has no prices, no day after that one, or too few days.
@@ -46,7 +49,8 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
         for doubt in doubts:
             say(f"warning: {case.file}: {doubt}")
         dates = [f"{day:%Y-%m-%d}" for day in x.index.get_level_values(0)]
-        weeks = Weeks.of(dates, x.to_numpy().astype(float))
+        features = x.to_numpy().astype(float)
+        assets = x.index.get_level_values(1).astype(str).tolist()
         fresh = {day for day in dates if day > until}
         if not fresh:
             raise UserError(f"{case.file}: no day after {until}, the last that the champion was adapted on; add some")
@@ -56,27 +60,50 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
         fresh = {day for split in ALL for day in dates_of(here, split)} - known
         if not fresh:
             return MarketComparison(drift_result(case, "nothing new", "no day is new since the champion was adapted"))
-        weeks = Weeks.read(here)
+        dates, assets, features = read_examples(here)
     sizes = {"new": len(fresh), "old": len({day for split in ("train", "pool") for day in dates_of(before, split)})}
     try:
-        found = find_regime(weeks)
+        days = Days.after(before, dates, assets, features)
+        found, alarms = regime_of(dates, features), [alarm for alarm in notice(days) if alarm.day > pd.Timestamp(until)]
     except UserError as error:
         if case.file is not None:
             raise UserError(f"{case.file}: {error}") from error
         return MarketComparison(drift_result(case, "too few", str(error), **sizes))
-    drifted = found.last is not None and found.last > pd.Timestamp(until)
-    why = f"no drift (no change of regime after {until}, {len(fresh):,} new days)"
-    levels = {name: round(value, 4) for name, value in found.levels().items()}
-    if drifted:
-        why = (
-            f"drift (regime changed in the week to {found.last:%Y-%m-%d}, champion adapted until {until}): volatility "
-            f"{levels['volatility_before']:.2f} to {levels['volatility_after']:.2f} of the year before"
-        )
-    change = None if found.last is None else f"{found.last:%Y-%m-%d}"
-    state = drift_result(
-        case, "drift" if drifted else "no drift", why, **sizes, change=change, levels=levels, adapted_until=until
-    )
-    return MarketComparison(state, found)
+    many = days.assets >= MANY
+    why = f"no drift (no alarm after {until}, {len(fresh):,} new days; {usual_delays(many)})"
+    more: dict[str, Any] = {"adapted_until": until}
+    if found is not None:
+        more["change"] = None if found.last is None else f"{found.last:%Y-%m-%d}"
+        more["levels"] = {name: round(value, 4) for name, value in found.levels().items()}
+    if alarms:
+        why = f"drift ({alarm_in_words(alarms[0], many)}; champion adapted until {until})"
+        more |= alarm_facts(alarms, many)
+    return MarketComparison(drift_result(case, "drift" if alarms else "no drift", why, **sizes, **more), found)
+
+
+def regime_of(dates: list[str], features: np.ndarray) -> Regime | None:
+    """Return the regimes in hindsight, or None of too few weeks to tell."""
+    weeks = Weeks.of(dates, features)
+    return find_regime(weeks) if len(weeks.dates) >= 2 * SHORTEST else None
+
+
+def alarm_in_words(alarm: Alarm, many: bool) -> str:
+    """Return what raised an alarm, and how late that is expected to be."""
+    late = delay_in_words(*expected_delay(alarm, many))
+    return f"alarm on {alarm.day:%Y-%m-%d}, {alarm.in_words()} since {alarm.began:%Y-%m-%d}; {late}"
+
+
+def alarm_facts(alarms: list[Alarm], many: bool) -> dict[str, Any]:
+    """Return what a result says of alarms."""
+    first = alarms[0]
+    change = first.change if first.by == "return" else float(np.exp(first.change))
+    return {
+        "alarms": [f"{alarm.day:%Y-%m-%d}" for alarm in alarms],
+        "alarm_by": first.by,
+        "alarm_began": f"{first.began:%Y-%m-%d}",
+        "alarm_change": round(change, 4),
+        "days_late": tuple(round(days) if np.isfinite(days) else None for days in expected_delay(first, many)),
+    }
 
 
 def dates_of(domain: Domain, split: str) -> list[str]:
