@@ -12,17 +12,18 @@ from domains.market.labels import HORIZON
 from domains.market.notice import notice
 from domains.market.panel import Panel
 from domains.market.walk import STEP, SUPPORT
+from learners.market.decayed_offsets import Evidence, moved
 from learners.market.log_pool import LogPool
 from learners.market.time_metrics import block_interval
 from learners.metrics import SMALLEST
-from tasks.bench.market.experts import STATE, YEAR, Rule
-from tasks.bench.market.methods import learn_pool, unmoved
+from tasks.bench.market.experts import FIRST, STATE, YEAR, Rule
+from tasks.bench.market.methods import known_labels, learn_offsets, learn_pool, unmoved
 from tasks.bench.options import Row
 
 START = "2000-03-10"  # days before it were there to choose the design on
 WEEK = 5
 POOL = 4 * YEAR  # days after which the pool is meta-trained again
-NEVER = "never"
+NEVER, DAILY = "never", "every day, decayed"
 
 #: What an adaptation on a day says: logits [n, A, N] to add on days [n] from it on.
 Adaptation = Callable[[int], Callable[[slice], Tensor]]
@@ -87,6 +88,37 @@ def walk_by(logits: Tensor, days: np.ndarray, at: Sequence[int] | np.ndarray, ad
     return torch.softmax(said, 2).numpy()
 
 
+def day_by_day(rule: Rule, pools: Mapping[int, LogPool], past: np.ndarray, days: np.ndarray, seed: int) -> np.ndarray:
+    """Return P [n, A, N] of a walk's days [n] by the pool of their time, moved every day (``DecayedOffsets``)."""
+    parts = []
+    for first, end in pairwise([*pools, int(days[-1]) + 1]):
+        known = unmoved(pools[first], past[FIRST:end])
+        offsets = learn_offsets(rule, known, first, 1, seed)
+        logs, span = torch.from_numpy(known), torch.arange(first - FIRST, end - FIRST)
+        with torch.no_grad():
+            c = offsets.solve(Evidence.of(logs, known_labels(rule)[: len(logs)]), span)
+        parts.append(moved(logs[span], c[:, None]).exp().numpy())
+    return np.concatenate(parts)
+
+
+def schedule_losses(
+    rule: Rule, past: np.ndarray, days: np.ndarray, seed: int = 0
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the days on which a champion adapts [k], and the mean log-loss of each day [n], by schedule."""
+    pools = learn_pools(rule, past, days, seed)
+    logs, adapt = not_adapted(pools, past, days), by_support(rule, pools, past)
+    said = {}
+    for name, schedule in SCHEDULES.items():
+        at = schedule(rule.panel, days)
+        said[name] = (at, walk_by(logs, days, at, adapt))
+    said[DAILY] = (days, day_by_day(rule, pools, past, days, seed))
+    labels = rule.labels(days)[..., None]
+    return {
+        name: (at, -np.log(np.clip(np.take_along_axis(p, labels, 2), SMALLEST, 1)).mean((1, 2)))
+        for name, (at, p) in said.items()
+    }
+
+
 def schedule_rows(rule: Rule, past: np.ndarray, seed: int = 0) -> list[Row]:
     """Return log-loss, what it is more than of the champion never adapted, and the number of adaptations, by schedule.
 
@@ -94,16 +126,12 @@ def schedule_rows(rule: Rule, past: np.ndarray, seed: int = 0) -> list[Row]:
     """
     panel = rule.panel
     days = np.arange(int(panel.dates.searchsorted(np.datetime64(START))), len(panel.dates) - HORIZON)
-    pools = learn_pools(rule, past, days, seed)
-    logits, adapt = not_adapted(pools, past, days), by_support(rule, pools, past)
-    labels = rule.labels(days)[..., None]
+    by_name = schedule_losses(rule, past, days, seed)
     rows: list[Row] = []
-    losses: dict[str, np.ndarray] = {}
-    for name, schedule in SCHEDULES.items():
-        at = schedule(panel, days)
-        p = walk_by(logits, days, at, adapt)
-        losses[name] = -np.log(np.clip(np.take_along_axis(p, labels, 2), SMALLEST, 1)).mean((1, 2))
-        found = {"log_loss": losses[name]} | ({"log_loss over never": losses[name] - losses[NEVER]} if len(at) else {})
+    for name, (at, losses) in by_name.items():
+        found = {"log_loss": losses}
+        if name != NEVER:
+            found["log_loss over never"] = losses - by_name[NEVER][1]
         about = {
             "suite": "market",
             "domain": f"{panel.dates[days[0]]:%Y-%m-%d} to {panel.dates[days[-1]]:%Y-%m-%d}",

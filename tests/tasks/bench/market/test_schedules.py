@@ -18,6 +18,7 @@ DAYS = np.arange(600, 640)
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     monkeypatch.setattr(bench_market_methods, "STEPS", 4)
+    monkeypatch.setattr(bench_market_methods, "DAY_STEPS", 4)
     monkeypatch.setattr(bench_market_methods, "BETWEEN", 40)
 
 
@@ -90,6 +91,7 @@ def test_every_schedule_has_its_rows(monkeypatch):
     value = {(row["method"], row["metric"]): row["value"] for row in rows}
     n = len(rule.panel.dates) - HORIZON - 600
     assert {row["n"] for row in rows} == {n}
+    assert value["adapted every day, decayed", "adaptations"] == n
     assert value["adapted never", "adaptations"] == 0
     assert value["adapted every 20 days", "adaptations"] == -(-n // 20)
     assert value["adapted every 5 days", "adaptations"] == -(-n // 5)
