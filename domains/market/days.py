@@ -1,6 +1,7 @@
 """A market day by day: how far its assets are apart, how far they move together, and where they go.
 
-All of it is taken from the features of a domain, which keeps no prices; every number of a day is of that day and earlier.
+All of it is taken from the features of a domain, which keeps no prices; every number of a day is of that day and
+earlier.
 """
 
 from collections.abc import Sequence
@@ -57,40 +58,55 @@ class Days:
         return cls(pd.DatetimeIndex(days.astype("datetime64[ns]")), len(names), numbers_of(cube, days))
 
     @classmethod
-    def read(cls, domain: Domain) -> "Days":
-        """Read all days of a market domain, without its labels."""
-        splits: tuple[Split, ...] = ("train", "pool", "test")
-        paths = [domain.path / f"{split}.parquet" for split in splits if domain.has(split)]
-        table = pd.concat([pq.read_table(path, columns=["date", "asset", "x"]).to_pandas() for path in paths])
-        return cls.of(table["date"].tolist(), table["asset"].tolist(), np.array(table["x"].tolist(), float))
+    def after(cls, before: Domain, dates: Sequence[str], assets: Sequence[str], x: np.ndarray) -> "Days":
+        """Take features as ``of`` does, and those that a domain has of the same assets on earlier days.
+
+        Raises:
+            UserError: as ``of``.
+        """
+        old_dates, old_assets, old = read_examples(before)
+        there, first = set(assets), min(dates)
+        kept = [
+            i
+            for i, (day, asset) in enumerate(zip(old_dates, old_assets, strict=True))
+            if day < first and asset in there
+        ]
+        if x.ndim == 2 and x.shape[1] == old.shape[1]:
+            x = np.concatenate([old[kept], x])
+            dates = [*(old_dates[i] for i in kept), *dates]
+            assets = [*(old_assets[i] for i in kept), *assets]
+        return cls.of(dates, assets, x)
+
+
+def read_examples(domain: Domain) -> tuple[list[str], list[str], np.ndarray]:
+    """Return days, assets and features [n, F] of all examples of a market domain, without labels."""
+    splits: tuple[Split, ...] = ("train", "pool", "test")
+    paths = [domain.path / f"{split}.parquet" for split in splits if domain.has(split)]
+    table = pd.concat([pq.read_table(path, columns=["date", "asset", "x"]).to_pandas() for path in paths])
+    return table["date"].tolist(), table["asset"].tolist(), np.array(table["x"].tolist(), float)
 
 
 def numbers_of(cube: np.ndarray, days: np.ndarray) -> dict[str, np.ndarray]:
     """Return series [T] by name from features [T, A, 16], NaN where an asset has none on a day.
 
-    With means over assets, r the five-day return of an asset, and m half the sum of its tercile features, so that exp(m) is
-    its usual five-day volatility of the year before, in units of the year's volatility as r is:
+    With means over assets, r the five-day return of an asset, and m half the sum of its tercile features, so that
+    exp(m) is its usual five-day volatility of the year before, in units of the year's volatility as r is:
+    ``return`` is mean r, and
 
-    - ``volatility``: mean log five-day volatility - mean m;
-    - ``return``: mean r;
-
-    and of MANY assets or more, so that what they share and what they do not are told apart:
-
-    - ``dispersion``: log mean |d - median d| - mean m, where d = r_t - r_{t-1} is the return of the day less that of the
-      fifth day before;
-    - ``common movement``: ``volatility`` less the mean ``dispersion`` of the last five days.
+    - of fewer than MANY assets, ``volatility``: mean log five-day volatility - mean m;
+    - of others what they share and what they do not, apart. ``dispersion``: log mean |d - median d| - mean m, where
+      d = r_t - r_{t-1} is the return of the day less that of the fifth day before; ``common movement``: the above
+      volatility less the mean ``dispersion`` of the last five days.
     """
     terciles = cube[:, :, [_COLUMN["low_tercile"], _COLUMN["high_tercile"]]]
     usual = np.nanmean(terciles.reshape(len(cube), -1), axis=1)
-    numbers = {
-        "volatility": np.nanmean(cube[:, :, _COLUMN["market_vol_5"]], axis=1) - usual,
-        "return": np.nanmean(cube[:, :, _COLUMN["market_return_5"]], axis=1),
-    }
-    if cube.shape[1] >= MANY:
-        apart = dispersion(cube, days) - usual
-        last = pd.Series(apart).rolling(HORIZON, min_periods=1).mean().to_numpy()
-        numbers |= {"dispersion": apart, "common movement": numbers["volatility"] - last}
-    return numbers
+    volatility = np.nanmean(cube[:, :, _COLUMN["market_vol_5"]], axis=1) - usual
+    returns = np.nanmean(cube[:, :, _COLUMN["market_return_5"]], axis=1)
+    if cube.shape[1] < MANY:
+        return {"return": returns, "volatility": volatility}
+    apart = dispersion(cube, days) - usual
+    last = pd.Series(apart).rolling(HORIZON, min_periods=1).mean().to_numpy()
+    return {"return": returns, "dispersion": apart, "common movement": volatility - last}
 
 
 def dispersion(cube: np.ndarray, days: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Another regime of a market, noticed as the days come: cumulative sums of how unlike the year before they are.
 
-E. S. Page. Continuous inspection schemes. Biometrika 41, 1954. There is one sum a number of ``Days`` and direction, with a
-limit each; together they raise one false alarm in a hundred quiet years. What was tried beside it: docs/drift.md.
+E. S. Page. Continuous inspection schemes. Biometrika 41, 1954. There is one sum a number of ``Days`` and direction,
+with a limit each; together they raise one false alarm in a hundred quiet years. What was tried beside it:
+docs/drift.md.
 """
 
 from dataclasses import dataclass
@@ -13,23 +14,59 @@ from domains.errors import UserError
 from domains.market.days import MANY, Days
 from domains.market.returns import YEAR
 
-REFERENCE = 60  # days that a day is held against, at least; at most a year of them
-SOON = 60  # days before a day that it is not held against: a regime is to be noticed within so many
+REFERENCE = 60  # days before a day that it is held against, at least; at most a year of them
 ALLOWANCE = 0.75  # deviations a day that are not added up
 MOST = 3.0  # deviations that one day counts at most
 LEAST = 1e-3  # of a deviation, so that prices that never move raise no alarm
-#: Sums that raise an alarm, upwards and downwards; from ``acclimate bench drift --domains limits`` (docs/drift.md).
+NEVER = float("inf")  # not within a year
+#: Sums that raise an alarm, upwards and downwards, of many assets (True) and of few; from ``acclimate bench drift
+#: --domains limits`` (docs/drift.md), as are the delays.
 LIMITS: dict[bool, dict[str, tuple[float, float]]] = {
-    True: {"dispersion": (26.6, 21.8), "common movement": (25.0, 16.1), "return": (38.8, 22.2)},
-    False: {"volatility": (42.0, 50.3), "return": (28.8, 28.2)},
+    True: {"return": (37.0, 21.5), "dispersion": (24.8, 20.3), "common movement": (26.2, 20.9)},
+    False: {"return": (27.8, 27.0), "volatility": (40.3, 41.4)},
 }
-#: After how many days half of all changes, and nine of ten, are noticed: by how many times returns are larger, or how much
-#: higher five-day returns are, in units of their volatility. Of many assets and of one, from ``acclimate bench drift``.
-DELAYS: dict[bool, dict[float, tuple[float, float]]] = {
-    True: {3.0: (0, 0), 2.0: (0, 0), 1.5: (0, 0), 1 / 1.5: (0, 0), 1 / 2: (0, 0), 1 / 3: (0, 0)},
-    False: {3.0: (0, 0), 2.0: (0, 0), 1.5: (0, 0), 1 / 1.5: (0, 0), 1 / 2: (0, 0), 1 / 3: (0, 0)},
+#: By the number that moves, how far it moves, and after how many days half of such changes, and nine of ten, are
+#: noticed.
+Delays = dict[str, tuple[tuple[float, float, float], ...]]
+DELAYS: dict[bool, Delays] = {
+    True: {
+        "dispersion": (
+            (-0.99, 13, 16),
+            (-0.62, 17, 24),
+            (-0.34, 44, NEVER),
+            (0.34, 58, NEVER),
+            (0.59, 20, 32),
+            (0.95, 13, 16),
+        ),
+        "common movement": ((-0.12, NEVER, NEVER), (0.16, NEVER, NEVER), (0.32, 32, 70), (0.58, 16, 27)),
+        "return": (
+            (-1.94, 12, 14),
+            (-1.0, 20, 33),
+            (-0.49, NEVER, NEVER),
+            (0.51, NEVER, NEVER),
+            (1.02, 36, 58),
+            (1.93, 17, 22),
+        ),
+    },
+    False: {
+        "volatility": (
+            (-1.01, 38, NEVER),
+            (-0.65, NEVER, NEVER),
+            (-0.35, NEVER, NEVER),
+            (0.37, NEVER, NEVER),
+            (0.63, NEVER, NEVER),
+            (1.01, 36, NEVER),
+        ),
+        "return": (
+            (-1.94, 28, 54),
+            (-1.01, NEVER, NEVER),
+            (-0.51, NEVER, NEVER),
+            (0.51, NEVER, NEVER),
+            (0.99, NEVER, NEVER),
+            (1.95, 28, 54),
+        ),
+    },
 }
-RETURN_DELAYS: dict[bool, dict[float, tuple[float, float]]] = {True: {}, False: {}}
 
 
 @dataclass(frozen=True)
@@ -53,15 +90,15 @@ class Alarm:
     def in_words(self) -> str:
         """Return what moved, and by how much."""
         if self.by == "return":
-            return f"return {self.change:+.2f} a week, in units of the volatility of a week"
+            return f"return {self.change:+.2f} times the volatility of a week, a week"
         return f"{self.by} {np.exp(self.change):.2f} times that of the days before"
 
 
 def notice(days: Days, limits: dict[str, tuple[float, float]] | None = None) -> tuple[Alarm, ...]:
     """Return all alarms in order of time; after each, all sums begin at 0 again.
 
-    With z the deviations of a day (``deviations``), a sum is S_t = max(0, S_{t-1} + z_t - ALLOWANCE), and another of -z;
-    one above its limit raises an alarm. An alarm depends on days up to its own only.
+    With z the deviations of a day (``deviations``), a sum is S_t = max(0, S_{t-1} + z_t - ALLOWANCE), and another
+    of -z; one above its limit raises an alarm. An alarm depends on days up to its own only.
 
     Raises:
         UserError: there are not more than REFERENCE days.
@@ -72,9 +109,9 @@ def notice(days: Days, limits: dict[str, tuple[float, float]] | None = None) -> 
             "after them are held against"
         )
     limits = LIMITS[days.assets >= MANY] if limits is None else limits
-    names = [name for name in days.numbers for _ in (1, -1)]
-    z = np.stack([sign * deviations(days.numbers[name])[0] for name in days.numbers for sign in (1, -1)], axis=1)
-    limit = np.array([limits[name][side] for name in days.numbers for side in (0, 1)])
+    names = [name for name in limits for _ in (1, -1)]
+    z = np.stack([sign * deviations(days.numbers[name])[0] for name in limits for sign in (1, -1)], axis=1)
+    limit = np.array([side for sides in limits.values() for side in sides])
     steps = np.where(np.isnan(z), 0.0, z - ALLOWANCE)
     sums, began, alarms = np.zeros(len(limit)), np.zeros(len(limit), int), list[Alarm]()
     for t, step in enumerate(steps):
@@ -90,42 +127,56 @@ def notice(days: Days, limits: dict[str, tuple[float, float]] | None = None) -> 
 
 
 def expected_delay(alarm: Alarm, many: bool) -> tuple[float, float]:
-    """Return after how many days half of all changes of the size found, and nine of ten, are noticed; inf: not in a year.
+    """Return after how many days half of all changes of the size found, and nine of ten, are noticed; inf: never.
 
-    Of sizes between those of DELAYS, on a logarithmic scale; of others, of the nearest.
+    Of sizes between those of DELAYS, on the scale of ``change``; of others, of the nearest. The size found at an
+    alarm is on average above the true one, and so the delay below it.
     """
-    sizes, found = DELAYS[many], alarm.change
-    if alarm.by == "return":
-        sizes, found = RETURN_DELAYS[many], abs(alarm.change)
-    else:
-        sizes = {float(np.log(times)): delays for times, delays in sizes.items() if (times > 1) == (found > 0)}
-    known = sorted(sizes)
-    half, most = (float(np.interp(found, known, [sizes[size][which] for size in known])) for which in (0, 1))
+    return delay_of(alarm.by, alarm.change, many)
+
+
+def delay_of(name: str, change: float, many: bool) -> tuple[float, float]:
+    """Return ``expected_delay`` of a number that moves by ``change``."""
+    known = sorted(row for row in DELAYS[many][name] if (row[0] > 0) == (change > 0))
+    sizes = [row[0] for row in known]
+    half, most = (float(np.interp(change, sizes, [row[which] for row in known])) for which in (1, 2))
     return half, most
 
 
 def usual_delays(many: bool) -> str:
     """Return in words how late an alarm is expected to be, while there is none."""
-    twice, half_more = DELAYS[many][2.0][0], DELAYS[many][1.5][0]
-    return f"one after returns twice as large is expected {twice:.0f} days late, one after half as large again {half_more:.0f}"
+    name, said = "dispersion" if many else "volatility", list[str]()
+    for times in (2.0, 1.5) if many else (3.0, 2.0):
+        half, _ = delay_of(name, float(np.log(times)), many)
+        within = (
+            f"half are noticed within {half:.0f} days" if np.isfinite(half) else "most are not noticed within a year"
+        )
+        said.append(f"{times:g} times, {within}")
+    return f"of changes of {name} to {said[0]}; to {said[1]}"
+
+
+def delay_in_words(half: float, most: float) -> str:
+    """Return in words how late changes of a size are noticed."""
+    if not np.isfinite(half):
+        return "most such changes are not noticed within a year"
+    rest = f"nine of ten within {most:.0f}" if np.isfinite(most) else "more than one of ten not within a year"
+    return f"half of such changes are noticed within {half:.0f} days, {rest}"
 
 
 def deviations(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return z [T], within plus and minus MOST, and the mean [T] of the reference that it is taken from.
 
-    The reference of a day is the year of days that ends SOON days before it, so that a new regime is not held against
-    itself; of early days, the first REFERENCE days. Both are NaN where the reference has numbers on fewer than half of
-    REFERENCE days, z also where the day has none.
+    The reference of a day is the year of days before it, or what there is of it, REFERENCE days at least. Both are NaN
+    where it has numbers on fewer than half of REFERENCE days, z also where the day has none.
     """
     known = np.isfinite(series)
     filled = np.where(known, series, 0.0)
     at = np.arange(len(series))
-    end = np.maximum(at - SOON, REFERENCE)
-    start = np.maximum(end - YEAR, 0)
+    start = np.maximum(at - YEAR, 0)
 
     def total(values: np.ndarray) -> np.ndarray:
         sums = np.concatenate([[0.0], values.cumsum()])
-        return np.where(at >= REFERENCE, sums[np.minimum(end, len(series))] - sums[start], np.nan)
+        return np.where(at >= REFERENCE, sums[at] - sums[start], np.nan)
 
     count = total(known.astype(float))
     count[~(count >= REFERENCE / 2)] = np.nan

@@ -55,8 +55,8 @@ class DriftResult(BaseModel):
             labels. None where the champion keeps too little for it.
         alarms: of a market, the days after ``adapted_until``, the last that the champion was adapted on, that raised an
             alarm; alarm_by, alarm_began, alarm_change: of the first of these, what moved, since when, and to how many
-            times what it was (of ``return``: by how much); days_late: after how many days half of such changes, and nine
-            of ten, are noticed, None if not within a year.
+            times what it was (of ``return``: by how much); days_late: after how many days half of such changes, and
+            nine of ten, are noticed, None if not within a year.
         change: of a market in hindsight, the end of the first week of the present regime; levels: around it.
         action: what was done about it.
         fault: why a comparison or what was to be done about it failed; empty where nothing did.

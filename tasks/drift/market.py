@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 
 from domains.domain import Domain
 from domains.errors import UserError
-from domains.market.days import MANY, Days
-from domains.market.notice import Alarm, expected_delay, notice, usual_delays
-from domains.market.regime import Regime, Weeks, find_regime
+from domains.market.days import MANY, Days, read_examples
+from domains.market.notice import Alarm, delay_in_words, expected_delay, notice, usual_delays
+from domains.market.regime import SHORTEST, Regime, Weeks, find_regime
 from domains.new_examples import price_features
 from domains.reading.price_options import PriceOptions
 from tasks.base.progress import say
@@ -50,7 +50,7 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
             say(f"warning: {case.file}: {doubt}")
         dates = [f"{day:%Y-%m-%d}" for day in x.index.get_level_values(0)]
         features = x.to_numpy().astype(float)
-        weeks, days = Weeks.of(dates, features), Days.of(dates, x.index.get_level_values(1).astype(str).tolist(), features)
+        assets = x.index.get_level_values(1).astype(str).tolist()
         fresh = {day for day in dates if day > until}
         if not fresh:
             raise UserError(f"{case.file}: no day after {until}, the last that the champion was adapted on; add some")
@@ -60,29 +60,36 @@ def compare_market(settings: Settings, case: DriftCase) -> MarketComparison:
         fresh = {day for split in ALL for day in dates_of(here, split)} - known
         if not fresh:
             return MarketComparison(drift_result(case, "nothing new", "no day is new since the champion was adapted"))
-        weeks, days = Weeks.read(here), Days.read(here)
+        dates, assets, features = read_examples(here)
     sizes = {"new": len(fresh), "old": len({day for split in ("train", "pool") for day in dates_of(before, split)})}
     try:
-        found, alarms = find_regime(weeks), [alarm for alarm in notice(days) if alarm.day > pd.Timestamp(until)]
+        days = Days.after(before, dates, assets, features)
+        found, alarms = regime_of(dates, features), [alarm for alarm in notice(days) if alarm.day > pd.Timestamp(until)]
     except UserError as error:
         if case.file is not None:
             raise UserError(f"{case.file}: {error}") from error
         return MarketComparison(drift_result(case, "too few", str(error), **sizes))
     many = days.assets >= MANY
     why = f"no drift (no alarm after {until}, {len(fresh):,} new days; {usual_delays(many)})"
-    more = {"adapted_until": until, "change": None if found.last is None else f"{found.last:%Y-%m-%d}"}
-    more |= {"levels": {name: round(value, 4) for name, value in found.levels().items()}}
+    more: dict[str, Any] = {"adapted_until": until}
+    if found is not None:
+        more["change"] = None if found.last is None else f"{found.last:%Y-%m-%d}"
+        more["levels"] = {name: round(value, 4) for name, value in found.levels().items()}
     if alarms:
         why = f"drift ({alarm_in_words(alarms[0], many)}; champion adapted until {until})"
         more |= alarm_facts(alarms, many)
     return MarketComparison(drift_result(case, "drift" if alarms else "no drift", why, **sizes, **more), found)
 
 
+def regime_of(dates: list[str], features: np.ndarray) -> Regime | None:
+    """Return the regimes in hindsight, or None of too few weeks to tell."""
+    weeks = Weeks.of(dates, features)
+    return find_regime(weeks) if len(weeks.dates) >= 2 * SHORTEST else None
+
+
 def alarm_in_words(alarm: Alarm, many: bool) -> str:
     """Return what raised an alarm, and how late that is expected to be."""
-    half, most = expected_delay(alarm, many)
-    late = f"half of such changes are noticed within {half:.0f} days" if np.isfinite(half) else "such changes mostly pass"
-    late += f", nine of ten within {most:.0f}" if np.isfinite(most) else ", and some not within a year"
+    late = delay_in_words(*expected_delay(alarm, many))
     return f"alarm on {alarm.day:%Y-%m-%d}, {alarm.in_words()} since {alarm.began:%Y-%m-%d}; {late}"
 
 

@@ -26,7 +26,7 @@ def drift_page(result: DriftResult, farthest: Sequence[Any] = (), regime: Regime
         parts += [image_markdown(small_png(each), "a new example") for each in farthest if isinstance(each, bytes)]
     if regime is not None:
         title = f"{result.domain}: volatility of a week, of that of the year before"
-        parts += ["## Regimes", image_markdown(plot_regime(title, regime, result.adapted_until), title)]
+        parts += ["## Regimes in hindsight", image_markdown(plot_regime(title, regime, result.adapted_until), title)]
     return "\n\n".join(parts)
 
 
@@ -44,13 +44,24 @@ def fact_rows(result: DriftResult) -> list[dict[str, Any]]:
         "new examples": result.new or None,
         "old examples": result.old or None,
         "predicted last": ", ".join(result.inputs) or None,
-        "regime since the week to": result.change,
+        "alarms": ", ".join(result.alarms) or None,
+        "what moved first": result.alarm_by,
+        "since": result.alarm_began,
+        "half of such changes, and nine of ten, are noticed after days": days_in_words(result),
+        "in hindsight, regime since the week to": result.change,
         **{name.replace("_", " the change: ").capitalize(): f"{value:.3f}" for name, value in result.levels.items()},
         "champion adapted until": result.adapted_until,
         "champion": f"version {result.champion}",
         "git revision": result.revision,
     }
     return [{"what": name, "value": value} for name, value in known.items() if value is not None]
+
+
+def days_in_words(result: DriftResult) -> str | None:
+    """Return how late such an alarm is expected to be, where there is one."""
+    if result.days_late is None:
+        return None
+    return ", ".join("not within a year" if days is None else str(days) for days in result.days_late)
 
 
 def label_rows(result: DriftResult) -> list[dict[str, str]]:

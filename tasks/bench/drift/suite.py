@@ -18,7 +18,7 @@ from learners.support import Support
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.base.side_by_side import run_side_by_side
-from tasks.bench.drift.market import bench_market_drift
+from tasks.bench.drift.market import bench_market_drift, say_limits
 from tasks.bench.drift.rows import rate_row
 from tasks.bench.options import BenchOptions, Row
 from tasks.features.encoders import encoder_identity, last_layer
@@ -94,8 +94,10 @@ def bench_drift(settings: Settings, options: BenchOptions, say: Say = lambda lin
     rows = [row for job, found in zip(jobs, done, strict=True) for row in rate_rows(job, found)]
     if not options.domains or "stocks" in options.domains:
         rows += bench_market_drift(settings, trials, say)
+    if "limits" in options.domains:
+        rows += say_limits(settings, say)
     if not rows:
-        raise UserError(f"nothing to measure; --domains takes {', '.join((*MEASURED, 'stocks'))}")
+        raise UserError(f"nothing to measure; --domains takes {', '.join((*MEASURED, 'stocks', 'limits'))}")
     return rows
 
 

@@ -18,7 +18,7 @@ from tasks.watch import ledger, noticing
 MANY = 200
 REPEATS = 3
 MARKETS = ("stocks-crisis", "stocks-bull")  # sources of a market meta-model, trained a few steps
-QUIET_UNTIL, TURN, UNTIL = "2019-11-29", "2020-01-02", "2020-09-30"  # a change is found in the week to 2020-03-26
+QUIET_UNTIL, TURN, UNTIL = "2019-11-29", "2020-01-02", "2020-09-30"  # an alarm comes on 2020-03-12
 
 
 def bench_orchestration(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> list[Row]:

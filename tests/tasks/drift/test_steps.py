@@ -81,7 +81,10 @@ def stocks(days, jump=None):
     x = rng.normal(size=(days, 16)).astype(np.float32) / 5
     x[:, VOLATILITY] += 0 if jump is None else 1.5 * (np.arange(days) >= jump)
     cut = {"train": slice(0, 60, 2), "pool": slice(1, 60, 2), "test": slice(65, days)}
-    return {f"{name}.parquet": parquet(date=dates[at], x=list(x[at])) for name, at in cut.items()}
+    return {
+        f"{name}.parquet": parquet(date=dates[at], asset=["A"] * len(dates[at]), x=list(x[at]))
+        for name, at in cut.items()
+    }
 
 
 def commit(root: Path, domains: dict[str, tuple[dict, dict[str, bytes]]]) -> str:
@@ -270,7 +273,8 @@ def test_the_data_of_the_champion_is_found_by_its_hash_where_its_commit_is_gone(
 
 def test_a_market_without_another_regime_has_not_drifted(world):
     found = result(world, "same", "stocks")
-    assert (found.state, found.new, found.change) == ("no drift", 50, None)
+    assert (found.state, found.new, found.change, found.alarms) == ("no drift", 50, None, [])
+    assert "no alarm after 2024-03-22, 50 new days; of changes of volatility to 3 times, half are noticed" in found.why
 
 
 def test_a_regime_that_began_after_the_champion_was_adapted_is_drift(world):
@@ -279,7 +283,14 @@ def test_a_regime_that_began_after_the_champion_was_adapted_is_drift(world):
     assert found.adapted_until == "2024-03-22"
     assert "2024-07-10" <= found.change <= "2024-08-07"  # the jump is on 2024-07-22
     assert found.levels["volatility_after"] > 3 * found.levels["volatility_before"]
+    assert (found.alarm_by, "2024-07-15" <= found.alarm_began <= "2024-07-25") == ("volatility", True)
+    assert "2024-07-22" < found.alarms[0] < "2024-09-01"
+    assert 3 < found.alarm_change < 6  # 4.5 times
+    assert f"drift (alarm on {found.alarms[0]}, volatility 4." in found.why
+    assert "; half of such changes are noticed within " in found.why
+    assert found.days_late[0] > 0
     assert "champion adapted until" in page
+    assert "what moved first" in page
     assert "data:image/png;base64," in page
 
 
