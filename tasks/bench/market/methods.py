@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from domains.episode import Episode
 from domains.market.labels import HORIZON
 from domains.market.walk import SUPPORT, TemporalSplit
+from learners.market.decayed_offsets import DecayedOffsets, Evidence, moved
 from learners.market.garch import garch_variance
 from learners.market.har import LEAST, state_probabilities
 from learners.market.log_pool import LogPool
@@ -20,9 +21,11 @@ from learners.support import Support
 from tasks.bench.market.experts import FIRST, STATE, YEAR, Model, Rule, boosting, har, opinions
 
 OURS, UNMOVED, POOLED = "acclimate", "acclimate, not moved", "pooled"
+DECAYED, DAILY = "acclimate, decayed", "acclimate, day by day"
 BEATEN = (POOLED, "HAR", "GARCH", "boosting")  # what ours is measured against
 STEPS, BATCH, RATE = 80, 32, 0.1  # of meta-training
 BETWEEN, SPARSE = 10, 3  # days between the past episodes' starts, and between the days that are read of each
+DAY_STEPS, DAY_BATCH = 250, 64  # of meta-training what is moved day by day
 MOST = 10.0  # weight of a source day, and one over the least
 
 
@@ -31,6 +34,7 @@ class MarketCase:
     """One adaptation: a label rule, a cut of the days, and the models of the days before the regime.
 
     Attributes:
+        past: opinions of every day by models of the days before its year; None where no method asks the pool.
         kept: what methods share between the cuts of a regime.
         variance: what a method expects of the daily variance of the next days [n, A]; of those that forecast it.
     """
@@ -40,6 +44,9 @@ class MarketCase:
     models: Mapping[str, Model]
     pool: LogPool | None
     fitted: int  # returns that GARCH is fitted to
+    length: int  # days from one adaptation to the next
+    past: np.ndarray | None = None
+    seed: int = 0
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     variance: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -158,6 +165,47 @@ def pool_at_start(case: MarketCase) -> np.ndarray:
     return case.rule.on_days(case.pool.to_classifier(case.pool.start).predict_proba(logs).numpy())
 
 
+def day_by_day(case: MarketCase) -> np.ndarray:
+    """The pool at its start, moved every day by all labels known by then (``DecayedOffsets``)."""
+    logs, offsets = decayed_offsets(case, 1)
+    return moved(logs, offsets[:, None]).exp().numpy()
+
+
+def decayed(case: MarketCase) -> np.ndarray:
+    """The same, moved only when ``acclimate`` is."""
+    logs, offsets = decayed_offsets(case, case.length)
+    return moved(logs, offsets[0]).exp().numpy()
+
+
+def decayed_offsets(case: MarketCase, length: int) -> tuple[Tensor, Tensor]:
+    """Return what the pool at its start says of the query [n, A, N], and each day's offsets [n, K]."""
+    assert case.pool is not None
+    assert case.past is not None
+    first, kept, name = case.cut.first, case.kept, f"offsets for {length} days"
+    if "not moved" not in kept:  # of every day from FIRST on, each by its own features
+        now = opinions(case.models, np.arange(first, len(case.rule.panel.dates)))
+        kept["not moved"] = unmoved(case.pool, np.concatenate([case.past[FIRST:first], now]))
+    logs = torch.from_numpy(kept["not moved"])
+    if name not in kept:
+        offsets = learn_offsets(case.rule, kept["not moved"], first, length, case.seed)
+        with torch.no_grad():
+            kept[name] = offsets.solve(Evidence.of(logs, known_labels(case.rule)), torch.arange(len(logs))).numpy()
+    query = case.cut.query - FIRST
+    return logs[query], torch.from_numpy(kept[name])[query]
+
+
+def unmoved(pool: LogPool, past: np.ndarray) -> np.ndarray:
+    """Return the log-probabilities [n, A, N] of the pool at its start, by opinions [n, A, E * N]."""
+    with torch.no_grad():
+        logits = pool.design(torch.from_numpy(past).flatten(0, 1)) @ pool.start
+        return torch.log_softmax(logits, 1).unflatten(0, past.shape[:2]).numpy()
+
+
+def known_labels(rule: Rule) -> Tensor:
+    """Return the labels [n, A] of all days from FIRST on."""
+    return torch.from_numpy(rule.labels(np.arange(FIRST, len(rule.panel.dates))))
+
+
 def pool_episode(case: MarketCase, support: np.ndarray, query: np.ndarray) -> Episode:
     logs = [torch.from_numpy(opinions(case.models, days)).flatten(0, 1) for days in (support, query)]
     labels = [torch.from_numpy(case.rule.labels(days).reshape(-1)) for days in (support, query)]
@@ -180,6 +228,8 @@ VOLATILITY: dict[str, Callable[[MarketCase], np.ndarray]] = {
     "GARCH": garch,
     "ordinal": lambda case: case.models["ordinal"](case.cut.query),
     "log volatility": lambda case: case.models["log volatility"](case.cut.query),
+    DECAYED: decayed,
+    DAILY: day_by_day,
 }
 
 
@@ -219,3 +269,25 @@ def learn_pool(rule: Rule, past: np.ndarray, first: int, length: int, seed: int 
         optimiser.step()
         schedule.step()
     return pool
+
+
+def learn_offsets(rule: Rule, logs: np.ndarray, first: int, length: int, seed: int = 0) -> DecayedOffsets:
+    """Return offsets meta-trained on what followed days of the past, ``length`` days each, all known before ``first``.
+
+    Args:
+        logs: log-probabilities [T - FIRST, A, N] of every day from FIRST on; those of ``first`` and later are not read.
+    """
+    past, y = torch.from_numpy(logs[: first - FIRST]), known_labels(rule)[: first - FIRST]
+    evidence = Evidence.of(past, y)
+    starts = np.arange(SUPPORT + HORIZON, len(past) - HORIZON - length + 1)[:: min(BETWEEN, max(length // 2, 1))]
+    offsets, draw = DecayedOffsets(rule.ways, HORIZON), np.random.default_rng(seed)
+    optimiser = Adam(offsets.parameters(), RATE)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=DAY_STEPS)
+    for _ in range(DAY_STEPS):
+        days = draw.choice(starts, min(DAY_BATCH, len(starts)), replace=False)
+        judged = torch.from_numpy(days[:, None] + np.arange(0, length, SPARSE))
+        optimiser.zero_grad()
+        offsets.meta_loss(evidence, torch.from_numpy(days), past[judged], y[judged]).backward()
+        optimiser.step()
+        schedule.step()
+    return offsets

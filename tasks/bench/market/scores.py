@@ -11,7 +11,7 @@ from learners.market.time_metrics import block_interval, information_coefficient
 from learners.metrics import SMALLEST
 from tasks.bench.market.backtest import backtest
 from tasks.bench.market.experts import STATE, Rule
-from tasks.bench.market.methods import BEATEN, OURS, POOLED, UNMOVED
+from tasks.bench.market.methods import BEATEN, DAILY, DECAYED, OURS, POOLED, UNMOVED
 from tasks.bench.options import Row
 
 MEAN = "mean of the regimes"
@@ -74,8 +74,8 @@ def score_rows(judged: Sequence[RegimeForecast], seed: int = 0) -> list[Row]:
             found = {name: [series[r, method][name] for r in inside] for name in series[inside[0], method]}
             if (regimes[0], POOLED) in by and method != POOLED:
                 found["log_loss over pooled"] = [_over(series, r, method, POOLED) for r in inside]
-            if method == OURS and (regimes[0], UNMOVED) in by:
-                found[f"log_loss over {UNMOVED}"] = [_over(series, r, OURS, UNMOVED) for r in inside]
+            if method in (OURS, DECAYED, DAILY) and (regimes[0], UNMOVED) in by:
+                found[f"log_loss over {UNMOVED}"] = [_over(series, r, method, UNMOVED) for r in inside]
             rivals = [rival for rival in BEATEN if (regimes[0], rival) in by and rival != method]
             if len(rivals) > 1 and method not in BEATEN:
                 best = {r: min(rivals, key=lambda rival: series[r, rival]["log_loss"].mean()) for r in inside}

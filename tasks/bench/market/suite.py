@@ -17,8 +17,19 @@ from tasks.base.downloads import fetcher
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.market.experts import FIRST, STATE, YEAR, Rule, experts, past_opinions
-from tasks.bench.market.methods import OURS, POOLED, UNMOVED, MarketCase, learn_pool, methods_of, variance_of_states
+from tasks.bench.market.methods import (
+    DAILY,
+    DECAYED,
+    OURS,
+    POOLED,
+    UNMOVED,
+    MarketCase,
+    learn_pool,
+    methods_of,
+    variance_of_states,
+)
 from tasks.bench.market.plots import plot_saved
+from tasks.bench.market.schedules import schedule_rows
 from tasks.bench.market.scores import MEAN, RegimeForecast, score_rows
 from tasks.bench.options import BenchOptions, Row
 
@@ -35,6 +46,8 @@ WALKED = (
     "ordinal",
     "log volatility",
     UNMOVED,
+    DECAYED,
+    DAILY,
     OURS,
 )
 
@@ -46,7 +59,8 @@ def bench_market(
 
     Protocol: 20 stocks, a regime's sources end HORIZON days before it, the support is its first 60 labelled days, the
     embargo HORIZON days, the query the next 120 (and, for volatility, the whole rest of the regime in steps of 20 days,
-    each adapted to the last 60 labelled days). Intervals: blocks of 20 days. The stocks were chosen with hindsight.
+    each adapted to the last 60 labelled days). Where all regimes are asked for, also when to adapt, on one walk through
+    everything since 2000-03-10 (``schedules``). Intervals: blocks of 20 days. The stocks were chosen with hindsight.
 
     Raises:
         UserError: a method or a regime asked for is unknown.
@@ -58,7 +72,7 @@ def bench_market(
     rows: list[Row] = []
     with progress("bench market", len(RULES) * (years + len(regimes)) + len(regimes)) as advance:
         for rule in (Rule(panel, name) for name in RULES):
-            past = past_opinions(rule, advance) if {OURS, UNMOVED} & set(chosen) else None
+            past = past_opinions(rule, advance) if {OURS, UNMOVED, DECAYED, DAILY} & set(chosen) else None
             judged: dict[str, list[RegimeForecast]] = {ONCE: [], WALK: []}
             for regime in regimes:
                 judged[ONCE] += forecast_regime(
@@ -74,6 +88,10 @@ def bench_market(
             for found in filter(None, judged.values()):
                 rows += score_rows(found, settings.seed)
                 say_log_losses(rows, found[0].rule.name, found[0].protocol, say)
+            if rule.name == STATE and past is not None and regimes == list(REGIMES):
+                scheduled = schedule_rows(rule, past, settings.seed)
+                say_schedules(scheduled, say)
+                rows += scheduled
     return rows
 
 
@@ -94,7 +112,7 @@ def forecast_regime(
     length = QUERY if protocol == ONCE else STEP
     pool = None if past is None else learn_pool(rule, past, cuts[0].first, length, seed)
     kept: dict[str, np.ndarray] = {}
-    cases = [MarketCase(rule, cut, models, pool, int(cuts[0].query[0]) + 1, kept) for cut in cuts]
+    cases = [MarketCase(rule, cut, models, pool, int(cuts[0].query[0]) + 1, length, past, seed, kept) for cut in cuts]
     days = np.concatenate([cut.query for cut in cuts])
     found = []
     for name, method in methods_of(rule.name).items():
@@ -128,6 +146,15 @@ def keep_picture(settings: Settings, judged: Sequence[RegimeForecast]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / f"{regime}.png", png)
     image_artifact(f"bench-market-{regime}", png, f"{regime}: log-loss saved against the pooled model")
+
+
+def say_schedules(rows: Sequence[Row], say: Callable[[str], None]) -> None:
+    """Say the log-loss of every schedule, and how often it adapts."""
+    adaptations = {row["method"]: row["value"] for row in rows if row["metric"] == "adaptations"}
+    for row in rows:
+        if row["metric"] == "log_loss":
+            times = f"{adaptations[row['method']]:.0f} adaptations"
+            say(f"{row['setting']}: {row['method']}, {times}: log-loss {row['value']:.4f} ± {row['ci95']:.4f}")
 
 
 def say_log_losses(rows: Sequence[Row], rule: str, protocol: str, say: Callable[[str], None]) -> None:
