@@ -130,9 +130,8 @@ def bandit_problem(arms: int, pulls: int) -> DecisionProblem:
     if pulls > LONG_PULLS:
         start = bandit_problem(arms, LONG_PULLS)
         how = replace(how, iterations=0, every=5, imitation=replace(taught, iterations=30, rate=1e-3))
-    make, kept = partial(Bandits, arms=arms), ("slots", "gittins")
-    name, trials = f"bandit-k{arms}-n{pulls}", STEPS // pulls
-    return DecisionProblem(name, make, pulls, trials, HIDDEN["slots"], how, *kept, start=start)
+    name, make, trials = f"bandit-k{arms}-n{pulls}", partial(Bandits, arms=arms), STEPS // pulls
+    return DecisionProblem(name, make, pulls, trials, HIDDEN["slots"], how, "slots", "gittins", start)
 
 
 def mdp_problem(episodes: int) -> DecisionProblem:
@@ -146,13 +145,10 @@ def mdp_problem(episodes: int) -> DecisionProblem:
     start = None
     if episodes > SHORT_EPISODES:
         start = mdp_problem(SHORT_EPISODES if episodes <= LONG_EPISODES else LONG_EPISODES)
-        taught = (
-            replace(taught, iterations=60) if episodes <= LONG_EPISODES else replace(taught, iterations=20, rate=5e-4)
-        )
-        how = replace(how, iterations=0, every=5, imitation=taught)
-    make, kept = partial(TabularMDPs, horizon=HORIZON), ("attention", "planner")
-    name, trials = f"mdp-n{episodes}", 2 * STEPS // steps
-    return DecisionProblem(name, make, steps, trials, HIDDEN["attention"], how, *kept, start=start)
+        iterations, rate = (60, 1e-3) if episodes <= LONG_EPISODES else (20, 5e-4)
+        how = replace(how, iterations=0, every=5, imitation=replace(taught, iterations=iterations, rate=rate))
+    name, make, trials = f"mdp-n{episodes}", partial(TabularMDPs, horizon=HORIZON), 2 * STEPS // steps
+    return DecisionProblem(name, make, steps, trials, HIDDEN["attention"], how, "attention", "planner", start)
 
 
 #: The settings of the paper's tables 1 and 2 that a bench or a meta-training may name.
