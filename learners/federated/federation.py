@@ -123,6 +123,9 @@ class Federation:
         state = self._restore()
         if state is None:
             state = self._start(sites)
+            if state is None:
+                self.say("no site shares what learners are trained with; there are none")
+                return {}
             self._keep(state)
         while state.rounds < self.plan.rounds:
             validate = self.plan.validates(state.rounds)
@@ -132,7 +135,8 @@ class Federation:
         losses = {name: self._losses(name, answers) for name in state.weights}
         return state.validated(losses).finished()
 
-    def _start(self, sites: set[str]) -> State:
+    def _start(self, sites: set[str]) -> State | None:
+        """Return the weights before the first round, with the scale of all sites' features; None: no site trains."""
         moments = {}
         for site, answer in self._ask("scale", {}, sites).items():
             if {"mean", "square", "domains"} - answer.keys():
@@ -144,6 +148,8 @@ class Federation:
                 sites.discard(site)
                 continue
             moments[site] = found
+        if not moments:
+            return None
         mean, scale = pool_scale(moments)
         weights = {}
         for name, training in self.plan.training.items():

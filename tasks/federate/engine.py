@@ -55,6 +55,18 @@ def why_ended(kit: Path) -> str:
     return last_line(kit / OUTPUT)
 
 
+def wait_for_jobs(kit: Path, seconds: float = 120) -> None:
+    """Wait until the process of a kit runs no job any more, for so long at most."""
+    import psutil
+
+    until = time.monotonic() + seconds
+    while (found := live_record(kit / RECORD)) and time.monotonic() < until:
+        with suppress(psutil.Error):
+            if not psutil.Process(found["pid"]).children():
+                return
+        time.sleep(POLL)
+
+
 def write_job(folder: Path, sites: Collection[str], least: int) -> Path:
     """Write the job that FLARE hands to server and sites: which of our classes to build, and no code."""
     job = folder / JOB
@@ -95,8 +107,8 @@ def session(kits: Path) -> Iterator[Any]:
             found.close()
 
 
-def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], say: Callable[[str], None]) -> None:
-    """Wait for sites, give them and the server a job, and wait for its end; come back early where the server dies.
+def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], say: Callable[[str], None]) -> bool:
+    """Wait for sites, give them and the server a job, and return whether it ended; not where the server died.
 
     Args:
         missing: the sites that are wanted now.
@@ -106,7 +118,7 @@ def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], s
             here = _wait_for_sites(plan, kits, admin, missing)
             say(f"here are {', '.join(sorted(here))}" if here else "no site is here")
             if not here:
-                return
+                return False
             with redirect_stdout(StringIO()):
                 job = admin.submit_job(str(write_job(plan.folder, here, min(len(here), plan.least))))
             status = ""
@@ -114,13 +126,15 @@ def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], s
                 time.sleep(POLL)
                 if not is_running(kits / server_of(kits)):
                     say("the server is gone; it is started again and goes on")
-                    return
+                    return False
                 with redirect_stdout(StringIO()):
                     status = str(admin.get_job_status(job))
             if status != "FINISHED:COMPLETED":
                 say(f"a job of FLARE ended as {status}; the next one goes on")
+            return True
     except ConnectionError as error:
         say(f"the server does not answer yet ({error})")
+        return False
 
 
 def server_of(kits: Path) -> str:

@@ -25,6 +25,7 @@ from learners.federated.federation import Federation
 from learners.federated.messages import Arrays
 from learners.federated.site import Site
 from tasks.federate.plan import MODEL, QUESTIONS, SegmentEnd, ServerPlan, add_delivered, read_delivered, read_site
+from tasks.service.processes import file_lock
 
 
 class Server(Controller):
@@ -37,6 +38,7 @@ class Server(Controller):
     def __init__(self, folder: str) -> None:
         super().__init__(task_check_period=0.5)
         self.folder = Path(folder)
+        self.failed: set[str] = set()  # sites that said that they could not answer the last question
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Do nothing before the workflow."""
@@ -51,8 +53,12 @@ class Server(Controller):
         self.log_info(fl_ctx, f"{client.name}: its answer to {task_name} came too late")
 
     def control_flow(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
-        """Run one segment."""
+        """Run one segment, when the job of a server that died has ended."""
         torch.set_num_threads(1)
+        with file_lock(self.folder / "lock"):
+            self._run_segment(abort_signal, fl_ctx)
+
+    def _run_segment(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
         plan, asked = ServerPlan.read(self.folder), 0
 
         def say(line: str) -> None:
@@ -83,6 +89,9 @@ class Server(Controller):
         for site in sorted(site for site, answer in answers.items() if site in missing and "kept" in answer):
             add_delivered(self.folder, site)
             say(f"{site} has the result")
+        for site in sorted(self.failed & missing):
+            add_delivered(self.folder, site)
+            say(f"{site} cannot use the result; see its log")
 
     def _ask(
         self,
@@ -99,11 +108,13 @@ class Server(Controller):
         if not asked or abort_signal.triggered:
             return {}
         found: dict[str, Arrays] = {}
+        self.failed = set()
 
         def receive(client_task: ClientTask, fl_ctx: FLContext) -> None:
             name, result = client_task.client.name, client_task.result
             client_task.result = None
             if result is None or result.get_return_code() != ReturnCode.OK:
+                self.failed.add(name)
                 return say(f"{name}: no answer to {question}: see its log")
             try:
                 found[name] = messages.check(from_shareable(result).data)
@@ -147,6 +158,8 @@ class SiteExecutor(Executor):
                 answer = self.site.answer(task_name, told)
         except (ValueError, RuntimeError) as error:
             plan.log(f"no answer to {task_name}: {error}")
+            if task_name == "hello":
+                plan.refuse(str(error))
             self.log_error(fl_ctx, f"{task_name}: {error}")
             return make_reply(ReturnCode.EXECUTION_EXCEPTION)
         return DXO(DataKind.WEIGHTS, answer or {"nothing": np.zeros(0)}).to_shareable()

@@ -35,7 +35,7 @@ PLAN, CHECKPOINT, OUTCOME, DELIVERED, LOG = (
     *("plan.json", "server.checkpoint", "outcome.safetensors", "delivered.json"),
     "federation.log",
 )
-SITE, RESULT = "site.json", "result.safetensors"
+SITE, RESULT, REFUSED = "site.json", "result.safetensors", "refused"
 SHARES = ("learners", "prior")
 
 
@@ -162,6 +162,10 @@ class SitePlan:
     def log(self, line: str) -> None:
         """Add a line to what people read: everything that leaves is in it."""
         add_line(self.kit / LOG, line)
+
+    def refuse(self, why: str) -> None:
+        """Note why the site cannot take part."""
+        write_whole(self.kit / REFUSED, why)
 
     def open(self, hello: Arrays | None) -> Site:
         """Return the site, with the learners that the server named, or named last.

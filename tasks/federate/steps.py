@@ -26,6 +26,7 @@ from tasks.federate.kits import make_kits, read_kit
 from tasks.federate.plan import (
     FAMILIES,
     LOG,
+    REFUSED,
     RESULT,
     SHARES,
     ServerPlan,
@@ -41,6 +42,7 @@ from tasks.meta_train.training import load_piles, save_new
 from tasks.models import registry
 from tasks.models.lineage import code_and_packages
 from tasks.models.verdicts import utc_now
+from tasks.service.processes import last_line
 from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import snapshots
 
@@ -87,26 +89,28 @@ def serve(plan: ServerPlan, address: tuple[str, int]) -> Path:
     """Run the server until every site has the result; whatever dies in between goes on from the last round.
 
     Raises:
-        UserError: the port is taken, or the server ends at once.
+        UserError: the port is taken, or several jobs of FLARE in a row came no further.
     """
     kits = make_kits(plan.folder, *address, plan.sites)
     kit = kits / engine.server_of(kits)
     if not engine.is_running(kit):
         engine.check_port(*address)
-    failures = 0
+    failures, shown, known = 0, 0, (-1, 0)
     try:
         with progress(f"federation {plan.name}", plan.rounds) as advance:
-            shown = 0
             while set(plan.sites) - read_delivered(plan.folder):
                 before = time.monotonic()
                 engine.start(kit, "server")
-                engine.run_segment(plan, kits, lambda: _wanted(plan), say)
+                had_job = engine.run_segment(plan, kits, lambda: _wanted(plan), say)
                 done = _rounds_done(plan)
                 advance(max(0, done - shown))
                 shown = max(shown, done)
-                failures = 0 if engine.is_running(kit) or time.monotonic() - before > 60 else failures + 1
+                now = done, len(read_delivered(plan.folder)) + (plan.outcome() is not None)
+                lives = engine.is_running(kit) or time.monotonic() - before > 60
+                failures = failures + 1 if not lives or (had_job and now == known) else 0
+                known = now
                 if failures > 3:
-                    raise UserError(f"the server ends at once: {engine.why_ended(kit)}; see {kit / engine.OUTPUT}")
+                    raise UserError(f"no progress: {last_line(plan.folder / LOG)}; see {kit / engine.OUTPUT}")
     finally:
         engine.end(kit)
     say(f"every site has the result; the log is {plan.folder / LOG}")
@@ -169,9 +173,10 @@ def take_part(plan: SitePlan) -> Path:
     """Run the site's client until the result is there; its log is said line by line.
 
     Raises:
-        UserError: the client ends again and again.
+        UserError: the client ends again and again, or the federation is of another encoder, version or recipe.
     """
     name, shown, failures = read_kit(plan.kit), 0, 0
+    (plan.kit / REFUSED).unlink(missing_ok=True)
     try:
         while not (plan.kit / RESULT).exists():
             if not engine.is_running(plan.kit):
@@ -182,7 +187,9 @@ def take_part(plan: SitePlan) -> Path:
                 engine.start(plan.kit, "client", name)
             time.sleep(engine.POLL)
             shown = _say_new(plan.kit / LOG, shown)
-        time.sleep(3 * engine.POLL)  # the server hears that it is here
+            if (plan.kit / REFUSED).exists():
+                raise UserError((plan.kit / REFUSED).read_text("utf-8"))
+        engine.wait_for_jobs(plan.kit)  # the server hears that the result is here
     finally:
         engine.end(plan.kit)
     _say_new(plan.kit / LOG, shown)
