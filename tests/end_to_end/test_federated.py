@@ -26,28 +26,7 @@ pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[2]
 SITES = ("north", "south")
-WORDS = [
-    "heart",
-    "rate",
-    "pain",
-    "fever",
-    "cough",
-    "drug",
-    "dose",
-    "night",
-    "sleep",
-    "skin",
-    "burn",
-    "bank",
-    "card",
-    "loan",
-    "fee",
-    "train",
-    "bus",
-    "rain",
-    "wind",
-    "goal",
-]
+WORDS = "heart rate pain fever cough drug dose night sleep skin burn bank card loan fee train bus rain wind goal"
 
 SERVE = """
 if __name__ == "__main__":
@@ -75,7 +54,7 @@ def make_project(root: Path, names: list[str]) -> None:
     for name in names:
         rng, folder = np.random.default_rng(sum(map(ord, name))), root / "data" / name
         folder.mkdir(parents=True)
-        own = [rng.choice(WORDS, 5, replace=False) for _ in range(10)]
+        own = [rng.choice(WORDS.split(), 5, replace=False) for _ in range(10)]
         rows = [(f"{' '.join(rng.choice(own[c], 5))} {name}{c}x{i}", c) for c in range(10) for i in range(16)]
         about = {"name": name, "family": "text", "role": "source", "labels": [f"{name} {c}" for c in range(10)]}
         (folder / "domain.yaml").write_text(yaml.safe_dump(about | {"counts": {"train": len(rows)}}))
