@@ -23,7 +23,7 @@ PARTS = {
     "client": "nvflare.private.fed.app.client.client_train",
 }
 RECORD, OUTPUT, JOB = "process", "flare.log", "job"
-POLL, CONNECT = 1.0, 10.0  # seconds
+POLL, CONNECT, SETTLE, STALLED = 1.0, 10.0, 20.0, 60.0  # seconds
 
 
 def start(kit: Path, part: str, name: str = "") -> None:
@@ -121,9 +121,23 @@ def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], s
                 return False
             with redirect_stdout(StringIO()):
                 job = admin.submit_job(str(write_job(plan.folder, here, min(len(here), plan.least))))
-            status = ""
+            status, before, ended = "", plan.segments(), 0.0
+            state, moved = _progress(plan), time.monotonic()
             while not status.startswith("FINISHED"):
                 time.sleep(POLL)
+                if _progress(plan) != state:
+                    state, moved = _progress(plan), time.monotonic()
+                elif time.monotonic() - moved > max(STALLED, 2 * plan.patience):
+                    moved = time.monotonic()
+                    if idle := _idle(admin) & missing():  # what a site that died was asked, nobody answers
+                        say(f"{', '.join(sorted(idle))} came back and is waited for in vain; the round begins again")
+                        _abort(admin, job)
+                        return False
+                if plan.segments() > before:
+                    ended = ended or time.monotonic()
+                    if time.monotonic() - ended > SETTLE:  # a site that died has not told FLARE that it is done
+                        _abort(admin, job)
+                        return True
                 if not is_running(kits / server_of(kits)):
                     say("the server is gone; it is started again and goes on")
                     return False
@@ -135,6 +149,23 @@ def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], s
     except ConnectionError as error:
         say(f"the server does not answer yet ({error})")
         return False
+
+
+def _progress(plan: ServerPlan) -> float:
+    return plan.checkpoint.stat().st_mtime if plan.checkpoint.exists() else 0.0
+
+
+def _idle(admin: Any) -> set[str]:
+    """Return the sites that are connected and run no job: they came, or came back, after it began."""
+    with suppress(Exception), redirect_stdout(StringIO()):
+        rows = admin.get_client_job_status() or []
+        return {str(row["client_name"]) for row in rows if row.get("status") == "no_jobs"}
+    return set()
+
+
+def _abort(admin: Any, job: str) -> None:
+    with suppress(Exception), redirect_stdout(StringIO()):
+        admin.abort_job(job)
 
 
 def server_of(kits: Path) -> str:

@@ -55,11 +55,15 @@ class Server(Controller):
     def control_flow(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
         """Run one segment, when the job of a server that died has ended."""
         torch.set_num_threads(1)
+        plan = ServerPlan.read(self.folder)
         with file_lock(self.folder / "lock"):
-            self._run_segment(abort_signal, fl_ctx)
+            try:
+                self._run_segment(plan, abort_signal, fl_ctx)
+            finally:
+                plan.end_segment()
 
-    def _run_segment(self, abort_signal: Signal, fl_ctx: FLContext) -> None:
-        plan, asked = ServerPlan.read(self.folder), 0
+    def _run_segment(self, plan: ServerPlan, abort_signal: Signal, fl_ctx: FLContext) -> None:
+        asked = 0
 
         def say(line: str) -> None:
             self.log_info(fl_ctx, line)

@@ -17,6 +17,7 @@ ADMIN, ORGANISATION, PROJECT = "acclimate@server.local", "acclimate", "federatio
 #: All that a job may have a site or the server build, beside FLARE's own parts; a site may add FLARE's filters.
 CLASSES = ("tasks.federate.flare.Server", "tasks.federate.flare.SiteExecutor")
 NOTE = "acclimate.json"
+HEARTBEAT = 60  # seconds without one, after which the server takes a site for gone
 #: What the server's side may do at a site: run a job of our classes. It can send no code and give no shell commands.
 RIGHTS = {"submit_job": "any", "manage_job": "any", "view": "any", "operate": "any"} | dict.fromkeys(
     ("clone_job", "download_job", "shell_commands", "byoc", "server-predeployed-flwr"), "none"
@@ -111,6 +112,8 @@ def _write_resources(kit: Path, moved: dict[str, str]) -> None:
         text = text.replace(old, new)
     found = json.loads(text)
     found["class_allow_list"], found["class_list_enforcement_mode"] = list(CLASSES), "enforce"
+    for server in found.get("servers", ()):
+        server["heart_beat_timeout"] = HEARTBEAT
     if "allow_log_streaming" in found:
         found["allow_log_streaming"] = False
         found["components"] = [c for c in found["components"] if c["id"] != "site_log_streamer"]

@@ -35,6 +35,7 @@ PLAN, CHECKPOINT, OUTCOME, DELIVERED, LOG = (
     *("plan.json", "server.checkpoint", "outcome.safetensors", "delivered.json"),
     "federation.log",
 )
+SEGMENTS = "segments"
 SITE, RESULT, REFUSED = "site.json", "result.safetensors", "refused"
 SHARES = ("learners", "prior")
 
@@ -129,6 +130,15 @@ class ServerPlan:
     def log(self, line: str) -> None:
         """Add a line to what people read."""
         add_line(self.folder / LOG, line)
+
+    def segments(self) -> int:
+        """Return how many segments have ended."""
+        path = self.folder / SEGMENTS
+        return int(path.read_text("utf-8")) if path.exists() else 0
+
+    def end_segment(self) -> None:
+        """Note that a segment ended."""
+        write_whole(self.folder / SEGMENTS, str(self.segments() + 1))
 
     def keep(self, found: Outcome) -> None:
         """Keep the result."""

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from domains.episode import Shape
 from domains.errors import UserError
 from learners import make
 from learners.federated.federation import Outcome
+from learners.meta_train import Training
 from tasks.features.encoders import first_encoder
 from tasks.federate import plan as module
 from tasks.federate.plan import (
@@ -21,9 +23,12 @@ from tasks.federate.plan import (
     read_delivered,
     read_site,
 )
+from tasks.meta_train.recipes import Recipe
 from tasks.meta_train.training import load_piles
 
-from ..meta_train.test_training import RECIPE
+SHAPE = Shape(ways=(2, 3), shots=(1, 4), queries=4, pool=(0, 20))
+TRAINING = Training(SHAPE, steps=4, batch=2, every=2, episodes=3)
+RECIPE = Recipe(20, 10, dict.fromkeys(("protonet", "maml", "reference"), TRAINING), prior_episodes=8)
 
 
 @pytest.fixture
