@@ -27,6 +27,8 @@ from learners.federated.site import Site
 from tasks.federate.plan import MODEL, QUESTIONS, SegmentEnd, ServerPlan, add_delivered, read_delivered, read_site
 from tasks.service.processes import file_lock
 
+SLOW = 10  # times the patience for what is asked once and takes a site as long as it has domains
+
 
 class Server(Controller):
     """Asks the sites, for as many rounds as a segment has, or hands over the result where there is one.
@@ -128,7 +130,8 @@ class Server(Controller):
 
         shareable = DXO(DataKind.WEIGHTS, told or {"nothing": np.zeros(0)}).to_shareable()
         task = Task(question, shareable, timeout=plan.longest, result_received_cb=receive)
-        wait = {"min_responses": min(plan.least, len(asked)), "wait_time_after_min_received": plan.patience}
+        patience = plan.patience * (SLOW if question == "prior" else 1)
+        wait = {"min_responses": min(plan.least, len(asked)), "wait_time_after_min_received": patience}
         self.broadcast_and_wait(task, fl_ctx, asked, abort_signal=abort_signal, **wait)
         if abort_signal.triggered:
             raise SegmentEnd
