@@ -267,4 +267,7 @@ class Federation:
         if found is None:
             return None
         state, about = found
-        return state if about == {"identity": vars(self.identity)} else None
+        if about != {"identity": vars(self.identity)}:
+            self.say("the checkpoint is of another encoder, version or recipe; the federation begins anew")
+            return None
+        return state

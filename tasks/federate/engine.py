@@ -95,11 +95,7 @@ def session(kits: Path) -> Iterator[Any]:
     """
     from nvflare.fuel.flare_api.flare_api import new_secure_session
 
-    with redirect_stdout(StringIO()):
-        try:
-            found = new_secure_session(ADMIN, str(kits / ADMIN), timeout=CONNECT)
-        except Exception as error:
-            raise ConnectionError(str(error)) from error
+    found = _command(lambda: new_secure_session(ADMIN, str(kits / ADMIN), timeout=CONNECT))
     try:
         yield found
     finally:
@@ -119,8 +115,7 @@ def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], s
             say(f"here are {', '.join(sorted(here))}" if here else "no site is here")
             if not here:
                 return False
-            with redirect_stdout(StringIO()):
-                job = admin.submit_job(str(write_job(plan.folder, here, min(len(here), plan.least))))
+            job = _command(admin.submit_job, str(write_job(plan.folder, here, min(len(here), plan.least))))
             status, before, ended = "", plan.segments(), 0.0
             state, moved = _progress(plan), time.monotonic()
             while not status.startswith("FINISHED"):
@@ -141,8 +136,7 @@ def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], s
                 if not is_running(kits / server_of(kits)):
                     say("the server is gone; it is started again and goes on")
                     return False
-                with redirect_stdout(StringIO()):
-                    status = str(admin.get_job_status(job))
+                status = str(_command(admin.get_job_status, job))
             if status != "FINISHED:COMPLETED":
                 say(f"a job of FLARE ended as {status}; the next one goes on")
             return True
@@ -151,21 +145,34 @@ def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], s
         return False
 
 
+def _command(call: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what the server says to an administrator's command.
+
+    Raises:
+        ConnectionError: it does not answer, whatever FLARE makes of that.
+    """
+    with redirect_stdout(StringIO()):
+        try:
+            return call(*arguments)
+        except Exception as error:
+            raise ConnectionError(str(error)) from error
+
+
 def _progress(plan: ServerPlan) -> float:
     return plan.checkpoint.stat().st_mtime if plan.checkpoint.exists() else 0.0
 
 
 def _idle(admin: Any) -> set[str]:
     """Return the sites that are connected and run no job: they came, or came back, after it began."""
-    with suppress(Exception), redirect_stdout(StringIO()):
-        rows = admin.get_client_job_status() or []
+    with suppress(ConnectionError):
+        rows = _command(admin.get_client_job_status) or []
         return {str(row["client_name"]) for row in rows if row.get("status") == "no_jobs"}
     return set()
 
 
 def _abort(admin: Any, job: str) -> None:
-    with suppress(Exception), redirect_stdout(StringIO()):
-        admin.abort_job(job)
+    with suppress(ConnectionError):
+        _command(admin.abort_job, job)
 
 
 def server_of(kits: Path) -> str:
@@ -177,8 +184,7 @@ def _wait_for_sites(plan: ServerPlan, kits: Path, admin: Any, missing: Callable[
     """Return the sites that are connected, all that are wanted, or after ``patience`` as many as are needed."""
     started = time.monotonic()
     while is_running(kits / server_of(kits)):
-        with redirect_stdout(StringIO()):
-            here = {client.name for client in admin.get_connected_client_list()}
+        here = {client.name for client in _command(admin.get_connected_client_list)}
         wanted = missing()
         waited = time.monotonic() - started > plan.patience
         if wanted and (wanted <= here or (waited and len(wanted & here) >= min(plan.least, len(wanted)))):

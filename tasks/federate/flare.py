@@ -123,7 +123,9 @@ class Server(Controller):
                 self.failed.add(name)
                 return say(f"{name}: no answer to {question}: see its log")
             try:
-                found[name] = messages.check(from_shareable(result).data)
+                answer = messages.check(from_shareable(result).data)
+                answer.pop("nothing", None)
+                found[name] = answer
             except (ValueError, TypeError) as error:
                 say(f"{name}: its answer to {question} is not used: {error}")
             return None

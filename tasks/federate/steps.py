@@ -146,7 +146,8 @@ def plan_site(kit: str, family: Family, share: Sequence[str], revision: str) -> 
     plan.write()
     parts = {"learners": "learners' weights and mean features", "prior": "sums of what strategies reach"}
     shares = " and ".join(parts[part] for part in plan.share)
-    line = f"{name} shares {shares}, of {len(domains)} domains; never features, texts or labels"
+    of = f"{len(domains)} domains" if len(domains) > 1 else "1 domain"
+    line = f"{name} shares {shares}, of {of}; never features, texts or labels"
     plan.log(line)
     say(line)
     return plan
@@ -175,7 +176,7 @@ def take_part(plan: SitePlan) -> Path:
     Raises:
         UserError: the client ends again and again, or the federation is of another encoder, version or recipe.
     """
-    name, shown, failures = read_kit(plan.kit), 0, 0
+    name, failures, shown = read_kit(plan.kit), 0, len(_lines(plan.kit / LOG))
     (plan.kit / REFUSED).unlink(missing_ok=True)
     try:
         while not (plan.kit / RESULT).exists():
@@ -197,10 +198,14 @@ def take_part(plan: SitePlan) -> Path:
 
 
 def _say_new(log: Path, shown: int) -> int:
-    lines = log.read_text("utf-8").splitlines() if log.exists() else []
+    lines = _lines(log)
     for line in lines[shown:]:
         say(line)
     return len(lines)
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text("utf-8").splitlines() if log.exists() else []
 
 
 @task(cache_policy=NO_CACHE)
