@@ -7,7 +7,7 @@ import typer
 
 from domains.errors import UserError
 from flows.terminal import AsJson, err, flows_running, print_json
-from tasks.base.settings import settings
+from tasks.base.settings import families, settings
 
 app = typer.Typer(no_args_is_help=True, help="Meta-train with other sites; examples stay at home.")
 
@@ -46,15 +46,28 @@ def serve(
 
     check_installed()
     check_family(family)
+    (kind,) = families([family])
     if clip is not None and clip <= 0:
         raise UserError(f"--clip {clip}: a norm is above 0")
     names = [word.strip() for word in sites.split(",") if word.strip()]
     with flows_running(settings()):
         from flows.federate_serve import federate_serve
 
-        how = {"rounds": rounds, "steps": steps, "noise": noise, "clip": clip}
-        how |= {"segment": segment, "least": least, "patience": patience}
-        folder = federate_serve(name, family, names, host, port, learner or (), **how)  # type: ignore[arg-type]
+        folder = federate_serve(
+            name,
+            kind,
+            names,
+            host,
+            port,
+            learner or (),
+            rounds=rounds,
+            steps=steps,
+            noise=noise,
+            clip=clip,
+            segment=segment,
+            least=least,
+            patience=patience,
+        )
     err.print(f"every site has the result; kits, checkpoints and log: {folder}", markup=False, soft_wrap=True)
 
 
@@ -79,12 +92,13 @@ def join(
     from tasks.federate.steps import check_family
 
     check_family(family)
+    (kind,) = families([family])
     read_kit(kit.resolve())
     parts = [word.strip() for word in share.split(",") if word.strip()]
     with flows_running(settings()):
         from flows.federate_join import federate_join
 
-        version = federate_join(str(kit.resolve()), family, parts, rev)  # type: ignore[arg-type]
+        version = federate_join(str(kit.resolve()), kind, parts, rev)
     from tasks.models import registry
     from tasks.models.verdicts import decision_on
 
