@@ -1,4 +1,4 @@
-"""A federation on this machine: a server and two sites in FLARE's processes, of which one is killed in a round."""
+"""A federation on this machine, in FLARE's processes: a server and two sites, of which one dies in a round."""
 
 import json
 import os
@@ -90,7 +90,8 @@ def wait_for_line(log: Path, text: str) -> None:
         time.sleep(0.2)
 
 
-def test_two_sites_learn_together_and_one_that_is_killed_in_a_round_gets_the_same_result(tmp_path, monkeypatch):
+@pytest.mark.parametrize("dies", ["south", "server"])
+def test_two_sites_learn_together_though_one_or_the_server_is_killed_in_a_round(dies, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -100,20 +101,20 @@ def test_two_sites_learn_together_and_one_that_is_killed_in_a_round_gets_the_sam
         make_project(root, [f"{name}-{j}" for j in range(1 + i % 2)])
     folder = roots["server"] / ".acclimate" / "federations" / "fed"
     kits = make_kits(folder, "localhost", port, SITES)
-    server = start(roots["server"], SERVE.format(port=port, sites=list(SITES)))
-    join = {name: JOIN.format(kit=str(kits / name)) for name in SITES}
-    running = {name: start(roots[name], join[name]) for name in SITES}
+    code = {name: JOIN.format(kit=str(kits / name)) for name in SITES}
+    code["server"] = SERVE.format(port=port, sites=list(SITES))
+    running = {name: start(roots[name], code[name]) for name in roots}
     try:
         wait_for_line(kits / "south" / LOG, "sent for round")
-        client = json.loads((kits / "south" / "process").read_text())["pid"]
-        for pid in (running["south"].pid, client):
+        engine = json.loads((kits / {"server": "localhost"}.get(dies, dies) / "process").read_text())["pid"]
+        for pid in (running[dies].pid, engine):
             os.kill(pid, signal.SIGKILL)
-        running["south"].wait()
-        running["south"] = start(roots["south"], join["south"])
-        said = {name: process.communicate()[0].split() for name, process in running.items()}
-        assert server.wait() == 0
+        running[dies].wait()
+        running[dies] = start(roots[dies], code[dies])
+        said = {name: running[name].communicate()[0].split() for name in SITES}
+        assert running["server"].wait() == 0
     finally:
-        for process in (server, *running.values()):
+        for process in running.values():
             process.kill()
     assert said == {name: ["1", "promoted"] for name in SITES}
     assert read_delivered(folder) == set(SITES)
