@@ -17,7 +17,7 @@ def bench(
         str,
         typer.Argument(
             help="quick, adapt, labels, published, suggest, omniglot, miniimagenet, lake, speed, encoding, drift, "
-            "in-service, market, orchestration, device, adapters, faults, soak, rl2 or all."
+            "in-service, market, orchestration, device, adapters, federated, faults, soak, rl2 or all."
         ),
     ],
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
@@ -83,7 +83,8 @@ def bench(
     beside the usual way to compute them. device: a GPU beside one thread of the processor at encoding, tuning and
     meta-training, then speed and miniImageNet on it, in about 12 minutes. encoding: the encoders of texts, in 8
     bits too, beside sentence-transformers. adapters: whether tuning an encoder of texts gains by a start that
-    Reptile learned on source domains (reads ACCLIMATE_MIRROR). drift: how often drift is found in new examples
+    Reptile learned on source domains (reads ACCLIMATE_MIRROR). federated: meta-training by six sites that keep their
+    domains, beside each alone and all pooled (reads ACCLIMATE_MIRROR). drift: how often drift is found in new examples
     where there is none and where there is, and changes of regime of stocks. in-service: how far the accuracy that
     is estimated without labels is from the true one (reads ACCLIMATE_MIRROR). market: adaptation to six regimes of
     the stock market, beside HAR, GARCH, boosting and models that do not adapt. orchestration: from a commit to a

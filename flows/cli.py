@@ -19,6 +19,7 @@ from flows import (
     decision_commands,
     domains_commands,
     drift_commands,
+    federate_commands,
     models_commands,
     prediction_commands,
 )
@@ -42,6 +43,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 app.add_typer(domains_commands.app, name="domains")
 app.add_typer(data_commands.app, name="data")
 app.add_typer(models_commands.app, name="models")
+app.add_typer(federate_commands.app, name="federate")
 app.command()(drift_commands.drift)
 
 K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]

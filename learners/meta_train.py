@@ -90,7 +90,7 @@ def meta_train(
     rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     _check(learner, [*piles, *validation], training, processes)
     generator = torch.Generator().manual_seed(training.seed)
-    held_out = _episodes(validation, training)
+    held_out = validation_episodes(validation, training)
     kind = Adam if training.optimiser == "adam" else SGD
     optimiser: torch.optim.Optimizer = kind(learner.parameters(), lr=training.rate)
     device = next(learner.parameters()).device
@@ -175,13 +175,23 @@ def _gather(learner: Learner, losses: list[float], share: float, processes: int)
     return [loss for part in every for loss in part]
 
 
-def _episodes(piles: Sequence[Pile], training: Training) -> list[Episode]:
+def validation_episodes(piles: Sequence[Pile], training: Training) -> list[Episode]:
+    """Return the episodes that a training is validated on, the same ones each time."""
     generator = torch.Generator().manual_seed(training.seed + 1)
     return [draw(piles, training.shape, generator) for _ in range(training.episodes)]
 
 
 def _validate(learner: Learner, episodes: list[Episode], history: History, step: int, loss: float) -> None:
-    """Add the loss, at the temperature that suits all episodes if the meta-loss is such too, and the accuracy."""
+    """Add what ``validate`` returns to the history."""
+    held_out, accuracy = validate(learner, episodes)
+    history.step.append(step)
+    history.loss.append(loss)
+    history.validation_loss.append(held_out)
+    history.validation_accuracy.append(accuracy)
+
+
+def validate(learner: Learner, episodes: Sequence[Episode]) -> tuple[float, float]:
+    """Return the loss, at the temperature that suits all episodes if the meta-loss is such too, and the accuracy."""
     learner.eval()
     every = []
     for episode in (episode.to(next(learner.parameters()).device) for episode in episodes):
@@ -191,8 +201,5 @@ def _validate(learner: Learner, episodes: list[Episode], history: History, step:
     learner.train()
     temperature = best_temperature(*zip(*every, strict=True)) if learner.capabilities.scaled_loss else 1.0
     losses = [torch.nn.functional.cross_entropy(z / temperature, y).item() for z, y in every]
-    history.step.append(step)
-    history.loss.append(loss)
-    history.validation_loss.append(sum(losses) / len(losses))
     right = [(z.argmax(1) == y).float().mean().item() for z, y in every]
-    history.validation_accuracy.append(sum(right) / len(right))
+    return sum(losses) / len(losses), sum(right) / len(right)

@@ -26,11 +26,11 @@ ALLOWED = {
 ORDER = {
     "tasks": (
         *("base", "versions", "service", "features", "ingest", "models", "serving", "export"),
-        *("meta_train", "adapt", "watch", "clean", "predict", "drift", "decisions", "bench"),
+        *("meta_train", "federate", "adapt", "watch", "clean", "predict", "drift", "decisions", "bench"),
     ),
     "learners": (
         *("encoders", "bodies", "heads", "representation", "shift"),
-        *("plain", "transductive", "choice", "market", "methods", "decisions"),
+        *("plain", "transductive", "choice", "market", "methods", "decisions", "federated"),
     ),
 }
 #: What runs in a notebook or on a bare GPU machine knows nothing of these.
@@ -64,6 +64,7 @@ SLOW = {
     "matplotlib": "0.4 to 0.8: only drawings, and glyphs that are drawn from its fonts",
     "mlflow": "2.1: only who reads or writes the registry",
     "nncf": "5.0, and an extra: only who quantises an encoder",
+    "nvflare": "0.6, and an extra: only who makes startup kits or asks the server of a federation",
     "openvino": "0.4, and an extra: only who encodes in 8 bits",
     "openpyxl": "0.2: only Excel files",
     "pandas": "0.6: nothing that the command line imports at its start needs a frame",

@@ -174,6 +174,55 @@ def nearest_shots(mean: float) -> int:
     return min(SHOTS, key=lambda k: abs(math.log(mean / k)))
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What strategies reached on E source episodes, from which a prior is fit.
+
+    Attributes:
+        safe: the fallback, whose scores gains are over.
+        descriptions: [E, F]; domains: [E] numbers of domains; shots: [E] of SHOTS.
+        scores: by strategy and episode, of its queries [Q].
+        logits: [Q, N] by strategy and episode, where nothing can be held out; truth: [Q] labels of all episodes.
+        reasons: by strategy, why it could not adapt, once an episode.
+    """
+
+    safe: str
+    descriptions: np.ndarray
+    domains: np.ndarray
+    shots: np.ndarray
+    scores: Mapping[str, Mapping[int, Tensor]]
+    logits: Mapping[str, Mapping[int, Tensor]]
+    truth: Sequence[Tensor]
+    reasons: Mapping[str, Sequence[str]]
+
+    def gains(self, name: str) -> tuple[list[int], np.ndarray, np.ndarray]:
+        """Return the episodes of a strategy, its gains there, and the variance of each from its few queries."""
+        rows = list(self.scores[name])
+        differences = [self.scores[name][i] - self.scores[self.safe][i] for i in rows]
+        noise = np.array([d.var().item() / len(d) for d in differences])
+        return rows, np.array([d.mean().item() for d in differences]), noise
+
+    def fit(self) -> Prior:
+        """Return the prior of these episodes."""
+        regressions, means = {}, {}
+        for name in (name for name, scores in self.scores.items() if scores):
+            rows, gains, noise = self.gains(name)
+            if name != self.safe:
+                known = self.descriptions[rows], gains, float(noise.mean()), self.domains[rows]
+                regressions[name] = Regression.fit(*known)
+            by_shots = {k: gains[self.shots[rows] == k] for k in sorted({int(self.shots[i]) for i in rows})}
+            means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
+        truth = {name: [self.truth[i] for i in z] for name, z in self.logits.items()}
+        temperatures = {n: best_temperature([*z.values()], truth[n]) for n, z in self.logits.items() if z}
+        thresholds = {
+            name: episodes_threshold([F.softmax(z / t, 1) for z in self.logits[name].values()], truth[name])
+            for name, t in temperatures.items()
+        }
+        episodes = len(self.truth)
+        left_out = {name: f"{len(why)} of {episodes} source episodes: {why[0]}" for name, why in self.reasons.items()}
+        return Prior(regressions, means, temperatures, thresholds, left_out)
+
+
 def learn_prior(
     strategies: Mapping[str, Learner],
     episodes: Sequence[Episode],
@@ -183,9 +232,22 @@ def learn_prior(
     in_time: bool = False,
     advance: Callable[[int], None] = lambda episodes: None,
 ) -> Prior:
+    """Fit the prior to what ``measure_strategies`` finds; it says why a strategy was left out of episodes."""
+    return measure_strategies(strategies, episodes, domains, labels, generator, in_time, advance).fit()
+
+
+def measure_strategies(
+    strategies: Mapping[str, Learner],
+    episodes: Sequence[Episode],
+    domains: Sequence[int],
+    labels: int | None,
+    generator: torch.Generator,
+    in_time: bool = False,
+    advance: Callable[[int], None] = lambda episodes: None,
+) -> Measured:
     """Measure every strategy's gain over the fallback on source episodes that meta-training has not seen.
 
-    A strategy is measured on the episodes that it can adapt to; the prior says why it was left out of others.
+    A strategy is measured on the episodes that it can adapt to.
 
     Args:
         domains: which domain each episode was drawn from, as a number.
@@ -214,23 +276,6 @@ def learn_prior(
             if not held_out:
                 logits[name][i] = z
         advance(1)
-    regressions, means = {}, {}
-    for name, scores in found.items():
-        if not scores:
-            continue
-        rows = list(scores)
-        differences = [scores[i] - found[safe][i] for i in rows]
-        gains = np.array([d.mean().item() for d in differences])
-        noise = float(np.mean([d.var().item() / len(d) for d in differences]))
-        if name != safe:
-            regressions[name] = Regression.fit(np.stack(descriptions)[rows], gains, noise, np.asarray(domains)[rows])
-        by_shots = {k: gains[np.array(shots)[rows] == k] for k in sorted({shots[i] for i in rows})}
-        means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
-    truth = {name: [episodes[i].query_y for i in z] for name, z in logits.items()}
-    temperatures = {name: best_temperature([*z.values()], truth[name]) for name, z in logits.items() if z}
-    thresholds = {
-        name: episodes_threshold([F.softmax(z / t, 1) for z in logits[name].values()], truth[name])
-        for name, t in temperatures.items()
-    }
-    left_out = {name: f"{len(why)} of {len(episodes)} source episodes: {why[0]}" for name, why in reasons.items()}
-    return Prior(regressions, means, temperatures, thresholds, left_out)
+    truth = [episode.query_y for episode in episodes]
+    rest = np.asarray(domains), np.array(shots), found, logits, truth, reasons
+    return Measured(safe, np.stack(descriptions), *rest)

@@ -19,6 +19,7 @@ SUITES = {
     "speed": "images.speed.bench_speed",
     "device": "device.bench_device",
     "adapters": "adapters.bench_adapters",
+    "federated": "federated.suite.bench_federated",
     "encoding": "encoding.bench_encoding",
     "drift": "drift.suite.bench_drift",
     "in-service": "drift.in_service.bench_in_service",

@@ -64,13 +64,17 @@ def load_piles(
     domains: Sequence[Domain],
     recipe: Recipe,
     advance: Callable[[int], None] = lambda n: None,
+    may_hold_out_nothing: bool = False,
 ) -> Piles:
     """Encode source domains, divided as ``divide_piles`` says.
+
+    Args:
+        may_hold_out_nothing: where there is too little to hold out, all is for training.
 
     Raises:
         UserError: there is no source domain, one is too small to draw from, or there is too little to hold out.
     """
-    rows = divide_rows(domains, recipe)
+    rows = divide_rows(domains, recipe, may_hold_out_nothing)
     family, column = domains[0].family, {domain.name: domain.column("train") for domain in domains}
     every = [pile for part in rows.parts for pile in part]
     examples = [column[pile.name][row] for pile in every for row in pile.x.tolist()]
@@ -80,7 +84,7 @@ def load_piles(
     return replace(rows, train=train, validation=validation, prior=prior, last=last_layer(family))
 
 
-def divide_rows(domains: Sequence[Domain], recipe: Recipe) -> Piles:
+def divide_rows(domains: Sequence[Domain], recipe: Recipe, may_hold_out_nothing: bool = False) -> Piles:
     """Return the piles of ``load_piles`` with the numbers [n] of the rows in place of features; nothing is encoded.
 
     Raises:
@@ -89,9 +93,13 @@ def divide_rows(domains: Sequence[Domain], recipe: Recipe) -> Piles:
     if not domains:
         raise UserError("no source domain of this family at this revision; build them with `acclimate data build`")
     shared = domains[0].family == "market"
-    train, validation, prior = divide_piles(
-        [_row_pile(domain, rows_used(domain, recipe)) for domain in domains], recipe.seed, recipe.shape
-    )
+    piles = [_row_pile(domain, rows_used(domain, recipe)) for domain in domains]
+    try:
+        train, validation, prior = divide_piles(piles, recipe.seed, recipe.shape)
+    except UserError:
+        if not may_hold_out_nothing:
+            raise
+        train, validation, prior = piles, [], []
     if not shared:
         more = {d.name: _row_pile(d, rows_used(d, recipe, recipe.prior_per_class)) for d in domains}
         prior = [more[pile.name].only(pile.y.unique()) for pile in prior]

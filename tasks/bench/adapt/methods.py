@@ -126,9 +126,11 @@ def adapters(
             found[name] = partial(_alone, less[ABLATED[name]])
         else:
             assert model is not None, f"{name} needs a meta-model"
-            reference = partial(_alone, model.strategies[REFERENCE])
             ours = partial(_choose, model.strategies, model.prior)
-            found[name] = {REFERENCE: reference, OURS: ours, NAMELESS: partial(_nameless, ours)}[name]
+            if name == REFERENCE:
+                found[name] = partial(_alone, model.strategies[REFERENCE])
+            else:
+                found[name] = {OURS: ours, NAMELESS: partial(_nameless, ours)}[name]
     return found
 
 

@@ -1,0 +1,236 @@
+"""The prior over strategies from sums: what several sites measured adds up to the prior of all their episodes.
+
+A Bayesian ridge regression reads its data through moments only, and moments add. With z = (1, phi, g) of an episode
+(its description and a strategy's gain), a site sends the sum of z z' over its episodes, the same over the means of its
+domains, and what temperatures, tables and thresholds need: some kilobytes a strategy, whatever the number of episodes.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from learners.choice.conformal import COVERAGE
+from learners.choice.prior import (
+    SHOTS,
+    SMALLEST_SPREAD,
+    UNKNOWN_SPREAD,
+    Gain,
+    Measured,
+    Prior,
+    Regression,
+)
+from learners.temperature import GRID
+
+FEATURES = 18  # of a description of a task, see ``describe_support``
+BINS = 512  # of probabilities of the true label, in multiples of chance
+LOWEST, HIGHEST = 1e-4, 1e3
+TOLERANCE, MOST_STEPS = 1e-3, 300  # where the regression's iteration stops: as sklearn's does
+SHRINK = 1e-6  # both parameters of its Gamma priors, as there
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What one strategy did on some episodes, as sums. ``a + b`` is of the episodes of both, if they share no domain.
+
+    Attributes:
+        episodes: [F + 2, F + 2] sum of z z' over episodes.
+        domains: [F + 2, F + 2] the same over the means of z in every domain.
+        noise: [] sum of the variances of gains from their few queries.
+        shots: [len(SHOTS), 3] number, sum and sum of squares of gains, by shots.
+        losses: [len(GRID)] sum of log-losses at every temperature, of episodes where nothing can be held out.
+        counts: [3] episodes measured where nothing can be held out, episodes that it could not adapt to, and all.
+    """
+
+    episodes: np.ndarray
+    domains: np.ndarray
+    noise: np.ndarray
+    shots: np.ndarray
+    losses: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def shapes(cls, features: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every sum, for descriptions of that length."""
+        square = features + 2, features + 2
+        return {
+            "episodes": square,
+            "domains": square,
+            "noise": (),
+            "shots": (len(SHOTS), 3),
+            "losses": (len(GRID),),
+            "counts": (3,),
+        }
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(*(getattr(self, name) + getattr(other, name) for name in self.shapes(0)))
+
+    def arrays(self) -> Arrays:
+        """Return the sums by name."""
+        return {name: np.asarray(getattr(self, name)) for name in self.shapes(0)}
+
+    def wrong(self, features: int, most: int, bounded: bool) -> str | None:
+        """Return in one line why no honest site could send these sums; None: it could.
+
+        Args:
+            most: how many episodes were asked for.
+            bounded: gains are of accuracies, so none is beyond -1 or 1.
+        """
+        for name, shape in self.shapes(features).items():
+            value = getattr(self, name)
+            if value.shape != shape:
+                return f"{name} is {list(value.shape)}, not {list(shape)}"
+            if not np.isfinite(value).all():
+                return f"{name} is not finite"
+        n, d = float(self.episodes[0, 0]), float(self.domains[0, 0])
+        if not (0 <= d <= n <= most and float(self.shots[:, 0].sum()) == n and (self.counts >= 0).all()):
+            return f"{n:g} episodes of {d:g} domains, where at most {most} were asked for"
+        if max(self.counts) > most or not 0 <= self.noise <= max(n, 1) * (1 if bounded else 1e6):
+            return "counts or noise are out of range"
+        for name in ("episodes", "domains"):
+            moments = getattr(self, name)
+            lowest = float(np.linalg.eigvalsh((moments + moments.T) / 2)[0])
+            if not np.allclose(moments, moments.T) or lowest < -1e-6 * max(1.0, float(np.trace(moments))):
+                return f"{name} is no sum of squares"
+            if bounded and moments[-1, -1] > moments[0, 0] + 1e-6:
+                return f"{name}: gains beyond 1"
+        return None
+
+    def regression(self) -> Regression:
+        """Return the regression of all these episodes, as ``Regression.fit`` returns it.
+
+        D. J. C. MacKay. Bayesian interpolation. Neural Computation 4, 1992. https://doi.org/10.1162/neco.1992.4.3.415
+        """
+        n, sums = self.episodes[0, 0], self.episodes
+        mean = sums[0] / n
+        centred = sums - n * np.outer(mean, mean)
+        xx, xy, yy = centred[1:-1, 1:-1], centred[1:-1, -1], max(0.0, float(centred[-1, -1]))
+        values, vectors = np.linalg.eigh(xx)
+        values = values.clip(0)
+        alpha, ridge = 1 / (yy / n + np.finfo(float).eps), 1.0
+
+        def solve() -> tuple[np.ndarray, float]:
+            weights = vectors @ (vectors.T @ xy / (values + ridge / alpha))
+            return weights, max(0.0, float(yy - 2 * weights @ xy + weights @ xx @ weights))
+
+        before = None
+        for _ in range(MOST_STEPS):
+            weights, error = solve()
+            known = float(np.sum(alpha * values / (ridge + alpha * values)))
+            ridge = (known + 2 * SHRINK) / (float(weights @ weights) + 2 * SHRINK)
+            alpha = (n - known + 2 * SHRINK) / (error + 2 * SHRINK)
+            if before is not None and float(np.abs(before - weights).sum()) < TOLERANCE:
+                break
+            before = weights
+        weights, _ = solve()
+        covariance = (vectors / (alpha * values + ridge)) @ vectors.T
+        intercept = float(mean[-1])
+        spread = max(1 / alpha - float(self.noise) / n, SMALLEST_SPREAD**2) + self._between(mean, weights)
+        return Regression(mean[1:-1].tolist(), weights.tolist(), intercept, covariance.tolist(), float(spread) ** 0.5)
+
+    def _between(self, mean: np.ndarray, weights: np.ndarray) -> float:
+        """Return the variance of the domains' mean residuals, as it counts for a new domain."""
+        d = self.domains[0, 0]
+        if d < 2:
+            return UNKNOWN_SPREAD**2
+        residual = np.concatenate([[weights @ mean[1:-1] - mean[-1]], -weights, [1.0]])  # . z is what is not explained
+        total, squares = residual @ self.domains[0], residual @ self.domains @ residual
+        return max(0.0, float(squares - total**2 / d) / (d - 1)) * (1 + 1 / d)
+
+
+def _empty(features: int) -> Sums:
+    return Sums(*(np.zeros(shape) for shape in Sums.shapes(features).values()))
+
+
+def sums_of(measured: Measured) -> dict[str, Sums]:
+    """Return what a site sends first: the sums of every strategy on its episodes."""
+    features, found = measured.descriptions.shape[1], {}
+    for name, scores in measured.scores.items():
+        counts = np.array([len(measured.logits[name]), len(measured.reasons.get(name, ())), len(measured.truth)], float)
+        if not scores:
+            found[name] = Sums(**(_empty(features).arrays() | {"counts": counts}))
+            continue
+        rows, gains, noise = measured.gains(name)
+        z = np.column_stack([np.ones(len(rows)), measured.descriptions[rows], gains])
+        domains, shots = measured.domains[rows], measured.shots[rows]
+        means = np.stack([z[domains == domain].mean(0) for domain in np.unique(domains)])
+        table = np.array([[(shots == k).sum(), gains[shots == k].sum(), (gains[shots == k] ** 2).sum()] for k in SHOTS])
+        losses = np.zeros(len(GRID))
+        for i, logits in measured.logits[name].items():
+            exact, truth = logits.double(), measured.truth[i]
+            losses += [F.cross_entropy(exact / t, truth).item() for t in GRID]
+        found[name] = Sums(z.T @ z, means.T @ means, np.array(noise.sum()), table.astype(float), losses, counts)
+    return found
+
+
+def temperatures_of(sums: Mapping[str, Sums]) -> dict[str, float]:
+    """Return the temperature of every strategy that was measured where nothing can be held out."""
+    return {name: GRID[int(s.losses.argmin())] for name, s in sums.items() if s.counts[0] > 0}
+
+
+def histograms_of(measured: Measured, temperatures: Mapping[str, float]) -> Arrays:
+    """Return what a site sends then: by strategy, how many true labels have which probability, [BINS].
+
+    It is in multiples of chance, on a logarithmic scale, and every episode weighs 1.
+    """
+    found = {}
+    for name, temperature in temperatures.items():
+        counts = np.zeros(BINS)
+        for i, logits in measured.logits.get(name, {}).items():
+            p = F.softmax(logits / temperature, 1).double().gather(1, measured.truth[i][:, None])[:, 0]
+            place = torch.log(p * logits.shape[1] / LOWEST) / math.log(HIGHEST / LOWEST) * BINS
+            index = place.floor().clamp(0, BINS - 1).long().numpy()
+            counts += np.bincount(index, minlength=BINS) / len(p)
+        found[name] = counts
+    return found
+
+
+def threshold(histogram: np.ndarray, coverage: float = COVERAGE) -> float:
+    """Return what ``episodes_threshold`` does, but for the width of a bin (3 %), which is rounded down."""
+    below = histogram.cumsum() / histogram.sum()
+    bin_ = min(int((below < 1 - coverage).sum()), BINS - 1)
+    return float(LOWEST * (HIGHEST / LOWEST) ** (bin_ / BINS))
+
+
+def prior_of(safe: str, sums: Mapping[str, Sums], histograms: Arrays) -> Prior:
+    """Return the prior of all episodes behind sums and histograms."""
+    measured = {name: s for name, s in sums.items() if s.episodes[0, 0] > 0}
+    regressions = {name: s.regression() for name, s in measured.items() if name != safe}
+    means = {
+        name: {
+            k: Gain(float(total / n), max(0.0, float(squares / n - (total / n) ** 2)) ** 0.5)
+            for k, (n, total, squares) in zip(SHOTS, s.shots, strict=True)
+            if n > 0
+        }
+        for name, s in measured.items()
+    }
+    thresholds = {name: threshold(counts) for name, counts in histograms.items() if counts.sum() > 0}
+    left_out = {
+        name: f"{s.counts[1]:g} of {s.counts[2]:g} source episodes: their sites know why"
+        for name, s in sums.items()
+        if s.counts[1] > 0
+    }
+    return Prior(regressions, means, temperatures_of(sums), thresholds, left_out)
+
+
+def add(several: Iterable[Mapping[str, Sums]]) -> dict[str, Sums]:
+    """Return the sums over sites, by strategy."""
+    return _merge(several, lambda a, b: a + b)
+
+
+def add_histograms(several: Iterable[Arrays]) -> Arrays:
+    """Return the histograms over sites, by strategy."""
+    return _merge(several, lambda a, b: a + b)
+
+
+def _merge(several: Iterable[Mapping[str, "Sums | np.ndarray"]], plus: Callable) -> dict:
+    def merge(one: dict, other: Mapping) -> dict:
+        return one | {name: plus(one[name], value) if name in one else value for name, value in other.items()}
+
+    return reduce(merge, several, {})

@@ -1,0 +1,273 @@
+"""The server's side of a federation, whoever carries its questions: rounds, then the prior."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from learners import make, strategies
+from learners.choice.fallback import fallback
+from learners.choice.prior import Prior
+from learners.choice.prior_sums import (
+    BINS,
+    FEATURES,
+    Sums,
+    add,
+    add_histograms,
+    prior_of,
+    temperatures_of,
+)
+from learners.federated import messages
+from learners.federated.averaging import MOST_DOMAINS, Moments, Update, pool_scale, wrong
+from learners.federated.messages import Arrays
+from learners.federated.server import Plan, State
+from learners.federated.site import Identity
+
+#: Asks sites a question, all if none are named, and returns the answers that came in time, by site.
+Ask = Callable[[str, Arrays, Collection[str]], Mapping[str, Arrays]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a federation learned: weights by learner, and by strategy the sums that the prior is made of."""
+
+    weights: Mapping[str, Mapping[str, torch.Tensor]]
+    sums: Mapping[str, Sums]
+    histograms: Arrays
+
+    @property
+    def prior(self) -> Prior:
+        """The prior over strategies; empty where no site could learn one."""
+        return prior_of(fallback(self.sums), self.sums, self.histograms) if self.sums else Prior()
+
+    def arrays(self) -> Arrays:
+        """Return it as arrays ``weights/…``, ``sums/…`` and ``histograms/…``."""
+        found = {f"weights/{key}": value for key, value in messages.to_arrays(self.weights).items()}
+        found |= {f"sums/{n}/{k}": v for n, sums in self.sums.items() for k, v in sums.arrays().items()}
+        return found | {f"histograms/{name}": value for name, value in self.histograms.items()}
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> "Outcome":
+        """Return what ``arrays`` was called on.
+
+        Raises:
+            ValueError: sums are missing.
+        """
+        weights: dict[str, dict[str, torch.Tensor]] = {}
+        sums: dict[str, Arrays] = {}
+        histograms: Arrays = {}
+        for key, value in arrays.items():
+            part, _, name = key.partition("/")
+            if part == "weights":
+                learner, _, name = name.partition("/")
+                weights.setdefault(learner, {})[name] = torch.from_numpy(np.array(value))
+            elif part == "sums":
+                strategy, _, kind = name.partition("/")
+                sums.setdefault(strategy, {})[kind] = np.asarray(value, np.float64)
+            elif part == "histograms":
+                histograms[name] = np.asarray(value, np.float64)
+        for strategy, of in sums.items():
+            if of.keys() != Sums.shapes(0).keys():
+                raise ValueError(f"sums of {strategy} are missing")
+        return cls(weights, {name: Sums(**of) for name, of in sums.items()}, histograms)
+
+
+@dataclass
+class Federation:
+    """A federation as its server sees it.
+
+    Args:
+        ask: carries questions; say: hears in one line of every site that is not used, and why.
+        dim, ways, last: as for ``make``.
+        episodes: of the prior, over all sites.
+        path: of the checkpoint; None: none is kept.
+        secret: generator of the noise.
+    """
+
+    plan: Plan
+    identity: Identity
+    dim: int
+    ask: Ask
+    episodes: int = 100
+    ways: int | None = None
+    last: int | None = None
+    path: Path | None = None
+    say: Callable[[str], None] = lambda line: None
+    secret: torch.Generator | None = None
+
+    def run(self) -> Outcome:
+        """Return what the sites learn, going on from the checkpoint if there is one.
+
+        Raises:
+            ValueError: no site can be used.
+        """
+        counts = self._greet()
+        weights = self._train(set(counts)) if self.plan.training else {}
+        return Outcome(weights, *self._measure(counts, weights))
+
+    def _greet(self) -> dict[str, int]:
+        """Return the sites that can be used, with how many domains each has for the prior."""
+        found = {}
+        for site, answer in self._ask("hello", self.identity.arrays()).items():
+            if why := self.identity.differs(answer):
+                self.say(f"{site}: not used: its {why.format('the federation')}")
+                continue
+            found[site] = self._number(site, answer, "prior")
+        if not found:
+            raise ValueError("no site can be used; see the lines above")
+        return found
+
+    def _train(self, sites: set[str]) -> Mapping[str, Mapping[str, torch.Tensor]]:
+        state = self._restore()
+        if state is None:
+            state = self._start(sites)
+            if state is None:
+                self.say("no site shares what learners are trained with; there are none")
+                return {}
+            self._keep(state)
+        while state.rounds < self.plan.rounds:
+            validate = self.plan.validates(state.rounds)
+            state = self._round(state, sites, validate)
+            self._keep(state)
+        answers = self._ask("validate", messages.to_arrays(state.weights), sites)
+        losses = {name: self._losses(name, answers) for name in state.weights}
+        return state.validated(losses).finished()
+
+    def _start(self, sites: set[str]) -> State | None:
+        """Return the weights before the first round, with the scale of all sites' features; None: no site trains."""
+        moments = {}
+        for site, answer in self._ask("scale", {}, sites).items():
+            if {"mean", "square", "domains"} - answer.keys():
+                continue
+            mean, square = (torch.from_numpy(np.array(answer[name], np.float64)) for name in ("mean", "square"))
+            found = Moments(mean, square, self._number(site, answer, "domains"))
+            if why := found.wrong(self.dim):
+                self.say(f"{site}: not used: {why}")
+                sites.discard(site)
+                continue
+            moments[site] = found
+        if not moments:
+            return None
+        mean, scale = pool_scale(moments)
+        weights = {}
+        for name, training in self.plan.training.items():
+            with torch.random.fork_rng():
+                torch.manual_seed(training.seed)
+                learner = make(name, self.dim, self.ways, self.last)
+            state = {key: value.clone() for key, value in learner.state_dict().items()}
+            ours = {"mean": mean, "scale": scale}
+            weights[name] = {
+                k: ours.get(k.rpartition(".")[2], v) if v.shape == (self.dim,) else v for k, v in state.items()
+            }
+        return State.start(weights)
+
+    def _round(self, state: State, sites: set[str], validate: bool) -> State:
+        turn = {"number": state.rounds, "rounds": self.plan.rounds, "steps": self.plan.steps, "validate": validate}
+        told = messages.to_arrays(state.weights) | {name: np.array(int(value)) for name, value in turn.items()}
+        answers = self._ask("round", told, sites)
+        updates: dict[str, dict[str, Update]] = {name: {} for name in state.weights}
+        for site, answer in answers.items():
+            if not answer:
+                continue
+            domains = self._number(site, answer, "domains")
+            for name, weights in messages.to_weights(answer, state.weights).items():
+                updates[name][site] = Update(weights, domains)
+        losses = {}
+        for name, last in state.weights.items() if validate else ():
+            right = {site: answers[site] for site, update in updates[name].items() if not wrong(update, last)}
+            losses[name] = self._losses(name, right)
+        state, lines = state.validated(losses).averaged(self.plan, updates, self.secret)
+        for line in lines:
+            self.say(line)
+        return state
+
+    def _losses(self, name: str, answers: Mapping[str, Arrays]) -> dict[str, tuple[float, int]]:
+        """Return a learner's validation losses by site, with how many domains the site counts for."""
+        found = {}
+        for site, answer in answers.items():
+            loss = answer.get(f"loss.{name}")
+            if loss is not None and loss.size == 1:
+                found[site] = float(loss.reshape(())), min(self._number(site, answer, "domains"), MOST_DOMAINS)
+        return found
+
+    def _measure(
+        self, counts: Mapping[str, int], weights: Mapping[str, Mapping[str, torch.Tensor]]
+    ) -> tuple[dict[str, Sums], Arrays]:
+        able = {site: min(n, MOST_DOMAINS) for site, n in counts.items() if n > 0}
+        if not able:
+            self.say("no site has domains to learn the prior on, or shares it; strategies are chosen without one")
+            return {}, {}
+        each = max(2, round(self.episodes / sum(able.values())))  # episodes a domain
+        told = messages.to_arrays(weights) | {"each": np.array(each)}
+        learners = {name: make(name, self.dim, self.ways, self.last) for name in weights}
+        every = strategies(learners, self.dim, self.last)
+        sums = {}
+        for site, answer in self._ask("prior", told, set(able)).items():
+            if answer and (found := self._sums(site, answer, each * able[site], every)):
+                sums[site] = found
+        if not sums:
+            self.say("no site sent a prior that can be used; strategies are chosen without one")
+            return {}, {}
+        total = add(sums.values())
+        temperatures = temperatures_of(total)
+        told = {name: np.array(value) for name, value in temperatures.items()}
+        histograms = []
+        for site, answer in (self._ask("thresholds", told, set(sums)) if told else {}).items():
+            if all(
+                v.shape == (BINS,) and (v >= 0).all() and v.sum() <= each * able[site] + 1e-6 for v in answer.values()
+            ):
+                histograms.append({name: value for name, value in answer.items() if name in told})
+            else:
+                self.say(f"{site}: thresholds not used: they are no counts of {each * able[site]} episodes")
+        return total, add_histograms(histograms)
+
+    def _sums(self, site: str, answer: Arrays, episodes: int, every: Mapping[str, object]) -> dict[str, Sums]:
+        """Return the sums of a site by strategy, if all of them can be used; else nothing."""
+        found: dict[str, Arrays] = {name: {} for name in every}
+        for key, value in answer.items():
+            name, _, kind = key.rpartition("/")
+            if name in found:
+                found[name][kind] = np.asarray(value, np.float64)
+        for name, arrays in found.items():
+            if arrays.keys() != Sums.shapes(0).keys():
+                self.say(f"{site}: its prior is not used: {name} is missing")
+                return {}
+            if why := Sums(**arrays).wrong(FEATURES, episodes, bounded=self.ways is None):
+                self.say(f"{site}: its prior is not used: {name}: {why}")
+                return {}
+        return {name: Sums(**arrays) for name, arrays in found.items()}
+
+    def _ask(self, question: str, told: Arrays, sites: Collection[str] = ()) -> dict[str, Arrays]:
+        """Return the answers of sites in use that are arrays of numbers."""
+        found = {}
+        for site, answer in sorted(self.ask(question, told, sites).items()):
+            if sites and site not in sites:
+                continue
+            try:
+                found[site] = messages.check(answer)
+            except ValueError as error:
+                self.say(f"{site}: not used for {question}: {error}")
+        return found
+
+    def _number(self, site: str, answer: Arrays, name: str) -> int:
+        try:
+            return int(messages.number(answer, name))
+        except ValueError as error:
+            self.say(f"{site}: {error}")
+            return 0
+
+    def _keep(self, state: State) -> None:
+        if self.path is not None:
+            state.save(self.path, {"identity": vars(self.identity)})
+
+    def _restore(self) -> State | None:
+        found = None if self.path is None else State.load(self.path)
+        if found is None:
+            return None
+        state, about = found
+        if about != {"identity": vars(self.identity)}:
+            self.say("the checkpoint is of another encoder, version or recipe; the federation begins anew")
+            return None
+        return state

@@ -1,0 +1,212 @@
+"""A site: its domains stay with it; it answers the server's questions with weights and sums."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from domains.episode import Pile, Shape, draw
+from learners import make, strategies
+from learners.base import Learner
+from learners.choice.prior import Measured, measure_strategies
+from learners.choice.prior_sums import Arrays, histograms_of, sums_of
+from learners.federated import messages
+from learners.federated.averaging import MOST_DOMAINS, Moments, Update, Weights
+from learners.meta_train import Training, validate, validation_episodes
+from learners.optimisers import SGD, Adam
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of a federation: which it is of how many, and how many meta-updates each site makes."""
+
+    number: int
+    rounds: int
+    steps: int
+
+
+def train_round(learner: Learner, piles: Sequence[Pile], training: Training, turn: Round, weights: Weights) -> Update:
+    """Return what meta-updates on a site's own piles make of given weights.
+
+    The optimiser starts anew, and the episodes depend on the training's seed and the round alone: a site that died does
+    the round again to the same bits, and has nothing to keep.
+
+    Raises:
+        ValueError: the loss or its gradient is not finite.
+    """
+    learner.load_state_dict(dict(weights))
+    learner.train()
+    generator = torch.Generator().manual_seed(hash_seed(training.seed, turn.number))
+    kind = Adam if training.optimiser == "adam" else SGD
+    optimiser: torch.optim.Optimizer = kind(learner.parameters(), lr=training.rate)
+    for step in range(turn.steps):
+        done = (turn.number + step / turn.steps) / turn.rounds
+        learner.set_progress(done)
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(training, done)
+        optimiser.zero_grad()
+        losses = learner.backward([draw(piles, training.shape, generator) for _ in range(training.batch)])
+        norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), training.clip).item()
+        if not math.isfinite(sum(losses) + norm):
+            raise ValueError(f"{learner.name}: meta-loss {losses[-1]} in round {turn.number}; lower the rate")
+        optimiser.step()
+    return Update({name: value.clone() for name, value in learner.state_dict().items()}, len(piles))
+
+
+def validate_round(learner: Learner, piles: Sequence[Pile], training: Training, weights: Weights) -> float:
+    """Return the loss of given weights on a site's held-out episodes, the same ones each time."""
+    learner.load_state_dict(dict(weights))
+    return validate(learner, validation_episodes(piles, training))[0]
+
+
+def rate_at(training: Training, done: float) -> float:
+    """Return the learning rate when such a share of all rounds is done."""
+    return training.rate_at(int(done * training.steps))
+
+
+def hash_seed(seed: int, number: int) -> int:
+    """Return a seed of its own for every round."""
+    return int(torch.randint(2**62, (number + 1,), generator=torch.Generator().manual_seed(seed))[-1])
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What has to be the same at all sites: encoder, version of this program, labels that domains share, learners."""
+
+    encoder: str
+    version: str
+    labels: str = ""
+    learners: str = ""
+
+    def arrays(self) -> Arrays:
+        return {name: messages.words(value) for name, value in vars(self).items()}
+
+    def differs(self, other: Arrays) -> str | None:
+        """Return which of somebody else's is another, theirs and this one; None: all are the same."""
+        for name, value in vars(self).items():
+            theirs = messages.read_words(other.get(name))
+            if theirs != messages.read_words(messages.words(value)):
+                return f"{name}: {theirs or 'none'}; that of {{}}: {value or 'none'}"
+        return None
+
+
+@dataclass
+class Site:
+    """One site of a federation.
+
+    Args:
+        train, validation, prior: its piles, as ``divide_piles`` divides them; the latter two may be empty.
+        training: by learner; ways, last: as for ``make``.
+        shapes: of the prior's episodes, in turn.
+        share: what it is willing to send: ``learners``, ``prior``.
+        say: hears of all that it sends.
+    """
+
+    identity: Identity
+    train: Sequence[Pile]
+    validation: Sequence[Pile]
+    prior: Sequence[Pile]
+    training: Mapping[str, Training]
+    shapes: Sequence[Shape]
+    seed: int = 0
+    ways: int | None = None
+    last: int | None = None
+    share: tuple[str, ...] = ("learners", "prior")
+    say: Callable[[str], None] = lambda line: None
+    _measured: Measured | None = field(default=None, init=False)
+
+    @property
+    def dim(self) -> int:
+        """The length of a feature vector."""
+        return self.train[0].x.shape[1]
+
+    def answer(self, question: str, told: Arrays) -> Arrays:
+        """Return what the server asks for, as far as the site shares it; say what is sent.
+
+        Raises:
+            ValueError: no such question, or the federation is of another encoder, version or label set.
+        """
+        asked = {
+            "hello": self.hello,
+            "scale": self.scale,
+            "round": self.round,
+            "validate": self.validate,
+            "prior": self.measure,
+            "thresholds": self.histograms,
+        }
+        if question not in asked:
+            raise ValueError(f"the server asks for {question!r}, which this version does not know")
+        found = asked[question](told)
+        self.say(f"sent for {question}: {len(found)} arrays, {messages.size(found):,} bytes")
+        return found
+
+    def hello(self, told: Arrays) -> Arrays:
+        """Return who this is, and how many domains it has for each purpose."""
+        if why := self.identity.differs(told):
+            raise ValueError(f"the server's {why.format('this site')}; make them the same and join again")
+        counts = {
+            "train": len(self.train) * ("learners" in self.share),
+            "prior": len(self.prior) * ("prior" in self.share),
+        }
+        return self.identity.arrays() | {name: np.array(n) for name, n in counts.items()}
+
+    def scale(self, told: Arrays) -> Arrays:
+        """Return the moments of the features that it trains on."""
+        if "learners" not in self.share:
+            return {}
+        found = Moments.of(torch.cat([pile.x for pile in self.train]), len(self.train))
+        return {"mean": found.mean.numpy(), "square": found.square.numpy(), "domains": np.array(found.domains)}
+
+    def round(self, told: Arrays) -> Arrays:
+        """Return the weights after some meta-updates, and where it is asked the loss before them."""
+        if "learners" not in self.share:
+            return {}
+        turn = Round(*(int(messages.number(told, name)) for name in ("number", "rounds", "steps")))
+        rest = self.validate(told) if messages.number(told, "validate") else {}
+        weights, after = messages.to_weights(told, self.training), {}
+        for name, training in self.training.items():
+            after[name] = train_round(self._learner(name), self.train, training, turn, weights[name]).weights
+        return messages.to_arrays(after) | rest | {"domains": np.array(len(self.train))}
+
+    def validate(self, told: Arrays) -> Arrays:
+        """Return the loss of every learner with the weights that are told."""
+        if "learners" not in self.share or not self.validation:
+            return {}
+        found = {"domains": np.array(len(self.train))}
+        for name, weights in messages.to_weights(told, self.training).items():
+            loss = validate_round(self._learner(name), self.validation, self.training[name], weights)
+            found[f"loss.{name}"] = np.array(loss)
+        return found
+
+    def measure(self, told: Arrays) -> Arrays:
+        """Return the prior's sums of every strategy; the learners have the weights that are told."""
+        if "prior" not in self.share or not self.prior:
+            return {}
+        learners = {}
+        for name, weights in messages.to_weights(told, self.training).items():
+            if weights:
+                learners[name] = self._learner(name)
+                learners[name].load_state_dict(weights)
+        every, piles = strategies(learners, self.dim, self.last), self.prior[:MOST_DOMAINS]
+        generator = torch.Generator().manual_seed(self.seed + 2)
+        domains = [i % len(piles) for i in range(int(messages.number(told, "each")) * len(piles))]
+        drawn = [
+            draw([piles[domain]], self.shapes[i // len(piles) % len(self.shapes)], generator)
+            for i, domain in enumerate(domains)
+        ]
+        shared = self.ways is not None
+        self._measured = measure_strategies(every, drawn, domains, self.ways, generator, shared)
+        return {f"{n}/{k}": v for n, sums in sums_of(self._measured).items() for k, v in sums.arrays().items()}
+
+    def histograms(self, told: Arrays) -> Arrays:
+        """Return the histograms of thresholds at the temperatures that are told, of what was measured last."""
+        if self._measured is None:
+            return {}
+        return histograms_of(self._measured, {name: float(value) for name, value in told.items()})
+
+    def _learner(self, name: str) -> Learner:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.training[name].seed)
+            return make(name, self.dim, self.ways, self.last)

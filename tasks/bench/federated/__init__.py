@@ -1,0 +1,1 @@
+"""What a federation of sites keeps of what pooled domains would gain."""
