@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from domains.episode import Episode
 from domains.market.labels import HORIZON
 from domains.market.walk import SUPPORT, TemporalSplit
+from learners.market.ddg_da import DDGDA, RIDGE, Moments
 from learners.market.decayed_offsets import DecayedOffsets, Evidence, moved
 from learners.market.garch import garch_variance
 from learners.market.har import LEAST, state_probabilities
@@ -27,6 +28,7 @@ STEPS, BATCH, RATE = 80, 32, 0.1  # of meta-training
 BETWEEN, SPARSE = 10, 3  # days between the past episodes' starts, and between the days that are read of each
 DAY_STEPS, DAY_BATCH = 250, 64  # of meta-training what is moved day by day
 MOST = 10.0  # weight of a source day, and one over the least
+SLICE, LEAST_SLICES, DRIFT_STEPS = 20, 12, 100  # days of a slice of DDG-DA, slices of its shortest past, meta-updates
 
 
 @dataclass
@@ -137,8 +139,7 @@ def fine_tune(case: MarketCase) -> np.ndarray:
 def reweight(case: MarketCase) -> np.ndarray:
     """Pooled logistic regression whose source days count as they are like the support's, and the support as itself.
 
-    In the manner of DDG-DA (Li et al. 2022), which weighs the past by a forecast of the coming distribution: here by
-    the odds, of a logistic regression of the features, that an example is of the support (Bickel et al. 2007).
+    By the odds, of a logistic regression of the features, that an example is of the support (Bickel et al. 2007).
     """
     source = case.cut.source[::HORIZON]
     (x, y), (support_x, support_y) = case.rule.examples(source), case.rule.examples(case.cut.support)
@@ -148,6 +149,41 @@ def reweight(case: MarketCase) -> np.ndarray:
     every = np.concatenate([weight / weight.mean(), np.ones(len(support_y))])
     model = LogisticRegression(max_iter=300).fit(both, np.concatenate([y, support_y]), sample_weight=every)
     return case.rule.on_days(model.predict_proba(case.rule.features(case.cut.query)))
+
+
+def ddg_da(case: MarketCase) -> np.ndarray:
+    """Logistic regression on all days whose outcome is known, weighted as DDG-DA learned from what followed before."""
+    rule, known = case.rule, int(case.cut.support[-1]) + 1
+    weight = slice_weights(rule, known, case.length, case.seed)
+    days = np.arange(known % SLICE, known)
+    x, y = rule.examples(days[::HORIZON])
+    every = np.repeat(np.repeat(weight, SLICE)[::HORIZON], len(rule.panel.assets))
+    model = LogisticRegression(max_iter=300).fit(x, y, sample_weight=every)
+    return case.rule.on_days(model.predict_proba(rule.features(case.cut.query)))
+
+
+def slice_weights(rule: Rule, known: int, length: int, seed: int) -> np.ndarray:
+    """Return the weights [n] of the slices of the days before ``known``, the last of which ends there.
+
+    Learned from earlier days in its place: the slices before each, and the ``length`` days that followed HORIZON later.
+    """
+    x = torch.tensor(rule.panel.x[:known], dtype=torch.double)
+    x = (x - x.mean((0, 1))) / x.std((0, 1)).clamp_min(1e-12)
+    y = F.one_hot(torch.from_numpy(rule.labels(np.arange(known))), rule.ways).double()
+    by_day, starts = Moments.of_days(x, y), torch.arange(known % SLICE, known, SLICE)
+    slices = by_day.over(starts, SLICE)
+    proxies = slices.ridge(RIDGE)
+    losses = torch.stack([slices.losses(one) for one in proxies])
+    model, draw = DDGDA(), np.random.default_rng(seed)
+    tasks = np.arange(LEAST_SLICES, len(starts))[: max(0, len(starts) - LEAST_SLICES - (HORIZON + length) // SLICE)]
+    optimiser = Adam(model.parameters(), RATE)
+    for _ in range(DRIFT_STEPS if len(tasks) else 0):
+        ends = torch.from_numpy(draw.choice(tasks, min(BATCH, len(tasks)), replace=False))
+        optimiser.zero_grad()
+        model.meta_loss(losses, slices, ends, by_day.over(starts[ends] + HORIZON, length)).mean().backward()
+        optimiser.step()
+    with torch.no_grad():
+        return model.weights(losses, torch.tensor([len(starts)]))[0].numpy()
 
 
 def ours(case: MarketCase) -> np.ndarray:
@@ -220,6 +256,7 @@ METHODS: dict[str, Callable[[MarketCase], np.ndarray]] = {
     "pooled boosting": lambda case: case.models["pooled boosting"](case.cut.query),
     "fine-tuned": fine_tune,
     "reweighted": reweight,
+    "DDG-DA": ddg_da,
     UNMOVED: pool_at_start,
     OURS: ours,
 }

@@ -15,6 +15,7 @@ from learners.bodies.mlp import MLP
 from learners.bodies.norm import BatchNorm, measure
 from learners.bodies.resnet12 import ResNet12
 from learners.classifier import Classifier
+from learners.encoders.bert import MeanBert
 from learners.meta_train import Training, meta_train
 from learners.methods.maml import MAML
 from learners.methods.protonet import ProtoNet
@@ -404,7 +405,7 @@ def test_a_folder_that_lacks_weights_is_refused_and_one_without_a_pooler_is_not(
 @pytest.fixture(scope="module")
 def minilm():
     folder = weights(settings(), BUILT_IN["text"]["minilm"])
-    return folder, BUILT_IN["text"]["minilm"].load(folder)
+    return folder, MeanBert(folder, exact=True)
 
 
 def test_the_body_of_minilm_gives_the_vectors_of_the_frozen_encoder(minilm):

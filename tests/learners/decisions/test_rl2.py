@@ -240,7 +240,7 @@ def test_an_environment_of_the_users_own_that_needs_memory_is_learned_without_a_
         return SyncVectorEnv([Maze] * number, autoreset_mode=AutoresetMode.SAME_STEP)
 
     policy = new(4, 2, 16, memory)
-    torch.nn.init.normal_(policy.policy.weight, std=0.01)
+    torch.nn.init.normal_(policy.policy.weight, std=0.01, generator=torch.Generator().manual_seed(0))
     how = PPO(iterations=25, steps=9, epochs=4, minibatches=4, rate=1e-2, discount=0.9, trace=0.9, every=25)
     train(policy, mazes(64), mazes(64), how)
     reward = play(mazes(200), Recurrent(policy), 9, seed=9)[0].sum(0).mean()

@@ -28,6 +28,7 @@ ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "
 def short(monkeypatch):
     monkeypatch.setattr(bench_market_methods, "STEPS", 4)
     monkeypatch.setattr(bench_market_methods, "DAY_STEPS", 4)
+    monkeypatch.setattr(bench_market_methods, "DRIFT_STEPS", 4)
     monkeypatch.setattr(bench_market_methods, "BETWEEN", 40)
 
 
