@@ -18,7 +18,7 @@ from learners.bodies import TransformerBody
 from learners.classifier import Affine, Classifier
 from learners.encoders import efficientnet
 from learners.meta_train import Training
-from learners.transductive import alpha_tim
+from learners.transductive import alpha_tim, pt_map
 from tasks.base.side_by_side import run_side_by_side
 from tasks.bench.adapt import domains, measure, methods, suite
 from tasks.bench.adapt.domains import SOURCES, TARGETS, Corpus, sources
@@ -183,6 +183,7 @@ def small(settings, letters, monkeypatch, tmp_path):
         return torch.stack([ids, torch.ones_like(ids)], 1)
 
     monkeypatch.setattr(alpha_tim, "STEPS", 5)
+    monkeypatch.setattr(pt_map, "EPOCHS", 2)
     monkeypatch.setattr(measure, "encoder_body", body)
     monkeypatch.setattr(measure, "body_inputs", raw)
     return settings.model_copy(update={"mirror": tmp_path / "mirror"})

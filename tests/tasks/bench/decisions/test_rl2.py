@@ -21,6 +21,7 @@ PLAYERS = {
 def small(monkeypatch):
     """Few trials everywhere."""
     monkeypatch.setattr(problems, "VALIDATION", 20)
+    monkeypatch.setattr(problems, "STEPS", 800)
     monkeypatch.setattr(rivals, "TUNING", 20)
     monkeypatch.setattr(rl2, "VALIDATION", 20)
     monkeypatch.setattr(rl2, "ROUNDS", 1)
