@@ -43,14 +43,7 @@ class Days:
         Raises:
             UserError: the features are not those of this project, or one is not a number.
         """
-        if x.ndim != 2 or x.shape[1] != len(FEATURES):
-            raise UserError(f"market features: {len(FEATURES)} numbers an example are needed, found shape {x.shape}")
-        bad = ~np.isfinite(x).all(1)
-        if bad.any():
-            raise UserError(
-                f"market features: the example of {dates[int(bad.argmax())]} holds a number that is none; mend its "
-                "prices and build the domain again"
-            )
+        check_features(dates, x)
         days, row = np.unique(np.asarray(dates, dtype="datetime64[D]"), return_inverse=True)
         names, column = np.unique(np.asarray(assets, dtype=str), return_inverse=True)
         cube = np.full((len(days), len(names), len(FEATURES)), np.nan)
@@ -76,6 +69,18 @@ class Days:
             dates = [*(old_dates[i] for i in kept), *dates]
             assets = [*(old_assets[i] for i in kept), *assets]
         return cls.of(dates, assets, x)
+
+
+def check_features(dates: Sequence[str], x: np.ndarray) -> None:
+    """Raise UserError where the examples [n, 16] of days are not this project's features, or hold what is no number."""
+    if x.ndim != 2 or x.shape[1] != len(FEATURES):
+        raise UserError(f"market features: {len(FEATURES)} numbers an example are needed, found shape {x.shape}")
+    bad = ~np.isfinite(x).all(1)
+    if bad.any():
+        raise UserError(
+            f"market features: the example of {dates[int(bad.argmax())]} holds a number that is none; mend its "
+            "prices and build the domain again"
+        )
 
 
 def read_examples(domain: Domain) -> tuple[list[str], list[str], np.ndarray]:

@@ -110,7 +110,8 @@ def notice(days: Days, limits: dict[str, tuple[float, float]] | None = None) -> 
         )
     limits = LIMITS[days.assets >= MANY] if limits is None else limits
     names = [name for name in limits for _ in (1, -1)]
-    z = np.stack([sign * deviations(days.numbers[name])[0] for name in limits for sign in (1, -1)], axis=1)
+    found = {name: deviations(days.numbers[name]) for name in limits}
+    z = np.stack([sign * found[name][0] for name in limits for sign in (1, -1)], axis=1)
     limit = np.array([side for sides in limits.values() for side in sides])
     steps = np.where(np.isnan(z), 0.0, z - ALLOWANCE)
     sums, began, alarms = np.zeros(len(limit)), np.zeros(len(limit), int), list[Alarm]()
@@ -120,7 +121,7 @@ def notice(days: Days, limits: dict[str, tuple[float, float]] | None = None) -> 
         if (sums > limit).any():
             which = int((sums / limit).argmax())
             first, series = int(began[which]), days.numbers[names[which]]
-            change = float(np.nanmean(series[first : t + 1]) - deviations(series)[1][first])
+            change = float(np.nanmean(series[first : t + 1]) - found[names[which]][1][first])
             alarms.append(Alarm(days.dates[t], t, names[which], days.dates[first], change))
             sums = np.zeros_like(sums)
     return tuple(alarms)

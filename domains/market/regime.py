@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from domains.domain import Domain, Split
+from domains.domain import Domain
 from domains.errors import UserError
+from domains.market.days import check_features, read_examples
 from domains.market.features import FEATURES
 
 WEEK = 5  # trading days; volatilities of five days that do not overlap
@@ -47,14 +47,7 @@ class Weeks:
         Raises:
             UserError: the features are not those of this project, or one is not a number.
         """
-        if x.ndim != 2 or x.shape[1] != len(FEATURES):
-            raise UserError(f"market features: {len(FEATURES)} numbers an example are needed, found shape {x.shape}")
-        bad = ~np.isfinite(x).all(1)
-        if bad.any():
-            raise UserError(
-                f"market features: the example of {dates[int(bad.argmax())]} holds a number that is none; mend its "
-                "prices and build the domain again"
-            )
+        check_features(dates, x)
         days, first = np.unique(np.asarray(dates, dtype="datetime64[D]"), return_index=True)
         step = WEEK if len(days) > 1 and np.median(np.diff(days).astype(int)) < WEEK else 1
         ends = first[::-1][::step][::-1]
@@ -64,11 +57,8 @@ class Weeks:
     @classmethod
     def read(cls, domain: Domain) -> "Weeks":
         """Read all days of a market domain, without its labels."""
-        splits: tuple[Split, ...] = ("train", "pool", "test")
-        paths = [domain.path / f"{split}.parquet" for split in splits if domain.has(split)]
-        tables = [pq.read_table(path, columns=["date", "x"]) for path in paths]
-        dates = [date for table in tables for date in table["date"].to_pylist()]
-        return cls.of(dates, np.array([x for table in tables for x in table["x"].to_pylist()], float))
+        dates, _, x = read_examples(domain)
+        return cls.of(dates, x)
 
 
 @dataclass(frozen=True)

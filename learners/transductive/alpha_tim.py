@@ -7,13 +7,13 @@ from torch.nn import functional as F
 from learners.base import one_hot
 from learners.classifier import Classifier
 from learners.optimisers import Adam
-from learners.transductive.centres import Transductive, mean_of, minus_distances, nearest
+from learners.transductive.centres import CentreLearner, mean_of, minus_distances, nearest
 
 SHARPNESS, STEPS, RATE = 7.5, 1000, 1e-4  # half of the published temperature 15, as it multiplies |z - w|^2 / 2
 ALPHA_OF_ONE, ALPHA_OF_MORE, MORE = 2.0, 7.0, 5  # tuned by the authors: with one example a class, and with five
 
 
-class AlphaTIM(Transductive):
+class AlphaTIM(CentreLearner):
     """Centres w [N, D] that minimise, from the class means on,
 
         CE(support) - H(mean over the pool of p) + mean over the pool of H(p),    p = softmax(-15 |z - w|^2 / 2),

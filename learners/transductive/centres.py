@@ -9,7 +9,7 @@ from learners.classifier import Affine, Classifier, Layer
 from learners.support import Support, check_support
 
 
-class Transductive(Learner):
+class CentreLearner(Learner):
     """A learner that moves the centres of the classes by the unlabelled pool; without one they stay at the means."""
 
     capabilities = Capabilities(meta_trained=False, examples="features")

@@ -6,12 +6,12 @@ from torch.nn import functional as F
 
 from learners.base import one_hot
 from learners.classifier import Classifier, Columns
-from learners.transductive.centres import Transductive, mean_of, minus_distances, nearest
+from learners.transductive.centres import CentreLearner, mean_of, minus_distances, nearest
 
 NEIGHBOURS, STRENGTH, STEPS = 2, 0.7, 20  # as tuned by the authors for pools of uneven classes, at one and five shots
 
 
-class LaplacianShot(Transductive):
+class LaplacianShot(CentreLearner):
     """Assignments u [U, N] of the pool that minimise
 
         sum_n sum_k u_nk |z_n - m_k|^2 + lambda / 2 sum_nm w_nm |u_n - u_m|^2,    m = the class means of the support,

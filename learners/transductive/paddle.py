@@ -6,14 +6,14 @@ from torch.nn import functional as F
 
 from learners.base import one_hot
 from learners.classifier import Classifier, Columns
-from learners.transductive.centres import Transductive, mean_of, minus_distances, nearest
+from learners.transductive.centres import CentreLearner, mean_of, minus_distances, nearest
 
 STEPS = 100
 SHARPNESS = 20.0  # 1 as published, for other features; chosen on source domains: questions, commands, headlines
 LEAST = 1e-6  # share of a class in the pool, inside a logarithm
 
 
-class PADDLE(Transductive):
+class PADDLE(CentreLearner):
     """Assignments u [U, N] of the pool and centres w [N, D] that minimise
 
         s / 2 sum_n sum_k u_nk |z_n - w_k|^2 - lambda sum_k m_k log m_k,    m = the mean of u over the pool,

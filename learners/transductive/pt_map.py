@@ -6,13 +6,13 @@ from torch.nn import functional as F
 
 from learners.base import one_hot
 from learners.classifier import Classifier, Columns
-from learners.transductive.centres import Transductive, mean_of, minus_distances, nearest
+from learners.transductive.centres import CentreLearner, mean_of, minus_distances, nearest
 
 SHARPNESS, MOVE, EPOCHS = 10.0, 0.2, 20
 MOST, NEAR = 1000, 1e-6  # rounds of Sinkhorn's, and when they end
 
 
-class PTMAP(Transductive):
+class PTMAP(CentreLearner):
     """Centres that move a fifth of the way, 20 times, to the means of the support and of a pool transported to them.
 
     Features become z = sign(x) sqrt|x| at unit length, less the mean of their part (support, pool), at unit length.

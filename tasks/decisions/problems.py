@@ -94,7 +94,9 @@ class DecisionProblem:
         """
         torch.set_num_threads(1)
         policy, envs = new_policy(self), self.make(self.trials)
-        if self.start is not None:
+        if self.start is not None and path is not None and path.exists():  # the start is in the checkpoint
+            advance(self.start.total)
+        elif self.start is not None:
             first, _ = self.start.train(path and self.start.checkpoint_in(path.parent), advance)
             policy.load_state_dict(first.state_dict())
         teacher = find_teacher(self.teacher, envs)

@@ -7,19 +7,11 @@ import torch
 
 from domains.market.labels import HORIZON
 from domains.market.panel import Panel
-from tasks.bench.market import methods as bench_market_methods
 from tasks.bench.market import schedules
 from tasks.bench.market.experts import STATE, Rule, past_opinions
 from tasks.bench.market.schedules import SCHEDULES, every, on_alarm, schedule_rows, walk_by
 
 DAYS = np.arange(600, 640)
-
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    monkeypatch.setattr(bench_market_methods, "STEPS", 4)
-    monkeypatch.setattr(bench_market_methods, "DAY_STEPS", 4)
-    monkeypatch.setattr(bench_market_methods, "BETWEEN", 40)
 
 
 def prices(days=950, assets=3, seed=0):

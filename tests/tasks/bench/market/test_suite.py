@@ -11,7 +11,6 @@ from domains.market.labels import HORIZON
 from domains.market.panel import Panel
 from domains.market.walk import first_split, walk
 from domains.market.windows import Window
-from tasks.bench.market import methods as bench_market_methods
 from tasks.bench.market import suite
 from tasks.bench.market.backtest import backtest
 from tasks.bench.market.experts import STATE, Rule, past_opinions
@@ -22,14 +21,6 @@ from tasks.bench.options import BenchOptions
 
 REGIME = Window("test", "a regime", "2004-05-03", "2004-10-15", "target")
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
-
-
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    monkeypatch.setattr(bench_market_methods, "STEPS", 4)
-    monkeypatch.setattr(bench_market_methods, "DAY_STEPS", 4)
-    monkeypatch.setattr(bench_market_methods, "DRIFT_STEPS", 4)
-    monkeypatch.setattr(bench_market_methods, "BETWEEN", 40)
 
 
 def prices(days=1000, assets=3, seed=0):
