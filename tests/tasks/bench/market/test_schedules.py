@@ -1,7 +1,6 @@
 """A champion adapts on the days that its schedule names, on what is known by then, and on no others."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -10,18 +9,9 @@ from domains.market.panel import Panel
 from tasks.bench.market import schedules
 from tasks.bench.market.experts import STATE, Rule, past_opinions
 from tasks.bench.market.schedules import SCHEDULES, every, on_alarm, schedule_rows, walk_by
+from tests.tasks.bench.market.inputs import prices
 
 DAYS = np.arange(600, 640)
-
-
-def prices(days=950, assets=3, seed=0):
-    """Prices [days, assets] whose volatility comes and goes together."""
-    rng = np.random.default_rng(seed)
-    level = np.zeros(days)
-    for t in range(1, days):
-        level[t] = 0.97 * level[t - 1] + 0.12 * rng.normal()
-    logs = (0.01 * np.exp(level)[:, None] * rng.normal(size=(days, assets))).cumsum(0)
-    return pd.DataFrame(100 * np.exp(logs), pd.bdate_range("2001-01-01", periods=days), list("ABCDEF")[:assets])
 
 
 def test_the_calendar_counts_from_the_first_day():

@@ -3,7 +3,6 @@
 from functools import cache
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from domains.errors import UserError
@@ -18,19 +17,10 @@ from tasks.bench.market.methods import BEATEN, OURS, POOLED, methods_of
 from tasks.bench.market.scores import MEAN, RegimeForecast, score_rows
 from tasks.bench.market.suite import ONCE, WALK, forecast_regime
 from tasks.bench.options import BenchOptions
+from tests.tasks.bench.market.inputs import prices
 
 REGIME = Window("test", "a regime", "2004-05-03", "2004-10-15", "target")
 ROW = ("suite", "domain", "setting", "method", "metric", "value", "ci95", "n", "seconds")
-
-
-def prices(days=1000, assets=3, seed=0):
-    """Prices [days, assets] whose volatility comes and goes together."""
-    rng = np.random.default_rng(seed)
-    level = np.zeros(days)
-    for t in range(1, days):
-        level[t] = 0.97 * level[t - 1] + 0.12 * rng.normal()
-    logs = (0.01 * np.exp(level)[:, None] * rng.normal(size=(days, assets))).cumsum(0)
-    return pd.DataFrame(100 * np.exp(logs), pd.bdate_range("2001-01-01", periods=days), list("ABCDEF")[:assets])
 
 
 @cache
