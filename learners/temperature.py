@@ -1,5 +1,6 @@
 """Temperature scaling: probabilities that can be believed."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 GRID = np.logspace(-1.3, 1.3, 61).tolist()
+DEVIATION = 0.3  # of the logarithm of a temperature around what source tasks let expect; chosen on source tasks
 
 
 def doubt_of(n: int) -> float:
@@ -19,7 +21,14 @@ def doubt_of(n: int) -> float:
     return min(0.5, 3 / (n + 2))
 
 
-def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: float = 0.0) -> float:
+def best_temperature(
+    logits: Sequence[Tensor],
+    y: Sequence[Tensor],
+    *,
+    doubt: float = 0.0,
+    around: float | None = None,
+    deviation: float = DEVIATION,
+) -> float:
     """Return the temperature in [0.05, 20] that minimises the mean log-loss (Guo et al. 2017), of those of GRID.
 
     The loss is convex in 1 / temperature, so that the sign of its slope there leads to the best one by bisection.
@@ -27,18 +36,23 @@ def best_temperature(logits: Sequence[Tensor], y: Sequence[Tensor], *, doubt: fl
     Args:
         doubt: share of each label that is spread over all, as frequent as they are (label smoothing): of a few examples
             all may be right by chance, and of them alone the best temperature would be none.
+        around: what is expected of it before the examples are seen: log T ~ N(log around, deviation^2), so that the
+            most probable temperature after them is returned. Give one tensor of logits then.
     """
     exact = [z.double() for z in logits]
+    log_t, doubtful = math.log(around or 1.0), around is not None
     pairs = [(z, _expected(z, labels, doubt)) for z, labels in zip(exact, y, strict=True)]
 
     def falls(temperature: float) -> bool:
-        """Whether the loss falls where the temperature does."""
+        """Whether the loss falls where the temperature does: the sign of its derivative by 1 / T."""
         slopes = [(F.softmax(z / temperature, 1) * z).sum(1).mean() - expected for z, expected in pairs]
-        return float(torch.stack(slopes).sum()) < 0
+        prior = -temperature * (math.log(temperature) - log_t) / deviation**2 / len(exact[0]) if doubtful else 0.0
+        return float(torch.stack(slopes).sum()) + prior < 0
 
     def loss(temperature: float) -> float:
         losses = [(z / temperature).logsumexp(1).mean() - expected / temperature for z, expected in pairs]
-        return float(torch.stack(losses).sum())
+        prior = (math.log(temperature) - log_t) ** 2 / (2 * deviation**2 * len(exact[0])) if doubtful else 0.0
+        return float(torch.stack(losses).sum()) + prior
 
     low, high = 0, len(GRID) - 1  # of the lowest temperature of the grid where it falls
     while low < high:

@@ -18,9 +18,8 @@ from learners.temperature import best_temperature, doubt_of
 GRID = tuple(i / 10 for i in range(11))  # shares that are tried
 #: Shares that members have as a rule, which count as much as what is seen on so many held-out examples: of a dozen
 #: examples the best share is chance. Where all say that a member is of no use, its share ends below LEAST, and it goes.
-USUAL_OF_FLOOR, USUAL_OF_WORDS, USUAL_OF_NETWORK, USUAL_OF_ENCODER = 0.4, 0.2, 0.3, 0.5
+USUAL_OF_WORDS, USUAL_OF_NETWORK, USUAL_OF_ENCODER = 0.2, 0.3, 0.5
 USUAL_EXAMPLES, LEAST = 40, 0.05
-USUAL_UNSEEN, UNSEEN = 0.3, 2.0  # share of the floor, and factor of temperatures, where nothing can be held out
 
 
 @dataclass(frozen=True)
@@ -29,17 +28,19 @@ class Member:
 
     Attributes:
         logs: [H, C] calibrated log-probabilities of the held-out examples, over the labels that have an example.
-        fit: returns the classifier of the whole support set, at the temperature of ``logs``.
+        fit: returns the classifier of the whole support set.
         usual: its share as a rule.
+        in_use: ``logs`` at the temperature of that classifier, where it is another.
     """
 
     logs: Tensor
     fit: Callable[[], Classifier]
     usual: float = 1.0
+    in_use: Tensor | None = None
 
 
-def blend(members: Sequence[Member], y: Tensor, weights: Tensor) -> tuple[Classifier, Tensor]:
-    """Return a logarithmic pool of members, and its held-out logits [H, C].
+def blend(members: Sequence[Member], y: Tensor, weights: Tensor) -> tuple[Classifier, Tensor, Tensor]:
+    """Return a logarithmic pool of members, its held-out logits [H, C], and the same at the members' ``in_use``.
 
     Members join one after the other, each at the share s of GRID at which the held-out log-loss is lowest, at the best
     temperature, drawn towards its usual share u: (H s + m u) / (H + m), with m = USUAL_EXAMPLES. The first stays alone
@@ -50,6 +51,7 @@ def blend(members: Sequence[Member], y: Tensor, weights: Tensor) -> tuple[Classi
         y: [H] labels of the held-out examples; weights: [H] of their losses.
     """
     z, shares = members[0].logs, [1.0]
+    used = [member.logs if member.in_use is None else member.in_use for member in members]
     for member in members[1:]:
 
         def loss(share: float, z: Tensor = z, logs: Tensor = member.logs) -> float:
@@ -61,25 +63,23 @@ def blend(members: Sequence[Member], y: Tensor, weights: Tensor) -> tuple[Classi
         share = share if share >= LEAST else 0.0
         z = (1 - share) * z + share * member.logs
         shares = [*((1 - share) * before for before in shares), share]
-    kept = [(member.fit(), share) for member, share in zip(members, shares, strict=True) if share > 0]
-    if len(kept) == 1:
-        return kept[0][0], z
-    return Classifier((Blend(*map(tuple, zip(*kept, strict=True))),)), z
+    whole = pooled([(member.fit(), share) for member, share in zip(members, shares, strict=True) if share > 0])
+    return whole, z, torch.stack([share * logs for share, logs in zip(shares, used, strict=True)]).sum(0)
 
 
-def blend_unseen(bests: Sequence[Classifier], floor: Classifier | None) -> Classifier:
-    """Return the blend of the best strategies, and the floor, where nothing can be held out: one example a class.
-
-    The floor has USUAL_UNSEEN, and the temperature is UNSEEN times as high as source episodes say: a new domain is
-    harder than those that strategies were trained on, and the pool may be far from even.
-    """
-    if floor is None and len(bests) == 1:
-        return bests[0].with_temperature(bests[0].temperature * UNSEEN)
-    rest = 1.0 if floor is None else 1 - USUAL_UNSEEN
-    members = [(best, rest / len(bests)) for best in bests]
-    if floor is not None:
-        members.append((floor, USUAL_UNSEEN))
-    return Classifier((Blend(*map(tuple, zip(*members, strict=True))),), temperature=UNSEEN)
+def pooled(members: Sequence[tuple[Classifier, float]]) -> Classifier:
+    """Return the logarithmic pool of classifiers by their weights; those of a member that is a pool itself count."""
+    if len(members) == 1:
+        return members[0][0]
+    flat: list[tuple[Classifier, float]] = []
+    for member, weight in members:
+        inner = member.layers[0]
+        if len(member.layers) == 1 and isinstance(inner, Blend):
+            scale = weight / member.temperature
+            flat += [(own, scale * share) for own, share in zip(inner.members, inner.weights, strict=True)]
+        else:
+            flat.append((member, weight))
+    return Classifier((Blend(*map(tuple, zip(*flat, strict=True))),))
 
 
 def opinion_member(support: Support, fold: Tensor, y: Tensor) -> Member:

@@ -12,20 +12,20 @@ from torch.nn import functional as F
 from domains.objective import ACCURACY, Objective
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels
-from learners.choice.blending import Member
+from learners.choice.averaging import average, chances_of_best
+from learners.choice.blending import Member, pooled
 from learners.choice.cross_validation import fit_folds
 from learners.choice.fallback import PROBE, fallback
-from learners.choice.prior import Gain, Prior, describe_support
+from learners.choice.prior import CAUTION, Gain, Prior, describe_support
 from learners.classifier import Classifier
 from learners.objective import naming_offsets, score_each, tilt
 from learners.plain.tuned_logistic import TunedLogistic
 from learners.shift.class_prior import shift_of_pool
 from learners.support import Support
-from learners.temperature import best_temperature, doubt_of
+from learners.temperature import DEVIATION, best_temperature, doubt_of
 
-FLOOR = TunedLogistic.name  # what may join the best strategy, whatever is expected of it
-CAUTION = 0.5  # deviations taken off an expected gain, because a gain over the fallback is only an estimate
-ALONE = 1.5  # the same where only the prior decides, as nothing can be held out
+TUNED = TunedLogistic.name  # is compared whatever is expected of it
+UNKNOWN = 2.0  # temperature where nothing is known of it
 LARGEST_WEIGHT = 5.0  # of a held-out example, where the pool shows other class frequencies than the labels
 MOST_REFITTED = 50_000  # examples, beyond which those held out, one in fifty or fewer, are not fitted once more
 HOPELESS = 2.0  # a strategy is not tried if its expected gain is so many deviations below 0
@@ -36,30 +36,58 @@ class Compared:
     """The strategies for one encoder's features, compared on a support set.
 
     Attributes:
-        best: the strategy to take.
+        best: the strategy to take, if it is to be one.
         expected: the gain over the fallback that is expected, of every strategy that was compared.
+        weights: what strategies weigh in their average (``chances_of_best``).
         tuned: learners with what they tune fixed as suits the set.
         held_out: what each says of held-out examples; {} where nothing can be held out.
         support: the set that they were compared on, with the features of the ``encoder`` of that number.
+        prior: what is expected of strategies.
         shift: of the pool, by the fallback (``shift_of_pool``).
     """
 
     best: str
     expected: dict[str, float]
+    weights: dict[str, float]
     tuned: Mapping[str, Learner]
     held_out: Mapping[str, "CrossValidated"]
     support: Support
     encoder: int
+    prior: Prior
     shift: Tensor | None = None
 
-    def fit(self, name: str, temperature: float) -> Classifier:
-        """Return a strategy's classifier of the support set, which reads the features of all encoders."""
-        return self.support.reading(adapt_to_all_labels(self.tuned[name], self.support, temperature))
+    def fit(self, name: str) -> Classifier:
+        """Return a strategy's classifier of the support set, which reads the features of all encoders.
+
+        Its temperature is that of its held-out examples, by as much changed as more labels are expected to change it.
+        """
+        return self.support.reading(adapt_to_all_labels(self.tuned[name], self.support, self.temperature(name)))
+
+    def temperature(self, name: str) -> float:
+        """Return the temperature of a strategy's classifier."""
+        expected = self.prior.temperature(name, shots_of(self.support.y))
+        if not self.held_out:
+            return UNKNOWN if expected is None else expected
+        known = self.held_out[name]
+        return known.temperature * (1.0 if expected is None or known.around is None else expected / known.around)
+
+    def fit_average(self) -> Classifier:
+        """Return the average of the strategies' classifiers."""
+        return pooled([(self.fit(name), weight) for name, weight in self.weights.items()])
+
+    def in_use(self, name: str) -> Tensor:
+        """Return what a strategy says of the held-out examples at the temperature of its classifier, [H, C]."""
+        return F.log_softmax(self.held_out[name].logits / self.temperature(name), 1)
 
     def member(self, name: str, usual: float) -> Member:
         """Return a strategy as what may have a share in a blend."""
-        held_out = self.held_out[name]
-        return Member(held_out.logs, lambda: self.fit(name, held_out.temperature), usual)
+        return Member(self.held_out[name].logs, lambda: self.fit(name), usual, self.in_use(name))
+
+    def averaged(self, usual: float) -> Member:
+        """Return the average of the strategies as what may have a share in a blend."""
+        logs = average({name: self.held_out[name].logs for name in self.weights}, self.weights)
+        in_use = average({name: self.in_use(name) for name in self.weights}, self.weights)
+        return Member(logs, self.fit_average, usual, in_use)
 
     def best_of_all(self, support: Support, fold: Tensor, usual: float) -> tuple["CrossValidated", Member]:
         """Return what the best strategy says of the examples held out of a larger set by its folds, and its member.
@@ -69,7 +97,7 @@ class Compared:
         """
         own, learner = support.of_encoder(self.encoder), self.tuned[self.best]
         logits, classifier = fit_folds({self.best: learner}, own, fold)[self.best]
-        held_out = CrossValidated.of(logits, own, fold)
+        held_out = CrossValidated.of(logits, own, fold, self.prior.temperature(self.best, shots_of(own.y)))
 
         def fit() -> Classifier:
             whole = adapt_to_all_labels(learner, own) if len(own.y) <= MOST_REFITTED else classifier
@@ -85,43 +113,64 @@ def compare(
     prior: Prior,
     fold: Tensor | None,
     only: str | None,
-    caution: float,
     objective: Objective,
 ) -> Compared:
     """Compare strategies for the features of one encoder by the prior, and by folds [S], if there are any, too.
 
     Args:
         only: take this strategy, whatever is expected of it.
-        caution: deviations taken off the prior's gain where it decides alone.
     """
     support, safe = support.of_encoder(encoder), fallback(strategies)
     fitted = fit_folds({safe: strategies[safe]}, support, fold)
     description = describe_support(support, {name: logits for name, (logits, _) in fitted.items()}, fold)
     gains = {name: prior.expected_gain(name, description) for name in strategies if name != safe}
-    gains = {name: g for name, g in gains.items() if g.mean + HOPELESS * g.deviation > 0 or name in (only, FLOOR)}
-    expected = {safe: 0.0}
+    gains = {name: g for name, g in gains.items() if g.mean + HOPELESS * g.deviation > 0 or name in (only, TUNED)}
     if fold is None:
-        expected |= {name: gain.mean - caution * gain.deviation for name, gain in gains.items()}
-        return Compared(only or select_best(expected, safe), expected, strategies, {}, support, encoder)
+        expected = cautious(gains, safe)
+        best, weights = only or select_best(expected, safe), prior.weights([*gains], safe, description)
+        return Compared(best, expected, weights, strategies, {}, support, encoder, prior)
     tuned = {name: strategies[name].tune(support) for name in (safe, *gains)}
     fitted |= fit_folds({name: tuned[name] for name in gains}, support, fold)
-    held_out = {name: CrossValidated.of(logits, support, fold) for name, (logits, _) in fitted.items()}
+    shots = shots_of(support.y[fold != 0])
+    held_out = {
+        name: CrossValidated.of(logits, support, fold, prior.temperature(name, shots))
+        for name, (logits, _) in fitted.items()
+    }
     shift = None
     if support.pool_x is not None:
         shift = shift_of_pool(adapt_to_all_labels(tuned[safe], support, held_out[safe].temperature), support)
+    updated = {}
     for name, gain in gains.items():
-        weights = held_out[name].weights(shift)
-        if not is_significantly_above(held_out[name].losses, held_out[safe].losses, weights):
+        weights_of_examples = held_out[name].weights(shift)
+        if not is_significantly_above(held_out[name].losses, held_out[safe].losses, weights_of_examples):
             ours, theirs = (held_out[each].scores(objective, shift) for each in (name, safe))
-            expected[name] = update_gain(gain, ours - theirs)
-    best = only or prefer_tuned(select_best(expected, safe), held_out, shift)
-    return Compared(best, expected, tuned, held_out, support, encoder, shift)
+            updated[name] = update_gain(gain, ours - theirs)
+    expected = cautious(updated, safe)
+    weights = chances_of_best(expected, {name: gain.deviation for name, gain in updated.items()}, safe)
+    best = only or select_best(expected, safe)
+    if is_better_tuned(held_out, shift):
+        best = TUNED if best == PROBE and not only else best
+        if PROBE in weights:
+            weights[TUNED] = weights.get(TUNED, 0.0) + weights.pop(PROBE)
+    return Compared(best, expected, weights, tuned, held_out, support, encoder, prior, shift)
+
+
+def cautious(gains: Mapping[str, Gain], safe: str) -> dict[str, float]:
+    """Return what each strategy may be expected to gain with some caution, and 0 for the fallback."""
+    return {safe: 0.0} | {name: gain.mean - CAUTION * gain.deviation for name, gain in gains.items()}
+
+
+def shots_of(y: Tensor) -> float:
+    """Return the mean number of labels [S] a class that has one."""
+    return len(y) / len(y.unique())
 
 
 @dataclass(frozen=True)
 class CrossValidated:
     """What a strategy says of H held-out examples: logits [H, C] of the labels ``present`` [C], and labels y [H].
 
+    ``around`` is the temperature that is expected before these examples are seen, give or take ``deviation`` of its
+    logarithm, or None where it is unknown.
     ``single`` is the share of the support set that is the only example of its label. It is never held out, and by Good
     and Turing about as many new examples have a label that is not in the support set (I. J. Good. The population
     frequencies of species and the estimation of population parameters. Biometrika 40, 1953.
@@ -132,21 +181,27 @@ class CrossValidated:
     y: Tensor
     present: Tensor
     single: float = 0.0
+    around: float | None = None
+    deviation: float = DEVIATION
 
     @classmethod
-    def of(cls, logits: Tensor, support: Support, fold: Tensor) -> "CrossValidated":
+    def of(cls, logits: Tensor, support: Support, fold: Tensor, around: float | None) -> "CrossValidated":
         """Return the same of logits [H, N] of all labels, held out of a support set by its folds [S]."""
         present, every, counts = support.y.unique(return_inverse=True, return_counts=True)
         single = int((counts == 1).sum()) / len(every)
-        return cls(logits[:, present], every[fold >= 0], present, single)
+        return cls(logits[:, present], every[fold >= 0], present, single, around)
 
     @cached_property
     def temperature(self) -> float:
-        """The temperature of the lowest log-loss, with the doubt that few examples leave, and single ones.
+        """The most probable temperature, or where none was expected, that of the lowest log-loss with doubt of few.
 
-        Half of the single ones count: a model knows their labels from one example each, and is not always wrong.
+        Half of the single ones add to the doubt: a model knows their labels from one example each, and is not always
+        wrong.
         """
-        return best_temperature([self.logits], [self.y], doubt=min(0.5, doubt_of(len(self.y)) + self.single / 2))
+        doubt = self.single / 2 + (doubt_of(len(self.y)) if self.around is None else 0.0)
+        return best_temperature(
+            [self.logits], [self.y], doubt=min(0.5, doubt), around=self.around, deviation=self.deviation
+        )
 
     @cached_property
     def logs(self) -> Tensor:
@@ -207,24 +262,23 @@ def select_best(expected: Mapping[str, float], safe: str) -> str:
     return max(expected, key=lambda name: (expected[name], name == safe))
 
 
-def prefer_tuned(best: str, held_out: Mapping[str, CrossValidated], shift: Tensor | None) -> str:
-    """Return the best strategy: of the probe, if it is that, the tuned form where its held-out log-loss is lower.
+def is_better_tuned(held_out: Mapping[str, CrossValidated], shift: Tensor | None) -> bool:
+    """Whether the probe's tuned form has the lower held-out log-loss.
 
     Both are one model at two strengths, so that their accuracies hardly tell them apart, and their losses do.
     """
-    tuned = held_out.get(TunedLogistic.name)
-    if best != PROBE or tuned is None:
-        return best
-    difference = (tuned.losses - held_out[best].losses) * tuned.weights(shift)
-    return TunedLogistic.name if difference.mean() < 0 else best
+    tuned, probe = held_out.get(TUNED), held_out.get(PROBE)
+    if tuned is None or probe is None:
+        return False
+    return bool(((tuned.losses - probe.losses) * tuned.weights(shift)).mean() < 0)
 
 
-def update_gain(gain: Gain, difference: Tensor) -> float:
-    """Return the cautious gain to expect after paired, weighted differences to the fallback [H]."""
+def update_gain(gain: Gain, difference: Tensor) -> Gain:
+    """Return the gain to expect after paired, weighted differences to the fallback [H]."""
     error2 = (difference.var().item() + 1 / len(difference)) / len(difference)
     trust, belief = 1 / error2, 1 / max(gain.deviation, 1e-3) ** 2
     mean = (gain.mean * belief + difference.mean().item() * trust) / (belief + trust)
-    return mean - CAUTION * (belief + trust) ** -0.5
+    return Gain(mean, (belief + trust) ** -0.5)
 
 
 def is_significantly_above(losses: Tensor, others: Tensor, weights: Tensor) -> bool:

@@ -12,16 +12,16 @@ from learners.base import Learner
 from learners.choice.all_labels import put_absent_away
 from learners.choice.blending import (
     USUAL_OF_ENCODER,
-    USUAL_OF_FLOOR,
     Member,
     blend,
-    blend_unseen,
     opinion_member,
+    pooled,
     text_members,
 )
-from learners.choice.comparison import ALONE, CAUTION, FLOOR, CrossValidated, compare, select_able
+from learners.choice.comparison import Compared, CrossValidated, compare, select_able
 from learners.choice.conformal import held_out_threshold
 from learners.choice.prior import Prior
+from learners.choice.unseen import some_of_pool
 from learners.classifier import Classifier
 from learners.folds import sample_rows, stratified_folds
 from learners.objective import naming_offsets
@@ -29,6 +29,7 @@ from learners.shift.class_prior import shift_of_pool
 from learners.support import Support
 
 MOST_COMPARED = 20_000  # examples that strategies are compared on
+SURE = 0.1  # deviation of the logarithm of a blend's temperature from 0, where those of its members were expected
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,22 @@ def choose(
     if len(support.y) > MOST_COMPARED:
         sample = support.select(sample_rows(support.y, MOST_COMPARED, generator))
     fold = None if in_time else stratified_folds(sample.y, generator)
-    caution = CAUTION if in_time else ALONE
     found = [
-        compare(every, sample, encoder, prior, fold, only, caution, objective)
+        compare(every, sample, encoder, prior, fold, only, objective)
         for encoder, every in enumerate((strategies, *(() if only else others)))
     ]
     first = found[0]
     if fold is None:
-        bests = [each.fit(each.best, prior.temperatures.get(each.best, 1.0)) for each in found]
-        classifier = bests[0]
-        if only is None and not in_time and FLOOR in strategies:
-            floor = None
-            if len(found) > 1 or first.best != FLOOR:
-                floor = first.fit(FLOOR, prior.temperatures.get(FLOOR, 1.0))
-            classifier = put_absent_away(blend_unseen(bests, floor), support.y.unique())
-        threshold = prior.thresholds[first.best] / support.ways if first.best in prior.thresholds else None
+        if only is None and not in_time:
+            classifier, threshold = average_unseen(found, support, prior)
+        else:
+            classifier, threshold = first.fit(first.best), prior.thresholds.get(first.best)
+        threshold = None if threshold is None else threshold / support.ways
         shift, offsets = None, offsets_of(objective, support, None)
     else:
         if sample is support:
             held_out = first.held_out[first.best]
-            members = [each.member(each.best, USUAL_OF_ENCODER) for each in found]
-            if FLOOR in first.held_out and first.best != FLOOR:
-                members.append(first.member(FLOOR, USUAL_OF_FLOOR))
+            members = [first.member(only, 1.0)] if only else [each.averaged(USUAL_OF_ENCODER) for each in found]
         else:
             fold = stratified_folds(support.y, generator)
             assert fold is not None
@@ -127,31 +122,45 @@ def choose(
             members += [opinion_member(support.of_encoder(number), fold, held_out.y) for number in encoders]
             if support.ngrams is not None:
                 members += text_members(support.of_encoder(0), fold, held_out.y)
-            classifier, held_out = blend_calibrated(members, held_out, first.shift)
-            shift = shift_of_pool(classifier, support)
-        else:
-            classifier, shift = members[0].fit(), None
-        threshold = held_out_threshold(F.softmax(held_out.logits / held_out.temperature, 1), held_out.y)
+        classifier, held_out, in_use = blend_calibrated(members, held_out, first.shift, alone=only is not None)
+        shift = None if only else shift_of_pool(classifier, support)
+        threshold = held_out_threshold(F.softmax(in_use, 1), held_out.y)
         offsets = offsets_of(objective, support, shift, held_out)
     classifier = replace(classifier, threshold=threshold, shift=shift, offsets=offsets)
     return Choice(first.best, classifier, first.expected, left_out)
 
 
+def average_unseen(found: Sequence[Compared], support: Support, prior: Prior) -> tuple[Classifier, float | None]:
+    """Return the average of all encoders' strategies where nothing can be held out, and its threshold by chance."""
+    whole = pooled([(each.fit_average(), 1 / len(found)) for each in found])
+    temperature, threshold, present = 1.0, None, support.y.unique()
+    if prior.unseen is not None:
+        pool = some_of_pool(support)
+        logs = None if pool is None else F.log_softmax(whole.logits(pool)[:, present] / whole.temperature, 1)
+        temperature, threshold = prior.unseen.temperature(len(present), logs), prior.unseen.threshold
+    return put_absent_away(whole.with_temperature(whole.temperature * temperature), present), threshold
+
+
 def blend_calibrated(
-    members: Sequence[Member], held_out: CrossValidated, shift: Tensor | None
-) -> tuple[Classifier, CrossValidated]:
-    """Return the blend of members at its temperature, and what it says of the held-out examples.
+    members: Sequence[Member], held_out: CrossValidated, shift: Tensor | None, alone: bool
+) -> tuple[Classifier, CrossValidated, Tensor]:
+    """Return the blend of members at its temperature, what it says of the held-out examples, and its logits in use.
+
+    Members whose temperatures were expected make a blend whose temperature is expected to be 1.
 
     Args:
         held_out: what the first member says of them.
         shift: of the pool.
+        alone: there is one member, whose temperature is left as it is.
     """
-    blended, logits = blend(members, held_out.y, held_out.weights(shift))
-    found = replace(held_out, logits=logits)
+    blended, logits, in_use = blend(members, held_out.y, held_out.weights(shift))
+    if alone:
+        return blended, held_out, in_use
+    found = replace(held_out, logits=logits, around=None if held_out.around is None else 1.0, deviation=SURE)
     classifier = blended.with_temperature(blended.temperature * found.temperature)
     if blended.temperature != classifier.temperature:  # which brings the labels without examples nearer
         classifier = put_absent_away(classifier, found.present)
-    return classifier, found
+    return classifier, found, in_use / found.temperature
 
 
 def offsets_of(

@@ -14,19 +14,23 @@ from torch.nn import functional as F
 from domains.episode import Episode
 from learners.base import Learner, compute_prototypes, unable
 from learners.choice.all_labels import adapt_to_all_labels
+from learners.choice.averaging import average, chances_of_best
 from learners.choice.conformal import episodes_threshold
 from learners.choice.cross_validation import cross_validate
 from learners.choice.fallback import fallback
+from learners.choice.unseen import Unseen, UnseenTask, some_of_pool
 from learners.classifier import Classifier
 from learners.folds import stratified_folds
 from learners.representation.axes import agreement
 from learners.representation.task import meta_features
 from learners.shift.class_prior import FEWEST, shift_of_pool
 from learners.support import Support
-from learners.temperature import best_temperature, doubt_of
+from learners.temperature import GRID, best_temperature, doubt_of
 
+CAUTION = 0.5  # deviations taken off an expected gain, because a gain over the fallback is only an estimate
 SMALLEST_SPREAD = 0.01  # of a gain between tasks
 UNKNOWN_SPREAD = 0.02  # standard deviation of a gain of which nothing was learned
+PULL = 0.001  # of the logarithms of temperatures towards 0, an episode
 SHOTS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # that gains are shown for, each with the shots nearest to it
 
 
@@ -77,31 +81,81 @@ class Regression:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """The temperature to expect of a strategy with K labels a class: log T = log many + log(one / many) / sqrt(K)."""
+
+    one: float
+    many: float
+
+    @classmethod
+    def fit(cls, losses: np.ndarray, episodes: int, steady: bool) -> "Heat":
+        """Return that of the lowest log-loss.
+
+        Args:
+            losses: [len(SHOTS), len(GRID)] sums over so many ``episodes``.
+            steady: it does not depend on the number of labels.
+        """
+        places, step = np.arange(len(GRID)), math.log(GRID[1] / GRID[0])
+        many, one = np.meshgrid(places, places, indexing="ij")
+        total = PULL * episodes * (np.log(GRID)[many] ** 2 + (step * (one - many)) ** 2)
+        for shots, row in zip(SHOTS, losses, strict=True):
+            total += np.interp(many + (one - many) * shots**-0.5, places, row)
+        if steady:
+            total[many != one] = np.inf
+        at = np.unravel_index(total.argmin(), total.shape)
+        return cls(GRID[int(one[at])], GRID[int(many[at])])
+
+    def at(self, shots: float) -> float:
+        """Return the temperature with so many labels a class."""
+        return self.many * (self.one / self.many) ** (max(shots, 1.0) ** -0.5)
+
+
+@dataclass(frozen=True)
 class Prior:
     """What strategies may be expected to gain, learned on source episodes; empty without meta-training."""
 
     regressions: dict[str, Regression] = field(default_factory=dict)
     means: dict[str, dict[int, Gain]] = field(default_factory=dict)  # by SHOTS, for people to read
-    temperatures: dict[str, float] = field(default_factory=dict)  # where none can be held out
-    thresholds: dict[str, float] = field(default_factory=dict)  # of prediction sets there, in multiples of chance
+    temperatures: dict[str, Heat] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)  # of prediction sets where nothing can be held out
     left_out: dict[str, str] = field(default_factory=dict)  # strategies that not every episode was fit for, and why
+    unseen: Unseen | None = None
 
     def expected_gain(self, strategy: str, description: np.ndarray) -> Gain:
         """Return the gain to expect of a strategy on a support set with that description [F]."""
         known = self.regressions.get(strategy)
         return Gain(0.0, UNKNOWN_SPREAD) if known is None else known.predict(description)
 
+    def weights(self, strategies: Sequence[str], safe: str, description: np.ndarray) -> dict[str, float]:
+        """Return what strategies and the fallback weigh in their average for a task (``chances_of_best``).
+
+        Of those that were not learned of nothing is promised, and they weigh nothing.
+        """
+        gains = {name: self.expected_gain(name, description) for name in strategies if name in self.regressions}
+        means = {name: gain.mean - CAUTION * gain.deviation for name, gain in gains.items()}
+        return chances_of_best(means, {name: gain.deviation for name, gain in gains.items()}, safe)
+
+    def temperature(self, strategy: str, shots: float) -> float | None:
+        """Return the temperature to expect of a strategy with so many labels a class, or None: it is not known."""
+        known = self.temperatures.get(strategy)
+        return None if known is None else known.at(shots)
+
     def to_json(self) -> dict[str, Any]:
         """Return the prior as JSON-able values; ``left_out`` is there only if something was."""
-        return {name: value for name, value in asdict(self).items() if value or name != "left_out"}
+        return {name: value for name, value in asdict(self).items() if value or name not in ("left_out", "unseen")}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Prior":
         """Return what ``to_json`` was called on."""
         means = {name: {int(k): Gain(**g) for k, g in by.items()} for name, by in value["means"].items()}
         regressions = {name: Regression(**r) for name, r in value["regressions"].items()}
-        rest = (dict(value.get(name, {})) for name in ("temperatures", "thresholds", "left_out"))
-        return cls(regressions, means, *rest)
+        temperatures = {
+            name: Heat(**t) if isinstance(t, dict) else Heat(t, t)  # before 0.11: the same with any number of labels
+            for name, t in value.get("temperatures", {}).items()
+        }
+        thresholds, left_out = (dict(value.get(name, {})) for name in ("thresholds", "left_out"))
+        unseen = None if value.get("unseen") is None else Unseen(**value["unseen"])
+        return cls(regressions, means, temperatures, thresholds, left_out, unseen)
 
 
 def score_examples(logits: Tensor, y: Tensor, in_time: bool) -> Tensor:
@@ -176,14 +230,16 @@ def nearest_shots(mean: float) -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """What strategies reached on E source episodes, from which a prior is fit.
+    """What strategies reached on source episodes, from which a prior is fit: E of them as they are, others made harder.
 
     Attributes:
         safe: the fallback, whose scores gains are over.
         descriptions: [E, F]; domains: [E] numbers of domains; shots: [E] of SHOTS.
         scores: by strategy and episode, of its queries [Q].
-        logits: [Q, N] by strategy and episode, where nothing can be held out; truth: [Q] labels of all episodes.
+        losses: by strategy, log-losses of all episodes, by shots and temperature, [len(SHOTS), len(GRID)].
+        unseen: those of all episodes where nothing can be held out.
         reasons: by strategy, why it could not adapt, once an episode.
+        steady: temperatures do not depend on the number of labels.
     """
 
     safe: str
@@ -191,9 +247,10 @@ class Measured:
     domains: np.ndarray
     shots: np.ndarray
     scores: Mapping[str, Mapping[int, Tensor]]
-    logits: Mapping[str, Mapping[int, Tensor]]
-    truth: Sequence[Tensor]
+    losses: Mapping[str, np.ndarray]
+    unseen: Sequence["NotHeldOut"]
     reasons: Mapping[str, Sequence[str]]
+    steady: bool = False
 
     def gains(self, name: str) -> tuple[list[int], np.ndarray, np.ndarray]:
         """Return the episodes of a strategy, its gains there, and the variance of each from its few queries."""
@@ -208,19 +265,60 @@ class Measured:
         for name in (name for name, scores in self.scores.items() if scores):
             rows, gains, noise = self.gains(name)
             if name != self.safe:
-                known = self.descriptions[rows], gains, float(noise.mean()), self.domains[rows]
-                regressions[name] = Regression.fit(*known)
+                measured = self.descriptions[rows], gains, float(noise.mean()), self.domains[rows]
+                regressions[name] = Regression.fit(*measured)
             by_shots = {k: gains[self.shots[rows] == k] for k in sorted({int(self.shots[i]) for i in rows})}
             means[name] = {k: Gain(float(g.mean()), float(g.std())) for k, g in by_shots.items()}
-        truth = {name: [self.truth[i] for i in z] for name, z in self.logits.items()}
-        temperatures = {n: best_temperature([*z.values()], truth[n]) for n, z in self.logits.items() if z}
-        thresholds = {
-            name: episodes_threshold([F.softmax(z / t, 1) for z in self.logits[name].values()], truth[name])
-            for name, t in temperatures.items()
+        temperatures = {
+            name: Heat.fit(losses[:, :-1], int(losses[:, -1].sum()), self.steady)
+            for name, losses in self.losses.items()
+            if losses.any()
         }
-        episodes = len(self.truth)
+        episodes = len(self.descriptions)
         left_out = {name: f"{len(why)} of {episodes} source episodes: {why[0]}" for name, why in self.reasons.items()}
-        return Prior(regressions, means, temperatures, thresholds, left_out)
+        prior = Prior(regressions, means, temperatures, {}, left_out)
+        thresholds = {name: episodes_threshold(*known) for name in temperatures if (known := self.said(prior, name))[0]}
+        return replace(prior, thresholds=thresholds, unseen=self.fit_unseen(prior))
+
+    def said(self, prior: Prior, name: str) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the probabilities [Q, N] of a strategy where nothing can be held out, and the labels [Q], by task."""
+        tasks = [task for task in self.unseen if name in task.logits]
+        return [task.logs(prior, name).exp() for task in tasks], [task.y for task in tasks]
+
+    def fit_unseen(self, prior: Prior) -> Unseen | None:
+        """Return what is to be said of tasks of which nothing can be held out, by a prior without it; None: nothing."""
+        tasks = [] if self.steady else [task.average(prior, self.safe) for task in self.unseen]
+        return Unseen.fit(tasks) if tasks else None
+
+
+@dataclass(frozen=True)
+class NotHeldOut:
+    """What strategies say of a source episode where nothing can be held out.
+
+    Attributes:
+        description: [F]; shots: labels a class.
+        logits: [Q, N] by strategy; y: [Q] labels; pool: [U, N] by strategy, of some of the pool, or {}.
+    """
+
+    description: np.ndarray
+    shots: float
+    logits: Mapping[str, Tensor]
+    y: Tensor
+    pool: Mapping[str, Tensor]
+
+    def logs(self, prior: Prior, name: str, *, pool: bool = False) -> Tensor:
+        """Return log-probabilities [Q, N] of a strategy at its temperature, or [U, N] of the pool."""
+        found = self.pool if pool else self.logits
+        return F.log_softmax(found[name] / (prior.temperature(name, self.shots) or 1.0), 1)
+
+    def average(self, prior: Prior, safe: str) -> UnseenTask:
+        """Return what the average of the strategies says (``prior.weights``)."""
+        weights = prior.weights([name for name in self.logits if name != safe], safe, self.description)
+
+        def said(pool: bool) -> Tensor:
+            return average({name: self.logs(prior, name, pool=pool) for name in weights}, weights)
+
+        return UnseenTask(said(pool=False), self.y, said(pool=True) if self.pool else None)
 
 
 def learn_prior(
@@ -231,9 +329,10 @@ def learn_prior(
     generator: torch.Generator,
     in_time: bool = False,
     advance: Callable[[int], None] = lambda episodes: None,
+    harder: Sequence[Episode] = (),
 ) -> Prior:
     """Fit the prior to what ``measure_strategies`` finds; it says why a strategy was left out of episodes."""
-    return measure_strategies(strategies, episodes, domains, labels, generator, in_time, advance).fit()
+    return measure_strategies(strategies, episodes, domains, labels, generator, in_time, advance, harder).fit()
 
 
 def measure_strategies(
@@ -244,6 +343,7 @@ def measure_strategies(
     generator: torch.Generator,
     in_time: bool = False,
     advance: Callable[[int], None] = lambda episodes: None,
+    harder: Sequence[Episode] = (),
 ) -> Measured:
     """Measure every strategy's gain over the fallback on source episodes that meta-training has not seen.
 
@@ -252,30 +352,54 @@ def measure_strategies(
     Args:
         domains: which domain each episode was drawn from, as a number.
         labels: the number of labels where all domains share them; None: each episode has its own.
+        harder: episodes that say only how far strategies can be believed (``make_harder``).
     """
     safe = fallback(strategies)
     alone = {safe: strategies[safe]}
     descriptions, shots = [], []
     found: dict[str, dict[int, Tensor]] = {name: {} for name in strategies}  # by episode
-    logits: dict[str, dict[int, Tensor]] = {name: {} for name in strategies}
+    losses = {name: np.zeros((len(SHOTS), len(GRID) + 1)) for name in strategies}
+    unseen: list[NotHeldOut] = []
     reasons: dict[str, list[str]] = {}
-    for i, episode in enumerate(episodes):
+    for i, episode in enumerate([*episodes, *harder]):
         support = replace(Support.of(episode), ways=labels or episode.ways)
         fold = None if in_time else stratified_folds(support.y, generator)
-        held_out = cross_validate(alone, support, fold)
-        descriptions.append(describe_support(support, held_out, fold))
-        shots.append(nearest_shots(len(support.y) / len(support.y.unique())))
+        is_plain, mean_shots = i < len(episodes), len(support.y) / len(support.y.unique())
+        held_out = cross_validate(alone, support, fold if is_plain else None)
+        description = describe_support(support, held_out, fold) if is_plain or fold is None else np.empty(0)
+        if is_plain:
+            descriptions.append(description)
+            shots.append(nearest_shots(mean_shots))
+        classifiers: dict[str, Classifier] = {}
         for name, learner in strategies.items():
             if reason := unable(learner, support):
-                reasons.setdefault(name, []).append(reason)
+                if is_plain:
+                    reasons.setdefault(name, []).append(reason)
                 continue
-            classifier = adapt_to_all_labels(learner, support)
+            classifiers[name] = classifier = adapt_to_all_labels(learner, support)
             z = classifier.logits(episode.query_x)
-            in_use = _with_pool_frequencies(z, classifier, support, episode.query_y) if held_out else z
-            found[name][i] = score_examples(in_use, episode.query_y, in_time)
-            if not held_out:
-                logits[name][i] = z
+            losses[name][SHOTS.index(nearest_shots(mean_shots))] += [*losses_by_temperature(z, episode.query_y), 1.0]
+            if is_plain:
+                in_use = _with_pool_frequencies(z, classifier, support, episode.query_y) if held_out else z
+                found[name][i] = score_examples(in_use, episode.query_y, in_time)
+        if fold is None:
+            unseen.append(_what_is_said(classifiers, support, episode, description, mean_shots))
         advance(1)
-    truth = [episode.query_y for episode in episodes]
-    rest = np.asarray(domains), np.array(shots), found, logits, truth, reasons
-    return Measured(safe, np.stack(descriptions), *rest)
+    rest = np.asarray(domains), np.array(shots), found, losses, unseen, reasons
+    return Measured(safe, np.stack(descriptions), *rest, steady=in_time)
+
+
+def losses_by_temperature(z: Tensor, y: Tensor) -> np.ndarray:
+    """Return the mean log-losses [len(GRID)] of logits [Q, N] at every temperature."""
+    heated = z.double() / torch.tensor(GRID, dtype=torch.double)[:, None, None]
+    right = heated.gather(2, y.expand(len(GRID), -1)[:, :, None])[:, :, 0]
+    return (heated.logsumexp(2) - right).mean(1).numpy()
+
+
+def _what_is_said(
+    classifiers: Mapping[str, Classifier], support: Support, episode: Episode, description: np.ndarray, shots: float
+) -> NotHeldOut:
+    logits = {name: classifier.logits(episode.query_x) for name, classifier in classifiers.items()}
+    some = some_of_pool(support)
+    pool = {} if some is None else {name: classifier.logits(some) for name, classifier in classifiers.items()}
+    return NotHeldOut(description, shots, logits, episode.query_y, pool)

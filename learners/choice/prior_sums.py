@@ -6,13 +6,13 @@ domains, and what temperatures, tables and thresholds need: some kilobytes a str
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from torch import Tensor
 
 from learners.choice.conformal import COVERAGE
 from learners.choice.prior import (
@@ -20,10 +20,12 @@ from learners.choice.prior import (
     SMALLEST_SPREAD,
     UNKNOWN_SPREAD,
     Gain,
+    Heat,
     Measured,
     Prior,
     Regression,
 )
+from learners.choice.unseen import Unseen, describe_confidence, step, sums_of_tasks
 from learners.temperature import GRID
 
 FEATURES = 18  # of a description of a task, see ``describe_support``
@@ -31,6 +33,8 @@ BINS = 512  # of probabilities of the true label, in multiples of chance
 LOWEST, HIGHEST = 1e-4, 1e3
 TOLERANCE, MOST_STEPS = 1e-3, 300  # where the regression's iteration stops: as sklearn's does
 SHRINK = 1e-6  # both parameters of its Gamma priors, as there
+
+AVERAGE, UNSEEN = "average of strategies", "unseen"
 
 Arrays = dict[str, np.ndarray]
 
@@ -44,8 +48,8 @@ class Sums:
         domains: [F + 2, F + 2] the same over the means of z in every domain.
         noise: [] sum of the variances of gains from their few queries.
         shots: [len(SHOTS), 3] number, sum and sum of squares of gains, by shots.
-        losses: [len(GRID)] sum of log-losses at every temperature, of episodes where nothing can be held out.
-        counts: [3] episodes measured where nothing can be held out, episodes that it could not adapt to, and all.
+        losses: [len(SHOTS), len(GRID) + 1] sums of log-losses by shots and temperature, and how many at the end.
+        counts: [2] episodes that it could not adapt to, and all.
     """
 
     episodes: np.ndarray
@@ -64,8 +68,8 @@ class Sums:
             "domains": square,
             "noise": (),
             "shots": (len(SHOTS), 3),
-            "losses": (len(GRID),),
-            "counts": (3,),
+            "losses": (len(SHOTS), len(GRID) + 1),
+            "counts": (2,),
         }
 
     def __add__(self, other: "Sums") -> "Sums":
@@ -91,7 +95,9 @@ class Sums:
         n, d = float(self.episodes[0, 0]), float(self.domains[0, 0])
         if not (0 <= d <= n <= most and float(self.shots[:, 0].sum()) == n and (self.counts >= 0).all()):
             return f"{n:g} episodes of {d:g} domains, where at most {most} were asked for"
-        if max(self.counts) > most or not 0 <= self.noise <= max(n, 1) * (1 if bounded else 1e6):
+        if max(*self.counts, self.losses[:, -1].sum() / 2) > most or not 0 <= self.noise <= max(n, 1) * (
+            1 if bounded else 1e6
+        ):
             return "counts or noise are out of range"
         for name in ("episodes", "domains"):
             moments = getattr(self, name)
@@ -152,7 +158,7 @@ def sums_of(measured: Measured) -> dict[str, Sums]:
     """Return what a site sends first: the sums of every strategy on its episodes."""
     features, found = measured.descriptions.shape[1], {}
     for name, scores in measured.scores.items():
-        counts = np.array([len(measured.logits[name]), len(measured.reasons.get(name, ())), len(measured.truth)], float)
+        counts = np.array([len(measured.reasons.get(name, ())), len(measured.descriptions)], float)
         if not scores:
             found[name] = Sums(**(_empty(features).arrays() | {"counts": counts}))
             continue
@@ -161,34 +167,54 @@ def sums_of(measured: Measured) -> dict[str, Sums]:
         domains, shots = measured.domains[rows], measured.shots[rows]
         means = np.stack([z[domains == domain].mean(0) for domain in np.unique(domains)])
         table = np.array([[(shots == k).sum(), gains[shots == k].sum(), (gains[shots == k] ** 2).sum()] for k in SHOTS])
-        losses = np.zeros(len(GRID))
-        for i, logits in measured.logits[name].items():
-            exact, truth = logits.double(), measured.truth[i]
-            losses += [F.cross_entropy(exact / t, truth).item() for t in GRID]
-        found[name] = Sums(z.T @ z, means.T @ means, np.array(noise.sum()), table.astype(float), losses, counts)
+        found[name] = Sums(
+            z.T @ z, means.T @ means, np.array(noise.sum()), table.astype(float), measured.losses[name], counts
+        )
     return found
 
 
-def temperatures_of(sums: Mapping[str, Sums]) -> dict[str, float]:
-    """Return the temperature of every strategy that was measured where nothing can be held out."""
-    return {name: GRID[int(s.losses.argmin())] for name, s in sums.items() if s.counts[0] > 0}
+def histograms_of(measured: Measured, prior: Prior) -> Arrays:
+    """Return what a site sends then, by the prior of all: how many true labels have which probability, [BINS].
 
-
-def histograms_of(measured: Measured, temperatures: Mapping[str, float]) -> Arrays:
-    """Return what a site sends then: by strategy, how many true labels have which probability, [BINS].
-
-    It is in multiples of chance, on a logarithmic scale, and every episode weighs 1.
+    It is in multiples of chance, on a logarithmic scale, and every episode weighs 1. There is one of each strategy, and
+    one of their average, AVERAGE, beside the sums for its temperature, UNSEEN (``sums_of_tasks``).
     """
-    found = {}
-    for name, temperature in temperatures.items():
-        counts = np.zeros(BINS)
-        for i, logits in measured.logits.get(name, {}).items():
-            p = F.softmax(logits / temperature, 1).double().gather(1, measured.truth[i][:, None])[:, 0]
-            place = torch.log(p * logits.shape[1] / LOWEST) / math.log(HIGHEST / LOWEST) * BINS
-            index = place.floor().clamp(0, BINS - 1).long().numpy()
-            counts += np.bincount(index, minlength=BINS) / len(p)
-        found[name] = counts
-    return found
+    tasks = [task.average(prior, measured.safe) for task in measured.unseen]
+    found = {AVERAGE: _histogram([task.logs.exp() for task in tasks], [task.y for task in tasks])}
+    for name in prior.temperatures:
+        found[name] = _histogram(*measured.said(prior, name))
+    return found | {UNSEEN: sums_of_tasks(tasks)}
+
+
+def wrong_histograms(answer: Arrays, most: int) -> str | None:
+    """Return in one line why no honest site could answer this (``histograms_of``); None: it could.
+
+    Args:
+        most: how many episodes were asked for, harder ones included.
+    """
+    size = len(describe_confidence(2, None))
+    for name, value in answer.items():
+        if not np.isfinite(value).all():
+            return f"{name} is not finite"
+        if name == UNSEEN:
+            if value.shape != (size + 2, size) or not 0 <= value[-1, 0] <= most:
+                return f"{name}: no sums of at most {most} episodes"
+            squares = value[:size]
+            if not np.allclose(squares, squares.T) or np.linalg.eigvalsh(squares)[0] < -1e-6 * max(1, squares.trace()):
+                return f"{name} is no sum of squares"
+        elif value.shape != (BINS,) or (value < 0).any() or value.sum() > most + 1e-6:
+            return f"{name}: no counts of at most {most} episodes"
+    return None
+
+
+def _histogram(probabilities: Sequence[Tensor], y: Sequence[Tensor]) -> np.ndarray:
+    counts = np.zeros(BINS)
+    for p, labels in zip(probabilities, y, strict=True):
+        true = p.double().gather(1, labels[:, None])[:, 0]
+        place = torch.log(true * p.shape[1] / LOWEST) / math.log(HIGHEST / LOWEST) * BINS
+        index = place.floor().clamp(0, BINS - 1).long().numpy()
+        counts += np.bincount(index, minlength=BINS) / len(true)
+    return counts
 
 
 def threshold(histogram: np.ndarray, coverage: float = COVERAGE) -> float:
@@ -198,8 +224,11 @@ def threshold(histogram: np.ndarray, coverage: float = COVERAGE) -> float:
     return float(LOWEST * (HIGHEST / LOWEST) ** (bin_ / BINS))
 
 
-def prior_of(safe: str, sums: Mapping[str, Sums], histograms: Arrays) -> Prior:
-    """Return the prior of all episodes behind sums and histograms."""
+def prior_of(safe: str, sums: Mapping[str, Sums], histograms: Arrays | None = None) -> Prior:
+    """Return the prior of all episodes behind sums, and behind histograms if there are any.
+
+    The threshold of the average is that at temperature 1.
+    """
     measured = {name: s for name, s in sums.items() if s.episodes[0, 0] > 0}
     regressions = {name: s.regression() for name, s in measured.items() if name != safe}
     means = {
@@ -210,13 +239,41 @@ def prior_of(safe: str, sums: Mapping[str, Sums], histograms: Arrays) -> Prior:
         }
         for name, s in measured.items()
     }
-    thresholds = {name: threshold(counts) for name, counts in histograms.items() if counts.sum() > 0}
+    temperatures = {name: Heat.fit(s.losses[:, :-1], int(s.losses[:, -1].sum()), False) for name, s in measured.items()}
     left_out = {
-        name: f"{s.counts[1]:g} of {s.counts[2]:g} source episodes: their sites know why"
+        name: f"{s.counts[0]:g} of {s.counts[1]:g} source episodes: their sites know why"
         for name, s in sums.items()
-        if s.counts[1] > 0
+        if s.counts[0] > 0
     }
-    return Prior(regressions, means, temperatures_of(sums), thresholds, left_out)
+    prior = Prior(regressions, means, temperatures, {}, left_out)
+    histograms = {name: counts for name, counts in (histograms or {}).items() if counts.any()}
+    thresholds = {name: threshold(counts) for name, counts in histograms.items() if name in temperatures}
+    unseen = None
+    if AVERAGE in histograms and UNSEEN in histograms:
+        unseen = Unseen(step(histograms[UNSEEN]).tolist(), threshold(histograms[AVERAGE]))
+    return replace(prior, thresholds=thresholds, unseen=unseen)
+
+
+def to_arrays(sums: Mapping[str, Sums]) -> Arrays:
+    """Return sums as arrays ``strategy/sum``."""
+    return {f"{name}/{kind}": value for name, own in sums.items() for kind, value in own.arrays().items()}
+
+
+def to_sums(arrays: Arrays, strategies: Iterable[str]) -> dict[str, Sums]:
+    """Return the sums of these strategies that arrays hold.
+
+    Raises:
+        ValueError: one is missing; the message names it.
+    """
+    found: dict[str, Arrays] = {name: {} for name in strategies}
+    for key, value in arrays.items():
+        name, _, kind = key.rpartition("/")
+        if name in found:
+            found[name][kind] = np.asarray(value, np.float64)
+    for name, own in found.items():
+        if own.keys() != Sums.shapes(0).keys():
+            raise ValueError(f"{name} is missing")
+    return {name: Sums(**own) for name, own in found.items()}
 
 
 def add(several: Iterable[Mapping[str, Sums]]) -> dict[str, Sums]:

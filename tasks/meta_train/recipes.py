@@ -43,6 +43,11 @@ class Recipe:
         """The episodes of its first learner."""
         return next(iter(self.training.values())).shape
 
+    @property
+    def compared(self) -> int:
+        """Episodes that strategies are adapted to for the prior: half of them harder ones, but of markets none is."""
+        return self.prior_episodes * (1 if self.shape is MARKET else 2)
+
     def with_learners(self, names: Sequence[str]) -> "Recipe":
         """Return the recipe with these learners; one it does not know is trained as long as its longest.
 

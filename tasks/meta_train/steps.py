@@ -191,7 +191,7 @@ def register(plan: Plan, histories: dict[str, History]) -> str:
     for name in histories:
         learners[name] = make(name, piles.dim, piles.ways, piles.last)
         learners[name].load_state_dict(load_file(plan.folder / f"{name}.trained"))
-    with progress(f"compare {plan.family} strategies", plan.recipe.prior_episodes) as advance:
+    with progress(f"compare {plan.family} strategies", plan.recipe.compared) as advance:
         model = assemble(plan.family, piles, learners, histories, plan.recipe, advance)
     folder = save_new(model, plan.folder / "meta_model")
     best = {f"{name}_accuracy": max(h.validation_accuracy) for name, h in histories.items()}

@@ -13,6 +13,7 @@ from domains.episode import Pile, Shape, draw
 from domains.errors import UserError
 from learners import make, strategies
 from learners.base import Learner
+from learners.choice.harder import draw_harder
 from learners.choice.prior import learn_prior
 from learners.meta_model import MetaModel
 from learners.meta_train import History, Training, meta_train
@@ -233,6 +234,7 @@ def assemble(
         draw([piles.prior[domain]], shapes[turn % len(shapes)], generator)
         for domain, turn in zip(domains, rounds, strict=True)
     ]
+    harder = draw_harder(piles.prior, shapes[0], recipe.compared - recipe.prior_episodes, generator)
     divided_in_time = {pile.name for pile in piles.validation if pile.shared}
     about = {
         "sources": dict(piles.hashes),
@@ -241,7 +243,7 @@ def assemble(
         "recipe": asdict(recipe),
         "history": {name: asdict(history) for name, history in histories.items()},
     }
-    prior = learn_prior(every, episodes, domains, piles.ways, generator, piles.ways is not None, advance)
+    prior = learn_prior(every, episodes, domains, piles.ways, generator, piles.ways is not None, advance, harder)
     return MetaModel(family, encoder_identity(family), piles.dim, piles.ways, learners, prior, about, piles.last)
 
 

@@ -130,7 +130,7 @@ def meta_models(
     with progress("bench adapt: meta-train", sum(work.how.steps for work in todo)) as advance:
         run_side_by_side(models.train_in_folder, todo, settings.processes, advance)
     comparisons = [models.Assembly(folder, family, recipe) for folder in fresh]
-    with progress("bench adapt: compare strategies", len(fresh) * recipe.prior_episodes) as advance:
+    with progress("bench adapt: compare strategies", len(fresh) * recipe.compared) as advance:
         run_side_by_side(models.assemble_in_folder, comparisons, settings.processes, advance)
     return folders
 

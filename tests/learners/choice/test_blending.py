@@ -19,7 +19,7 @@ def members(n, useful):
 
 
 def share(n, useful):
-    found, _ = blend(*members(n, useful), torch.ones(n, dtype=torch.double))
+    found, *_ = blend(*members(n, useful), torch.ones(n, dtype=torch.double))
     layer = found.layers[0]
     return layer.weights[1] if isinstance(layer, Blend) else 0.0
 

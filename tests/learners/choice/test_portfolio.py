@@ -11,14 +11,16 @@ from domains.episode import Pile, Shape, draw
 from learners import MAML, PLAIN_STRATEGIES, ProtoNet, SharedReference
 from learners.base import Learner
 from learners.choice.all_labels import adapt_to_all_labels
-from learners.choice.blending import UNSEEN, USUAL_UNSEEN
-from learners.choice.comparison import ALONE, CAUTION
+from learners.choice.averaging import average, chances_of_best
+from learners.choice.comparison import UNKNOWN
 from learners.choice.conformal import episodes_threshold, held_out_threshold
 from learners.choice.cross_validation import cross_validate
 from learners.choice.fallback import PROBE
+from learners.choice.harder import draw_harder, make_harder
 from learners.choice.portfolio import choose
-from learners.choice.prior import Gain, Prior, Regression, describe_support, learn_prior, nearest_shots
-from learners.classifier import Affine, Classifier
+from learners.choice.prior import CAUTION, Gain, Heat, Prior, Regression, describe_support, learn_prior, nearest_shots
+from learners.choice.unseen import Unseen, UnseenTask, describe_confidence
+from learners.classifier import Affine, Blend, Classifier
 from learners.folds import sample_rows, stratified_folds
 from learners.methods.reference import Transductive
 from learners.metrics import log_loss
@@ -88,6 +90,8 @@ def test_without_a_prior_one_shot_leaves_the_probe():
     choice = choose(strategies(), Support(x, y, ways=3), Prior(), seeded())
     assert choice.strategy == PROBE
     assert max(choice.expected_gain.values()) == 0
+    assert torch.allclose(choice.classifier.logits(x), Logistic(DIM).adapt(Support(x, y)).logits(x))
+    assert choice.classifier.temperature == UNKNOWN
 
 
 @pytest.mark.parametrize("promised", [0.0, 0.02, 0.2])
@@ -116,16 +120,41 @@ def test_a_strategy_that_is_much_better_in_cross_validation_is_chosen_unless_the
     assert choice.strategy == "knowing"
 
 
-def test_with_one_shot_the_prior_alone_decides_marked_down_by_caution():
+def test_with_one_shot_the_prior_alone_weighs_strategies_by_their_chance_of_being_the_best():
     x, y = task(shots=1)
-    prior = Prior({"prototype": expects(0.05, 0.02), "transductive": expects(0.16, 0.2)}, {}, {"prototype": 0.7})
-    choice = choose(strategies(), Support(x, y, ways=3), prior, seeded())
-    assert choice.expected_gain["prototype"] == pytest.approx(0.05 - ALONE * 0.02)
-    assert choice.expected_gain["transductive"] == pytest.approx(0.16 - ALONE * 0.2)
-    assert choice.strategy == "prototype"
+    heat = {name: Heat(0.7, 0.7) for name in strategies()}
+    gains = {"prototype": expects(0.16, 0.02), "transductive": expects(0.16, 0.02), "whitened": expects(-0.4, 0.02)}
+    unseen = Unseen([0.2, 0.0, 0.0, 0.0, 0.0], 0.6)
+    choice = choose(strategies(), Support(x, y, ways=3), Prior(gains, {}, heat, unseen=unseen), seeded())
+    assert choice.expected_gain["prototype"] == pytest.approx(0.16 - CAUTION * 0.02)
+    assert choice.strategy in ("prototype", "transductive")
     (pool,) = choice.classifier.layers
-    assert pool.members[0].temperature == 0.7
-    assert (pool.weights, choice.classifier.temperature) == ((1 - USUAL_UNSEEN, USUAL_UNSEEN), UNSEEN)
+    assert pool.weights == pytest.approx((0.5, 0.5))
+    assert [member.temperature for member in pool.members] == [0.7, 0.7]
+    assert choice.classifier.temperature == pytest.approx(np.exp(0.2))
+    assert choice.classifier.threshold == pytest.approx(0.6 / 3)
+
+
+def test_chances_of_being_the_best_are_those_of_normal_draws():
+    means, deviations = {"a": 0.03, "b": 0.01, "c": -0.02}, {"a": 0.01, "b": 0.02, "c": 0.03}
+    draws = np.random.default_rng(0).normal([*means.values()], 2 * np.array([*deviations.values()]), (200_000, 3))
+    best = np.bincount(np.column_stack([draws, np.zeros(len(draws))]).argmax(1)) / len(draws)
+    found = chances_of_best(means, deviations, PROBE)
+    assert found == pytest.approx(dict(zip(["a", "b", "c", PROBE], best, strict=True)), abs=0.01) or 0 < best[3] < 0.05
+    assert sum(found.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("mean", [-1.0, 1.0])
+def test_what_is_certain_to_be_the_best_is_alone(mean):
+    assert chances_of_best({"a": mean}, {"a": 0.0}, PROBE) == {PROBE if mean < 0 else "a": 1.0}
+    assert chances_of_best({}, {}, PROBE) == {PROBE: 1.0}
+
+
+def test_an_average_is_the_normalised_geometric_mean():
+    p, q = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.2, 0.8]])
+    found = average({"p": p.log(), "q": q.log(), "not in it": q.log()}, {"p": 0.75, "q": 0.25}).exp()
+    raw = p**0.75 * q**0.25
+    assert torch.allclose(found, raw / raw.sum())
 
 
 def test_what_source_episodes_rule_out_is_not_tried_but_where_it_is_asked_for():
@@ -321,13 +350,37 @@ def test_the_temperature_stays_between_a_twentieth_and_twenty():
     assert best_temperature([-z], [y]) == pytest.approx(10**1.3)
 
 
-def test_the_chosen_classifier_has_the_temperature_of_its_held_out_log_loss():
+@pytest.mark.parametrize("only", [PROBE, "prototype"])
+def test_a_strategy_alone_has_the_temperature_of_its_held_out_log_loss(only):
     x, y = task(shots=10, noise=2.0)
-    choice = choose(strategies(), Support(x, y, ways=3), Prior(), seeded(4))
-    chosen = {choice.strategy: strategies()[choice.strategy].tune(Support(x, y, ways=3))}
-    held_out = cross_validate(chosen, Support(x, y, ways=3), stratified_folds(y, seeded(4)))
-    logits, doubt = held_out[choice.strategy], doubt_of(len(y))
-    assert choice.classifier.temperature == best_temperature([logits], [y], doubt=doubt)
+    choice = choose(strategies(), Support(x, y, ways=3), Prior(), seeded(4), only=only)
+    held_out = cross_validate({only: strategies()[only]}, Support(x, y, ways=3), stratified_folds(y, seeded(4)))
+    doubt = doubt_of(len(y))
+    assert choice.classifier.temperature == best_temperature([held_out[only]], [y], doubt=doubt)
+
+
+def test_where_a_temperature_is_expected_few_examples_change_it_little_and_many_do():
+    z, y = 4 * torch.eye(3).repeat(400, 1), torch.arange(3).repeat(400)
+    y[::10] = (y[::10] + 1) % 3
+    best = best_temperature([z], [y])
+    near = [best_temperature([z[:n]], [y[:n]], around=4 * best) for n in (3, 60, 1200)]
+    assert near[0] > 2.5 * best
+    assert near[0] > near[1] > near[2]
+    assert near[2] == pytest.approx(best, rel=0.1)
+    assert best_temperature([z[:3]], [y[:3]], around=2.0, deviation=0.01) == pytest.approx(2.0, rel=0.05)
+
+
+def test_a_classifier_of_all_labels_is_heated_as_much_less_as_more_labels_are_expected_to_allow():
+    x, y = task(shots=9, noise=2.0)
+    choice, steady = (
+        choose(strategies(), Support(x, y, ways=3), Prior(temperatures={PROBE: heat}), seeded(4), only=PROBE)
+        for heat in (Heat(8.0, 1.0), Heat(2.0, 2.0))
+    )
+    held_out = cross_validate({PROBE: Logistic(DIM)}, Support(x, y, ways=3), stratified_folds(y, seeded(4)))[PROBE]
+    in_folds, whole = 8 ** (6**-0.5), 8 ** (9**-0.5)
+    found = best_temperature([held_out], [y], around=in_folds)
+    assert choice.classifier.temperature == pytest.approx(found * whole / in_folds)
+    assert steady.classifier.temperature == pytest.approx(best_temperature([held_out], [y], around=2.0))
 
 
 def test_few_examples_that_are_all_right_do_not_make_certain():
@@ -340,10 +393,9 @@ def test_few_examples_that_are_all_right_do_not_make_certain():
 
 def test_the_chosen_classifier_has_the_threshold_of_its_held_out_probabilities():
     x, y = task(shots=10, noise=2.0)
-    choice = choose(strategies(), Support(x, y, ways=3), Prior(thresholds={PROBE: 5.0}), seeded(4))
-    chosen = {choice.strategy: strategies()[choice.strategy].tune(Support(x, y, ways=3))}
-    held_out = cross_validate(chosen, Support(x, y, ways=3), stratified_folds(y, seeded(4)))
-    p = F.softmax(held_out[choice.strategy] / choice.classifier.temperature, 1)
+    choice = choose(strategies(), Support(x, y, ways=3), Prior(thresholds={PROBE: 5.0}), seeded(4), only=PROBE)
+    held_out = cross_validate({PROBE: Logistic(DIM)}, Support(x, y, ways=3), stratified_folds(y, seeded(4)))
+    p = F.softmax(held_out[PROBE] / choice.classifier.temperature, 1)
     assert choice.classifier.threshold == pytest.approx(held_out_threshold(p, y), rel=1e-6)
 
 
@@ -385,15 +437,17 @@ def test_a_prior_learns_on_episodes_what_a_strategy_gains_by_shots():
         adapt_to_all_labels(chosen_from["wrong"], Support(e.support_x, e.support_y, e.pool_x, ways=6)).logits(e.query_x)
         for e in single
     ]
-    p = [F.softmax(z / prior.temperatures["wrong"], 1) for z in logits]
+    p = [F.softmax(z / prior.temperature("wrong", 1), 1) for z in logits]
     assert prior.thresholds["wrong"] == pytest.approx(episodes_threshold(p, [e.query_y for e in single]))
 
 
-def test_a_prior_of_episodes_with_several_shots_only_has_no_one_shot_temperature():
+def test_a_prior_of_episodes_with_several_shots_only_has_no_one_shot_threshold():
     prior = learn_prior(
         {PROBE: Logistic(DIM), "t": Transductive(DIM)}, episodes(10, shots=(4,)), [0] * 10, None, seeded()
     )
-    assert prior.temperatures == prior.thresholds == {}
+    assert prior.temperatures.keys() == {PROBE, "t"}
+    assert prior.thresholds == {}
+    assert prior.unseen is None
     assert set(prior.means["t"]) == {5}  # the nearest that is shown
 
 
@@ -453,6 +507,73 @@ def test_a_description_tells_whether_names_agree_with_the_classes():
     assert told > 0.5
     assert few == pytest.approx(told / 4)
     assert describe_support(Support(x, y, None, centres(3).roll(1, 0)), {})[12] < 0.5
+
+
+# How far to believe
+
+
+def test_the_temperature_of_few_and_of_many_labels_is_that_of_the_lowest_loss():
+    heat = Heat(4.0, 0.5)
+    losses = np.stack(
+        [(np.log(np.array(GRID)) - np.log(heat.at(k))) ** 2 for k in (1, 2, 5, 10, 20, 50, 100, 200, 500)]
+    )
+    found = Heat.fit(100 * losses, 900, steady=False)
+    assert (found.one, found.many) == (pytest.approx(4.0, rel=0.05), pytest.approx(0.5, rel=0.05))
+    steady = Heat.fit(100 * losses, 900, steady=True)
+    assert steady.one == steady.many
+
+
+def test_a_model_that_is_surer_of_the_pool_than_it_is_right_is_heated_and_one_that_is_not_is_cooled():
+    def told(scale, noise, seed):
+        y = torch.randint(4, (80,), generator=seeded(seed))
+        z = scale * F.one_hot(y, 4).float() + noise * torch.randn(80, 4, generator=seeded(seed + 99))
+        return UnseenTask(F.log_softmax(z, 1), y, F.log_softmax(z, 1))
+
+    tasks = [told(0.0, 3.0, i) for i in range(10)] + [told(8.0, 1.0, i) for i in range(10)]
+    unseen = Unseen.fit(tasks)
+    wrong, right = (unseen.temperature(4, told(*how, 50).pool) for how in ((0.0, 3.0), (8.0, 1.0)))
+    assert wrong > 1.5 * right
+    assert unseen.threshold < 1
+    assert describe_confidence(4, None).tolist() == [1, np.log(4) / 3, 0, 0, 0]
+    assert describe_confidence(4, torch.zeros(5, 4)).tolist() == pytest.approx([1, np.log(4) / 3, 1, 0, 0])
+
+
+def test_a_harder_pile_has_its_classes_closer_together_or_made_of_several():
+    y = torch.arange(12).repeat_interleave(20)
+    x = F.normalize(
+        torch.randn(12, DIM, generator=seeded(1))[y] + 0.3 * torch.randn(240, DIM, generator=seeded(2)), dim=1
+    )
+    pile, kinds = Pile("p", x, y, names=torch.eye(12)), set()
+    for seed in range(12):
+        harder = make_harder(pile, seeded(seed))
+        if harder is pile:
+            kinds.add("as it is")
+        elif len(harder.y.unique()) < 12:
+            kinds.add("merged")
+            assert len(harder.names) == len(harder.y.unique()) in (4, 6)
+            assert harder.names.sum(1) == pytest.approx(1)
+        else:
+            kinds.add("closer")
+            assert harder.x.norm(dim=1) == pytest.approx(1, abs=1e-5)
+            apart = [torch.stack([p.x[p.y == c].mean(0) for c in range(12)]).var(0).sum() for p in (harder, pile)]
+            assert apart[0] < apart[1]
+    assert kinds == {"as it is", "merged", "closer"}
+    few = draw_harder([pile], Shape(ways=(3, 5), shots=(9,), queries=4, pool=(0,), at_most=True), 20, seeded())
+    assert {len(e.support_y) // e.ways for e in few} == {1, 2, 5}
+    assert min(e.ways for e in few) == 2
+
+
+def test_a_blend_of_averages_is_one_pool():
+    x, y = task(shots=8, noise=2.0)
+    choice = choose(strategies(), Support(x, y, ways=3), Prior(), seeded())
+    layers = choice.classifier.layers
+    assert not any(
+        isinstance(layer, Blend)
+        for each in layers
+        if isinstance(each, Blend)
+        for m in each.members
+        for layer in m.layers
+    )
 
 
 # Many examples
