@@ -22,7 +22,9 @@ from tasks.base.retries import RETRIES
 from tasks.base.settings import settings
 from tasks.features.encoders import encoder_identity
 from tasks.federate import engine
-from tasks.federate.kits import make_kits, read_kit
+from tasks.federate.desk import desk
+from tasks.federate.invitations import join_port
+from tasks.federate.kits import make_kits, read_kit, server_of
 from tasks.federate.plan import (
     FAMILIES,
     LOG,
@@ -75,8 +77,7 @@ def plan_server(
     numbers = {key: value for key, value in how.items() if key != "least" and value is not None}
     plan = ServerPlan(folder, name, family, tuple(sorted(sites)), chosen, **numbers, least=least)  # type: ignore[arg-type]
     plan.write()
-    for site in plan.sites:
-        say(f"startup kit of {site}: {kits / site}; bring it there by a safe way, it holds a private key")
+    say(f"startup kits to bring to sites by hand, instead of a token: {kits}")
     if plan.noise:
         released = plan.rounds * len(plan.learners)
         worth = epsilon(plan.noise, released, plan.delta)
@@ -92,12 +93,16 @@ def serve(plan: ServerPlan, address: tuple[str, int]) -> Path:
         UserError: the port is taken, or several jobs of FLARE in a row came no further.
     """
     kits = make_kits(plan.folder, *address, plan.sites)
-    kit = kits / engine.server_of(kits)
+    kit, (host, port) = server_of(kits), address
     if not engine.is_running(kit):
-        engine.check_port(*address)
+        engine.check_port(host, port)
+    engine.check_port(host, join_port(port))
     failures, shown, known = 0, 0, (-1, 0)
     try:
-        with progress(f"federation {plan.name}", plan.rounds) as advance:
+        with (
+            desk(plan.folder, kit, address, plan.log),
+            progress(f"federation {plan.name}", plan.rounds) as advance,
+        ):
             while set(plan.sites) - read_delivered(plan.folder):
                 before = time.monotonic()
                 engine.start(kit, "server")
