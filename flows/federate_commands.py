@@ -105,6 +105,14 @@ def join(
     share: Annotated[
         str, typer.Option(help="learners (their weights), prior (sums of what strategies reach), or both.")
     ] = "learners,prior",
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            help="A privacy filter of FLARE for changes of weights, as percentile:percentile=50,gamma=0.01 or svt.",
+            show_default=False,
+        ),
+    ] = None,
     rev: Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")] = "HEAD",
     as_json: AsJson = False,
 ) -> None:
@@ -127,7 +135,7 @@ def join(
     with flows_running(settings()):
         from flows.federate_join import federate_join
 
-        version = federate_join(str(kit), kind, parts, rev)
+        version = federate_join(str(kit), kind, parts, rev, filters or ())
     from tasks.models import registry
     from tasks.models.verdicts import decision_on
 
