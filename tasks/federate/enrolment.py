@@ -7,6 +7,7 @@ import json
 import os
 import re
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from tasks.federate.desk import PATH
 from tasks.federate.invitations import join_port
 from tasks.federate.kits import ORGANISATION, check_installed, make_site_kit
 
-TIMEOUT = 20  # seconds
+TIMEOUT, WAIT = 20, 60  # seconds for an answer, and for a server that is being started
 MOST = 64 * 1024  # bytes of an answer
 HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?"
 
@@ -61,10 +62,15 @@ def fetch_kit(url: str, token: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = _own_key(folder / f"{site}.key")
     question = {"site": site, "secret": secret, "request": _request(key, site)}
-    try:
-        server, answer = _ask(str(parts.hostname), parts.port or join_port(8102), pin, question)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise UserError(f"no kit from {url} ({error}); does acclimate federate serve run there?") from error
+    until = time.monotonic() + WAIT
+    while True:
+        try:
+            server, answer = _ask(str(parts.hostname), parts.port or join_port(8102), pin, question)
+            break
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if time.monotonic() > until:
+                raise UserError(f"no kit from {url} ({error}); does acclimate federate serve run there?") from error
+            time.sleep(1)
     _check(answer, site, key, server)
     files = {"client.key": key, "client.crt": answer["certificate"], "rootCA.pem": answer["root"]}
     make_site_kit(kit, answer["host"], answer["port"], files)

@@ -35,7 +35,7 @@ SLOW = 10  # times the patience for what is asked once and takes a site as long 
 def pack(question: str, answer: Arrays, told: Arrays) -> DXO:
     """Return an answer as FLARE carries it: changes of the weights that were told in a round, and the rest."""
     changed = {n for n in answer if n in told} if question == "round" else set()
-    changes = {n: answer[n] - told[n] for n in sorted(changed)}
+    changes = {n: np.asarray(answer[n] - told[n]) for n in sorted(changed)}
     rest = {n: value for n, value in answer.items() if n not in changed}
     parts = {CHANGES: DXO(DataKind.WEIGHT_DIFF, changes), REST: DXO(DataKind.ANALYTIC, rest)}
     return DXO(DataKind.COLLECTION, {name: part for name, part in parts.items() if part.data or name == REST})
@@ -47,13 +47,15 @@ def unpack(found: DXO, told: Arrays) -> Arrays:
     Raises:
         ValueError, TypeError, KeyError, AttributeError: it is no such DXO.
     """
-    changes = messages.check(found.data[CHANGES].data) if CHANGES in found.data else {}
-    answer = dict(messages.check(found.data[REST].data))
+    answer, changes = dict(messages.check(found.data[REST].data)), {}
+    if CHANGES in found.data:  # filters make single numbers of arrays without a dimension
+        given = found.data[CHANGES].data.items()
+        changes = messages.check({n: np.asarray(v) if isinstance(v, np.generic) else v for n, v in given})
     for name, change in changes.items():
         last = told.get(name)
         answer[name] = change
         if last is not None and last.shape == change.shape:
-            answer[name] = (last + change).astype(last.dtype)
+            answer[name] = np.asarray(last + change, last.dtype)
     return answer
 
 

@@ -33,6 +33,7 @@ def provisioned(tmp_path_factory):
 def server(provisioned, tmp_path, monkeypatch):
     """A federation whose certificates are handed out; ``said`` is what its log says."""
     monkeypatch.setenv("ACCLIMATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(enrolment, "WAIT", 0)
     folder, port = provisioned
     (folder / INVITATIONS).unlink(missing_ok=True)
     said = []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from domains.errors import UserError
+from learners.federated import messages
 from tasks.federate.filters import FILTERS, make_filter, read_filters, set_filters
 from tasks.federate.kits import CLASSES, make_kits
 
@@ -16,9 +17,10 @@ from nvflare.apis.fl_context import FLContext
 
 from tasks.federate.flare import pack, unpack
 
-TOLD = {"protonet/weight": np.eye(4, dtype=np.float32), "number": np.array(3)}
+TOLD = {"protonet/weight": np.eye(4, dtype=np.float32), "protonet/s": np.array(1.5, np.float32), "number": np.array(3)}
 ANSWER = {
     "protonet/weight": np.eye(4, dtype=np.float32) + np.arange(16, dtype=np.float32).reshape(4, 4) / 1000,
+    "protonet/s": np.array(1.75, np.float32),
     "loss.protonet": np.array(1.25),
     "domains": np.array(2),
 }
@@ -33,7 +35,7 @@ def carried(dxo, *filters):
 
 @pytest.mark.parametrize("question", ["round", "prior"])
 def test_an_answer_comes_as_it_was_sent(question):
-    found = unpack(carried(pack(question, ANSWER, TOLD)), TOLD)
+    found = messages.check(unpack(carried(pack(question, ANSWER, TOLD)), TOLD))
     assert found.keys() == ANSWER.keys()
     for name, value in ANSWER.items():
         np.testing.assert_allclose(found[name], value, atol=1e-7)
@@ -43,9 +45,9 @@ def test_an_answer_comes_as_it_was_sent(question):
 
 def test_a_filter_takes_away_changes_of_weights_and_nothing_else():
     (arguments,) = read_filters(["percentile:percentile=50,gamma=0.01"]).values()
-    found = unpack(carried(pack("round", ANSWER, TOLD), make_filter("percentile", arguments)), TOLD)
+    found = messages.check(unpack(carried(pack("round", ANSWER, TOLD), make_filter("percentile", arguments)), TOLD))
     changed = (found["protonet/weight"] - TOLD["protonet/weight"]).ravel()
-    expected = np.clip(np.where(np.arange(16) < 7.5, 0, np.arange(16) / 1000), 0, 0.01)
+    expected = np.clip(np.where(np.arange(16) < 8, 0, np.arange(16) / 1000), 0, 0.01)
     np.testing.assert_allclose(changed, expected, atol=1e-7)
     assert found["loss.protonet"] == 1.25
     assert found["domains"] == 2
