@@ -191,6 +191,26 @@ def test_label_sets_need_not_agree_since_every_domain_has_classes_of_its_own():
     assert not torch.equal(found.weights["protonet"]["weight"], alone.weights["protonet"]["weight"])
 
 
+def test_a_site_with_one_small_domain_trains_and_measures_nothing():
+    lines, moved = [], []
+
+    def note(question, name, answer):
+        if (question, name) == ("round", "small"):
+            moved.append(np.abs(answer["protonet/weight"] - np.eye(DIM)).max() > 0)
+        return answer
+
+    wire = Wire({"a": site(1), "small": replace(site(2), validation=[], prior=[])}, note)
+    found, alone = federation(wire, lines).run(), federation(Wire({"a": site(1)})).run()
+    assert not lines
+    assert moved == [True] * 3
+    assert found.sums["tuned_logistic"].episodes.tolist() == alone.sums["tuned_logistic"].episodes.tolist()
+
+
+def test_a_federation_that_no_site_can_take_part_in_says_so():
+    with pytest.raises(ValueError, match="no site can be used"):
+        federation(Wire({"a": site(1, identity=replace(SAME, encoder="e5"))})).run()
+
+
 def test_sums_that_no_episodes_have_do_not_reach_the_prior():
     def forge(question, name, answer):
         if (question, name) == ("prior", "bad"):
