@@ -1,10 +1,10 @@
 """The commands of a federation: serve one, or take part in one."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from domains.domain import check_name
 from domains.errors import UserError
 from flows.terminal import AsJson, err, flows_running, print_json
 from tasks.base.settings import families, settings
@@ -18,7 +18,9 @@ def serve(
     family: Annotated[str, typer.Option("--family", help="text or vision.")] = "text",
     name: Annotated[str, typer.Option(help="Of the federation.")] = "federation",
     host: Annotated[str, typer.Option(help="The name by which sites find this machine.")] = "localhost",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port that they find it at.")] = 8102,
+    port: Annotated[
+        int, typer.Option(min=1, max=65534, help="The port that they find it at; the next one hands out certificates.")
+    ] = 8102,
     rounds: Annotated[int, typer.Option(min=1, help="Times that the sites' weights are averaged.")] = 50,
     steps: Annotated[int, typer.Option(min=1, help="Meta-updates a learner, site and round.")] = 4,
     learner: Annotated[list[str] | None, typer.Option(help="Only this learner (repeatable).")] = None,
@@ -36,20 +38,24 @@ def serve(
 ) -> None:
     """Be the server of a federation until every site has the result.
 
-    Startup kits are made first, one a site: certificates that let it in, over mutual TLS. Bring each to its site by a
-    safe way. Stopped or killed, the same command goes on from the last round.
+    Printed is first, a site, the command that takes part with a token: send it by a safe way, and to this site alone.
+    Whoever has it first is the site, for 72 hours. Stopped or killed, the same command goes on from the last round.
 
     Example: acclimate federate serve --family text --sites north,south,west --host fl.example.org --rounds 50
     """
-    from tasks.federate.kits import check_installed
+    from tasks.federate.invitations import invite, to_invite
+    from tasks.federate.kits import make_kits
     from tasks.federate.steps import check_family
 
-    check_installed()
     check_family(family)
     (kind,) = families([family])
     if clip is not None and clip <= 0:
         raise UserError(f"--clip {clip}: a norm is above 0")
     names = [word.strip() for word in sites.split(",") if word.strip()]
+    home = settings().home_path / "federations" / check_name(name)
+    make_kits(home, host, port, names)
+    for line in invite(home, to_invite(home)).values():
+        print(line)
     with flows_running(settings()):
         from flows.federate_serve import federate_serve
 
@@ -72,33 +78,64 @@ def serve(
 
 
 @app.command()
+def invite(
+    site: Annotated[str, typer.Argument(help="The site that is to have a token.")],
+    name: Annotated[str, typer.Option(help="Of the federation.")] = "federation",
+    hours: Annotated[float, typer.Option(min=0.01, help="For which the token can be used.")] = 72,
+) -> None:
+    """Print the command that lets a site take part, with a new token; an older one is void. The server may run.
+
+    Example: acclimate federate invite north
+    """
+    from tasks.federate import invitations
+
+    home = settings().home_path / "federations" / check_name(name)
+    print(invitations.invite(home, [site], hours)[site])
+
+
+@app.command()
 def join(
-    kit: Annotated[Path, typer.Argument(help="The startup kit that the server's side made for this site.")],
+    server: Annotated[
+        str, typer.Argument(help="Where the server is, as https://fl.example.org:8103; or a startup kit, or its name.")
+    ],
+    token: Annotated[
+        str, typer.Option(envvar="ACCLIMATE_TOKEN", help="That the server printed for this site.", show_default=False)
+    ] = "",
     family: Annotated[str, typer.Option("--family", help="text or vision.")] = "text",
     share: Annotated[
         str, typer.Option(help="learners (their weights), prior (sums of what strategies reach), or both.")
     ] = "learners,prior",
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            help="A privacy filter of FLARE for changes of weights, as percentile:percentile=50,gamma=0.01 or svt.",
+            show_default=False,
+        ),
+    ] = None,
     rev: Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")] = "HEAD",
     as_json: AsJson = False,
 ) -> None:
     """Take part in a federation with this project's source domains; register what comes of it, and ask the gate.
 
-    What is sent is said line by line, and kept in federation.log of the kit. Stopped or killed, the same command goes
-    on.
+    The site's private key is made here and stays. What is sent is said line by line, and kept in federation.log of the
+    startup kit. Stopped or killed, the same command goes on.
 
-    Example: acclimate federate join north --family text --share prior
+    Example: acclimate federate join https://fl.example.org:8103 --token north.… --share prior
     """
+    from tasks.federate.enrolment import find_kit
     from tasks.federate.kits import read_kit
     from tasks.federate.steps import check_family
 
     check_family(family)
     (kind,) = families([family])
-    read_kit(kit.resolve())
+    kit = find_kit(server, token)
+    read_kit(kit)
     parts = [word.strip() for word in share.split(",") if word.strip()]
     with flows_running(settings()):
         from flows.federate_join import federate_join
 
-        version = federate_join(str(kit.resolve()), kind, parts, rev)
+        version = federate_join(str(kit), kind, parts, rev, filters or ())
     from tasks.models import registry
     from tasks.models.verdicts import decision_on
 

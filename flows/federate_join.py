@@ -18,7 +18,9 @@ from tasks.watch.run_locks import one_at_a_time
     timeout_seconds=settings().run_seconds,
     on_running=[run_locks.mark],
 )
-def federate_join(kit: str, family: Family, share: Sequence[str] = (), revision: str = "HEAD") -> str:
+def federate_join(
+    kit: str, family: Family, share: Sequence[str] = (), revision: str = "HEAD", filters: Sequence[str] = ()
+) -> str:
     """Return the version of the family's meta-model that the federation learned; the site's own gate may promote it.
 
     Args:
@@ -26,8 +28,9 @@ def federate_join(kit: str, family: Family, share: Sequence[str] = (), revision:
         family: what the examples are.
         share: learners (their weights), prior (sums of what strategies reach); both unless said.
         revision: git revision whose ``data.dvc`` is read.
+        filters: of FLARE, that changes of weights pass before they leave, as ``percentile:percentile=50,gamma=0.01``.
     """
-    plan = plan_site(kit, family, share, revision)
+    plan = plan_site(kit, family, share, revision, filters)
     with one_at_a_time(f"federation-{Path(kit).name}"):
         encode_at_site(plan)
         take_part(plan)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -44,9 +45,8 @@ class Training:
     episodes: int = 40
     seed: int = 0
 
-    def rate_at(self, step: int) -> float:
-        """Return the learning rate of a meta-update, counted from 0."""
-        done = step / self.steps
+    def rate_at(self, done: float) -> float:
+        """Return the learning rate when such a share of the training is done."""
         factor = {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}
         return self.rate * factor[self.schedule]
 
@@ -91,8 +91,7 @@ def meta_train(
     _check(learner, [*piles, *validation], training, processes)
     generator = torch.Generator().manual_seed(training.seed)
     held_out = validation_episodes(validation, training)
-    kind = Adam if training.optimiser == "adam" else SGD
-    optimiser: torch.optim.Optimizer = kind(learner.parameters(), lr=training.rate)
+    optimiser = make_optimiser(learner, training)
     device = next(learner.parameters()).device
     run = checkpoint.Run(learner, optimiser, generator)
     history, done, losses = History(), 0, []
@@ -105,21 +104,10 @@ def meta_train(
         _validate(learner, held_out, history, 0, math.nan)
         best = {name: value.clone() for name, value in learner.state_dict().items()}
     for step in range(done, training.steps):
-        learner.set_progress(step / training.steps)
-        for group in optimiser.param_groups:
-            group["lr"] = training.rate_at(step)
-        optimiser.zero_grad()
-        batch = [draw(piles, training.shape, generator) for _ in range(training.batch)]
+        batch = draw_batch(piles, training, generator)
         share = [episode.to(device) for episode in batch[rank::processes]]
-        mine = learner.backward(share)
-        losses += _gather(learner, mine, len(share) / len(batch), processes)
-        norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), training.clip).item()
-        if not math.isfinite(sum(losses) + norm):
-            raise Diverged(
-                f"{learner.name}: meta-loss is {losses[-1]}, its gradient's norm {norm}, at step {step + 1}, "
-                f"learning rate {training.rate}; lower it and start again"
-            )
-        optimiser.step()
+        gather = partial(_gather, learner, share=len(share) / len(batch), processes=processes)
+        losses += meta_update(learner, optimiser, training, step / training.steps, share, gather)
         progress(1)
         if (step + 1) % training.every == 0 or step + 1 == training.steps:
             _settle(learner, piles, training)
@@ -132,6 +120,49 @@ def meta_train(
     learner.load_state_dict(best)
     learner.eval()
     return history
+
+
+def make_optimiser(learner: Learner, training: Training) -> torch.optim.Optimizer:
+    """Return the optimiser of a training, before its first step."""
+    kind = Adam if training.optimiser == "adam" else SGD
+    return kind(learner.parameters(), lr=training.rate)
+
+
+def draw_batch(piles: Sequence[Pile], training: Training, generator: torch.Generator) -> list[Episode]:
+    """Return the episodes of one meta-update."""
+    return [draw(piles, training.shape, generator) for _ in range(training.batch)]
+
+
+def meta_update(
+    learner: Learner,
+    optimiser: torch.optim.Optimizer,
+    training: Training,
+    done: float,
+    episodes: Sequence[Episode],
+    gather: Callable[[list[float]], list[float]] = lambda losses: losses,
+) -> list[float]:
+    """Make one meta-update by a batch of episodes; return their losses.
+
+    Args:
+        done: share of the training before it, 0 to below 1.
+        gather: makes gradients and losses of a part of the batch those of all of it.
+
+    Raises:
+        Diverged: the loss or its gradient is not finite.
+    """
+    learner.set_progress(done)
+    for group in optimiser.param_groups:
+        group["lr"] = training.rate_at(done)
+    optimiser.zero_grad()
+    losses = gather(learner.backward(episodes))
+    norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), training.clip).item()
+    if not math.isfinite(sum(losses) + norm):
+        raise Diverged(
+            f"{learner.name}: meta-loss is {losses[-1]}, its gradient's norm {norm}, "
+            f"at step {round(done * training.steps) + 1}, learning rate {training.rate}; lower it and start again"
+        )
+    optimiser.step()
+    return losses
 
 
 def _check(learner: Learner, piles: Sequence[Pile], training: Training, processes: int) -> None:

@@ -53,6 +53,7 @@ ROOMS = (
 #: The command line, and each process that it starts, should not wait for what it does not use.
 SLOW = {
     "arch": "4.0: only a fit of GARCH",
+    "cryptography": "0.1, and of an extra: only who makes or asks for a certificate of a federation",
     "datasets": "1.2: only decoded images, the schema of a shard, and datasets of others",
     "dvc": "0.3: only who reads or writes versions",
     "dvc_data": "0.2: as dvc",

@@ -80,7 +80,7 @@ class Federation:
 
     Args:
         ask: carries questions; say: hears in one line of every site that is not used, and why.
-        dim, ways, last: as for ``make``.
+        dim, last: as for ``make``.
         episodes: of the prior, over all sites.
         path: of the checkpoint; None: none is kept.
         secret: generator of the noise.
@@ -91,7 +91,6 @@ class Federation:
     dim: int
     ask: Ask
     episodes: int = 100
-    ways: int | None = None
     last: int | None = None
     path: Path | None = None
     say: Callable[[str], None] = lambda line: None
@@ -111,8 +110,8 @@ class Federation:
         """Return the sites that can be used, with how many domains each has for the prior."""
         found = {}
         for site, answer in self._ask("hello", self.identity.arrays()).items():
-            if why := self.identity.differs(answer):
-                self.say(f"{site}: not used: its {why.format('the federation')}")
+            if why := self.identity.differs(answer, "the federation", "this site"):
+                self.say(f"{site}: not used: {why}")
                 continue
             found[site] = self._number(site, answer, "prior")
         if not found:
@@ -155,7 +154,7 @@ class Federation:
         for name, training in self.plan.training.items():
             with torch.random.fork_rng():
                 torch.manual_seed(training.seed)
-                learner = make(name, self.dim, self.ways, self.last)
+                learner = make(name, self.dim, None, self.last)
             state = {key: value.clone() for key, value in learner.state_dict().items()}
             ours = {"mean": mean, "scale": scale}
             weights[name] = {
@@ -201,7 +200,7 @@ class Federation:
             return {}, {}
         each = max(2, round(self.episodes / sum(able.values())))  # episodes a domain
         told = messages.to_arrays(weights) | {"each": np.array(each)}
-        learners = {name: make(name, self.dim, self.ways, self.last) for name in weights}
+        learners = {name: make(name, self.dim, None, self.last) for name in weights}
         every = strategies(learners, self.dim, self.last)
         sums = {}
         for site, answer in self._ask("prior", told, set(able)).items():
@@ -234,7 +233,7 @@ class Federation:
             if arrays.keys() != Sums.shapes(0).keys():
                 self.say(f"{site}: its prior is not used: {name} is missing")
                 return {}
-            if why := Sums(**arrays).wrong(FEATURES, episodes, bounded=self.ways is None):
+            if why := Sums(**arrays).wrong(FEATURES, episodes, bounded=True):
                 self.say(f"{site}: its prior is not used: {name}: {why}")
                 return {}
         return {name: Sums(**arrays) for name, arrays in found.items()}

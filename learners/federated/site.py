@@ -1,11 +1,11 @@
 """A site: its domains stay with it; it answers the server's questions with weights and sums."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from domains.episode import Pile, Shape, draw
 from learners import make, strategies
@@ -13,9 +13,8 @@ from learners.base import Learner
 from learners.choice.prior import Measured, measure_strategies
 from learners.choice.prior_sums import Arrays, histograms_of, sums_of
 from learners.federated import messages
-from learners.federated.averaging import MOST_DOMAINS, Moments, Update, Weights
-from learners.meta_train import Training, validate, validation_episodes
-from learners.optimisers import SGD, Adam
+from learners.federated.averaging import MOST_DOMAINS, Moments, Weights
+from learners.meta_train import Training, draw_batch, make_optimiser, meta_update, validate, validation_episodes
 
 
 @dataclass(frozen=True)
@@ -27,43 +26,25 @@ class Round:
     steps: int
 
 
-def train_round(learner: Learner, piles: Sequence[Pile], training: Training, turn: Round, weights: Weights) -> Update:
+def train_round(
+    learner: Learner, piles: Sequence[Pile], training: Training, turn: Round, weights: Weights
+) -> dict[str, Tensor]:
     """Return what meta-updates on a site's own piles make of given weights.
 
     The optimiser starts anew, and the episodes depend on the training's seed and the round alone: a site that died does
     the round again to the same bits, and has nothing to keep.
 
     Raises:
-        ValueError: the loss or its gradient is not finite.
+        Diverged: the loss or its gradient is not finite.
     """
     learner.load_state_dict(dict(weights))
     learner.train()
     generator = torch.Generator().manual_seed(hash_seed(training.seed, turn.number))
-    kind = Adam if training.optimiser == "adam" else SGD
-    optimiser: torch.optim.Optimizer = kind(learner.parameters(), lr=training.rate)
+    optimiser = make_optimiser(learner, training)
     for step in range(turn.steps):
         done = (turn.number + step / turn.steps) / turn.rounds
-        learner.set_progress(done)
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(training, done)
-        optimiser.zero_grad()
-        losses = learner.backward([draw(piles, training.shape, generator) for _ in range(training.batch)])
-        norm = torch.nn.utils.clip_grad_norm_(learner.parameters(), training.clip).item()
-        if not math.isfinite(sum(losses) + norm):
-            raise ValueError(f"{learner.name}: meta-loss {losses[-1]} in round {turn.number}; lower the rate")
-        optimiser.step()
-    return Update({name: value.clone() for name, value in learner.state_dict().items()}, len(piles))
-
-
-def validate_round(learner: Learner, piles: Sequence[Pile], training: Training, weights: Weights) -> float:
-    """Return the loss of given weights on a site's held-out episodes, the same ones each time."""
-    learner.load_state_dict(dict(weights))
-    return validate(learner, validation_episodes(piles, training))[0]
-
-
-def rate_at(training: Training, done: float) -> float:
-    """Return the learning rate when such a share of all rounds is done."""
-    return training.rate_at(int(done * training.steps))
+        meta_update(learner, optimiser, training, done, draw_batch(piles, training, generator))
+    return {name: value.clone() for name, value in learner.state_dict().items()}
 
 
 def hash_seed(seed: int, number: int) -> int:
@@ -73,22 +54,21 @@ def hash_seed(seed: int, number: int) -> int:
 
 @dataclass(frozen=True)
 class Identity:
-    """What has to be the same at all sites: encoder, version of this program, labels that domains share, learners."""
+    """What has to be the same at all sites: encoder, version of this program, learners and their recipe."""
 
     encoder: str
     version: str
-    labels: str = ""
     learners: str = ""
 
     def arrays(self) -> Arrays:
         return {name: messages.words(value) for name, value in vars(self).items()}
 
-    def differs(self, other: Arrays) -> str | None:
-        """Return which of somebody else's is another, theirs and this one; None: all are the same."""
+    def differs(self, other: Arrays, here: str, there: str) -> str | None:
+        """Return in one line what is another ``there`` than ``here``, where this is from; None: all is the same."""
         for name, value in vars(self).items():
-            theirs = messages.read_words(other.get(name))
-            if theirs != messages.read_words(messages.words(value)):
-                return f"{name}: {theirs or 'none'}; that of {{}}: {value or 'none'}"
+            theirs, ours = messages.read_words(other.get(name)), messages.read_words(messages.words(value))
+            if theirs != ours:
+                return f"{name} of {there}: {theirs or 'none'}; of {here}: {ours or 'none'}"
         return None
 
 
@@ -98,7 +78,7 @@ class Site:
 
     Args:
         train, validation, prior: its piles, as ``divide_piles`` divides them; the latter two may be empty.
-        training: by learner; ways, last: as for ``make``.
+        training: by learner; last: as for ``make``.
         shapes: of the prior's episodes, in turn.
         share: what it is willing to send: ``learners``, ``prior``.
         say: hears of all that it sends.
@@ -111,7 +91,6 @@ class Site:
     training: Mapping[str, Training]
     shapes: Sequence[Shape]
     seed: int = 0
-    ways: int | None = None
     last: int | None = None
     share: tuple[str, ...] = ("learners", "prior")
     say: Callable[[str], None] = lambda line: None
@@ -126,7 +105,8 @@ class Site:
         """Return what the server asks for, as far as the site shares it; say what is sent.
 
         Raises:
-            ValueError: no such question, or the federation is of another encoder, version or label set.
+            ValueError: no such question, or the federation is of another encoder, version or recipe.
+        Diverged: training came to no finite loss.
         """
         asked = {
             "hello": self.hello,
@@ -144,8 +124,8 @@ class Site:
 
     def hello(self, told: Arrays) -> Arrays:
         """Return who this is, and how many domains it has for each purpose."""
-        if why := self.identity.differs(told):
-            raise ValueError(f"the server's {why.format('this site')}; make them the same and join again")
+        if why := self.identity.differs(told, "this site", "the federation"):
+            raise ValueError(f"{why}; make them the same and join again")
         counts = {
             "train": len(self.train) * ("learners" in self.share),
             "prior": len(self.prior) * ("prior" in self.share),
@@ -167,7 +147,7 @@ class Site:
         rest = self.validate(told) if messages.number(told, "validate") else {}
         weights, after = messages.to_weights(told, self.training), {}
         for name, training in self.training.items():
-            after[name] = train_round(self._learner(name), self.train, training, turn, weights[name]).weights
+            after[name] = train_round(self._learner(name), self.train, training, turn, weights[name])
         return messages.to_arrays(after) | rest | {"domains": np.array(len(self.train))}
 
     def validate(self, told: Arrays) -> Arrays:
@@ -176,8 +156,10 @@ class Site:
             return {}
         found = {"domains": np.array(len(self.train))}
         for name, weights in messages.to_weights(told, self.training).items():
-            loss = validate_round(self._learner(name), self.validation, self.training[name], weights)
-            found[f"loss.{name}"] = np.array(loss)
+            learner = self._learner(name)
+            learner.load_state_dict(weights)
+            held_out = validation_episodes(self.validation, self.training[name])
+            found[f"loss.{name}"] = np.array(validate(learner, held_out)[0])
         return found
 
     def measure(self, told: Arrays) -> Arrays:
@@ -196,8 +178,7 @@ class Site:
             draw([piles[domain]], self.shapes[i // len(piles) % len(self.shapes)], generator)
             for i, domain in enumerate(domains)
         ]
-        shared = self.ways is not None
-        self._measured = measure_strategies(every, drawn, domains, self.ways, generator, shared)
+        self._measured = measure_strategies(every, drawn, domains, None, generator)
         return {f"{n}/{k}": v for n, sums in sums_of(self._measured).items() for k, v in sums.arrays().items()}
 
     def histograms(self, told: Arrays) -> Arrays:
@@ -209,4 +190,4 @@ class Site:
     def _learner(self, name: str) -> Learner:
         with torch.random.fork_rng():
             torch.manual_seed(self.training[name].seed)
-            return make(name, self.dim, self.ways, self.last)
+            return make(name, self.dim, None, self.last)

@@ -14,7 +14,7 @@ from typing import Any
 from domains.errors import UserError
 from domains.whole_file import write_whole
 from tasks.base.settings import settings
-from tasks.federate.kits import ADMIN, ORGANISATION
+from tasks.federate.kits import ADMIN, ORGANISATION, server_of
 from tasks.federate.plan import QUESTIONS, ServerPlan
 from tasks.service.processes import last_line, live_record, spawn, stop
 
@@ -133,7 +133,7 @@ def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], s
                     if time.monotonic() - ended > SETTLE:  # a site that died has not told FLARE that it is done
                         _abort(admin, job)
                         return True
-                if not is_running(kits / server_of(kits)):
+                if not is_running(server_of(kits)):
                     say("the server is gone; it is started again and goes on")
                     return False
                 status = str(_command(admin.get_job_status, job))
@@ -175,15 +175,10 @@ def _abort(admin: Any, job: str) -> None:
         _command(admin.abort_job, job)
 
 
-def server_of(kits: Path) -> str:
-    """Return the name of the server's kit."""
-    return next(path.parents[1].name for path in kits.glob("*/startup/fed_server.json"))
-
-
 def _wait_for_sites(plan: ServerPlan, kits: Path, admin: Any, missing: Callable[[], set[str]]) -> set[str]:
     """Return the sites that are connected, all that are wanted, or after ``patience`` as many as are needed."""
     started = time.monotonic()
-    while is_running(kits / server_of(kits)):
+    while is_running(server_of(kits)):
         here = {client.name for client in _command(admin.get_connected_client_list)}
         wanted = missing()
         waited = time.monotonic() - started > plan.patience

@@ -1,7 +1,8 @@
 """The two ends of a federation inside NVIDIA FLARE's processes: the server's workflow, and what a site executes.
 
-FLARE builds these by name; nothing else of ours runs in its processes. What travels are arrays by name (a DXO of
-weights), which FLARE carries without pickle; both ends check them once more.
+FLARE builds these by name; nothing else of ours runs in its processes. What travels are arrays by name, which FLARE
+carries without pickle; both ends check them once more. A site's weights go as changes, apart from all else, since that
+is what FLARE's privacy filters apply to.
 """
 
 import secrets
@@ -27,7 +28,35 @@ from learners.federated.site import Site
 from tasks.federate.plan import MODEL, QUESTIONS, SegmentEnd, ServerPlan, add_delivered, read_delivered, read_site
 from tasks.service.processes import file_lock
 
+CHANGES, REST = "changes", "rest"
 SLOW = 10  # times the patience for what is asked once and takes a site as long as it has domains
+
+
+def pack(question: str, answer: Arrays, told: Arrays) -> DXO:
+    """Return an answer as FLARE carries it: changes of the weights that were told in a round, and the rest."""
+    changed = {n for n in answer if n in told} if question == "round" else set()
+    changes = {n: np.asarray(answer[n] - told[n]) for n in sorted(changed)}
+    rest = {n: value for n, value in answer.items() if n not in changed}
+    parts = {CHANGES: DXO(DataKind.WEIGHT_DIFF, changes), REST: DXO(DataKind.ANALYTIC, rest)}
+    return DXO(DataKind.COLLECTION, {name: part for name, part in parts.items() if part.data or name == REST})
+
+
+def unpack(found: DXO, told: Arrays) -> Arrays:
+    """Return the answer that ``pack`` made a DXO of; changes of what was not told, or of another shape, as they are.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it is no such DXO.
+    """
+    answer, changes = dict(messages.check(found.data[REST].data)), {}
+    if CHANGES in found.data:  # filters make single numbers of arrays without a dimension
+        given = found.data[CHANGES].data.items()
+        changes = messages.check({n: np.asarray(v) if isinstance(v, np.generic) else v for n, v in given})
+    for name, change in changes.items():
+        last = told.get(name)
+        answer[name] = change
+        if last is not None and last.shape == change.shape:
+            answer[name] = np.asarray(last + change, last.dtype)
+    return answer
 
 
 class Server(Controller):
@@ -81,9 +110,16 @@ class Server(Controller):
 
         if plan.outcome() is None:
             secret = torch.Generator().manual_seed(secrets.randbits(63))
-            given = plan.how, plan.identity, plan.dim, ask, plan.episodes, None, plan.last
+            federation = Federation(
+                *(plan.how, plan.identity, plan.dim, ask),
+                episodes=plan.episodes,
+                last=plan.last,
+                path=plan.checkpoint,
+                say=say,
+                secret=secret,
+            )
             try:
-                found = Federation(*given, plan.checkpoint, say, secret).run()
+                found = federation.run()
             except SegmentEnd:
                 return
             except ValueError as error:
@@ -123,15 +159,12 @@ class Server(Controller):
                 self.failed.add(name)
                 return say(f"{name}: no answer to {question}: see its log")
             try:
-                answer = messages.check(from_shareable(result).data)
-                answer.pop("nothing", None)
-                found[name] = answer
-            except (ValueError, TypeError) as error:
+                found[name] = unpack(from_shareable(result), told)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 say(f"{name}: its answer to {question} is not used: {error}")
             return None
 
-        shareable = DXO(DataKind.WEIGHTS, told or {"nothing": np.zeros(0)}).to_shareable()
-        task = Task(question, shareable, timeout=plan.longest, result_received_cb=receive)
+        task = Task(question, pack("", told, {}).to_shareable(), timeout=plan.longest, result_received_cb=receive)
         patience = plan.patience * (SLOW if question == "prior" else 1)
         wait = {"min_responses": min(plan.least, len(asked)), "wait_time_after_min_received": patience}
         self.broadcast_and_wait(task, fl_ctx, asked, abort_signal=abort_signal, **wait)
@@ -155,8 +188,7 @@ class SiteExecutor(Executor):
         if task_name not in QUESTIONS:
             return make_reply(ReturnCode.TASK_UNKNOWN)
         try:
-            told = messages.check(from_shareable(shareable).data)
-            told.pop("nothing", None)
+            told = unpack(from_shareable(shareable), {})
             if task_name == MODEL:
                 plan.keep_result(told)
                 plan.log("the federation is over; its result is here")
@@ -171,4 +203,4 @@ class SiteExecutor(Executor):
                 plan.refuse(str(error))
             self.log_error(fl_ctx, f"{task_name}: {error}")
             return make_reply(ReturnCode.EXECUTION_EXCEPTION)
-        return DXO(DataKind.WEIGHTS, answer or {"nothing": np.zeros(0)}).to_shareable()
+        return pack(task_name, answer, told).to_shareable()

@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from domains.domain import check_name
@@ -51,10 +52,30 @@ def make_kits(folder: Path, host: str, port: int, sites: Sequence[str]) -> Path:
         return folder / known["kits"]
     kits = _provision(folder, host, port, sorted(sites))
     for name in sites:
-        _write_resources(kits / name, {})
-    _write_resources(kits / host, _server_resources(folder))
+        _write_resources(kits / name)
+    _write_resources(kits / host, {"/tmp/nvflare": str(folder / "flare")})  # its state lies in its folder
     write_whole(note, json.dumps(who | {"kits": str(kits.relative_to(folder))}))
     return kits
+
+
+def make_site_kit(kit: Path, host: str, port: int, files: Mapping[str, str]) -> None:
+    """Make a site's kit at the site: all that its engine reads but its certificates, in ``files``, is written here.
+
+    Args:
+        kit: its folder, named as the site; files: texts of ``startup``, by name.
+    """
+    with TemporaryDirectory(dir=kit.parent) as folder:
+        made = _provision(Path(folder), host, port, [kit.name], certificates=False) / kit.name
+        for name, text in files.items():
+            (made / "startup" / name).touch(0o600)
+            (made / "startup" / name).write_text(text, "ascii")
+        _write_resources(made)
+        os.replace(made, kit)
+
+
+def server_of(kits: Path) -> Path:
+    """Return the server's kit."""
+    return next(path.parents[1] for path in kits.glob("*/startup/fed_server.json"))
 
 
 def read_kit(kit: Path) -> str:
@@ -75,10 +96,9 @@ def read_kit(kit: Path) -> str:
     return name
 
 
-def _provision(folder: Path, host: str, port: int, sites: Sequence[str]) -> Path:
+def _provision(folder: Path, host: str, port: int, sites: Sequence[str], certificates: bool = True) -> Path:
     from nvflare.lighter.constants import CtxKey
     from nvflare.lighter.impl.cert import CertBuilder
-    from nvflare.lighter.impl.signature import SignatureBuilder
     from nvflare.lighter.impl.static_file import StaticFileBuilder
     from nvflare.lighter.impl.workspace import WorkspaceBuilder
     from nvflare.lighter.provision import prepare_project
@@ -90,7 +110,9 @@ def _provision(folder: Path, host: str, port: int, sites: Sequence[str]) -> Path
     project = {"api_version": 3, "name": PROJECT, "description": "", "participants": people}
     folder.mkdir(parents=True, exist_ok=True)
     os.chmod(folder, 0o700)  # private keys
-    builders = [WorkspaceBuilder(), StaticFileBuilder(config_folder="config"), CertBuilder(), SignatureBuilder()]
+    builders = [WorkspaceBuilder(), StaticFileBuilder(config_folder="config")]
+    if certificates:
+        builders.append(CertBuilder())
     said = StringIO()
     with redirect_stdout(said):
         context = Provisioner(str(folder), builders).provision(prepare_project(project))
@@ -99,16 +121,11 @@ def _provision(folder: Path, host: str, port: int, sites: Sequence[str]) -> Path
     return Path(context[CtxKey.CURRENT_PROD_DIR]).resolve()
 
 
-def _server_resources(folder: Path) -> dict[str, Any]:
-    """Return changes to the server's resources: its state lies in its folder, not in /tmp."""
-    return {"/tmp/nvflare": str(folder / "flare")}
-
-
-def _write_resources(kit: Path, moved: dict[str, str]) -> None:
+def _write_resources(kit: Path, moved: Mapping[str, str] | None = None) -> None:
     """Let a kit build our classes only, and stream no logs."""
     default = kit / "local" / "resources.json.default"
     text = default.read_text("utf-8")
-    for old, new in moved.items():
+    for old, new in (moved or {}).items():
         text = text.replace(old, new)
     found = json.loads(text)
     found["class_allow_list"], found["class_list_enforcement_mode"] = list(CLASSES), "enforce"

@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors.numpy import load_file, save_file
 
-from domains.domain import Family
+from domains.domain import Domain, Family
 from domains.errors import UserError
 from domains.whole_file import write_whole
 from learners import make, strategies
@@ -31,12 +31,10 @@ from tasks.versions.snapshots import snapshots
 FAMILIES: tuple[Family, ...] = ("text", "vision")
 MODEL = "model"
 QUESTIONS = ("hello", "scale", "round", "validate", "prior", "thresholds", MODEL)
-PLAN, CHECKPOINT, OUTCOME, DELIVERED, LOG = (
-    *("plan.json", "server.checkpoint", "outcome.safetensors", "delivered.json"),
-    "federation.log",
-)
-SEGMENTS = "segments"
-SITE, RESULT, REFUSED = "site.json", "result.safetensors", "refused"
+LOG = "federation.log"
+PLAN, CHECKPOINT, SEGMENTS = "plan.json", "server.checkpoint", "segments"
+OUTCOME, DELIVERED = "outcome.safetensors", "delivered.json"
+SITE, NAMED, RESULT, REFUSED = "site.json", "learners.json", "result.safetensors", "refused"
 SHARES = ("learners", "prior")
 
 
@@ -177,23 +175,26 @@ class SitePlan:
         """Note why the site cannot take part."""
         write_whole(self.kit / REFUSED, why)
 
+    def domains(self) -> list[Domain]:
+        """Return the site's source domains."""
+        s = settings()
+        every = snapshots(s.root_path, s.home_path, self.revision)
+        return [d for d in every if d.family == self.family and d.role == "source"]
+
     def open(self, hello: Arrays | None) -> Site:
         """Return the site, with the learners that the server named, or named last.
 
         Raises:
             ValueError: the server names a learner that this version does not know.
         """
-        path = self.kit / "learners.json"
+        path = self.kit / NAMED
         if hello is not None:
             names = [n for n in messages.read_words(hello.get("learners")).partition(" ")[0].split(",") if n]
             write_whole(path, json.dumps(names))
         recipe = RECIPES[self.family].with_learners(json.loads(path.read_text("utf-8")))
-        s = settings()
-        every = snapshots(s.root_path, s.home_path, self.revision)
-        domains = [d for d in every if d.family == self.family and d.role == "source"]
-        piles = load_piles(s, domains, recipe, may_hold_out_nothing=True)
+        piles = load_piles(settings(), self.domains(), recipe, may_hold_out_nothing=True)
         given = identity_of(self.family, recipe), *piles.parts, recipe.training, prior_shapes(recipe.shape)
-        return Site(*given, recipe.seed, piles.ways, piles.last, self.share, self.log)
+        return Site(*given, recipe.seed, piles.last, self.share, self.log)
 
     def keep_result(self, told: Arrays) -> None:
         """Keep the result, if it is one that this version can use.
@@ -214,7 +215,7 @@ def read_site(kit: Path) -> SitePlan:
 def identity_of(family: Family, recipe: Recipe) -> Identity:
     """Return what has to be the same at all sites of a family and recipe."""
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest()[:8]
-    return Identity(encoder_identity(family), version("acclimate"), "", f"{','.join(recipe.training)} recipe {digest}")
+    return Identity(encoder_identity(family), version("acclimate"), f"{','.join(recipe.training)} recipe {digest}")
 
 
 def check_result(arrays: Arrays, family: Family) -> Outcome:

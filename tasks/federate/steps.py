@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from safetensors.numpy import load_file
 
-from domains.domain import Domain, Family, check_name
+from domains.domain import Family, check_name
 from domains.errors import UserError, check_known
 from learners import make
 from learners.federated.privacy import epsilon
@@ -22,7 +22,10 @@ from tasks.base.retries import RETRIES
 from tasks.base.settings import settings
 from tasks.features.encoders import encoder_identity
 from tasks.federate import engine
-from tasks.federate.kits import make_kits, read_kit
+from tasks.federate.desk import desk
+from tasks.federate.filters import read_filters, set_filters
+from tasks.federate.invitations import join_port
+from tasks.federate.kits import make_kits, read_kit, server_of
 from tasks.federate.plan import (
     FAMILIES,
     LOG,
@@ -44,7 +47,6 @@ from tasks.models.lineage import code_and_packages
 from tasks.models.verdicts import utc_now
 from tasks.service.processes import last_line
 from tasks.versions.revisions import data_revision
-from tasks.versions.snapshots import snapshots
 
 
 def check_family(family: str) -> None:
@@ -69,14 +71,17 @@ def plan_server(
     check_name(name)
     check_family(family)
     folder = settings().home_path / "federations" / name
-    chosen = tuple(RECIPES[family].with_learners(learners).training)
+    training = RECIPES[family].with_learners(learners).training
+    free = [n for n, t in training.items() if t.optimiser == "sgd"]
+    if free and how.get("clip") is None:
+        raise UserError(f"the steps of {', '.join(free)} have no bound to clip updates to: give --clip")
+    chosen = tuple(training)
     kits = make_kits(folder, *address, sites)
     least = int(how.get("least") or (len(set(sites)) + 1) // 2)
     numbers = {key: value for key, value in how.items() if key != "least" and value is not None}
     plan = ServerPlan(folder, name, family, tuple(sorted(sites)), chosen, **numbers, least=least)  # type: ignore[arg-type]
     plan.write()
-    for site in plan.sites:
-        say(f"startup kit of {site}: {kits / site}; bring it there by a safe way, it holds a private key")
+    say(f"startup kits to bring to sites by hand, instead of a token: {kits}")
     if plan.noise:
         released = plan.rounds * len(plan.learners)
         worth = epsilon(plan.noise, released, plan.delta)
@@ -92,12 +97,16 @@ def serve(plan: ServerPlan, address: tuple[str, int]) -> Path:
         UserError: the port is taken, or several jobs of FLARE in a row came no further.
     """
     kits = make_kits(plan.folder, *address, plan.sites)
-    kit = kits / engine.server_of(kits)
+    kit, (host, port) = server_of(kits), address
     if not engine.is_running(kit):
-        engine.check_port(*address)
+        engine.check_port(host, port)
+    engine.check_port(host, join_port(port))
     failures, shown, known = 0, 0, (-1, 0)
     try:
-        with progress(f"federation {plan.name}", plan.rounds) as advance:
+        with (
+            desk(plan.folder, kit, address, plan.log),
+            progress(f"federation {plan.name}", plan.rounds) as advance,
+        ):
             while set(plan.sites) - read_delivered(plan.folder):
                 before = time.monotonic()
                 engine.start(kit, "server")
@@ -127,27 +136,27 @@ def _rounds_done(plan: ServerPlan) -> int:
 
 
 @task(cache_policy=NO_CACHE, **RETRIES)
-def plan_site(kit: str, family: Family, share: Sequence[str], revision: str) -> SitePlan:
+def plan_site(kit: str, family: Family, share: Sequence[str], revision: str, filters: Sequence[str] = ()) -> SitePlan:
     """Say what the site will share, and keep it.
 
     Raises:
-        UserError: the kit, family or share is none, or the site has no source domains.
+        UserError: the kit, family, share or a filter is none, or the site has no source domains.
     """
     check_family(family)
     check_known(share, SHARES, "share")
     folder = Path(kit).resolve()
-    name, s = read_kit(folder), settings()
-    commit = data_revision(s.root_path, revision).commit
-    every = snapshots(s.root_path, s.home_path, commit)
-    domains = [d for d in every if d.family == family and d.role == "source"]
+    name, commit = read_kit(folder), data_revision(settings().root_path, revision).commit
+    plan = SitePlan(folder, family, commit, tuple(share) or SHARES)
+    domains = plan.domains()
     if not domains:
         raise UserError(f"no source domain of family {family} at this revision; build some: acclimate data build")
-    plan = SitePlan(folder, family, commit, tuple(share) or SHARES)
+    set_filters(folder, read_filters(filters))
     plan.write()
     parts = {"learners": "learners' weights and mean features", "prior": "sums of what strategies reach"}
     shares = " and ".join(parts[part] for part in plan.share)
     of = f"{len(domains)} domains" if len(domains) > 1 else "1 domain"
     line = f"{name} shares {shares}, of {of}; never features, texts or labels"
+    line += f"; changes of weights pass {', '.join(filters)}" * bool(filters)
     plan.log(line)
     say(line)
     return plan
@@ -160,10 +169,10 @@ def encode_at_site(plan: SitePlan) -> int:
     Raises:
         UserError: as ``load_piles``.
     """
-    s, domains = settings(), _domains(plan)
+    domains = plan.domains()
     total = sum(len(d.targets("train")) for d in domains)
     with progress(f"encode {plan.family} sources", total) as advance:
-        piles = load_piles(s, domains, RECIPES[plan.family], advance, may_hold_out_nothing=True)
+        piles = load_piles(settings(), domains, RECIPES[plan.family], advance, may_hold_out_nothing=True)
     if not piles.prior:
         say("these domains are too few or have too few classes to hold any out: the site trains, but measures nothing")
     return piles.size
@@ -224,7 +233,7 @@ def register_result(plan: SitePlan) -> str:
     except ValueError as error:
         raise UserError(str(error)) from error
     recipe = RECIPES[plan.family].with_learners(tuple(found.weights))
-    domains = _domains(plan)
+    domains = plan.domains()
     piles = load_piles(s, domains, recipe, may_hold_out_nothing=True)
     learners = {}
     for name, weights in found.weights.items():
@@ -261,12 +270,6 @@ def judge_result(plan: SitePlan, version: str) -> Decision | None:
         say(f"version {version} {decision.word}: {decision.reason}")
     meta.put_into_service.fn(mine, version, decision)
     return decision
-
-
-def _domains(plan: SitePlan) -> list[Domain]:
-    s = settings()
-    every = snapshots(s.root_path, s.home_path, plan.revision)
-    return [d for d in every if d.family == plan.family and d.role == "source"]
 
 
 def _key(plan: SitePlan) -> str:

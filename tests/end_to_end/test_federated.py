@@ -1,7 +1,8 @@
-"""A federation on this machine, in FLARE's processes: a server and two sites, of which one dies in a round."""
+"""A federation on this machine by its two commands, in FLARE's processes: a server and two sites."""
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,8 +18,10 @@ import torch
 import yaml
 from safetensors.numpy import load_file
 
-from tasks.federate.kits import make_kits
+from tasks.base.settings import Settings
 from tasks.federate.plan import LOG, RESULT, check_result, read_delivered
+from tasks.models import registry
+from tasks.service.server import prefect_server
 
 pytest.importorskip("nvflare", reason="NVIDIA FLARE is an extra: pip install -e '.[federate]'")
 
@@ -27,24 +30,6 @@ pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]
 SITES = ("north", "south")
 WORDS = "heart rate pain fever cough drug dose night sleep skin burn bank card loan fee train bus rain wind goal"
-
-SERVE = """
-if __name__ == "__main__":
-    from pathlib import Path
-    from tasks.federate.steps import plan_server, serve
-    address = "localhost", {port}
-    how = dict(rounds=6, steps=1, segment=3, patience=20, least=1)
-    serve.fn(plan_server.fn("fed", "text", {sites}, ["protonet"], address, how), address)
-"""
-JOIN = """
-if __name__ == "__main__":
-    from tasks.federate.steps import encode_at_site, judge_result, plan_site, register_result, take_part
-    plan = plan_site.fn({kit!r}, "text", (), "HEAD")
-    encode_at_site.fn(plan)
-    take_part.fn(plan)
-    version = register_result.fn(plan)
-    print(version, judge_result.fn(plan, version).word)
-"""
 
 
 def make_project(root: Path, names: list[str]) -> None:
@@ -74,55 +59,87 @@ def make_project(root: Path, names: list[str]) -> None:
         (root / ".acclimate" / cache).symlink_to(ROOT / ".acclimate" / cache)
 
 
-def start(root: Path, code: str) -> subprocess.Popen[str]:
-    (root / "run.py").write_text(code)
+def start(root: Path, prefect: str, *words: str) -> subprocess.Popen[str]:
     kept = {name: v for name, v in os.environ.items() if not name.startswith(("PREFECT_", "ACCLIMATE_"))}
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     kept |= {"ACCLIMATE_ROOT": str(root), "ACCLIMATE_ENCODER_TEXT": "minilm", "ACCLIMATE_PROCESSES": "1"}
-    kept |= {"PYTHONPATH": paths, "PREFECT_PROFILES_PATH": "/none/profiles.toml"}
-    command = [sys.executable, str(root / "run.py")]
+    kept |= {"PYTHONPATH": paths, "PREFECT_PROFILES_PATH": "/none/profiles.toml", "PREFECT_API_URL": prefect}
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "federate", *words]
     return subprocess.Popen(command, cwd=root, env=kept, text=True, stdout=subprocess.PIPE)
 
 
-def wait_for_line(log: Path, text: str) -> None:
-    """Wait until a log has a line; a test that waits in vain ends at its time limit."""
-    while not (log.exists() and text in log.read_text()):
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def wait_for_line(kit: Path, text: str, times: int = 1) -> None:
+    """Wait until a kit's log has so many lines with a text; a test that waits in vain ends at its time limit."""
+    while not ((kit / LOG).exists() and (kit / LOG).read_text().count(text) >= times):
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("dies", ["south", "server"])
-def test_two_sites_learn_together_though_one_or_the_server_is_killed_in_a_round(dies, tmp_path, monkeypatch):
+def kill(process: subprocess.Popen[str], kit: Path) -> None:
+    """Kill a command and the engine that it started, as a machine that loses its power."""
+    engine = json.loads((kit / "process").read_text())["pid"]
+    for pid in (process.pid, engine):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_sites_come_by_token_and_learn_together_though_one_and_the_server_are_killed(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     roots = {name: tmp_path / name for name in ("server", *SITES)}
     for i, (name, root) in enumerate(roots.items()):
         root.mkdir()
         make_project(root, [f"{name}-{j}" for j in range(1 + i % 2)])
-    folder = roots["server"] / ".acclimate" / "federations" / "fed"
-    kits = make_kits(folder, "localhost", port, SITES)
-    code = {name: JOIN.format(kit=str(kits / name)) for name in SITES}
-    code["server"] = SERVE.format(port=port, sites=list(SITES))
-    running = {name: start(roots[name], code[name]) for name in roots}
-    try:
-        wait_for_line(kits / "south" / LOG, "sent for round")
-        engine = json.loads((kits / {"server": "localhost"}.get(dies, dies) / "process").read_text())["pid"]
-        for pid in (running[dies].pid, engine):
-            os.kill(pid, signal.SIGKILL)
-        running[dies].wait()
-        running[dies] = start(roots[dies], code[dies])
-        said = {name: running[name].communicate()[0].split() for name in SITES}
-        assert running["server"].wait() == 0
-    finally:
-        for process in running.values():
-            process.kill()
-    assert said == {name: ["1", "promoted"] for name in SITES}
+    words = {"server": ["serve", "--sites", ",".join(SITES), "--name", "fed", "--port", str(free_port())]}
+    words["server"] += ["--rounds", "8", "--steps", "1", "--segment", "4", "--patience", "20", "--least", "1"]
+    words["server"] += ["--learner", "protonet"]
+    running: dict[str, subprocess.Popen[str]] = {}
+    home = Settings(home=tmp_path / "prefect", port=free_port(), _env_file=None)
+    with prefect_server(home) as prefect:
+
+        def run(name: str) -> None:
+            running[name] = start(roots[name], prefect.url, *words[name])
+
+        try:
+            run("server")
+            for line in (running["server"].stdout.readline() for _ in SITES):
+                command, token = shlex.split(line)[2:], line.split()[-1]
+                words[token.partition(".")[0]] = [*command, "--json"]
+            words["north"] += ["--filter", "percentile:percentile=20,gamma=0.01"]
+            for name in SITES:
+                run(name)
+            kits = {name: roots[name] / ".acclimate" / "kits" / token.split(".")[2][:16] / name for name in SITES}
+            folder = roots["server"] / ".acclimate" / "federations" / "fed"
+            wait_for_line(kits["south"], "sent for round")
+            kill(running["south"], kits["south"])
+            run("south")
+            wait_for_line(kits["north"], "sent for round", 5)
+            kill(running["server"], folder / "federation" / "prod_00" / "localhost")
+            run("server")
+            said = {name: json.loads(running[name].communicate()[0]) for name in SITES}
+            assert running["server"].communicate()[0] == ""
+            assert running["server"].returncode == 0
+        finally:
+            for process in running.values():
+                process.kill()
+    for name, answer in said.items():
+        assert (answer["model_version"], answer["decision"]) == ("1", "promoted")
+        site = Settings(root=roots[name], _env_file=None)
+        tags = registry.get(site, "meta-text", "1").tags
+        lineage = {"federation": "fed", "sites": "north,south", "rounds": "8", "noise": "0.0"}
+        assert {key: tags[f"federation.{key}"] for key in lineage} == lineage
     assert read_delivered(folder) == set(SITES)
-    results = [check_result(load_file(kits / name / RESULT), "text") for name in SITES]
+    results = [check_result(load_file(kits[name] / RESULT), "text") for name in SITES]
     assert results[0].prior == results[1].prior
     assert {"maml", "reference"}.isdisjoint(results[0].prior.regressions)
     weights = [found.weights["protonet"] for found in results]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    sent = (kits / "north" / LOG).read_text()
+    sent = (kits["north"] / LOG).read_text()
     assert "sent for prior" in sent
-    assert "never features, texts or labels" in sent
+    assert "never features, texts or labels; changes of weights pass percentile" in sent
+    assert "not used" not in (folder / LOG).read_text()
+    applied = [path for path in kits["north"].rglob("log.txt") if "cutoff" in path.read_text("utf-8", "replace")]
+    assert applied

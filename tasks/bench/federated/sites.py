@@ -1,7 +1,6 @@
 """Six sites made of the mirror's domains, one kind of text a site, of uneven sizes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from domains.domain import Family
 from domains.episode import Pile
@@ -10,6 +9,8 @@ from learners.federated.site import Identity, Site
 from tasks.features.encoders import last_layer
 from tasks.meta_train.recipes import Recipe, prior_shapes
 from tasks.meta_train.training import Piles, divide_piles
+
+FAMILY: Family = "text"
 
 SITES: dict[str, tuple[str, ...]] = {
     "news": ("20newsgroups", "agnews", "huffpost", "reuters31"),
@@ -42,9 +43,6 @@ def unite(sites: Mapping[str, Piles]) -> Piles:
 
 def to_site(identity: Identity, piles: Piles, recipe: Recipe, learners: bool) -> Site:
     """Return a site of a federation, with the recipe's learners or, for its prior alone, with none."""
-    training = {name: replace(how, seed=how.seed) for name, how in recipe.training.items()} if learners else {}
+    training = recipe.training if learners else {}
     shapes = prior_shapes(recipe.shape)
-    return Site(identity, *piles.parts, training, shapes, recipe.seed, piles.ways, piles.last)
-
-
-FAMILY: Family = "text"
+    return Site(identity, *piles.parts, training, shapes, recipe.seed, piles.last)

@@ -260,7 +260,7 @@ def _federate(
             raise ServerDied
         return wire(question, told, names)
 
-    federation = Federation(plan, identity, dim, ask, recipe.prior_episodes, None, last, path, say)
+    federation = Federation(plan, identity, dim, ask, recipe.prior_episodes, last, path, say)
     while True:
         try:
             found = federation.run()

@@ -21,7 +21,7 @@ from learners.meta_train import Training
 DIM = 8
 SHAPE = Shape(ways=(2, 4), shots=(1, 3), queries=4, pool=(0, 12))
 TRAINING = {"protonet": Training(SHAPE, steps=6, batch=2, rate=5e-3, episodes=2, seed=5)}
-SAME = Identity("minilm", "0.11")
+SAME = Identity("minilm", "0.11", "protonet")
 
 
 def gaussians(name, seed, classes=6, n=20):
@@ -157,11 +157,11 @@ def test_a_malicious_update_moves_the_mean_no_further_than_honest_steps_could():
     assert lines[0].startswith("bad: protonet clipped in round 0: norm 8e+09")
 
 
-def test_sites_of_another_encoder_or_version_or_label_set_are_left_out_in_one_line():
+def test_sites_of_another_encoder_version_or_recipe_are_left_out_in_one_line_whatever_they_say():
     others = {
         "enc": replace(SAME, encoder="e5"),
         "old": replace(SAME, version="0.10"),
-        "labels": replace(SAME, labels="up,down"),
+        "recipe": replace(SAME, learners="{0.__class__} {}\n{9}"),
     }
 
     class Loose(Site):
@@ -174,12 +174,41 @@ def test_sites_of_another_encoder_or_version_or_label_set_are_left_out_in_one_li
     lines = []
     federation(Wire({"a": site(1)} | sites), lines).run()
     assert sorted(lines) == [
-        "enc: not used: its encoder: e5; that of the federation: minilm",
-        "labels: not used: its labels: up,down; that of the federation: none",
-        "old: not used: its version: 0.10; that of the federation: 0.11",
+        "enc: not used: encoder of this site: e5; of the federation: minilm",
+        "old: not used: version of this site: 0.10; of the federation: 0.11",
+        "recipe: not used: learners of this site: {0.__class__} {}{9}; of the federation: protonet",
     ]
-    with pytest.raises(ValueError, match="the server's encoder: minilm; that of this site: e5"):
+    with pytest.raises(ValueError, match="encoder of the federation: minilm; of this site: e5; make them the same"):
         site(3, identity=others["enc"]).answer("hello", SAME.arrays())
+
+
+def test_label_sets_need_not_agree_since_every_domain_has_classes_of_its_own():
+    other = replace(site(2), train=[gaussians("few", 7, classes=3)])
+    lines = []
+    alone = federation(Wire({"a": site(1)})).run()
+    found = federation(Wire({"a": site(1), "b": other}), lines).run()
+    assert not lines
+    assert not torch.equal(found.weights["protonet"]["weight"], alone.weights["protonet"]["weight"])
+
+
+def test_a_site_with_one_small_domain_trains_and_measures_nothing():
+    lines, moved = [], []
+
+    def note(question, name, answer):
+        if (question, name) == ("round", "small"):
+            moved.append(np.abs(answer["protonet/weight"] - np.eye(DIM)).max() > 0)
+        return answer
+
+    wire = Wire({"a": site(1), "small": replace(site(2), validation=[], prior=[])}, note)
+    found, alone = federation(wire, lines).run(), federation(Wire({"a": site(1)})).run()
+    assert not lines
+    assert moved == [True] * 3
+    assert found.sums["tuned_logistic"].episodes.tolist() == alone.sums["tuned_logistic"].episodes.tolist()
+
+
+def test_a_federation_that_no_site_can_take_part_in_says_so():
+    with pytest.raises(ValueError, match="no site can be used"):
+        federation(Wire({"a": site(1, identity=replace(SAME, encoder="e5"))})).run()
 
 
 def test_sums_that_no_episodes_have_do_not_reach_the_prior():

@@ -90,9 +90,9 @@ def test_a_result_that_is_wrong_is_not_taken_over(server, tmp_path, change, line
 
 def test_identities_differ_by_recipe_and_learners():
     one = identity_of("text", RECIPE)
-    assert one.differs(one.arrays()) is None
+    assert one.differs(one.arrays(), "here", "there") is None
     other = identity_of("text", replace(RECIPE, per_class=19))
-    assert other.differs(one.arrays()).startswith("learners: protonet,maml,reference recipe ")
+    assert other.differs(one.arrays(), "here", "there").startswith("learners of there: protonet,maml,reference recipe ")
 
 
 def test_a_site_of_one_domain_with_few_classes_trains_and_holds_nothing_out(made, letters, settings):
