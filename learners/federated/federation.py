@@ -11,13 +11,14 @@ from learners import make, strategies
 from learners.choice.fallback import fallback
 from learners.choice.prior import Prior
 from learners.choice.prior_sums import (
-    BINS,
     FEATURES,
     Sums,
     add,
     add_histograms,
     prior_of,
-    temperatures_of,
+    to_arrays,
+    to_sums,
+    wrong_histograms,
 )
 from learners.federated import messages
 from learners.federated.averaging import MOST_DOMAINS, Moments, Update, pool_scale, wrong
@@ -45,7 +46,7 @@ class Outcome:
     def arrays(self) -> Arrays:
         """Return it as arrays ``weights/…``, ``sums/…`` and ``histograms/…``."""
         found = {f"weights/{key}": value for key, value in messages.to_arrays(self.weights).items()}
-        found |= {f"sums/{n}/{k}": v for n, sums in self.sums.items() for k, v in sums.arrays().items()}
+        found |= {f"sums/{key}": value for key, value in to_arrays(self.sums).items()}
         return found | {f"histograms/{name}": value for name, value in self.histograms.items()}
 
     @classmethod
@@ -55,23 +56,15 @@ class Outcome:
         Raises:
             ValueError: sums are missing.
         """
-        weights: dict[str, dict[str, torch.Tensor]] = {}
-        sums: dict[str, Arrays] = {}
-        histograms: Arrays = {}
+        parts: dict[str, Arrays] = {"weights": {}, "sums": {}, "histograms": {}}
         for key, value in arrays.items():
             part, _, name = key.partition("/")
-            if part == "weights":
-                learner, _, name = name.partition("/")
-                weights.setdefault(learner, {})[name] = torch.from_numpy(np.array(value))
-            elif part == "sums":
-                strategy, _, kind = name.partition("/")
-                sums.setdefault(strategy, {})[kind] = np.asarray(value, np.float64)
-            elif part == "histograms":
-                histograms[name] = np.asarray(value, np.float64)
-        for strategy, of in sums.items():
-            if of.keys() != Sums.shapes(0).keys():
-                raise ValueError(f"sums of {strategy} are missing")
-        return cls(weights, {name: Sums(**of) for name, of in sums.items()}, histograms)
+            if part in parts:
+                parts[part][name] = value
+        learners = {name.partition("/")[0] for name in parts["weights"]}
+        weights = messages.to_weights(parts["weights"], dict.fromkeys(learners))
+        sums = to_sums(parts["sums"], {name.rpartition("/")[0] for name in parts["sums"]})
+        return cls(weights, sums, {name: np.asarray(value, np.float64) for name, value in parts["histograms"].items()})
 
 
 @dataclass
@@ -210,33 +203,26 @@ class Federation:
             self.say("no site sent a prior that can be used; strategies are chosen without one")
             return {}, {}
         total = add(sums.values())
-        temperatures = temperatures_of(total)
-        told = {name: np.array(value) for name, value in temperatures.items()}
         histograms = []
-        for site, answer in (self._ask("thresholds", told, set(sums)) if told else {}).items():
-            if all(
-                v.shape == (BINS,) and (v >= 0).all() and v.sum() <= each * able[site] + 1e-6 for v in answer.values()
-            ):
-                histograms.append({name: value for name, value in answer.items() if name in told})
+        for site, answer in self._ask("thresholds", to_arrays(total), set(sums)).items():
+            if why := wrong_histograms(answer, 2 * each * able[site]):
+                self.say(f"{site}: thresholds not used: {why}")
             else:
-                self.say(f"{site}: thresholds not used: they are no counts of {each * able[site]} episodes")
+                histograms.append(answer)
         return total, add_histograms(histograms)
 
     def _sums(self, site: str, answer: Arrays, episodes: int, every: Mapping[str, object]) -> dict[str, Sums]:
         """Return the sums of a site by strategy, if all of them can be used; else nothing."""
-        found: dict[str, Arrays] = {name: {} for name in every}
-        for key, value in answer.items():
-            name, _, kind = key.rpartition("/")
-            if name in found:
-                found[name][kind] = np.asarray(value, np.float64)
-        for name, arrays in found.items():
-            if arrays.keys() != Sums.shapes(0).keys():
-                self.say(f"{site}: its prior is not used: {name} is missing")
-                return {}
-            if why := Sums(**arrays).wrong(FEATURES, episodes, bounded=True):
+        try:
+            found = to_sums(answer, every)
+        except ValueError as error:
+            self.say(f"{site}: its prior is not used: {error}")
+            return {}
+        for name, sums in found.items():
+            if why := sums.wrong(FEATURES, episodes, bounded=True):
                 self.say(f"{site}: its prior is not used: {name}: {why}")
                 return {}
-        return {name: Sums(**arrays) for name, arrays in found.items()}
+        return found
 
     def _ask(self, question: str, told: Arrays, sites: Collection[str] = ()) -> dict[str, Arrays]:
         """Return the answers of sites in use that are arrays of numbers."""

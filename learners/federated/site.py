@@ -10,8 +10,9 @@ from torch import Tensor
 from domains.episode import Pile, Shape, draw
 from learners import make, strategies
 from learners.base import Learner
+from learners.choice.harder import draw_harder
 from learners.choice.prior import Measured, measure_strategies
-from learners.choice.prior_sums import Arrays, histograms_of, sums_of
+from learners.choice.prior_sums import Arrays, histograms_of, prior_of, sums_of, to_arrays, to_sums
 from learners.federated import messages
 from learners.federated.averaging import MOST_DOMAINS, Moments, Weights
 from learners.meta_train import Training, draw_batch, make_optimiser, meta_update, validate, validation_episodes
@@ -178,14 +179,20 @@ class Site:
             draw([piles[domain]], self.shapes[i // len(piles) % len(self.shapes)], generator)
             for i, domain in enumerate(domains)
         ]
-        self._measured = measure_strategies(every, drawn, domains, None, generator)
-        return {f"{n}/{k}": v for n, sums in sums_of(self._measured).items() for k, v in sums.arrays().items()}
+        harder = draw_harder(piles, self.shapes[0], len(drawn), generator)
+        self._measured = measure_strategies(every, drawn, domains, None, generator, harder=harder)
+        return to_arrays(sums_of(self._measured))
 
     def histograms(self, told: Arrays) -> Arrays:
-        """Return the histograms of thresholds at the temperatures that are told, of what was measured last."""
+        """Return what ``histograms_of`` does by the sums of all sites that are told, of what was measured last.
+
+        Raises:
+            ValueError: sums are missing.
+        """
         if self._measured is None:
             return {}
-        return histograms_of(self._measured, {name: float(value) for name, value in told.items()})
+        safe = self._measured.safe
+        return histograms_of(self._measured, prior_of(safe, to_sums(told, self._measured.scores)))
 
     def _learner(self, name: str) -> Learner:
         with torch.random.fork_rng():
