@@ -272,7 +272,7 @@ def to_sums(arrays: Arrays, strategies: Iterable[str]) -> dict[str, Sums]:
             found[name][kind] = np.asarray(value, np.float64)
     for name, own in found.items():
         if own.keys() != Sums.shapes(0).keys():
-            raise ValueError(f"{name} is missing")
+            raise ValueError(f"sums of {name} are missing")
     return {name: Sums(**own) for name, own in found.items()}
 
 

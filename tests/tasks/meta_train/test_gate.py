@@ -9,7 +9,6 @@ import torch
 
 from domains.episode import Pile, Shape
 from learners import make
-from learners.choice import portfolio
 from learners.choice.prior import Prior, Regression
 from learners.meta_model import MetaModel
 from learners.meta_train import Training
@@ -47,12 +46,6 @@ def bad_model(**which) -> MetaModel:
         for parameter in model.learners["protonet"].parameters():
             parameter.zero_()
     return replace(model, prior=insisting_on("protonet"))
-
-
-@pytest.fixture(autouse=True)
-def nothing_joins(monkeypatch):
-    """The choice of a bad learner is not made good by logistic regression, which otherwise joins it."""
-    monkeypatch.setattr(portfolio, "FLOOR", "none")
 
 
 class Project:
