@@ -25,6 +25,7 @@ from learners.methods.relation import RelationNet
 from learners.methods.reptile import Reptile
 from learners.methods.ridge import Ridge
 from learners.methods.svm import SVMHead
+from learners.methods.versa import VERSA
 from learners.plain.logistic import Logistic
 from learners.plain.prototype import NearestPrototype
 from learners.plain.scratch import Scratch
@@ -49,7 +50,7 @@ LAYERED_PROBE = "logistic on layers"
 META: tuple[type[Learner], ...] = (
     *(MAML, FOMAML, Reptile, ANIL, MetaSGD, MAMLPlusPlus),
     *(ProtoNet, MatchingNet, RelationNet, Ridge, SVMHead),
-    *(CAML, CNAPs, LSTMLearner, LEO),
+    *(CAML, CNAPs, LSTMLearner, LEO, VERSA),
 )
 #: Learners besides those, where every domain has labels of its own.
 OWN_LABELS: tuple[type[Learner], ...] = (Reference,)

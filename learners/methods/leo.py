@@ -8,9 +8,8 @@ from domains.episode import Episode
 from learners.base import ABSENT, Learner, compute_prototypes, one_hot
 from learners.bodies import Body
 from learners.classifier import Affine, Classifier, Layer
+from learners.heads.noise import noise_table, read_noise
 from learners.support import Support
-
-DRAWS = 2**18 - 5  # length of the table of noise
 
 
 class LEO(Learner):
@@ -70,8 +69,7 @@ class LEO(Learner):
         self.relation = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), last)
         self.log_alpha = nn.Parameter(torch.tensor(0.5).log())
         self.log_gamma = nn.Parameter(torch.tensor(0.1).log())
-        table = torch.randn(DRAWS, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("table", table, persistent=False)
+        self.register_buffer("table", noise_table(), persistent=False)
         self.table: Tensor
         if not self.raw:
             self.together = 64
@@ -90,9 +88,7 @@ class LEO(Learner):
 
     def draws(self, ways: int) -> Tensor:
         """Return the noise [N, latent] of this meta-update."""
-        first = int(self.progress * 2**40) % DRAWS
-        places = (first + torch.arange(ways * self.latent, device=self.table.device)) % DRAWS
-        return self.table[places].view(ways, self.latent)
+        return read_noise(self.table, self.progress, ways, self.latent)
 
     def head(self, z: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return w [N, D] and its bias [N] after both descents from codes z [N, latent], and the last codes.
