@@ -94,14 +94,14 @@ def test_sites_come_by_token_and_learn_together_though_one_and_the_server_are_ki
         root.mkdir()
         make_project(root, [f"{name}-{j}" for j in range(1 + i % 2)])
     words = {"server": ["serve", "--sites", ",".join(SITES), "--name", "fed", "--port", str(free_port())]}
-    words["server"] += ["--rounds", "8", "--steps", "1", "--segment", "4", "--patience", "20", "--least", "1"]
+    words["server"] += ["--rounds", "8", "--steps", "1", "--segment", "4", "--patience", "8", "--least", "1"]
     words["server"] += ["--learner", "protonet"]
     running: dict[str, subprocess.Popen[str]] = {}
     home = Settings(home=tmp_path / "prefect", port=free_port(), _env_file=None)
     with prefect_server(home) as prefect:
 
         def run(name: str) -> None:
-            running[name] = start(roots[name], prefect.url, *words[name])
+            running[name] = start(roots[name], prefect.api, *words[name])
 
         try:
             run("server")
