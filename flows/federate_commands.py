@@ -55,7 +55,7 @@ def serve(
     home = settings().home_path / "federations" / check_name(name)
     make_kits(home, host, port, names)
     for line in invite(home, to_invite(home)).values():
-        print(line)
+        print(line, flush=True)
     with flows_running(settings()):
         from flows.federate_serve import federate_serve
 

@@ -19,6 +19,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from tasks.base.settings import Settings
+from tasks.federate import engine
 from tasks.federate.plan import LOG, RESULT, check_result, read_delivered
 from tasks.models import registry
 from tasks.service.server import prefect_server
@@ -81,8 +82,7 @@ def wait_for_line(kit: Path, text: str, times: int = 1) -> None:
 
 def kill(process: subprocess.Popen[str], kit: Path) -> None:
     """Kill a command and the engine that it started, as a machine that loses its power."""
-    engine = json.loads((kit / "process").read_text())["pid"]
-    for pid in (process.pid, engine):
+    for pid in (process.pid, json.loads((kit / "process").read_text())["pid"]):
         os.kill(pid, signal.SIGKILL)
     process.wait()
 
@@ -94,14 +94,14 @@ def test_sites_come_by_token_and_learn_together_though_one_and_the_server_are_ki
         root.mkdir()
         make_project(root, [f"{name}-{j}" for j in range(1 + i % 2)])
     words = {"server": ["serve", "--sites", ",".join(SITES), "--name", "fed", "--port", str(free_port())]}
-    words["server"] += ["--rounds", "8", "--steps", "1", "--segment", "4", "--patience", "20", "--least", "1"]
+    words["server"] += ["--rounds", "6", "--steps", "1", "--segment", "3", "--patience", "8", "--least", "1"]
     words["server"] += ["--learner", "protonet"]
     running: dict[str, subprocess.Popen[str]] = {}
     home = Settings(home=tmp_path / "prefect", port=free_port(), _env_file=None)
     with prefect_server(home) as prefect:
 
         def run(name: str) -> None:
-            running[name] = start(roots[name], prefect.url, *words[name])
+            running[name] = start(roots[name], prefect.api, *words[name])
 
         try:
             run("server")
@@ -116,7 +116,7 @@ def test_sites_come_by_token_and_learn_together_though_one_and_the_server_are_ki
             wait_for_line(kits["south"], "sent for round")
             kill(running["south"], kits["south"])
             run("south")
-            wait_for_line(kits["north"], "sent for round", 5)
+            wait_for_line(kits["north"], "sent for round", 4)
             kill(running["server"], folder / "federation" / "prod_00" / "localhost")
             run("server")
             said = {name: json.loads(running[name].communicate()[0]) for name in SITES}
@@ -125,11 +125,13 @@ def test_sites_come_by_token_and_learn_together_though_one_and_the_server_are_ki
         finally:
             for process in running.values():
                 process.kill()
+            for record in (*tmp_path.rglob("prod_00/*/process"), *tmp_path.rglob("kits/*/*/process")):
+                engine.end(record.parent)
     for name, answer in said.items():
         assert (answer["model_version"], answer["decision"]) == ("1", "promoted")
         site = Settings(root=roots[name], _env_file=None)
         tags = registry.get(site, "meta-text", "1").tags
-        lineage = {"federation": "fed", "sites": "north,south", "rounds": "8", "noise": "0.0"}
+        lineage = {"federation": "fed", "sites": "north,south", "rounds": "6", "noise": "0.0"}
         assert {key: tags[f"federation.{key}"] for key in lineage} == lineage
     assert read_delivered(folder) == set(SITES)
     results = [check_result(load_file(kits[name] / RESULT), "text") for name in SITES]

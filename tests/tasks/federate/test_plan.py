@@ -23,6 +23,7 @@ from tasks.federate.plan import (
     read_delivered,
     read_site,
 )
+from tasks.federate.steps import plan_server
 from tasks.meta_train.recipes import Recipe
 from tasks.meta_train.training import load_piles
 
@@ -102,3 +103,9 @@ def test_a_site_of_one_domain_with_few_classes_trains_and_holds_nothing_out(made
     piles = load_piles(settings, [domain], RECIPE, may_hold_out_nothing=True)
     assert (len(piles.train), len(piles.validation), len(piles.prior)) == (1, 0, 0)
     assert torch.isfinite(piles.train[0].x).all()
+
+
+def test_a_learner_whose_steps_have_no_bound_needs_a_norm_to_clip_to():
+    asked = "fed", "text", ("a", "b"), ("reptile",), ("localhost", 8102)
+    with pytest.raises(UserError, match="the steps of reptile have no bound to clip updates to: give --clip"):
+        plan_server.fn(*asked, {"rounds": 4, "steps": 1})
