@@ -52,12 +52,12 @@ def test_a_step_that_is_no_map_is_named(layer):
         Chain.of(Classifier((Affine(normal(3, 12), normal(3)), layer)), 12)
 
 
-REFUSED = {"matching", "caml", "cnaps"}
+REFUSED = {"matching", "caml", "cnaps", "versa"}
 KINDS = {kind.name: kind for kind in (*BASELINES, *PLAIN_STRATEGIES, Reference, *META)}
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_all_strategies_are_chains_but_those_that_attend_or_measure_distances(name):
+def test_all_strategies_are_chains_but_those_that_attend_measure_distances_or_average(name):
     torch.manual_seed(0)
     x, y = normal(15, 12) + 2 * torch.eye(3, 12).repeat(5, 1), torch.arange(3).repeat(5)
     classifier = make(name, 12).adapt(Support(x, y, normal(30, 12, seed=3))).with_temperature(0.7)
