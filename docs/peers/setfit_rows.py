@@ -1,10 +1,10 @@
 """SetFit (Tunstall et al. 2022) on the draws of `acclimate bench adapt`, as rows of the same form.
 
-Runs in an environment of its own, because SetFit 1.x needs transformers below 5:
+Runs in an environment of its own:
 
     acclimate bench adapt --draws 3 --export draws
     python3.11 -m venv setfit-env
-    setfit-env/bin/pip install "setfit>=1.1,<2" "transformers<5" pandas pyarrow scipy
+    setfit-env/bin/pip install "setfit>=1.2,<2" pandas pyarrow scipy
     setfit-env/bin/python docs/peers/setfit_rows.py draws .acclimate/encoders/minilm-… --draws 3 --json setfit.json
 
 The encoder is the folder that the benchmark's own features come from, cut at the same 128 word pieces and pooled by the
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("encoder", type=Path, help="a folder of .acclimate/encoders/")
     parser.add_argument("--draws", type=int, default=3, help="of those exported, the first so many")
     parser.add_argument("--iterations", type=int, default=20, help="R of the paper; fewer are faster")
+    parser.add_argument("--pairs", type=int, default=None, help="of a support at most so many, by fewer iterations")
     parser.add_argument("--tokens", type=int, default=128, help="texts are cut after so many word pieces")
     parser.add_argument("--json", type=Path, required=True, help="write the rows to this file, anew after every domain")
     asked = parser.parse_args()
@@ -86,7 +87,7 @@ def measure(table: pd.DataFrame, domain: str, k: int, asked: argparse.Namespace)
                 "n": n,
                 "seconds": round(float(np.mean([score[3] for score in scores])), 1),
                 "versions": {name: version(name) for name in PACKAGES},
-                "iterations": asked.iterations,
+                "iterations": iterations_of(asked, len(support)),
             }
         )
     return rows
@@ -105,11 +106,16 @@ def fit(support: pd.DataFrame, labels: list[str], asked: argparse.Namespace, see
     model = SetFitModel(model_body=body, model_head=LogisticRegression(), normalize_embeddings=True)
     data = {"text": support["text"].tolist(), "label": support["label"].map(labels.index).tolist()}
     arguments = TrainingArguments(
-        num_iterations=asked.iterations, seed=seed, report_to="none", show_progress_bar=False, save_strategy="no"
+        num_iterations=iterations_of(asked, len(support)), seed=seed, report_to="none", show_progress_bar=False, save_strategy="no"
     )
     trainer = Trainer(model=model, args=arguments, train_dataset=Dataset.from_dict(data))
     trainer.train()
     return model
+
+
+def iterations_of(asked: argparse.Namespace, examples: int) -> int:
+    """Return R, of which each makes two pairs an example, so that there are not too many pairs."""
+    return asked.iterations if asked.pairs is None else max(1, min(asked.iterations, asked.pairs // (2 * examples)))
 
 
 def accuracy(p: np.ndarray, y: np.ndarray) -> float:

@@ -25,7 +25,7 @@ from learners.support import Support
 from learners.temperature import DEVIATION, best_temperature, doubt_of
 
 TUNED = TunedLogistic.name  # is compared whatever is expected of it
-UNKNOWN = 2.0  # temperature where nothing is known of it
+UNKNOWN = 1.0  # temperature where nothing is known of it
 LARGEST_WEIGHT = 5.0  # of a held-out example, where the pool shows other class frequencies than the labels
 MOST_REFITTED = 50_000  # examples, beyond which those held out, one in fifty or fewer, are not fitted once more
 HOPELESS = 2.0  # a strategy is not tried if its expected gain is so many deviations below 0
