@@ -209,7 +209,7 @@ def test_the_readme_and_the_pages_for_users_are_short():
     users = sorted((ROOT / "docs/users").glob("*.md"))
     assert len(users) == 6
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
-    assert max(len(page.read_text("utf-8").splitlines()) for page in users) <= 60
+    assert max(len(page.read_text("utf-8").splitlines()) for page in users) <= 50
 
 
 def test_every_page_is_in_the_table_of_contents_once():
