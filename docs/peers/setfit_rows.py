@@ -106,7 +106,11 @@ def fit(support: pd.DataFrame, labels: list[str], asked: argparse.Namespace, see
     model = SetFitModel(model_body=body, model_head=LogisticRegression(), normalize_embeddings=True)
     data = {"text": support["text"].tolist(), "label": support["label"].map(labels.index).tolist()}
     arguments = TrainingArguments(
-        num_iterations=iterations_of(asked, len(support)), seed=seed, report_to="none", show_progress_bar=False, save_strategy="no"
+        num_iterations=iterations_of(asked, len(support)),
+        seed=seed,
+        report_to="none",
+        show_progress_bar=False,
+        save_strategy="no",
     )
     trainer = Trainer(model=model, args=arguments, train_dataset=Dataset.from_dict(data))
     trainer.train()

@@ -150,7 +150,7 @@ class Prior:
         means = {name: {int(k): Gain(**g) for k, g in by.items()} for name, by in value["means"].items()}
         regressions = {name: Regression(**r) for name, r in value["regressions"].items()}
         temperatures = {
-            name: Heat(**t) if isinstance(t, dict) else Heat(t, t)  # before 0.11: the same with any number of labels
+            name: Heat(**t) if isinstance(t, dict) else Heat(2 * t, t)  # before 0.11: of one label, and of easy sources
             for name, t in value.get("temperatures", {}).items()
         }
         thresholds, left_out = (dict(value.get(name, {})) for name in ("thresholds", "left_out"))

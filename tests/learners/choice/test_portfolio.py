@@ -485,6 +485,8 @@ def test_a_prior_comes_back_from_json_as_it_was():
     assert again == prior
     older = {name: value for name, value in prior.to_json().items() if name != "thresholds"}
     assert Prior.from_json(older).thresholds == {}
+    older["temperatures"] = {PROBE: 0.5}
+    assert Prior.from_json(older).temperature(PROBE, 1) == pytest.approx(1.0)
     x, y = task(shots=5)
     description = describe_support(Support(x, y), {})
     assert again.expected_gain("t", description) == prior.expected_gain("t", description)
