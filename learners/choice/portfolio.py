@@ -34,7 +34,7 @@ SURE = 0.1  # deviation of the logarithm of a blend's temperature from 0, where 
 
 @dataclass(frozen=True)
 class Choice:
-    """The best strategy, its calibrated classifier with its threshold, and what became of the others.
+    """A calibrated classifier with its threshold, the strategy that it is named after, and what became of the others.
 
     Attributes:
         strategy: the best for the first encoder's features.
@@ -58,26 +58,26 @@ def choose(
     objective: Objective = ACCURACY,
     others: Sequence[Mapping[str, Learner]] = (),
 ) -> Choice:
-    """Adapt with every strategy and keep the one whose expected gain over the fallback is highest.
+    """Adapt with every strategy and average them, each by its chance of gaining the most over the fallback.
 
     A strategy's gain g is normal around what similar source episodes say, N(m, s^2). Cross-validation inside the
     support set measures d with standard error e (paired over the S examples), so that
 
         E[g | d] = (m / s^2 + d / e^2) / (1 / s^2 + 1 / e^2),
 
-    from which CAUTION standard deviations are taken off. A strategy is dropped if its held-out log-loss is
-    significantly above the fallback's: with few examples the log-loss says more than the accuracy. A strategy that
-    source episodes rule out is not tried, and one that cannot adapt to the support set is left out. Where the linear
-    probe is best, it is taken with a tuned strength if its held-out log-loss is then lower. Where features are of
-    several encoders, the best strategy of each is blended with that of the first.
+    from which CAUTION standard deviations are taken off; the fallback's gain is 0. The highest names the choice, and
+    ``chances_of_best`` are the weights of the average. A strategy is dropped if its held-out log-loss is significantly
+    above the fallback's: with few examples the log-loss says more than the accuracy. One that source episodes rule out
+    is not tried, and one that cannot adapt to the support set is left out. Where the linear probe weighs something, its
+    form with a tuned strength takes its place if its held-out log-loss is lower. The averages of several encoders, and
+    what words and a network say, are blended by held-out examples.
 
     Of more than MOST_COMPARED examples, so many by chance decide which strategy to take, and that one alone is fitted
-    to the others too.
+    to all of them.
 
-    With one shot nothing can be held out, and the prior alone decides, by the gain that is reached 14 times in 15. The
-    fallback's gain is 0, so a strategy is taken only if it is expected to do better. The temperature minimises the
-    held-out log-loss, smoothed for the few examples, and the threshold of prediction sets is a quantile of the held-out
-    probabilities. Where nothing is held out, both come from the prior, and ``blend_unseen`` makes them more cautious.
+    Every strategy has a temperature, which is expected by source episodes and updated by held-out examples, and the
+    threshold of prediction sets is a quantile of held-out probabilities. With one shot nothing can be held out: the
+    prior alone gives weights and temperatures, and ``Unseen`` the temperature of the average, and its threshold.
 
     Args:
         support: its ``ways`` are the labels of the domain, of which some may have no example.
