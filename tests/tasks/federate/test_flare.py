@@ -58,7 +58,8 @@ def test_a_filter_takes_away_changes_of_weights_and_nothing_else():
 def test_the_sparse_vector_technique_sends_a_part_with_noise():
     chosen = make_filter("svt", {"fraction": 0.5, "epsilon": 100.0, "gamma": 0.02, "replace": False})
     found = unpack(carried(pack("round", ANSWER, TOLD), chosen), TOLD)
-    assert np.count_nonzero(found["protonet/weight"] - TOLD["protonet/weight"]) == 8
+    sent = np.count_nonzero(found["protonet/weight"] - TOLD["protonet/weight"])
+    assert 0 < sent < found["protonet/weight"].size  # which ones, and how many of each array, is drawn
 
 
 @pytest.mark.parametrize(
