@@ -40,19 +40,17 @@ def best_temperature(
             most probable temperature after them is returned. Give one tensor of logits then.
     """
     exact = [z.double() for z in logits]
-    log_t, doubtful = math.log(around or 1.0), around is not None
+    expected_log, pull = (0.0, 0.0) if around is None else (math.log(around), 1 / (deviation**2 * len(exact[0])))
     pairs = [(z, _expected(z, labels, doubt)) for z, labels in zip(exact, y, strict=True)]
 
     def falls(temperature: float) -> bool:
         """Whether the loss falls where the temperature does: the sign of its derivative by 1 / T."""
         slopes = [(F.softmax(z / temperature, 1) * z).sum(1).mean() - expected for z, expected in pairs]
-        prior = -temperature * (math.log(temperature) - log_t) / deviation**2 / len(exact[0]) if doubtful else 0.0
-        return float(torch.stack(slopes).sum()) + prior < 0
+        return float(torch.stack(slopes).sum()) < pull * temperature * (math.log(temperature) - expected_log)
 
     def loss(temperature: float) -> float:
         losses = [(z / temperature).logsumexp(1).mean() - expected / temperature for z, expected in pairs]
-        prior = (math.log(temperature) - log_t) ** 2 / (2 * deviation**2 * len(exact[0])) if doubtful else 0.0
-        return float(torch.stack(losses).sum()) + prior
+        return float(torch.stack(losses).sum()) + pull * (math.log(temperature) - expected_log) ** 2 / 2
 
     low, high = 0, len(GRID) - 1  # of the lowest temperature of the grid where it falls
     while low < high:

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from domains.objective import ACCURACY, Objective
 from learners.base import Learner, unable
 from learners.choice.all_labels import adapt_to_all_labels
-from learners.choice.averaging import average, chances_of_best
+from learners.choice.averaging import average
 from learners.choice.blending import Member, pooled
 from learners.choice.cross_validation import fit_folds
 from learners.choice.fallback import PROBE, fallback
-from learners.choice.prior import CAUTION, Gain, Prior, describe_support
+from learners.choice.prior import Gain, Prior, cautious, describe_support, weigh
 from learners.classifier import Classifier
 from learners.objective import naming_offsets, score_each, tilt
 from learners.plain.tuned_logistic import TunedLogistic
@@ -145,19 +145,13 @@ def compare(
         if not is_significantly_above(held_out[name].losses, held_out[safe].losses, weights_of_examples):
             ours, theirs = (held_out[each].scores(objective, shift) for each in (name, safe))
             updated[name] = update_gain(gain, ours - theirs)
-    expected = cautious(updated, safe)
-    weights = chances_of_best(expected, {name: gain.deviation for name, gain in updated.items()}, safe)
+    expected, weights = cautious(updated, safe), weigh(updated, safe)
     best = only or select_best(expected, safe)
     if is_better_tuned(held_out, shift):
         best = TUNED if best == PROBE and not only else best
         if PROBE in weights:
             weights[TUNED] = weights.get(TUNED, 0.0) + weights.pop(PROBE)
     return Compared(best, expected, weights, tuned, held_out, support, encoder, prior, shift)
-
-
-def cautious(gains: Mapping[str, Gain], safe: str) -> dict[str, float]:
-    """Return what each strategy may be expected to gain with some caution, and 0 for the fallback."""
-    return {safe: 0.0} | {name: gain.mean - CAUTION * gain.deviation for name, gain in gains.items()}
 
 
 def shots_of(y: Tensor) -> float:

@@ -131,9 +131,7 @@ class Prior:
 
         Of those that were not learned of nothing is promised, and they weigh nothing.
         """
-        gains = {name: self.expected_gain(name, description) for name in strategies if name in self.regressions}
-        means = {name: gain.mean - CAUTION * gain.deviation for name, gain in gains.items()}
-        return chances_of_best(means, {name: gain.deviation for name, gain in gains.items()}, safe)
+        return weigh({n: self.expected_gain(n, description) for n in strategies if n in self.regressions}, safe)
 
     def temperature(self, strategy: str, shots: float) -> float | None:
         """Return the temperature to expect of a strategy with so many labels a class, or None: it is not known."""
@@ -156,6 +154,16 @@ class Prior:
         thresholds, left_out = (dict(value.get(name, {})) for name in ("thresholds", "left_out"))
         unseen = None if value.get("unseen") is None else Unseen(**value["unseen"])
         return cls(regressions, means, temperatures, thresholds, left_out, unseen)
+
+
+def cautious(gains: Mapping[str, Gain], safe: str) -> dict[str, float]:
+    """Return what each strategy may be expected to gain with some caution, and 0 for the fallback."""
+    return {safe: 0.0} | {name: gain.mean - CAUTION * gain.deviation for name, gain in gains.items()}
+
+
+def weigh(gains: Mapping[str, Gain], safe: str) -> dict[str, float]:
+    """Return what strategies of such gains and the fallback weigh in their average (``chances_of_best``)."""
+    return chances_of_best(cautious(gains, safe), {name: gain.deviation for name, gain in gains.items()}, safe)
 
 
 def score_examples(logits: Tensor, y: Tensor, in_time: bool) -> Tensor:
