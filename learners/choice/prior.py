@@ -378,20 +378,22 @@ def measure_strategies(
         if is_plain:
             descriptions.append(description)
             shots.append(nearest_shots(mean_shots))
-        classifiers: dict[str, Classifier] = {}
+        classifiers, logits = dict[str, Classifier](), dict[str, Tensor]()
         for name, learner in strategies.items():
             if reason := unable(learner, support):
                 if is_plain:
                     reasons.setdefault(name, []).append(reason)
                 continue
             classifiers[name] = classifier = adapt_to_all_labels(learner, support)
-            z = classifier.logits(episode.query_x)
+            logits[name] = z = classifier.logits(episode.query_x)
             losses[name][SHOTS.index(nearest_shots(mean_shots))] += [*losses_by_temperature(z, episode.query_y), 1.0]
             if is_plain:
                 in_use = _with_pool_frequencies(z, classifier, support, episode.query_y) if held_out else z
                 found[name][i] = score_examples(in_use, episode.query_y, in_time)
         if fold is None:
-            unseen.append(_what_is_said(classifiers, support, episode, description, mean_shots))
+            some = some_of_pool(support)
+            pool = {} if some is None else {name: classifier.logits(some) for name, classifier in classifiers.items()}
+            unseen.append(NotHeldOut(description, mean_shots, logits, episode.query_y, pool))
         advance(1)
     rest = np.asarray(domains), np.array(shots), found, losses, unseen, reasons
     return Measured(safe, np.stack(descriptions), *rest, steady=in_time)
@@ -402,12 +404,3 @@ def losses_by_temperature(z: Tensor, y: Tensor) -> np.ndarray:
     heated = z.double() / torch.tensor(GRID, dtype=torch.double)[:, None, None]
     right = heated.gather(2, y.expand(len(GRID), -1)[:, :, None])[:, :, 0]
     return (heated.logsumexp(2) - right).mean(1).numpy()
-
-
-def _what_is_said(
-    classifiers: Mapping[str, Classifier], support: Support, episode: Episode, description: np.ndarray, shots: float
-) -> NotHeldOut:
-    logits = {name: classifier.logits(episode.query_x) for name, classifier in classifiers.items()}
-    some = some_of_pool(support)
-    pool = {} if some is None else {name: classifier.logits(some) for name, classifier in classifiers.items()}
-    return NotHeldOut(description, shots, logits, episode.query_y, pool)
