@@ -20,7 +20,9 @@ def bench(
             "in-service, market, orchestration, device, adapters, federated, faults, soak, rl2 or all."
         ),
     ],
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file.")] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write the rows to this file; all: a file a part to this folder.")
+    ] = None,
     draws: Annotated[
         int | None,
         typer.Option(
@@ -92,7 +94,8 @@ def bench(
     random moments, and how long until it is made good. soak: 2,000 commits (--draws) to 50 domains and 20,000 ticks,
     and what state and time they take. rl2: policies that learn inside a trial, on bandits and decision
     processes, beside index rules and posterior sampling.
-    all: one after the other, a night long, kept in .acclimate/bench/results; --json FILE is for `acclimate results`.
+    all: one after the other, nights long, into .acclimate/bench/results or the folder --json; a part that is there of
+    this version is not measured again.
 
     Example: acclimate bench omniglot --methods maml,scratch --shots 5 --json omniglot.json
     """
@@ -104,13 +107,10 @@ def bench(
         raise UserError(f"no benchmark {suite!r}; there are: {', '.join(SUITES)}, all")
     check_output_folder(as_json)
     if suite == "all":
-        from tasks.bench import parts
+        from tasks.bench.parts import bench_all
 
-        found = parts.bench_all(
-            settings(), split_words(only), lambda line: err.print(line, highlight=False, soft_wrap=True)
-        )
-        if as_json is not None:
-            write_whole(as_json, parts.as_json(found))
+        folder = as_json or settings().home_path / "bench" / "results"
+        bench_all(folder, split_words(only), lambda line: err.print(line, highlight=False, soft_wrap=True))
         return
     from tasks.base.progress import terminal
     from tasks.bench.results_page import bench_tables
@@ -144,7 +144,7 @@ def bench(
 
 
 def results(
-    files: Annotated[list[Path], typer.Argument(help="What `acclimate bench all --json` wrote.")],
+    paths: Annotated[list[Path], typer.Argument(help="What `acclimate bench all --json` wrote: folders or files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page; pictures go beside it.")] = Path(
         "results.md"
     ),
@@ -153,11 +153,14 @@ def results(
 
     What an older page says of other benchmarks stays.
 
-    Example: acclimate results results.json -o docs/results.md
+    Example: acclimate results docs/results -o docs/results.md
     """
     from tasks.bench.parts import Result
     from tasks.bench.results_page import write_page
 
     check_output_folder(output)
-    write_page([result for file in files for result in Result.read(file)], output)
+    files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    if not files:
+        raise UserError(f"no results in {', '.join(map(str, paths))}; make some: acclimate bench all")
+    write_page([Result.read(file) for file in files], output)
     err.print(f"results written to {output}", markup=False, soft_wrap=True)

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from domains.errors import UserError, check_known
 from domains.whole_file import write_whole
-from tasks.base.settings import Settings
 from tasks.bench.labels.names import ABOVE_FLOOR
 from tasks.bench.options import Row
 from tasks.models.lineage import code_and_packages
@@ -24,6 +25,8 @@ ADAPT = "logistic,prototype,knn,acclimate,acclimate without meta-training"
 FEW_SHOT = ("--methods", "protonet,scratch,logistic,prototype")
 GAIN, SERIES, RUNS = ("reward of a trial",), "decisions.md", "orchestration.md"
 ARMS = "bandit-k{k}-n10,bandit-k{k}-n100,bandit-k{k}-n500"
+MEDICAL = "ohsumed23,stc2_biomedical,medical_abstracts,chemprot,hpo,drugreviews"
+PROCESSES = "mdp-n10,mdp-n25,mdp-n50,mdp-n75,mdp-n100"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ PARTS = {
         BenchPart("published", "Beside published few-shot text", ("published",)),
         BenchPart("suggest", "What to label next", ("suggest",), ("share of labels needed",)),
         BenchPart("omniglot", "Omniglot, 5-way", ("omniglot", *FEW_SHOT)),
+        BenchPart(
+            "omniglot-20",
+            "Omniglot, 20-way",
+            ("omniglot", "--ways", "20", "--shots", "1,5", "--methods", "protonet,logistic,prototype"),
+        ),
         BenchPart("omniglot-maml", "Omniglot, 5-way: MAML", ("omniglot", "--methods", "maml")),
         BenchPart("miniimagenet", "miniImageNet, 5-way, 42 x 42", ("miniimagenet", "--pixels", "42", *FEW_SHOT)),
         BenchPart("lake", "One-shot classification within an alphabet", ("lake",)),
@@ -75,7 +83,7 @@ PARTS = {
             BenchPart(f"arms-{k}", f"Decisions: {k} arms", ("rl2", "--domains", ARMS.format(k=k)), GAIN, page=SERIES)
             for k in (5, 10, 50)
         ),
-        BenchPart("processes", "Decision processes", ("rl2", "--domains", "mdp-n10,mdp-n25"), GAIN, page=SERIES),
+        BenchPart("processes", "Decision processes", ("rl2", "--domains", PROCESSES), GAIN, page=SERIES),
         BenchPart("trading", "Trading", ("rl2", "--domains", "stocks"), ("% a year after costs",), page=SERIES),
         BenchPart("drift", "Drift", ("drift",), ("false alarms", "detected"), ranked=False, page="drift.md"),
         BenchPart(
@@ -86,6 +94,14 @@ PARTS = {
             "mean of",
             ranked=False,
             page="drift.md",
+        ),
+        BenchPart(
+            "federated",
+            "Federated meta-training",
+            ("federated", "--draws", "6", "--domains", MEDICAL),
+            ("accuracy", "gain over alone", "share of gain"),
+            "mean of",
+            page="federated.md",
         ),
         BenchPart(
             "speed", "Speed of meta-updates", ("speed",), ("ratio to usual", "milliseconds an episode"), ranked=False
@@ -119,60 +135,60 @@ class Result:
     seconds: float
     rows: list[Row]
 
+    @property
+    def version(self) -> str:
+        """The version of Acclimate that measured."""
+        return str(json.loads(self.packages).get("acclimate", ""))
+
     @classmethod
-    def read(cls, path: Path) -> "list[Result]":
-        """Return what `bench all --json` wrote.
+    def read(cls, path: Path) -> "Result":
+        """Return what ``write`` wrote.
 
         Raises:
             UserError: the file is something else.
         """
+        wrong = f"{path}: not what `acclimate bench all --json` writes"
         try:
-            found = [cls(**each) for each in json.loads(path.read_text("utf-8"))]
+            found = cls(**json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path}: not what `acclimate bench all --json` writes ({error})") from error
-        if unknown := {result.name for result in found} - PARTS.keys():
-            raise UserError(f"{path}: not what `acclimate bench all --json` writes ({', '.join(sorted(unknown))})")
+            raise UserError(f"{wrong} ({error})") from error
+        if found.name not in PARTS:
+            raise UserError(f"{wrong} ({found.name})")
         return found
 
+    def write(self, path: Path) -> None:
+        """Write the result with a line a row, so that a version history of it is small; figures have six digits."""
+        head = json.dumps({name: value for name, value in asdict(self).items() if name != "rows"}, indent=1)
+        rows = ",\n".join(json.dumps({name: _rounded(value) for name, value in row.items()}) for row in self.rows)
+        write_whole(path, f'{head[:-2]},\n "rows": [\n{rows}\n]}}\n')
 
-def bench_all(settings: Settings, names: Sequence[str], say: Callable[[str], None]) -> list[Result]:
-    """Run parts, all if none is named, each as a process of its own; what this code has measured is kept and not rerun.
 
-    A part that fails (no ``ACCLIMATE_MIRROR``, for one) says why and stops no other.
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def bench_all(folder: Path, names: Sequence[str], say: Callable[[str], None]) -> None:
+    """Run parts, all if none is named, each as a process of its own, into a file a part of a folder.
+
+    What a file has of this version and command is not measured again. A part that fails (no ``ACCLIMATE_MIRROR``, for
+    one) says why and stops no other.
 
     Raises:
-        UserError: there is no such part.
+        UserError: there is no such part, or a file of the folder is something else.
     """
     check_known(names, PARTS, "part", " of all benchmarks")
-    folder = settings.home_path / "bench" / "results"
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
     for part in (PARTS[name] for name in names or PARTS):
-        kept = folder / f"{part.name}.json"
-        if (done := _read_kept(kept, part)) is not None:
-            say(f"{part.name}: measured on {done.date[:10]}; remove {kept} to measure again")
+        path = folder / f"{part.name}.json"
+        known = Result.read(path) if path.exists() else None
+        if known and (known.command, known.version) == (part.command, version("acclimate")):
+            say(f"{part.name}: measured on {known.date[:10]}; remove {path} to measure again")
+            continue
+        say(f"{part.name}: {part.command}")
+        if found := _measure(part, folder / f".{part.name}.rows"):
+            found.write(path)
         else:
-            say(f"{part.name}: {part.command}")
-            done = _measure(part, folder / f".{part.name}.rows")
-            if done is None:
-                say(f"{part.name}: failed, see above; the others go on")
-                continue
-            write_whole(kept, as_json([done]))
-        found.append(done)
-    return found
-
-
-def as_json(results: Sequence[Result]) -> str:
-    """Return results as ``Result.read`` takes them."""
-    return json.dumps([asdict(result) for result in results], indent=1)
-
-
-def _read_kept(path: Path, part: BenchPart) -> Result | None:
-    """Return what was measured by this command with this code, if it was."""
-    if not path.exists():
-        return None
-    (found,) = Result.read(path)
-    return found if (found.command, found.code) == (part.command, code_and_packages()["code"]) else None
+            say(f"{part.name}: failed, see above; the others go on")
 
 
 def _measure(part: BenchPart, rows: Path) -> Result | None:

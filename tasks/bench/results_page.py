@@ -24,7 +24,7 @@ WIDE = 120  # characters of all heads; with more, settings run down
 WIDEST = 5  # columns; with more, and more rows too, each domain has a table
 HEAD = """# Results
 
-Made by `acclimate bench all --json results.json` and `acclimate results results.json -o docs/results.md`; no figure is
+Made by `acclimate bench all --json docs/results` and `acclimate results docs/results -o docs/results.md`; no figure is
 written by hand, and what was not measured in this way is not here. ± is half of a 95 % interval; the protocol says over
 what. **Bold** is the best under the same conditions, whoever it is.
 """

@@ -1,15 +1,16 @@
 """All benchmarks in one go, and the page that is made of them."""
 
 import json
+import math
 import subprocess
 from dataclasses import replace
+from importlib.metadata import version
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from domains.errors import UserError
-from tasks.base.settings import Settings
 from tasks.bench import parts
 from tasks.bench.parts import PARTS, Result
 from tasks.bench.results_page import bench_tables, markdown, pivot, tables, write_page
@@ -22,11 +23,6 @@ def row(method, value, setting="K=5", domain="a", metric="accuracy"):
 
 ROWS = [row("acclimate", 0.7), row("logistic", 0.8), row("acclimate", 0.9, "K=10"), row("logistic", 0.6, "K=10")]
 RESULT = Result("quick", "acclimate bench quick", "0" * 40, '{"torch": "2"}', "a machine", "2026-01-01", 90.0, ROWS)
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(root=tmp_path)
 
 
 @pytest.fixture
@@ -43,25 +39,34 @@ def runs(monkeypatch):
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(parts.subprocess, "run", run)
-    monkeypatch.setattr(parts, "code_and_packages", lambda: {"code": "c", "packages": "{}"})
+    monkeypatch.setattr(
+        parts, "code_and_packages", lambda: {"code": "c", "packages": json.dumps({"acclimate": version("acclimate")})}
+    )
     return made
 
 
-def test_a_part_that_fails_stops_no_other_and_what_is_measured_is_kept(settings, runs):
+def test_a_part_that_fails_stops_no_other_and_what_is_measured_is_kept(tmp_path, runs):
     said = []
-    first = parts.bench_all(settings, ["quick", "vision", "lake"], said.append)
-    assert [result.name for result in first] == ["quick", "lake"]
+    parts.bench_all(tmp_path, ["quick", "vision", "lake"], said.append)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lake.json", "quick.json"]
     assert "vision: failed, see above; the others go on" in said
-    assert first[0].rows == ROWS
-    assert parts.bench_all(settings, ["quick", "lake"], said.append) == first
+    assert Result.read(tmp_path / "quick.json").rows == ROWS
+    parts.bench_all(tmp_path, ["quick", "lake"], said.append)
     assert len(runs) == 3
 
 
-def test_other_code_measures_again(settings, runs, monkeypatch):
-    parts.bench_all(settings, ["quick"], print)
-    monkeypatch.setattr(parts, "code_and_packages", lambda: {"code": "d", "packages": "{}"})
-    assert parts.bench_all(settings, ["quick"], print)[0].code == "d"
-    assert len(runs) == 2
+def test_another_version_measures_again(tmp_path, runs):
+    replace(RESULT, packages='{"acclimate": "0.1"}', machine="old").write(tmp_path / "quick.json")
+    parts.bench_all(tmp_path, ["quick"], print)
+    assert Result.read(tmp_path / "quick.json").version == version("acclimate")
+    assert len(runs) == 1
+
+
+def test_a_file_has_a_line_a_row_and_six_digits(tmp_path):
+    replace(RESULT, rows=[row("acclimate", 1 / 3), row("logistic", float("nan"))]).write(tmp_path / "quick.json")
+    lines = (tmp_path / "quick.json").read_text("utf-8").splitlines()
+    assert '"value": 0.333333,' in lines[-3]
+    assert math.isnan(Result.read(tmp_path / "quick.json").rows[1]["value"])
 
 
 def test_every_part_is_a_command_that_is_understood():
@@ -133,12 +138,12 @@ def test_a_page_keeps_what_it_says_of_other_parts_in_their_order(tmp_path):
     assert page.read_text("utf-8") == text
 
 
-def test_a_file_of_something_else_and_an_unknown_part_are_one_line(tmp_path, settings):
+def test_a_file_of_something_else_and_an_unknown_part_are_one_line(tmp_path):
     (tmp_path / "x.json").write_text('[{"suite": "quick"}]')
     with pytest.raises(UserError, match=r"x\.json: not what `acclimate bench all --json` writes"):
         Result.read(tmp_path / "x.json")
     with pytest.raises(UserError, match="no part 'x' of all benchmarks; there are: quick, text"):
-        parts.bench_all(settings, ["x"], print)
+        parts.bench_all(tmp_path, ["x"], print)
 
 
 def test_a_table_that_would_be_wide_both_ways_is_one_a_domain():
