@@ -89,10 +89,12 @@ def demo(
 
     Example: acclimate demo --family text
     """
+    from domains import catalogue
     from tasks.base.settings import families
+    from tasks.ingest.building import build_named
 
     names = families(family)
-    with flows_running(settings()):
+    with flows_running(settings(), lambda: build_named(settings(), list(catalogue.quick_start()))):
         from flows.demo import demo as run_demo
 
         results = run_demo(names, k, draws, steps)

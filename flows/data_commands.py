@@ -27,7 +27,7 @@ def data_build(
     """
     if domain:
         from tasks.base.progress import terminal
-        from tasks.ingest.steps import build_named
+        from tasks.ingest.building import build_named
 
         with terminal(err):
             built = build_named(settings(), domain, force)

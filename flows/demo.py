@@ -13,11 +13,26 @@ from flows.ingest import ingest
 from flows.meta_train import meta_train
 from tasks.adapt.demo_steps import encode_ahead
 from tasks.adapt.pages import show_summary
+from tasks.base.apart import run_apart
+from tasks.base.device import at_once
 from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks
 
 READY_FIRST = ("market", "text", "vision")  # market examples are vectors already, so nothing has to be waited for
+
+
+@flow(
+    name="demo-family",
+    flow_run_name="demo {family} K={k}",
+    timeout_seconds=settings().run_seconds,
+    on_running=[run_locks.mark],
+)
+def demo_family(family: Family, revision: str, k: int, draws: int, steps: int | None) -> list[AdaptResult]:
+    """Return one result a quick-start target of a family, meta-trained first. The arguments are those of ``demo``."""
+    meta_train(family, revision, steps)
+    targets = [s.name for s in catalogue.quick_start().values() if s.family == family and s.role == "target"]
+    return [adapt(name, k, revision, draws) for name in targets]
 
 
 @flow(name="demo", flow_run_name="demo K={k}", timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])
@@ -27,7 +42,7 @@ def demo(
     draws: Annotated[int, Field(ge=1)] = 10,
     steps: Annotated[int, Field(ge=1)] | None = None,
 ) -> list[AdaptResult]:
-    """Return one result a quick-start target.
+    """Return one result a quick-start target; the last of several families runs beside the others.
 
     Args:
         families: which to show.
@@ -36,11 +51,11 @@ def demo(
         steps: meta-updates a learner, if not those of the recipes.
     """
     revision = ingest()
-    encoding = encode_ahead.submit(families, revision, k)
-    results = []
-    for family in sorted(families, key=READY_FIRST.index):
-        meta_train(family, revision, steps)
-        targets = [s.name for s in catalogue.quick_start().values() if s.family == family and s.role == "target"]
-        results += [adapt(name, k, revision, draws) for name in targets]
+    *here, last = sorted(families, key=READY_FIRST.index)
+    given = revision, k, draws, steps
+    beside = run_apart(demo_family, last, *given) if here and at_once(settings().processes) > 1 else None
+    encoding = encode_ahead.submit(here or [last], revision, k)
+    results = [result for family in here for result in demo_family(family, *given)]
+    results += beside.result() if beside else demo_family(last, *given)
     encoding.result()
     return show_summary(results)

@@ -5,9 +5,10 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Annotated, Any
 
 import typer
@@ -64,12 +65,22 @@ def fail(message: str, code: int) -> None:
 
 
 @contextmanager
-def flows_running(s: Settings) -> Iterator[None]:
-    """Run flows in this process against a Prefect server, with progress bars in the terminal."""
+def flows_running(s: Settings, meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Run flows in this process against a Prefect server, with progress bars in the terminal.
+
+    Args:
+        meanwhile: what a thread begins with while the server starts; what it raises is for the flows to meet again.
+    """
     from tasks.service.server import prefect_server
     from tasks.versions.revisions import data_revision
 
     data_revision(s.root_path)  # a folder that is no checkout is told so before a server is started
+
+    def begin() -> None:
+        with suppress(Exception):
+            meanwhile()
+
+    Thread(target=begin, daemon=True).start()
     with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):
         from tasks.base.progress import terminal
 

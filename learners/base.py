@@ -11,6 +11,7 @@ from domains.episode import Episode
 from learners.bodies import Body, Features
 from learners.capabilities import Capabilities
 from learners.classifier import Classifier, FixedPart
+from learners.moments import mean_and_variance
 from learners.support import Support, check_support
 
 SOURCE_WEIGHT = 20.0  # examples
@@ -56,8 +57,9 @@ class Learner(nn.Module):
     def fit_scale(self, x: Tensor) -> None:
         """Set the standardisation from source features [n, D]."""
         if not self.raw:
-            self.mean.copy_(x.mean(0))
-            self.scale.copy_(x.std(0).clamp_min(1e-6))
+            mean, variance = mean_and_variance(x)
+            self.mean.copy_(mean)
+            self.scale.copy_((variance * len(x) / (len(x) - 1)).sqrt().clamp_min(1e-6))
 
     def scaling(self, support_x: Tensor, pool_x: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the mean and scale [D] that standardise a task's features.
@@ -70,9 +72,11 @@ class Learner(nn.Module):
             return self.mean, self.scale
         x = support_x if pool_x is None else torch.cat([support_x, pool_x])
         own = len(x) / (len(x) + SOURCE_WEIGHT)
-        mean = own * x.mean(0) + (1 - own) * self.mean
-        variance = own * x.var(0, correction=0) + (1 - own) * self.scale.square()
-        return mean, variance.sqrt()
+        mean, variance = mean_and_variance(x)
+        return (
+            own * mean + (1 - own) * self.mean,
+            (own * variance + (1 - own) * self.scale.square()).sqrt(),
+        )
 
     def meta_loss(self, episode: Episode) -> Tensor:
         """Return the loss [] on the query set after adaptation to the support set; pure in the parameters."""

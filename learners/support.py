@@ -143,6 +143,6 @@ def check_support(
 
 def _check_finite(x: Tensor, what: str) -> None:
     """Raise a ValueError that names the first of examples [n, ...] that holds infinity or no number."""
-    if not torch.isfinite(x).all():
+    if not torch.isfinite(x.sum()) and not torch.isfinite(x).all():  # a sum is quick, and finite as a rule
         row = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
         raise ValueError(f"{what} row {row} has a feature that is not finite")

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from domains.episode import Episode
 from learners.base import Learner
 from learners.bodies import Body
-from learners.classifier import Affine, Classifier
+from learners.classifier import Affine, Classifier, Columns
 from learners.heads.network import loss
 from learners.support import Support
 
@@ -52,8 +52,8 @@ class LinearHead(Learner):
         weight, bias = self.head(self.embed(support.x, mean, scale), support.y, ways)
         if self.raw:
             return Classifier((*self.embedding(), Affine(weight, bias)))
-        first = self.weight / scale
         if self.unit:
-            return Classifier((Affine(first, -first @ mean), "normalise", Affine(weight, bias)))
-        both = weight @ first / self.dim**0.5
+            moved = Affine(self.weight.detach().clone(), mean.new_zeros(len(mean)))
+            return Classifier((Columns(mean, scale), moved, "normalise", Affine(weight, bias)))
+        both = weight @ self.weight / scale / self.dim**0.5
         return Classifier((Affine(both, bias - both @ mean),))

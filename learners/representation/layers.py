@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from domains.episode import Episode
 from learners.base import Learner
 from learners.classifier import Classifier, Columns, Layer
+from learners.moments import mean_and_variance
 from learners.support import Support
 
 
@@ -42,8 +43,9 @@ class EveryLayer:
 
     def layers(self, support_x: Tensor, pool_x: Tensor | None) -> tuple[Layer, ...]:
         x = support_x if pool_x is None else torch.cat([support_x, pool_x])
-        deviation = x.std(0, correction=0)
-        return Columns(x.mean(0), deviation + 0.01 * deviation.mean() + 1e-12), "normalise"
+        mean, variance = mean_and_variance(x)
+        deviation = variance.sqrt()
+        return Columns(mean, deviation + 0.01 * deviation.mean() + 1e-12), "normalise"
 
 
 class OnLayers(Learner):

@@ -5,13 +5,22 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.managers import SyncManager
 from threading import Thread
+from weakref import WeakSet
 
 SPAWN = multiprocessing.get_context("spawn")
+_pools = WeakSet[ProcessPoolExecutor]()
 
 
 def process_pool(processes: int) -> ProcessPoolExecutor:
     """Return a pool of new processes."""
-    return ProcessPoolExecutor(processes, SPAWN, end_with_parent)
+    _pools.add(pool := ProcessPoolExecutor(processes, SPAWN, end_with_parent))
+    return pool
+
+
+def close_pools() -> None:
+    """End the pools of this process, which would wait for theirs at its end if it is itself one that was started so."""
+    for pool in list(_pools):
+        pool.shutdown()
 
 
 def start_manager() -> SyncManager:

@@ -155,6 +155,12 @@ def say(text: str) -> None:
         get_run_logger().info(text)
 
 
+def show(text: str) -> None:
+    """Write lines of another process to the terminal, where there is one."""
+    if _bars:
+        _bars.console.out(text, end="", highlight=False)
+
+
 def in_run() -> bool:
     """Whether this is inside a Prefect flow or task run; without importing Prefect when nobody else has."""
     context = sys.modules.get("prefect.context")

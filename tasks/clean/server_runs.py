@@ -10,7 +10,7 @@ from tasks.clean.freed import Freed
 
 FLOWS = (
     *("ingest", "meta-train", "adapt", "adapt-many", "watch", "reconcile", "clean", "drift", "demo"),
-    *("predict", "meta-train-decisions", "bench-market", "federate-serve", "federate-join"),
+    *("demo-family", "predict", "meta-train-decisions", "bench-market", "federate-serve", "federate-join"),
 )
 OFTEN = ("watch", "reconcile")  # flows that run every few minutes, a thousand times a day
 TAG = "acclimate"

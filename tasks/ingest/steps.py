@@ -7,15 +7,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from domains import catalogue
-from domains.build import build
 from domains.domain import Domain
 from domains.errors import UserError
 from tasks.base.artifacts import table_artifact
-from tasks.base.downloads import fetcher
-from tasks.base.progress import progress
 from tasks.base.retries import RETRIES
-from tasks.base.settings import Settings, settings
-from tasks.versions.data_folder import writers_lock
+from tasks.base.settings import settings
+from tasks.ingest.building import build_named
 from tasks.versions.revisions import data_revision
 from tasks.versions.verify import Verification, describe_difference, verify
 
@@ -27,28 +24,6 @@ def build_missing(force: bool = False) -> list[str]:
     Each folder appears whole or not at all, so an interrupted build goes on where it stopped. Two at once take turns.
     """
     return build_named(settings(), list(catalogue.quick_start()), force)
-
-
-def build_named(s: Settings, names: Sequence[str], force: bool = False) -> list[str]:
-    """Build domains of the catalogue that ``data/`` lacks (all with ``force``); return the names of those built.
-
-    Raises:
-        UserError: a name is not in the catalogue, or a file cannot be had: then nothing was built. Or a file is not the
-            pinned one.
-    """
-    sources = [catalogue.find_source(name) for name in dict.fromkeys(names)]
-    todo = [source for source in sources if force or not (s.data_path / source.name).exists()]
-    for source in todo:
-        for file in source.files:
-            if not fetcher(s).has(file):
-                fetcher(s).pinned_file(file)  # says what to do
-    with writers_lock(s.home_path):
-        todo = [source for source in todo if force or not (s.data_path / source.name).exists()]  # others may have built
-        with progress("build domains", len(todo)) as advance:
-            for source in todo:
-                build(source, fetcher(s), s.data_path)
-                advance(1)
-    return [source.name for source in todo]
 
 
 @task(cache_policy=NO_CACHE, **RETRIES)

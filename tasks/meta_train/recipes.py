@@ -71,7 +71,7 @@ class Recipe:
 
 
 def _training_of_each(shape: Shape, rate: float = Training.rate, **steps: int) -> dict[str, Training]:
-    return {name: Training(shape, steps=n, every=max(1, n // 8), rate=rate) for name, n in steps.items()}
+    return {name: Training(shape, steps=n, every=max(1, n // 5), rate=rate) for name, n in steps.items()}
 
 
 EVEN = float("inf")
