@@ -225,6 +225,9 @@ def domains_add(
     ] = None,
     price_column: Annotated[str | None, typer.Option(help="Prices: holds the closes.", show_default=False)] = None,
     asset_column: Annotated[str | None, typer.Option(help="Prices: names the assets.", show_default=False)] = None,
+    role: Annotated[
+        str, typer.Option(help="target: to adapt to; source: to meta-train on, with no test held out.")
+    ] = "target",
     keep_case: Annotated[bool, typer.Option("--keep-case", help="Labels that differ by case stay apart.")] = False,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out examples that cannot be read.")
@@ -274,6 +277,7 @@ def domains_add(
         objective=None if objective is None else check_objective(objective),
         encoders=() if encoder is None else tuple(name.strip() for name in encoder.split(",")),
         folders=folders,
+        role=role,  # type: ignore[arg-type]
         start=start,
         end=end,
         date_order=date_order,
@@ -294,9 +298,9 @@ def domains_add(
     if dry_run:
         err.print("nothing is written: --dry-run")
     else:
+        then = f"adapt {name}" if role == "target" else f"meta-train --family {found.family}"
         err.print(
-            f'data/{name} is written. Next: acclimate data commit -m "{name}", then acclimate adapt {name}',
-            soft_wrap=True,
+            f'data/{name} is written. Next: acclimate data commit -m "{name}", then acclimate {then}', soft_wrap=True
         )
     return None
 

@@ -26,6 +26,7 @@ class NewDomain:
         rule, division: how the examples are divided, in words and as numbers.
         notes: more that belongs in ``domain.yaml``.
         rows: reads the input once more and yields every example that is kept, in order.
+        role: ``target`` or ``source``.
     """
 
     family: Family
@@ -42,6 +43,7 @@ class NewDomain:
     division: Mapping[str, Any]
     rows: Callable[[], Iterator[Row]] = field(repr=False)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    role: str = "target"
 
     def with_note(self, key: str, value: object) -> "NewDomain":
         """Return it with one more note."""

@@ -1,6 +1,7 @@
 """The options of ``acclimate domains add``."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from domains.domain import Family
 from domains.errors import UserError, check_known
@@ -13,6 +14,7 @@ from domains.reading.tables import TableOptions
 TEST_SHARE, TEST_MOST = 0.2, 200
 
 FOLDERS = ("classes", "groups", "inner")
+ROLES = ("target", "source")
 
 #: Seed of the one shuffle that divides a domain.
 SEED = 0
@@ -41,6 +43,7 @@ class AddOptions:
         header: whether the first row of a table names its columns.
         sheet: of an Excel file.
         folders: what the first folders are: ``classes``, ``groups``, or neither (``inner``: those in them are classes).
+        role: ``target`` (adapted to), or ``source`` (meta-trained on, so that all that is labelled is train).
         start, end: ISO dates between which prices are used; by default the latest year.
         date_order, decimal, time_zone, price_column, asset_column: of prices, as ``PriceOptions`` has them.
     """
@@ -63,6 +66,7 @@ class AddOptions:
     header: bool | None = None
     sheet: str | None = None
     folders: str | None = None
+    role: Literal["target", "source"] = "target"
     start: str | None = None
     end: str | None = None
     date_order: str | None = None
@@ -77,6 +81,7 @@ class AddOptions:
         if self.test_most is not None and self.test_most < 1:
             raise UserError(f"--test-most {self.test_most}: give 1 or more")
         check_known([self.several] if self.several else [], SEVERAL, "choice", " for --several")
+        check_known([self.role], ROLES, "role")
         check_known([self.folders] if self.folders else [], FOLDERS, "choice", " for --folders")
         if self.unlabelled and self.keep_labels:
             raise UserError(

@@ -71,7 +71,7 @@ def understand_prices(path: Path, options: AddOptions) -> NewDomain:
         classes=classes,
         examples=tuple({"label": str(row.label), "example": f"{row.asset} {row.date}"} for row in first.itertuples()),
         warnings=(*found.warnings, *period_warnings(found.prices.index), *doubts_in_words(doubts)),
-        rule=in_words(SPLITS["target"], period),
+        rule=in_words(SPLITS[options.role], period),
         division={"by": "time", "seed": 0, "window": [window.start, window.end]},
         rows=rows,
         notes={"label_rule": in_words(RULE, period), "assets": list(market.assets)}
@@ -79,6 +79,7 @@ def understand_prices(path: Path, options: AddOptions) -> NewDomain:
         | {key: list(lines) for key in ("inferred", "not_used") if (lines := getattr(found, key))}
         | ({"price_options": kept} if (kept := options.prices.to_keep()) else {})
         | ({"price_doubts": [vars(doubt) for doubt in doubts]} if doubts else {}),
+        role=options.role,
     )
 
 
@@ -106,7 +107,7 @@ def choose_window(market: Market, options: AddOptions) -> Window:
             f"no date between --start and --end has features; choose between {market.dates[0]:%Y-%m-%d} and "
             f"{market.dates[-1]:%Y-%m-%d}"
         )
-    return Window("window", "the user's", f"{days[0]:%Y-%m-%d}", f"{days[-1]:%Y-%m-%d}", "target")
+    return Window("window", "the user's", f"{days[0]:%Y-%m-%d}", f"{days[-1]:%Y-%m-%d}", options.role)
 
 
 def is_day(text: str) -> bool:

@@ -30,6 +30,7 @@ EXAMPLES = 4  # that are shown before anything is written
 FEW = 10  # labelled examples of a class; fewer give a warning
 SMALL_TEST = 30  # test examples in all; fewer give a warning
 CONFLICTS = 3  # that are named
+SPLIT_OF_SOURCE = "all labelled examples are train, as a source has no test, the unlabelled ones pool"
 
 
 def understand(items: Items, options: AddOptions, advance: Callable[[int], None]) -> NewDomain:
@@ -48,7 +49,7 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
     index = {label: i for i, label in enumerate(labels)}
     number = np.array([-1 if names[raw] is None else index[names[raw]] for raw in survey.labels] or [-1])  # type: ignore[index]
     y = np.where(survey.code >= 0, number[np.maximum(survey.code, 0)], -1)
-    divided = is_divided(survey, y)
+    divided = options.role == "source" or is_divided(survey, y)
     keep, more = mark_kept(items, survey, y)
     warnings += more
     y, division, labels, more = divide_kept(items, options, survey, keep, y, labels)
@@ -82,6 +83,7 @@ def understand(items: Items, options: AddOptions, advance: Callable[[int], None]
         how,
         rows,
         items.notes,
+        options.role,
     )
 
 
@@ -174,7 +176,10 @@ def divide_kept(
             "more to tell apart"
         )
     at, share, most = y[rows], options.share_of_test, options.most_test
-    if is_divided(survey, y):
+    if options.role == "source":
+        options.refuse("a source, which has no test", "test_share", "test_most", "time_column", "group_column")
+        part = Division(np.where(at < 0, POOL, TRAIN).astype(np.int8), SPLIT_OF_SOURCE)
+    elif is_divided(survey, y):
         options.refuse("an input that has a test already", "test_share", "test_most", "time_column")
         part = divide_as_given(at, survey.split[rows], survey.group[rows] if len(survey.group) else None)
     elif "time" in items.columns:
@@ -196,7 +201,7 @@ def divide_kept(
         )
     if len(learned) < 2:
         raise UserError(f"{items.file}: train has {len(learned)} classes after the split; divide in another way")
-    if not (split == TEST).any():
+    if options.role == "target" and not (split == TEST).any():
         raise UserError(f"{items.file}: no class has the two labelled examples that a test needs; label more")
     new = np.full(n + 1, -1)
     new[learned] = np.arange(len(learned))
@@ -216,6 +221,8 @@ def warnings_of_size(classes: dict[str, dict[str, int]], counts: dict[str, int])
     if few:
         named = some([f"{label!r} ({n})" for label, n in few.items()])
         warnings.append(f"{quantity(len(few), 'class', 'classes')} with fewer than {FEW} labelled examples: {named}")
+    if not counts["test"]:  # of a source
+        return warnings
     if untested := [label for label, of in classes.items() if not of["test"]]:
         named = ", ".join(map(repr, untested[:SHOWN]))
         warnings.append(

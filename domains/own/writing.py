@@ -81,7 +81,7 @@ def domain_yaml(domain: NewDomain, name: str) -> str:
     about = {
         "name": name,
         "family": domain.family,
-        "role": "target",
+        "role": domain.role,
         "title": f"{domain.file}, added by its user",
         "labels": list(domain.labels),
         "counts": dict(domain.counts),

@@ -43,6 +43,12 @@ def test_wide_and_long_tables_are_the_same_domain(walks: pd.DataFrame, tmp_path:
         np.testing.assert_allclose(x["x"], y["x"], atol=1e-4)
 
 
+def test_a_source_of_prices_has_no_test(walks: pd.DataFrame, tmp_path: Path) -> None:
+    found = understand(saved(walks, tmp_path / "prices.csv"), role="source")
+    domain = Domain.read(write_domain(found, "mine", tmp_path / "data", lambda n: None))
+    assert (domain.role, list(domain.counts)) == ("source", ["train"])
+
+
 def test_labels_come_from_a_named_rule_and_the_test_is_later(walks: pd.DataFrame, tmp_path: Path) -> None:
     found = understand(saved(walks, tmp_path / "prices.csv"))
     domain = Domain.read(write_domain(found, "mine", tmp_path / "data", lambda n: None))

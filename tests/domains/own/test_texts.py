@@ -62,6 +62,17 @@ def test_every_format_gives_the_same_domain_with_columns_found(tmp_path: Path, e
         assert found == [truth[text] for text in domain.column(split)]  # type: ignore[arg-type]
 
 
+def test_a_source_has_no_test(tmp_path: Path) -> None:
+    table = saved(rows(), tmp_path / "reports.csv")
+    domain = add(table, tmp_path / "data", role="source")
+    assert (domain.role, domain.counts) == ("source", {"pool": 20, "train": 40})
+    assert "test" not in " ".join(domain.meta["warnings"])
+    with pytest.raises(UserError, match="--test-share means nothing for a source"):
+        understand(table, role="source", test_share=0.3)
+    with pytest.raises(UserError, match="no role 'sources'; there are: target, source"):
+        AddOptions(role="sources")
+
+
 def test_the_same_input_gives_the_same_bytes_and_nothing_of_the_machine(tmp_path: Path) -> None:
     made = []
     for place in ("a", "b"):
