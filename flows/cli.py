@@ -58,8 +58,21 @@ Steps = Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner, 
 QUICK = {"adapt", "clean", "data", "domains", "drift", "models", "predict", "reconcile", "status", "watch"}
 
 
+def show_version(asked: bool) -> None:
+    """Print the version and end, if that was asked for."""
+    if asked:
+        from importlib.metadata import version
+
+        print(f"acclimate {version('acclimate')}")
+        raise typer.Exit
+
+
 @app.callback()
-def acclimate() -> None:
+def acclimate(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=show_version)
+    ] = False,
+) -> None:
     """Meta-train on many old domains, adapt to a new one from few labels; watched in Prefect."""
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,10 @@ def test_without_a_command_help_is_printed_and_no_error(run: Callable[..., Said]
         code, out, error = run(*arguments)
         assert (code, error) == (2, "")
         assert "Usage: " in out
+
+
+def test_the_version_is_that_which_is_installed(run: Callable[..., Said]) -> None:
+    assert run("--version") == (0, f"acclimate {version('acclimate')}\n", "")
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
