@@ -43,6 +43,7 @@ class SealedSite(Site):
 
     key: Key = field(kw_only=True)
     _known: dict[str, tuple[int, Weights]] = field(default_factory=dict, init=False)
+    _bounds: dict[str, float] = field(default_factory=dict, init=False)
 
     def hello(self, told: Arrays) -> Arrays:
         """Return also the name of the key.
@@ -127,8 +128,9 @@ class SealedSite(Site):
             if TABLE - table.keys():
                 raise ValueError(f"{name}: {', '.join(sorted(TABLE - table.keys()))} are missing")
             rounds, bound, first = int(table["rounds"]), float(table["bound"]), self._first(name, table)
-            if name not in self._known:
+            if self._bounds.get(name) != bound:
                 self.say(f"{name}: an update is {bound:.3g} long at most, says the server")
+                self._bounds[name] = bound
             before, last = self._known.get(name, (0, first))
             found[name] = weights = self._mean(table, first) if "sum" in table else first
             allowed = abs(rounds - before) * bound + ROUNDING * _norm(flatten(_numbers(weights)))
