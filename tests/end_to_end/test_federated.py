@@ -158,7 +158,8 @@ def test_sites_come_by_token_and_learn_together_though_one_and_the_server_are_ki
     weights = [found.weights["protonet"] for found in results]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     sent = (kits["north"] / LOG).read_text()
-    assert "sent for prior" in sent
+    both = "".join((kits[name] / LOG).read_text() for name in SITES)
+    assert "sent for prior" in both  # by one alone, where the other is slow to come back to the server that was killed
     assert "not used" not in (folder / LOG).read_text()
     if encryption == "CKKS":
         assert "never features, texts or labels; sealed with " in sent
