@@ -1,5 +1,6 @@
 """The commands of a federation: serve one, or take part in one."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +36,10 @@ def serve(
         int | None, typer.Option(min=1, help="Sites without which nothing begins; half of all.", show_default=False)
     ] = None,
     patience: Annotated[int, typer.Option(min=1, help="Seconds that a round waits for the others then.")] = 30,
+    encrypted: Annotated[
+        bool,
+        typer.Option("--encrypted", help="Sites encrypt what is added up, with a key that they share (join --key)."),
+    ] = False,
 ) -> None:
     """Be the server of a federation until every site has the result.
 
@@ -56,6 +61,8 @@ def serve(
     make_kits(home, host, port, names)
     for line in invite(home, to_invite(home)).values():
         print(line, flush=True)
+    if encrypted:
+        err.print("one site makes the key of all: acclimate federate key FILE; each adds to its line: --key FILE")
     with flows_running(settings()):
         from flows.federate_serve import federate_serve
 
@@ -73,6 +80,7 @@ def serve(
             segment=segment,
             least=least,
             patience=patience,
+            encrypted=encrypted,
         )
     err.print(f"every site has the result; kits, checkpoints and log: {folder}", markup=False, soft_wrap=True)
 
@@ -94,6 +102,22 @@ def invite(
 
 
 @app.command()
+def key(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="To write the key to; only its owner can read it.")],
+) -> None:
+    """Make the key that the sites of an encrypted federation share: at one site, never at the server.
+
+    Carry it to the other sites by a safe way. Who has it, and what sites send, reads all of it.
+
+    Example: acclimate federate key federation.key
+    """
+    from tasks.federate.keys import write_key
+
+    write_key(path)
+    err.print(f"carry {path} to the other sites, not to the server; each joins with --key {path.name}", markup=False)
+
+
+@app.command()
 def join(
     server: Annotated[
         str, typer.Argument(help="Where the server is, as https://fl.example.org:8103; or a startup kit, or its name.")
@@ -112,6 +136,10 @@ def join(
             help="A privacy filter of FLARE for changes of weights, as percentile:percentile=50,gamma=0.01 or svt.",
             show_default=False,
         ),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option("--key", help="The key of an encrypted federation, that one site made.", show_default=False),
     ] = None,
     rev: Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")] = "HEAD",
     as_json: AsJson = False,
@@ -135,7 +163,7 @@ def join(
     with flows_running(settings()):
         from flows.federate_join import federate_join
 
-        version = federate_join(str(kit), kind, parts, rev, filters or ())
+        version = federate_join(str(kit), kind, parts, rev, filters or (), str(key_file or ""))
     from tasks.models import registry
     from tasks.models.verdicts import decision_on
 

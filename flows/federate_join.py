@@ -19,7 +19,12 @@ from tasks.watch.run_locks import one_at_a_time
     on_running=[run_locks.mark],
 )
 def federate_join(
-    kit: str, family: Family, share: Sequence[str] = (), revision: str = "HEAD", filters: Sequence[str] = ()
+    kit: str,
+    family: Family,
+    share: Sequence[str] = (),
+    revision: str = "HEAD",
+    filters: Sequence[str] = (),
+    key: str = "",
 ) -> str:
     """Return the version of the family's meta-model that the federation learned; the site's own gate may promote it.
 
@@ -29,8 +34,9 @@ def federate_join(
         share: learners (their weights), prior (sums of what strategies reach); both unless said.
         revision: git revision whose ``data.dvc`` is read.
         filters: of FLARE, that changes of weights pass before they leave, as ``percentile:percentile=50,gamma=0.01``.
+        key: path of the key that the sites share, where the federation is encrypted.
     """
-    plan = plan_site(kit, family, share, revision, filters)
+    plan = plan_site(kit, family, share, revision, filters, key)
     with one_at_a_time(f"federation-{Path(kit).name}"):
         encode_at_site(plan)
         take_part(plan)

@@ -33,6 +33,7 @@ def federate_serve(
     segment: Annotated[int, Field(ge=1)] = 10,
     least: Annotated[int, Field(ge=1)] | None = None,
     patience: Annotated[int, Field(ge=1)] = 30,
+    encrypted: bool = False,
 ) -> str:
     """Return the folder of the federation when every site has its result; a run that died goes on where it was.
 
@@ -46,9 +47,10 @@ def federate_serve(
         segment: rounds between which a site may come in.
         least: sites without which nothing begins, and for whose answers a round waits; half of all unless said.
         patience: seconds to wait for the others then.
+        encrypted: sites seal what is added up, with a key of their own.
     """
     how: dict[str, float | None] = {"rounds": rounds, "steps": steps, "noise": noise, "clip": clip}
-    how |= {"segment": segment, "least": least, "patience": patience}
+    how |= {"segment": segment, "least": least, "patience": patience, "encrypted": encrypted}
     plan = plan_server(name, family, sites, learners, (host, port), how)
     with one_at_a_time(f"federation-{name}"):
         return str(serve(plan, (host, port)))

@@ -82,6 +82,7 @@ SLOW = {
     "ruptures": "1.8: only changes of regime",
     "sklearn": "1.0: only who counts the n-grams of texts",
     "sqlalchemy": "0.3: only the address of a database",
+    "tenseal": "0.04, and an extra: only who seals, adds or opens numbers of an encrypted federation",
     "torch": "2.1: options of a benchmark are parsed without it",
     "transformers": "1.1: only encoders of texts and bodies of raw images and texts",
 }

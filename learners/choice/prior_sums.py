@@ -75,6 +75,14 @@ class Sums:
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(*(getattr(self, name) + getattr(other, name) for name in self.shapes(0)))
 
+    def rounded(self) -> "Sums":
+        """Return the sums without the rounding of an encryption: whole counts, symmetric squares, no negative noise."""
+        episodes, domains = ((m + m.T) / 2 for m in (self.episodes, self.domains))
+        shots, losses = self.shots.copy(), self.losses.copy()
+        for counts in (episodes[0, :1], domains[0, :1], shots[:, 0], losses[:, -1]):
+            np.rint(counts, out=counts)
+        return Sums(episodes, domains, np.maximum(self.noise, 0), shots, losses, np.rint(self.counts))
+
     def arrays(self) -> Arrays:
         """Return the sums by name."""
         return {name: np.asarray(getattr(self, name)) for name in self.shapes(0)}
@@ -207,6 +215,22 @@ def wrong_histograms(answer: Arrays, most: int) -> str | None:
     return None
 
 
+def histogram_shapes(strategies: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of all that ``histograms_of`` may return, by name."""
+    size = len(describe_confidence(2, None))
+    return dict.fromkeys((AVERAGE, *strategies), (BINS,)) | {UNSEEN: (size + 2, size)}
+
+
+def round_histograms(histograms: Arrays) -> Arrays:
+    """Return histograms without the rounding of an encryption: none is negative, squares are symmetric."""
+    found = {name: np.where(np.abs(value) < 1e-6, 0.0, value) for name, value in histograms.items()}
+    if UNSEEN in found:
+        squares = found[UNSEEN][:-2]
+        squares[:] = (squares + squares.T) / 2
+        found[UNSEEN][-1] = np.rint(found[UNSEEN][-1])
+    return {name: value for name, value in found.items() if name in (AVERAGE, UNSEEN) or value.any()}
+
+
 def _histogram(probabilities: Sequence[Tensor], y: Sequence[Tensor]) -> np.ndarray:
     counts = np.zeros(BINS)
     for p, labels in zip(probabilities, y, strict=True):
@@ -257,6 +281,11 @@ def prior_of(safe: str, sums: Mapping[str, Sums], histograms: Arrays | None = No
 def to_arrays(sums: Mapping[str, Sums]) -> Arrays:
     """Return sums as arrays ``strategy/sum``."""
     return {f"{name}/{kind}": value for name, own in sums.items() for kind, value in own.arrays().items()}
+
+
+def sum_shapes(strategies: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every sum of these strategies, by the names of ``to_arrays``."""
+    return {f"{name}/{kind}": shape for name in strategies for kind, shape in Sums.shapes(FEATURES).items()}
 
 
 def to_sums(arrays: Arrays, strategies: Iterable[str]) -> dict[str, Sums]:

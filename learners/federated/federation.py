@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from learners.federated import messages
 from learners.federated.averaging import MOST_DOMAINS, Moments, Update, pool_scale, wrong
 from learners.federated.messages import Arrays
 from learners.federated.server import Plan, State
-from learners.federated.site import Identity
+from learners.federated.site import Identity, make_learner, start
 
 #: Asks sites a question, all if none are named, and returns the answers that came in time, by site.
 Ask = Callable[[str, Arrays, Collection[str]], Mapping[str, Arrays]]
@@ -102,14 +103,21 @@ class Federation:
     def _greet(self) -> dict[str, int]:
         """Return the sites that can be used, with how many domains each has for the prior."""
         found = {}
-        for site, answer in self._ask("hello", self.identity.arrays()).items():
-            if why := self.identity.differs(answer, "the federation", "this site"):
+        for site, answer in self._ask("hello", self._hello()).items():
+            if why := self._differs(site, answer):
                 self.say(f"{site}: not used: {why}")
                 continue
             found[site] = self._number(site, answer, "prior")
         if not found:
             raise ValueError("no site can be used; see the lines above")
         return found
+
+    def _hello(self) -> Arrays:
+        return self.identity.arrays()
+
+    def _differs(self, site: str, answer: Arrays) -> str | None:
+        """Return in one line why a site that answered this is not of the federation; None: it is."""
+        return self.identity.differs(answer, "the federation", "this site")
 
     def _train(self, sites: set[str]) -> Mapping[str, Mapping[str, torch.Tensor]]:
         state = self._restore()
@@ -143,26 +151,18 @@ class Federation:
         if not moments:
             return None
         mean, scale = pool_scale(moments)
-        weights = {}
-        for name, training in self.plan.training.items():
-            with torch.random.fork_rng():
-                torch.manual_seed(training.seed)
-                learner = make(name, self.dim, None, self.last)
-            state = {key: value.clone() for key, value in learner.state_dict().items()}
-            ours = {"mean": mean, "scale": scale}
-            weights[name] = {
-                k: ours.get(k.rpartition(".")[2], v) if v.shape == (self.dim,) else v for k, v in state.items()
-            }
-        return State.start(weights)
+        every = self.plan.training.items()
+        return State.start({name: start(make_learner(name, t, self.dim, self.last), mean, scale) for name, t in every})
 
     def _round(self, state: State, sites: set[str], validate: bool) -> State:
         turn = {"number": state.rounds, "rounds": self.plan.rounds, "steps": self.plan.steps, "validate": validate}
         told = messages.to_arrays(state.weights) | {name: np.array(int(value)) for name, value in turn.items()}
-        answers = self._ask("round", told, sites)
+        answers = {site: answer for site, answer in self._ask("round", told, sites).items() if answer}
+        return self._average(state, answers, validate)
+
+    def _average(self, state: State, answers: Mapping[str, Arrays], validate: bool) -> State:
         updates: dict[str, dict[str, Update]] = {name: {} for name in state.weights}
         for site, answer in answers.items():
-            if not answer:
-                continue
             domains = self._number(site, answer, "domains")
             for name, weights in messages.to_weights(answer, state.weights).items():
                 updates[name][site] = Update(weights, domains)
@@ -187,11 +187,9 @@ class Federation:
     def _measure(
         self, counts: Mapping[str, int], weights: Mapping[str, Mapping[str, torch.Tensor]]
     ) -> tuple[dict[str, Sums], Arrays]:
-        able = {site: min(n, MOST_DOMAINS) for site, n in counts.items() if n > 0}
+        able, each = self._episodes(counts)
         if not able:
-            self.say("no site has domains to learn the prior on, or shares it; strategies are chosen without one")
             return {}, {}
-        each = max(2, round(self.episodes / sum(able.values())))  # episodes a domain
         told = messages.to_arrays(weights) | {"each": np.array(each)}
         learners = {name: make(name, self.dim, None, self.last) for name in weights}
         every = strategies(learners, self.dim, self.last)
@@ -210,6 +208,13 @@ class Federation:
             else:
                 histograms.append(answer)
         return total, add_histograms(histograms)
+
+    def _episodes(self, counts: Mapping[str, int]) -> tuple[dict[str, int], int]:
+        """Return how many domains each site measures the prior on, and on how many episodes a domain."""
+        able = {site: min(n, MOST_DOMAINS) for site, n in counts.items() if n > 0}
+        if not able:
+            self.say("no site has domains to learn the prior on, or shares it; strategies are chosen without one")
+        return able, max(2, round(self.episodes / max(1, sum(able.values()))))
 
     def _sums(self, site: str, answer: Arrays, episodes: int, every: Mapping[str, object]) -> dict[str, Sums]:
         """Return the sums of a site by strategy, if all of them can be used; else nothing."""
@@ -245,14 +250,17 @@ class Federation:
 
     def _keep(self, state: State) -> None:
         if self.path is not None:
-            state.save(self.path, {"identity": vars(self.identity)})
+            state.save(self.path, self._about())
+
+    def _about(self) -> dict[str, Any]:
+        return {"identity": vars(self.identity)}
 
     def _restore(self) -> State | None:
         found = None if self.path is None else State.load(self.path)
         if found is None:
             return None
         state, about = found
-        if about != {"identity": vars(self.identity)}:
+        if about != self._about():
             self.say("the checkpoint is of another encoder, version or recipe; the federation begins anew")
             return None
         return state

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 MOST_NAMES, MOST_BYTES, MOST_WORDS = 10_000, 2**30, 500
+KEY = "key"  # the name of the sites' key, in what an encrypted federation says first
 
 Arrays = dict[str, np.ndarray]
 

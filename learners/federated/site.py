@@ -109,6 +109,11 @@ class Site:
             ValueError: no such question, or the federation is of another encoder, version or recipe.
         Diverged: training came to no finite loss.
         """
+        found = self._reply(question, told)
+        self.say(f"sent for {question}: {len(found)} arrays, {messages.size(found):,} bytes")
+        return found
+
+    def _reply(self, question: str, told: Arrays) -> Arrays:
         asked = {
             "hello": self.hello,
             "scale": self.scale,
@@ -119,12 +124,12 @@ class Site:
         }
         if question not in asked:
             raise ValueError(f"the server asks for {question!r}, which this version does not know")
-        found = asked[question](told)
-        self.say(f"sent for {question}: {len(found)} arrays, {messages.size(found):,} bytes")
-        return found
+        return asked[question](told)
 
     def hello(self, told: Arrays) -> Arrays:
         """Return who this is, and how many domains it has for each purpose."""
+        if messages.KEY in told:
+            raise ValueError("the federation is encrypted; join with the key that its sites share: --key FILE")
         if why := self.identity.differs(told, "this site", "the federation"):
             raise ValueError(f"{why}; make them the same and join again")
         counts = {
@@ -195,6 +200,18 @@ class Site:
         return histograms_of(self._measured, prior_of(safe, to_sums(told, self._measured.scores)))
 
     def _learner(self, name: str) -> Learner:
-        with torch.random.fork_rng():
-            torch.manual_seed(self.training[name].seed)
-            return make(name, self.dim, None, self.last)
+        return make_learner(name, self.training[name], self.dim, self.last)
+
+
+def make_learner(name: str, training: Training, dim: int, last: int | None) -> Learner:
+    """Return a learner as training begins with it, the same wherever it is made."""
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        return make(name, dim, None, last)
+
+
+def start(learner: Learner, mean: Tensor, scale: Tensor) -> dict[str, Tensor]:
+    """Return the weights before the first round: the learner's own, with mean and scale [D] of all sites' features."""
+    ours = {"mean": mean, "scale": scale}
+    state = {name: value.clone() for name, value in learner.state_dict().items()}
+    return {n: ours.get(n.rpartition(".")[2], v) if v.shape == mean.shape else v for n, v in state.items()}

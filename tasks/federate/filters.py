@@ -51,6 +51,13 @@ def make_filter(name: str, arguments: Mapping[str, float]) -> Any:
     return getattr(import_module(module), kind)(**arguments, data_kinds=[CHANGES])
 
 
+def check_unfiltered(kit: Path) -> None:
+    """Raise UserError where a kit has filters, which would be given ciphertext."""
+    path = kit / "local" / "privacy.json"
+    if path.exists():
+        raise UserError(f"filters see no changes of weights that --key seals: leave out --filter or --key, and {path}")
+
+
 def set_filters(kit: Path, filters: Filters) -> None:
     """Have a kit's engine apply these filters to what the site sends, and none that were set before.
 

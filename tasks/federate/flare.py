@@ -21,11 +21,23 @@ from nvflare.apis.impl.controller import Controller
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 
+from domains.errors import UserError
 from learners.federated import messages
 from learners.federated.federation import Federation
 from learners.federated.messages import Arrays
+from learners.federated.sealed_federation import SealedFederation
+from learners.federated.sealed_site import SealedSite
 from learners.federated.site import Site
-from tasks.federate.plan import MODEL, QUESTIONS, SegmentEnd, ServerPlan, add_delivered, read_delivered, read_site
+from tasks.federate.plan import (
+    MODEL,
+    QUESTIONS,
+    SegmentEnd,
+    ServerPlan,
+    SitePlan,
+    add_delivered,
+    read_delivered,
+    read_site,
+)
 from tasks.service.processes import file_lock
 
 CHANGES, REST = "changes", "rest"
@@ -110,7 +122,8 @@ class Server(Controller):
 
         if plan.outcome() is None:
             secret = torch.Generator().manual_seed(secrets.randbits(63))
-            federation = Federation(
+            kind = SealedFederation if plan.encrypted else Federation
+            federation = kind(
                 *(plan.how, plan.identity, plan.dim, ask),
                 episodes=plan.episodes,
                 last=plan.last,
@@ -190,6 +203,8 @@ class SiteExecutor(Executor):
         try:
             told = unpack(from_shareable(shareable), {})
             if task_name == MODEL:
+                if plan.key:
+                    told = self._open(plan, told).reveal(told)
                 plan.keep_result(told)
                 plan.log("the federation is over; its result is here")
                 answer: Arrays = {"kept": np.array(1)}
@@ -197,10 +212,16 @@ class SiteExecutor(Executor):
                 if self.site is None or task_name == "hello":
                     self.site = plan.open(told if task_name == "hello" else None)
                 answer = self.site.answer(task_name, told)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, UserError) as error:
             plan.log(f"no answer to {task_name}: {error}")
             if task_name == "hello":
                 plan.refuse(str(error))
             self.log_error(fl_ctx, f"{task_name}: {error}")
             return make_reply(ReturnCode.EXECUTION_EXCEPTION)
         return pack(task_name, answer, told).to_shareable()
+
+    def _open(self, plan: SitePlan, told: Arrays) -> SealedSite:
+        """Return the site that opens a result: one that was asked before knows what it has to be near to."""
+        self.site = self.site or plan.open(told)
+        assert isinstance(self.site, SealedSite)
+        return self.site

@@ -20,10 +20,12 @@ from learners.federated import messages
 from learners.federated.averaging import Update, wrong
 from learners.federated.federation import Outcome
 from learners.federated.messages import Arrays
+from learners.federated.sealed_site import SealedSite
 from learners.federated.server import Plan
 from learners.federated.site import Identity, Site
 from tasks.base.settings import settings
 from tasks.features.encoders import encoder_identity, first_encoder, last_layer
+from tasks.federate.keys import read_key
 from tasks.meta_train.recipes import RECIPES, Recipe, prior_shapes
 from tasks.meta_train.training import load_piles
 from tasks.versions.snapshots import snapshots
@@ -48,6 +50,7 @@ class ServerPlan:
 
     Args:
         rounds, steps, noise, clip: see ``learners.federated.server.Plan``.
+        encrypted: sites seal what is added up (``learners.federated.sealed_federation``).
         segment: rounds of one job of FLARE; a site that comes late joins the next one.
         least: answers after which others are waited for only ``patience`` seconds; longest: seconds a question may
             take.
@@ -67,6 +70,7 @@ class ServerPlan:
     least: int = 1
     patience: int = 30
     longest: int = 3600
+    encrypted: bool = False
 
     @property
     def recipe(self) -> Recipe:
@@ -150,18 +154,24 @@ class ServerPlan:
     def result(self) -> Arrays:
         """Return what sites are handed: the result, and what it is of."""
         lineage = {"federation": self.name, "sites": ",".join(self.sites), "rounds": str(self.rounds)}
-        lineage |= {"noise": str(self.noise)}
-        return load_file(self.folder / OUTCOME) | {f"about/{k}": messages.words(v) for k, v in lineage.items()}
+        lineage |= {"noise": str(self.noise), "encryption": "CKKS" if self.encrypted else "none"}
+        about = {f"about/{k}": messages.words(v) for k, v in lineage.items()}
+        return load_file(self.folder / OUTCOME) | self.identity.arrays() | about
 
 
 @dataclass(frozen=True)
 class SitePlan:
-    """A site as its own side knows it; the server sends none of this."""
+    """A site as its own side knows it; the server sends none of this.
+
+    Args:
+        key: path of the key that it shares with the other sites; empty where the federation is not encrypted.
+    """
 
     kit: Path
     family: Family
     revision: str
     share: tuple[str, ...] = SHARES
+    key: str = ""
 
     def write(self) -> None:
         """Keep the plan in the kit."""
@@ -194,7 +204,8 @@ class SitePlan:
         recipe = RECIPES[self.family].with_learners(json.loads(path.read_text("utf-8")))
         piles = load_piles(settings(), self.domains(), recipe, may_hold_out_nothing=True)
         given = identity_of(self.family, recipe), *piles.parts, recipe.training, prior_shapes(recipe.shape)
-        return Site(*given, recipe.seed, piles.last, self.share, self.log)
+        rest = recipe.seed, piles.last, self.share, self.log
+        return SealedSite(*given, *rest, key=read_key(Path(self.key))) if self.key else Site(*given, *rest)
 
     def keep_result(self, told: Arrays) -> None:
         """Keep the result, if it is one that this version can use.

@@ -23,8 +23,9 @@ from tasks.base.settings import settings
 from tasks.features.encoders import encoder_identity
 from tasks.federate import engine
 from tasks.federate.desk import desk
-from tasks.federate.filters import read_filters, set_filters
+from tasks.federate.filters import check_unfiltered, read_filters, set_filters
 from tasks.federate.invitations import join_port
+from tasks.federate.keys import check_tenseal, read_key
 from tasks.federate.kits import make_kits, read_kit, server_of
 from tasks.federate.plan import (
     FAMILIES,
@@ -70,6 +71,10 @@ def plan_server(
     """
     check_name(name)
     check_family(family)
+    if how.get("encrypted"):
+        check_tenseal()
+        if how.get("noise"):
+            raise UserError("noise is added to clipped updates, which --encrypted hides: leave out one of the two")
     folder = settings().home_path / "federations" / name
     training = RECIPES[family].with_learners(learners).training
     free = [n for n, t in training.items() if t.optimiser == "sgd"]
@@ -136,27 +141,34 @@ def _rounds_done(plan: ServerPlan) -> int:
 
 
 @task(cache_policy=NO_CACHE, **RETRIES)
-def plan_site(kit: str, family: Family, share: Sequence[str], revision: str, filters: Sequence[str] = ()) -> SitePlan:
+def plan_site(
+    kit: str, family: Family, share: Sequence[str], revision: str, filters: Sequence[str] = (), key: str = ""
+) -> SitePlan:
     """Say what the site will share, and keep it.
 
     Raises:
-        UserError: the kit, family, share or a filter is none, or the site has no source domains.
+        UserError: the kit, family, share, a filter or the key is none, or the site has no source domains.
     """
     check_family(family)
     check_known(share, SHARES, "share")
     folder = Path(kit).resolve()
     name, commit = read_kit(folder), data_revision(settings().root_path, revision).commit
-    plan = SitePlan(folder, family, commit, tuple(share) or SHARES)
+    where = str(Path(key).resolve()) if key else ""
+    plan = SitePlan(folder, family, commit, tuple(share) or SHARES, where)
     domains = plan.domains()
     if not domains:
         raise UserError(f"no source domain of family {family} at this revision; build some: acclimate data build")
     set_filters(folder, read_filters(filters))
+    if key:
+        read_key(Path(key))
+        check_unfiltered(folder)
     plan.write()
     parts = {"learners": "learners' weights and mean features", "prior": "sums of what strategies reach"}
     shares = " and ".join(parts[part] for part in plan.share)
     of = f"{len(domains)} domains" if len(domains) > 1 else "1 domain"
     line = f"{name} shares {shares}, of {of}; never features, texts or labels"
     line += f"; changes of weights pass {', '.join(filters)}" * bool(filters)
+    line += f"; sealed with {key} before they leave" * bool(key)
     plan.log(line)
     say(line)
     return plan

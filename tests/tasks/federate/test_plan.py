@@ -65,7 +65,7 @@ def test_a_result_says_what_it_is_of_and_is_kept_by_a_site(server, tmp_path):
     told = server.result()
     site = SitePlan(tmp_path, "text", "HEAD")
     site.keep_result(told)
-    assert about_of(told) == {"federation": "fed", "sites": "a,b", "rounds": "4", "noise": "0.0"}
+    assert about_of(told) == {"federation": "fed", "sites": "a,b", "rounds": "4", "noise": "0.0", "encryption": "none"}
     site.write()
     assert read_site(tmp_path) == site
 
