@@ -6,6 +6,7 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(os.path.join(sys.path[0], "flows")):
     del sys.path[0]  # of `python -m`: the folder that it was typed in, where a tasks.py may be a user's own
 
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,9 +62,7 @@ QUICK = {"adapt", "clean", "data", "domains", "drift", "models", "predict", "rec
 def show_version(asked: bool) -> None:
     """Print the version and end, if that was asked for."""
     if asked:
-        from importlib.metadata import version
-
-        print(f"acclimate {version('acclimate')}")
+        print(f"acclimate {metadata.version('acclimate')}")
         raise typer.Exit
 
 
