@@ -22,6 +22,7 @@ from prefect.exceptions import ObjectNotFound
 
 from domains.errors import UserError
 from tasks.base import assets, own_first
+from tasks.base.apart import run_apart
 from tasks.base.flow_runs import describe_run, link_to_model, run_tags
 from tasks.base.settings import Settings
 from tasks.service import environment, processes, server, up
@@ -293,6 +294,32 @@ def test_a_run_has_a_name_tags_links_and_assets_that_say_what_it_did(real: tuple
     assert event["payload"] == {"revision": "1a2b3c4"}
     related = {(each["prefect.resource.id"], each["prefect.resource.role"]) for each in event["related"]}
     assert related >= {("acclimate://data/hpo", "asset"), (f"prefect.flow-run.{run.id}", "flow-run")}
+
+
+def test_a_flow_in_a_process_of_its_own_is_part_of_the_run(
+    real: tuple[Settings, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+
+    (tmp_path / "beside.py").write_text(
+        "import os\nfrom prefect import flow\n\n"
+        "@flow(flow_run_name='beside')\ndef beside(n): return n + 1, os.getpid()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    from beside import beside
+
+    @flow(flow_run_name="whole")
+    def whole() -> tuple[int, int]:
+        return run_apart(beside, 1).result(200)
+
+    number, pid = whole()
+    assert number == 2
+    assert pid != os.getpid()
+    with get_client(sync_client=True) as client:
+        runs = {run.name: run for run in client.read_flow_runs()}
+        task = client.read_task_run(runs["beside"].parent_task_run_id)
+    assert task.flow_run_id == runs["whole"].id
 
 
 def events(client: SyncPrefectClient, wanted: dict) -> list[dict]:
