@@ -17,6 +17,7 @@ from tasks.bench.images.fewshot import (
     METHODS,
     PUBLISHED,
     SUPERVISED,
+    USUAL,
     FewShotJob,
     count_updates,
     evaluate,
@@ -98,7 +99,7 @@ def test_every_method_sees_the_same_test_episodes():
 
 def test_jobs_are_every_method_at_every_number_of_shots_unless_named():
     every = make_jobs("omniglot", BenchOptions())
-    assert len(every) == 3 * (len(METHODS) + len(SUPERVISED))
+    assert len(every) == 3 * (len(USUAL) + len(SUPERVISED))
     few = make_jobs("miniimagenet", BenchOptions(methods=("maml", "scratch"), shots=(5,), ways=4, steps=7))
     assert [(j.method, j.shots, j.ways, j.pixels, j.steps) for j in few] == [
         ("maml", 5, 4, 84, 7),
