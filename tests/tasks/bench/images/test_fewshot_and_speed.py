@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from domains.episode import Pile
 from domains.errors import UserError
 from learners import ANIL, MAML, Reptile
-from learners.bodies import Conv4
+from learners.bodies import Conv4, ResNet12
 from tasks.base import side_by_side
 from tasks.bench.images import fewshot, speed
 from tasks.bench.images.fewshot import (
@@ -47,6 +48,7 @@ def small(monkeypatch):
     monkeypatch.setattr(fewshot, "VALIDATION", 5)
     monkeypatch.setattr(fewshot, "QUERIES", 4)
     monkeypatch.setitem(fewshot.WIDTH, "omniglot", 8)
+    monkeypatch.setattr(fewshot, "ResNet12", partial(ResNet12, widths=(4, 4, 8, 8)))
 
 
 @pytest.mark.parametrize("method", [*METHODS, *SUPERVISED])
