@@ -77,7 +77,7 @@ PARTS = {
         ),
         BenchPart("omniglot-maml", "Omniglot, 5-way: MAML", ("omniglot", "--methods", "maml")),
         BenchPart("miniimagenet", "miniImageNet, 5-way, 42 x 42", ("miniimagenet", "--pixels", "42", *FEW_SHOT)),
-        BenchPart("lake", "One-shot classification within an alphabet", ("lake",)),
+        BenchPart("lake", "One-shot classification within an alphabet", ("lake", "--draws", "400")),
         BenchPart("market", "Regimes of the stock market", ("market",), LOSSES, "mean", page="market.md"),
         *(
             BenchPart(f"arms-{k}", f"Decisions: {k} arms", ("rl2", "--domains", ARMS.format(k=k)), GAIN, page=SERIES)

@@ -31,7 +31,7 @@ from tasks.bench.options import BenchOptions, Row
 SIDE = 28
 WHOLE = 105  # pixels a side of a drawing as it was made
 HELD_OUT = 5  # alphabets of the 30 that choose the best parameters
-STEPS = 1000
+STEPS = 6000
 METHODS = ("protonet", "logistic", "nearest", "hausdorff")
 
 #: Accuracy as published, on the published runs: people and Bayesian program learning (Lake et al. 2015), the Hausdorff
