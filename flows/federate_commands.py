@@ -33,7 +33,8 @@ def serve(
     ] = None,
     segment: Annotated[int, typer.Option(min=1, help="Rounds after which late sites can join.")] = 10,
     least: Annotated[
-        int | None, typer.Option(min=1, help="Fewest sites that the start and each round need; half of all.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Fewest sites that the start and each round need; half of all.", show_default=False),
     ] = None,
     patience: Annotated[int, typer.Option(min=1, help="Seconds that a round then waits for the other sites.")] = 30,
     encrypted: Annotated[
