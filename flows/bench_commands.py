@@ -31,7 +31,7 @@ def bench(
             show_default=False,
         ),
     ] = None,
-    methods: Annotated[str, typer.Option(help="All but quick and speed: methods, comma between them.")] = "",
+    methods: Annotated[str, typer.Option(help="All but quick and speed: methods, comma-separated.")] = "",
     shots: Annotated[
         str,
         typer.Option(

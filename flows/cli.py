@@ -49,11 +49,12 @@ app.command()(drift_commands.drift)
 
 K = Annotated[int, typer.Option("--k", min=1, help="Labels a class.")]
 OnlyK = Annotated[
-    int | None, typer.Option("--k", min=1, help="Only so many labels a class: an experiment.", show_default="all")
+    int | None,
+    typer.Option("--k", min=1, help="Use only this many labels per class: an experiment.", show_default="all"),
 ]
 Draws = Annotated[int, typer.Option(min=1, help="Support draws of --k labels a class behind each interval.")]
 Revision = Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Meta-updates a learner, if not the recipe's.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Meta-updates per learner, in place of the recipe's.")]
 
 #: Commands that are forked off where `acclimate up` runs.
 QUICK = {"adapt", "clean", "data", "domains", "drift", "models", "predict", "reconcile", "status", "watch"}
@@ -148,13 +149,14 @@ def meta_train(
     steps: Steps = None,
     learner: Annotated[list[str] | None, typer.Option(help="Only this learner (repeatable).")] = None,
     sources: Annotated[str, typer.Option(help="all, or nearest:K with --for.")] = "all",
-    target: Annotated[str, typer.Option("--for", help="The domain that nearest:K sources are nearest to.")] = "",
+    target: Annotated[str, typer.Option("--for", help="The domain to which the nearest:K sources are nearest.")] = "",
     problem: Annotated[
-        list[str] | None, typer.Option(help="Of decisions: only this problem, as bandit-k5-n10 (repeatable).")
+        list[str] | None, typer.Option(help="Decisions: only this problem, such as bandit-k5-n10 (repeatable).")
     ] = None,
-    memory: Annotated[str, typer.Option(help="Of decisions: gru, attention, slots or none.")] = "",
+    memory: Annotated[str, typer.Option(help="Decisions: gru, attention, slots or none.")] = "",
     teacher: Annotated[
-        str, typer.Option(help="Of decisions: who is imitated first, as gittins or planner; none: nobody.")
+        str,
+        typer.Option(help="Decisions: which policy is imitated first, such as gittins or planner; none: no policy."),
     ] = "",
     promote: Annotated[
         bool, typer.Option("--promote", help="Promote it with other steps, learners or sources too, if it passes.")
@@ -221,9 +223,9 @@ def adapt(
         str, typer.Option(help="How long an encoder may be tuned to the labels: 90s, 10m, 1h.", show_default=False)
     ] = "",
     suggest: Annotated[
-        int | None, typer.Option(min=1, help="Also write so many pool examples to label next.", show_default=False)
+        int | None, typer.Option(min=1, help="Also write this many pool examples to label next.", show_default=False)
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where --suggest writes them.")] = Path("to_label.csv"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="File that --suggest writes.")] = Path("to_label.csv"),
     as_json: AsJson = False,
 ) -> None:
     """Adapt to a domain from all its labels and its unlabelled pool; promote what passes the gate.
@@ -278,7 +280,7 @@ app.command()(bench_commands.results)
 
 @app.command()
 def watch(
-    domain: Annotated[list[str] | None, typer.Argument(help="Only these; all, if none is named.")] = None,
+    domain: Annotated[list[str] | None, typer.Argument(help="Only these domains; all if none is named.")] = None,
 ) -> None:
     """Ask for an adaptation to every domain that changed; what the schedule of acclimate up does.
 
@@ -304,7 +306,7 @@ def reconcile() -> None:
 
 @app.command()
 def clean(
-    keep: Annotated[str, typer.Option(help="What was made or used since then stays; 1d at least.")] = "30d",
+    keep: Annotated[str, typer.Option(help="Keep what was made or used within this time; at least 1d.")] = "30d",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     as_json: AsJson = False,
 ) -> None:

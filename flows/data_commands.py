@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="The data and its versions.")
 
 @app.command("build")
 def data_build(
-    force: Annotated[bool, typer.Option(help="Build again what is there.")] = False,
+    force: Annotated[bool, typer.Option(help="Build again what is already there.")] = False,
     domain: Annotated[
         list[str] | None, typer.Option(help="Only this domain of the catalogue (repeatable).", show_default=False)
     ] = None,
@@ -67,7 +67,7 @@ def data_commit(
     message: Message,
     push: Annotated[bool, typer.Option("--push/--no-push", help="Also copy it to the DVC remote.")] = True,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Check what is new or has changed.")] = True,
-    drop: Annotated[bool, typer.Option("--drop", help="Domains that are gone from data/ may go.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Commit although domains are gone from data/.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Version data/ as it is: DVC keeps the bytes, a git commit of data.dvc names them.

@@ -179,32 +179,39 @@ def domains_map(
 
 @app.command("add")
 def domains_add(
-    name: Annotated[str, typer.Argument(help="What to call it: the folder in data/.")],
+    name: Annotated[str, typer.Argument(help="Name of the domain: its folder in data/.")],
     path: Annotated[str, typer.Argument(help="A table, an export, a folder or zip, a price file, or a dataset.")],
     family: Annotated[str | None, typer.Option(help="text, vision or market; inferred.", show_default=False)] = None,
     text_column: Annotated[
-        list[str] | None, typer.Option(help="Holds the texts; several are joined; inferred.", show_default=False)
+        list[str] | None, typer.Option(help="Column of the texts; several are joined; inferred.", show_default=False)
     ] = None,
     label_column: Annotated[
         list[str] | None,
-        typer.Option(help="Holds the labels, empty where unknown, or 0 and 1 for one; inferred.", show_default=False),
+        typer.Option(
+            help="Column of labels, empty where unknown, or of 0 and 1 for one label; inferred.", show_default=False
+        ),
     ] = None,
     group_column: Annotated[
-        str | None, typer.Option(help="No value of it on both sides of the split.", show_default=False)
+        str | None, typer.Option(help="Column of groups: none is on both sides of the split.", show_default=False)
     ] = None,
     time_column: Annotated[
-        str | None, typer.Option(help="The newest are the test; of prices, the dates.", show_default=False)
+        str | None,
+        typer.Option(help="Column of times: the newest rows are the test; of prices, the dates.", show_default=False),
     ] = None,
     encoding: Encoding = None,
     header: Header = None,
     sheet: Sheet = None,
-    test_share: Annotated[float | None, typer.Option(help="Of the labelled examples; 0.2.", show_default=False)] = None,
-    test_most: Annotated[int | None, typer.Option(help="Test examples a class; 200.", show_default=False)] = None,
+    test_share: Annotated[
+        float | None, typer.Option(help="Share of labelled examples that become test; 0.2.", show_default=False)
+    ] = None,
+    test_most: Annotated[
+        int | None, typer.Option(help="The most test examples per class; 200.", show_default=False)
+    ] = None,
     objective: Annotated[
         str | None, typer.Option(help="accuracy, balanced_accuracy or macro_f1: what its models are to be best in.")
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="What reads its examples: minilm, e5, efficientnet; commas between several.")
+        str | None, typer.Option(help="Encoders of its examples, comma-separated: minilm, e5, efficientnet.")
     ] = None,
     folders: Annotated[
         str | None, typer.Option(help="What the first folders are: classes, groups, inner.", show_default=False)
@@ -212,19 +219,23 @@ def domains_add(
     start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
     end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,
     several: Annotated[
-        str | None, typer.Option(help="Of several labels: first, or combine to a class.", show_default=False)
+        str | None, typer.Option(help="Several labels per example: first, or combine to a class.", show_default=False)
     ] = None,
     unlabelled: Annotated[
         list[str] | None, typer.Option(help="A label or folder that means not labelled; inferred.", show_default=False)
     ] = None,
-    keep_labels: Annotated[bool, typer.Option("--keep-labels", help="Each is a class: -1, ?, a|b, numbers.")] = False,
+    keep_labels: Annotated[
+        bool, typer.Option("--keep-labels", help="Every value is a class: -1, ?, a|b, numbers too.")
+    ] = False,
     date_order: Annotated[str | None, typer.Option(help="Prices: dmy, mdy or ymd.", show_default=False)] = None,
     decimal: Annotated[str | None, typer.Option(help="Prices: , or . before decimals.", show_default=False)] = None,
     time_zone: Annotated[
-        str | None, typer.Option(help="Prices: whose days, such as Europe/Berlin.", show_default=False)
+        str | None, typer.Option(help="Prices: time zone of the exchange, such as Europe/Berlin.", show_default=False)
     ] = None,
-    price_column: Annotated[str | None, typer.Option(help="Prices: holds the closes.", show_default=False)] = None,
-    asset_column: Annotated[str | None, typer.Option(help="Prices: names the assets.", show_default=False)] = None,
+    price_column: Annotated[
+        str | None, typer.Option(help="Prices: column of closing prices.", show_default=False)
+    ] = None,
+    asset_column: Annotated[str | None, typer.Option(help="Prices: column of asset names.", show_default=False)] = None,
     role: Annotated[
         str, typer.Option(help="target: to adapt to; source: to meta-train on, with no test held out.")
     ] = "target",
@@ -309,8 +320,12 @@ def domains_add(
 def domains_label(
     name: Annotated[str, typer.Argument(help="A domain in data/.")],
     path: Annotated[str, typer.Argument(help="to_label.csv, or whatever domains add reads, with labels filled in.")],
-    text_column: Annotated[str | None, typer.Option(help="Holds the examples; inferred.", show_default=False)] = None,
-    label_column: Annotated[str | None, typer.Option(help="Holds the labels; inferred.", show_default=False)] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the examples; inferred.", show_default=False)
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of the labels; inferred.", show_default=False)
+    ] = None,
     encoding: Encoding = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
     as_json: AsJson = False,

@@ -16,8 +16,8 @@ def drift(
         Path | None, typer.Option("--file", help="New examples, as `acclimate predict` reads them.")
     ] = None,
     rev: Annotated[str, typer.Option("--rev", help="Git revision with the new unlabelled examples.")] = "HEAD",
-    alpha: Annotated[float, typer.Option(help="How often unchanged data may raise an alarm.")] = 0.01,
-    adapt: Annotated[bool, typer.Option(help="Open a run of adapt where drift is found.")] = True,
+    alpha: Annotated[float, typer.Option(help="False-alarm rate: how often unchanged data may raise an alarm.")] = 0.01,
+    adapt: Annotated[bool, typer.Option(help="Start a run of adapt where drift is found.")] = True,
     column: Annotated[str | None, typer.Option(help="The text column of the file.")] = None,
     as_json: AsJson = False,
 ) -> None:

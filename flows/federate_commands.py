@@ -15,15 +15,15 @@ app = typer.Typer(no_args_is_help=True, help="Meta-train with other sites; examp
 
 @app.command()
 def serve(
-    sites: Annotated[str, typer.Option(help="Names of all sites, comma between them.")],
+    sites: Annotated[str, typer.Option(help="Names of all sites, comma-separated.")],
     family: Annotated[str, typer.Option("--family", help="text or vision.")] = "text",
     name: Annotated[str, typer.Option(help="Of the federation.")] = "federation",
-    host: Annotated[str, typer.Option(help="The name by which sites find this machine.")] = "localhost",
+    host: Annotated[str, typer.Option(help="The host name by which sites reach this machine.")] = "localhost",
     port: Annotated[
-        int, typer.Option(min=1, max=65534, help="The port that they find it at; the next one hands out certificates.")
+        int, typer.Option(min=1, max=65534, help="The port that sites connect to; the next one hands out certificates.")
     ] = 8102,
-    rounds: Annotated[int, typer.Option(min=1, help="Times that the sites' weights are averaged.")] = 50,
-    steps: Annotated[int, typer.Option(min=1, help="Meta-updates a learner, site and round.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="How many times the sites' weights are averaged.")] = 50,
+    steps: Annotated[int, typer.Option(min=1, help="Meta-updates per learner, site and round.")] = 4,
     learner: Annotated[list[str] | None, typer.Option(help="Only this learner (repeatable).")] = None,
     noise: Annotated[
         float, typer.Option(min=0, help="Differential privacy of sites: noise over the clipping norm; says epsilon.")
@@ -31,11 +31,12 @@ def serve(
     clip: Annotated[
         float | None, typer.Option(help="The norm that updates are clipped to; what honest steps can reach.")
     ] = None,
-    segment: Annotated[int, typer.Option(min=1, help="Rounds after which late sites come in.")] = 10,
+    segment: Annotated[int, typer.Option(min=1, help="Rounds after which late sites can join.")] = 10,
     least: Annotated[
-        int | None, typer.Option(min=1, help="Sites without which nothing begins; half of all.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Fewest sites that the start and each round need; half of all.", show_default=False),
     ] = None,
-    patience: Annotated[int, typer.Option(min=1, help="Seconds that a round waits for the others then.")] = 30,
+    patience: Annotated[int, typer.Option(min=1, help="Seconds that a round then waits for the other sites.")] = 30,
     encrypted: Annotated[
         bool,
         typer.Option("--encrypted", help="Sites encrypt what is added up, with a key that they share (join --key)."),
@@ -87,9 +88,9 @@ def serve(
 
 @app.command()
 def invite(
-    site: Annotated[str, typer.Argument(help="The site that is to have a token.")],
+    site: Annotated[str, typer.Argument(help="The site that gets a new token.")],
     name: Annotated[str, typer.Option(help="Of the federation.")] = "federation",
-    hours: Annotated[float, typer.Option(min=0.01, help="For which the token can be used.")] = 72,
+    hours: Annotated[float, typer.Option(min=0.01, help="Hours for which the token is valid.")] = 72,
 ) -> None:
     """Print the command that lets a site take part, with a new token; an older one is void. The server may run.
 
@@ -103,7 +104,7 @@ def invite(
 
 @app.command()
 def key(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="To write the key to; only its owner can read it.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write the key to; only its owner can read it.")],
 ) -> None:
     """Make the key that the sites of an encrypted federation share: at one site, never at the server.
 
@@ -123,7 +124,10 @@ def join(
         str, typer.Argument(help="Where the server is, as https://fl.example.org:8103; or a startup kit, or its name.")
     ],
     token: Annotated[
-        str, typer.Option(envvar="ACCLIMATE_TOKEN", help="That the server printed for this site.", show_default=False)
+        str,
+        typer.Option(
+            envvar="ACCLIMATE_TOKEN", help="The token that the server printed for this site.", show_default=False
+        ),
     ] = "",
     family: Annotated[str, typer.Option("--family", help="text or vision.")] = "text",
     share: Annotated[
@@ -139,7 +143,9 @@ def join(
     ] = None,
     key_file: Annotated[
         Path | None,
-        typer.Option("--key", help="The key of an encrypted federation, that one site made.", show_default=False),
+        typer.Option(
+            "--key", help="File with the key of an encrypted federation, which one site made.", show_default=False
+        ),
     ] = None,
     rev: Annotated[str, typer.Option("--rev", help="Git revision whose data.dvc is read.")] = "HEAD",
     as_json: AsJson = False,

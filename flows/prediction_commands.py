@@ -111,7 +111,9 @@ def predict_by_flow(
 def serve(
     domain: Annotated[str, typer.Argument(help="A domain with a champion.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 5001,
-    host: Annotated[str, typer.Option(help="Who may reach it: this machine alone unless said.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; by default only this machine can reach it.")
+    ] = "127.0.0.1",
 ) -> None:
     """Serve the champion of a domain over HTTP, by MLflow's model server, until Ctrl-C.
 

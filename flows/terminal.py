@@ -20,7 +20,8 @@ from tasks.base.settings import Settings, settings
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Encoding = Annotated[str | None, typer.Option(help="Of a text file; UTF-8.", show_default=False)]
 Header = Annotated[
-    bool | None, typer.Option("--header/--no-header", help="Names of columns come first.", show_default=False)
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first row holds the column names.", show_default=False),
 ]
 Sheet = Annotated[str | None, typer.Option(help="Of an Excel file.", show_default=False)]
 

@@ -14,7 +14,7 @@ CONFLICT = Kind(
     "conflicting-labels",
     "error",
     "the same example with different labels",
-    "nobody can say which is right: decide on one, or remove both",
+    "it is unclear which is right: decide on one, or remove both",
 )
 LEAK = Kind(
     "train-in-test",

@@ -141,7 +141,7 @@ def as_labels(value: Any, where: str) -> tuple[str, ...]:
 
 
 def no_classes(where: str) -> UserError:
-    return UserError(f"{where}: annotations of spans or other parts are no classes; export labels of whole texts")
+    return UserError(f"{where}: annotations of spans or other parts are not classes; export labels of whole texts")
 
 
 def choose(table: Table, names: Sequence[str], options: AddOptions) -> str:
@@ -365,7 +365,7 @@ def read_argilla(rows: Sequence[Row], table: Table, options: AddOptions) -> Expo
     answers = [argilla_answers(row) for row in rows]
     names = list(dict.fromkeys(name for of in answers for name in of))
     if not names:
-        raise UserError(f"{table.path}: Argilla: no record has a response; suggestions are no labels")
+        raise UserError(f"{table.path}: Argilla: no record has a response; suggestions are not labels")
     export = Export("Argilla", choose(table, names, options))
     unsubmitted, suggested = 0, 0
     for row, of in zip(rows, answers, strict=True):

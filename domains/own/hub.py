@@ -55,7 +55,7 @@ def open_dataset(name: str) -> Table:
             if path.is_dir()
             else f"{name}: no such file, and Hugging Face gives no dataset of that name"
         )
-        raise UserError(f"{where} ({first_line(error)}); mind the network, or give a file") from error
+        raise UserError(f"{where} ({first_line(error)}); check the network, or give a file") from error
     warnings: tuple[str, ...] = ()
     if isinstance(found, dict):
         split = "train" if "train" in found else next(iter(found))

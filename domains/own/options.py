@@ -117,4 +117,4 @@ class AddOptions:
         """Raise UserError for options that were given and mean nothing for such input."""
         for option in options:
             if getattr(self, option) != getattr(AddOptions, option):
-                raise UserError(f"--{option.replace('_', '-')} means nothing for {what}; leave it out")
+                raise UserError(f"--{option.replace('_', '-')} does not apply to {what}; leave it out")

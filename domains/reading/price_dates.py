@@ -196,7 +196,7 @@ def settle_order(
         if options.date_order not in valid:
             bad = readings.get(options.date_order)
             at = int((known & (bad.isna() if bad is not None else True)).to_numpy().argmax())
-            raise UserError(f"{where}: {texts[at]!r} is no date by --date-order {options.date_order}; leave it out")
+            raise UserError(f"{where}: {texts[at]!r} is not a date by --date-order {options.date_order}; leave it out")
         return valid[options.date_order], ()
     if len(valid) > 1 and "ymd" in readings:  # a year of two digits: the readings that make a daily series
         valid = {order: days for order, days in valid.items() if is_daily(days)} or valid

@@ -66,7 +66,7 @@ def open_sheet(path: Path, options: PriceOptions, most: int | None = None) -> Sh
     """
     file = raw_file(path, TABLES)
     if options.sheet is not None and file.ending not in EXCEL:
-        raise UserError(f"{path}: --sheet means nothing for a file that is not of Excel; leave it out")
+        raise UserError(f"{path}: --sheet is only for Excel files; leave it out")
     if file.ending in EXCEL:
         rows, _, _ = excel_rows(path, options.sheet)
         texts = ([(as_text(cell) or "").strip() for cell in row] for row in rows())

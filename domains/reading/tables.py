@@ -106,7 +106,7 @@ def open_table(path: Path, options: TableOptions | None = None) -> Table:
         packed = " inside" if file.packed else ""
         raise UserError(f"{path}: a file of this ending{packed} is not known; save it as one of {endings}")
     if options.sheet is not None and file.ending not in EXCEL:
-        raise UserError(f"{path}: --sheet means nothing for a file that is not of Excel; leave it out")
+        raise UserError(f"{path}: --sheet is only for Excel files; leave it out")
     if file.ending == ".parquet":
         return check_columns(open_parquet(path))
     if file.ending in EXCEL:
@@ -115,7 +115,7 @@ def open_table(path: Path, options: TableOptions | None = None) -> Table:
     if file.ending in (".csv", ".tsv"):
         return check_columns(open_csv(found, options.header, "\t" if file.ending == ".tsv" else None))
     if options.header is False:
-        raise UserError(f"{path}: --no-header means nothing for {file.ending}; leave it out")
+        raise UserError(f"{path}: --no-header does not apply to {file.ending}; leave it out")
     if file.ending == ".json":
         return check_columns(open_json(found))
     return check_columns(open_lines(found) if file.ending == ".txt" else open_jsonl(found))

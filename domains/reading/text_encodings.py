@@ -89,7 +89,7 @@ def inspect_unpacked(file: RawFile, encoding: str | None) -> TextFile:
     except UnicodeError:
         wrong = at
     if zero >= 0 and not read_as.lower().startswith(("utf-16", "utf_16", "utf-32", "utf_32")):
-        raise UserError(f"{path}: has a zero byte at {zero}, so it is no text file; save it as UTF-8 text")
+        raise UserError(f"{path}: has a zero byte at {zero}, so it is not a text file; save it as UTF-8 text")
     if wrong < 0:
         return TextFile(path, file.open, whole.hexdigest(), read_as, lines)
     if encoding or marked:

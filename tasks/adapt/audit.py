@@ -141,7 +141,7 @@ def with_folds(domain: Domain, data: Encoded, how: Adaptation) -> Encoded:
     assert data.keys is not None
     fold = assign_folds(data.labelled.y.numpy(), data.keys, how.seed)
     if fold is None:
-        raise UserError(f"domain {domain.name}: no label has two examples, so that none can be held out; label more")
+        raise UserError(f"domain {domain.name}: no label has two examples, so none can be held out; label more")
     return replace(data, fold=fold)
 
 

@@ -43,7 +43,7 @@ def _listen(ours: Connection, process: Any, found: Future[Any]) -> None:
         result, error = pickle.loads(told)  # by our own process
     except EOFError:
         result = None
-        error = UserError("a process was killed, for memory as a rule: free some, or set ACCLIMATE_PROCESSES=1")
+        error = UserError("a process was killed, probably for lack of memory: free some, or set ACCLIMATE_PROCESSES=1")
     found.set_exception(error) if error else found.set_result(result)
     process.join()
 

@@ -112,7 +112,7 @@ def read_duration(text: str) -> int:
     """
     found = re.fullmatch(r"(\d{1,6})([smhd]?)", text.strip().lower())
     if found is None:
-        raise UserError(f"{text!r} is no time; write it as 90s, 10m or 1h")
+        raise UserError(f"{text!r} is not a duration; write it as 90s, 10m or 1h")
     return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 

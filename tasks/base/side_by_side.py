@@ -57,7 +57,7 @@ def run_side_by_side(
                     advance(steps.get())
         except BrokenProcessPool as error:
             raise UserError(
-                "a process was killed, for memory as a rule: free some, or set ACCLIMATE_PROCESSES=1"
+                "a process was killed, probably for lack of memory: free some, or set ACCLIMATE_PROCESSES=1"
             ) from error
     return [results[i] for i in range(len(jobs))]
 

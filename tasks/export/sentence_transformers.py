@@ -120,7 +120,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         UserError: the folder is in use or cannot be made.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there and not empty; choose a new folder")
+        raise UserError(f"{folder} exists and is not empty; choose a new folder")
     if not folder.resolve().parent.is_dir():
         raise UserError(f"cannot write {folder}: no such folder as {folder.resolve().parent}; make it first")
     try:

@@ -155,7 +155,7 @@ def _encode_new(
     except BrokenProcessPool as error:
         _pool.cache_clear()
         raise UserError(
-            "an encoding process was killed, for memory as a rule: free some, or set ACCLIMATE_PROCESSES=1"
+            "an encoding process was killed, probably for lack of memory: free some, or set ACCLIMATE_PROCESSES=1"
         ) from error
 
 

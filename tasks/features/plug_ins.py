@@ -112,7 +112,7 @@ def _folder(settings: Settings, where: str) -> Path:
         return Path(snapshot_download(where, allow_patterns=PARTS))
     except Exception as error:  # of many kinds: of the network, the hub, the disk
         raise UserError(
-            f"encoder {where}: no such folder, and the hub does not give it ({first_line(error)}); mind the name and "
+            f"encoder {where}: no such folder, and the hub does not give it ({first_line(error)}); check the name and "
             "the network, or give a folder"
         ) from error
 

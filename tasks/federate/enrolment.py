@@ -52,9 +52,11 @@ def fetch_kit(url: str, token: str) -> Path:
     parts = urlsplit(url)
     site, secret, pin = [*token.split("."), "", ""][:3]
     if not (is_name(site) and secret and re.fullmatch("[0-9a-f]{64}", pin)):
-        raise UserError("--token is none of a federation: copy all of the line that the server printed for this site")
+        raise UserError(
+            "--token is not a token of a federation: copy the whole line that the server printed for this site"
+        )
     if parts.scheme != "https" or not re.fullmatch(HOST, parts.hostname or ""):
-        raise UserError(f"{url} is no address of a federation's server; it begins with https://")
+        raise UserError(f"{url} is not the address of a federation's server; it begins with https://")
     folder = _fetched() / pin[:16]
     kit = folder / site
     if kit.exists():

@@ -90,7 +90,7 @@ def read_kit(kit: Path) -> str:
         name = str(json.loads(path.read_text("utf-8"))["client"]["fqsn"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{kit} is no startup kit of a site ({path.name} cannot be read); ask the server's side"
+            f"{kit} is not a site's startup kit ({path.name} cannot be read); ask the server's side"
         ) from error
     check_name(name)
     return name

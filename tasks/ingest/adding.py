@@ -31,9 +31,9 @@ def check_name_free(settings: Settings, name: str, replace: bool) -> None:
     """Raise UserError unless a domain of that name may be added."""
     check_name(name)
     if name in catalogue.catalogue():
-        raise UserError(f"domain name {name!r}: a built-in domain is called so; choose another")
+        raise UserError(f"domain name {name!r}: a built-in domain has this name; choose another")
     if (settings.data_path / name).exists() and not replace:
-        raise UserError(f"domain {name} is there already; choose another name, or say --replace")
+        raise UserError(f"domain {name} already exists; choose another name, or say --replace")
     data_revision(settings.root_path)  # outside of a checkout nobody would find it again
 
 

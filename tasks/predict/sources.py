@@ -94,10 +94,10 @@ def inside(settings: Settings, given: str) -> Path:
     try:
         path = (root / given).resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{given!a:.80} is no path ({error})") from error
+        raise UserError(f"{given!a:.80} is not a path ({error})") from error
     if not given or path == root or not path.is_relative_to(root):
-        raise UserError(f"{given!a:.80} is no path in the project {root}: put it there, or a folder of it")
+        raise UserError(f"{given!a:.80} is not a path in the project {root}: move it there, or name a folder of it")
     private = [root / ".git", root / ".dvc", settings.home_path.resolve()]
     if path.name == ".env" or any(path.is_relative_to(folder) for folder in private):
-        raise UserError(f"{given!a:.80} is no data of yours: choose another path in {root}")
+        raise UserError(f"{given!a:.80} is not a place for your data: choose another path in {root}")
     return path

@@ -141,4 +141,4 @@ def git_patiently(root: Path, *arguments: str, said: str | None = None) -> None:
             dvc_repo.pause()
             continue
         reason = " ".join((done.stderr.strip() or done.stdout.strip()).split()) or f"exit code {done.returncode}"
-        raise UserError(f"git {arguments[0]} failed, so that nothing is committed: {reason[:400]}")
+        raise UserError(f"git {arguments[0]} failed, so nothing is committed: {reason[:400]}")

@@ -115,7 +115,7 @@ def test_a_name_in_use_is_refused_until_it_is_to_be_replaced(
     before = contents(root / "data")
     code, out, error = run("add", "used", str(reports))
     assert (code, out) == (2, "")
-    assert error == "error: domain used is there already; choose another name, or say --replace\n"
+    assert error == "error: domain used already exists; choose another name, or say --replace\n"
     assert contents(root / "data") == before
     assert run("add", "used", str(reports), "--replace")[0] == 0
     assert Domain.read(root / "data" / "used").labels == ("cold", "flu")
@@ -123,7 +123,7 @@ def test_a_name_in_use_is_refused_until_it_is_to_be_replaced(
 
 MISTAKES = {
     "add ../x {reports}": "domain name '../x': use 1 to 64 lower-case letters",
-    "add hpo {reports} --replace": "domain name 'hpo': a built-in domain is called so; choose another",
+    "add hpo {reports} --replace": "domain name 'hpo': a built-in domain has this name; choose another",
     "add new {reports} --label-column dx": "no column 'dx' (--label-column); it has report, diagnosis",
     "add new {reports} --family audio": "no family 'audio'; there are: text, vision, market",
     "add new {reports} --objective recall": "no objective 'recall'; there are: accuracy, balanced_accuracy, macro_f1",

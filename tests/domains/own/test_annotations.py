@@ -133,7 +133,7 @@ def test_spans_of_every_tool_are_refused(tmp_path: Path) -> None:
         "d.jsonl": [{"text": TEXTS[0], "spans": [{"start": 0, "end": 3, "label": "X"}], "answer": "accept"}],
         "e.jsonl": [{"text": TEXTS[0], "label": "X", "spans": [], "_view_id": "ner", "answer": "accept"}],
     }.items():
-        assert "are classes" in (said := refusal(saved(tmp_path / name, rows))) or "are no classes" in said
+        assert "are classes" in (said := refusal(saved(tmp_path / name, rows))) or "are not classes" in said
 
 
 def test_images_at_addresses_are_refused(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_responses_of_argilla_that_were_submitted_are_labels(tmp_path: Path) -> 
     assert "2 responses not submitted (draft, discarded): no label" in table.warnings
     assert "7 records with suggestions, which are no labels" in table.warnings
     assert {"text", "day"} <= set(table.columns)
-    assert "no record has a response; suggestions are no labels" in refusal(saved(tmp_path / "no.json", [record(0)]))
+    assert "no record has a response; suggestions are not labels" in refusal(saved(tmp_path / "no.json", [record(0)]))
 
 
 def test_flattened_and_older_records_of_argilla_are_read_alike(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_test_without_labels_is_pool_and_a_test_is_divided_off(tmp_path: Path)
 
 def test_the_test_of_an_input_is_not_divided_again(tmp_path: Path) -> None:
     path = make(tmp_path / "parts", {f"{split}/{label}": 4 for split in ("train", "test") for label in "ab"})
-    assert "--test-share means nothing for an input that has a test already" in refused(path, test_share=0.3)
+    assert "--test-share does not apply to an input that has a test already" in refused(path, test_share=0.3)
 
 
 @pytest.mark.parametrize("name", ["train", "test", "val"])

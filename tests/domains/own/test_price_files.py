@@ -252,7 +252,7 @@ def test_excel_json_and_packed_files_are_tables_of_prices_too(tmp_path: Path, wr
     assert looks_like_prices(book, named)
     with pytest.raises(UserError, match="which sheet"):
         read_prices(book)
-    with pytest.raises(UserError, match="--sheet means nothing"):
+    with pytest.raises(UserError, match="--sheet is only for Excel files"):
         read_prices(write({"Date": DATES, "Close": CLOSES}), named)
     table.to_csv(tmp_path / "ACME.csv.gz", index=False)
     table.to_csv(tmp_path / "ACME.zip", index=False, compression={"method": "zip", "archive_name": "a.csv"})
@@ -494,7 +494,7 @@ def test_what_was_inferred_and_not_used_is_kept_in_the_domain(tmp_path: Path) ->
     assert found.notes["not_used"] == ["Open"]
     assert found.notes["inferred"] == ["dates are month, day, year: '01/05/1990' is 1990-01-05"]
     (tmp_path / "t.csv").write_text("text,label\na b c d,x\n")
-    with pytest.raises(UserError, match="--decimal means nothing for texts"):
+    with pytest.raises(UserError, match="--decimal does not apply to texts"):
         understand(tmp_path / "t.csv", decimal=",")
 
 

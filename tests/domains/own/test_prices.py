@@ -102,7 +102,7 @@ def test_a_window_can_be_chosen(walks: pd.DataFrame, tmp_path: Path) -> None:
         understand(path, start="soon")
     with pytest.raises(UserError, match="no date between --start and --end has features"):
         understand(path, start="2030-01-01")
-    with pytest.raises(UserError, match="--test-share means nothing for prices"):
+    with pytest.raises(UserError, match="--test-share does not apply to prices"):
         understand(path, test_share=0.5)
 
 

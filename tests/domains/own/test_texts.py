@@ -67,7 +67,7 @@ def test_a_source_has_no_test(tmp_path: Path) -> None:
     domain = add(table, tmp_path / "data", role="source")
     assert (domain.role, domain.counts) == ("source", {"pool": 20, "train": 40})
     assert "test" not in " ".join(domain.meta["warnings"])
-    with pytest.raises(UserError, match="--test-share means nothing for a source"):
+    with pytest.raises(UserError, match="--test-share does not apply to a source"):
         understand(table, role="source", test_share=0.3)
     with pytest.raises(UserError, match="no role 'sources'; there are: target, source"):
         AddOptions(role="sources")
@@ -259,7 +259,7 @@ def test_a_time_that_is_none_is_named(tmp_path: Path) -> None:
             "this is a first row of eight words,a\nb,c\n",
             "first row the names of the columns, or data\\?.*--no-header",
         ),
-        ("a.csv", b"text,label\nx\0y,a\n", "has a zero byte at 12, so it is no text file"),
+        ("a.csv", b"text,label\nx\0y,a\n", "has a zero byte at 12, so it is not a text file"),
         ("a.txt", "x\ny\n", "has texts and no labels"),
         ("a.jsonl", '{"text": "x"}\n[1]\n', "line 2 is not a JSON object"),
         ("a.jsonl", '{"text": [1], "label": "a"}\n', "which column|does not hold text examples"),
@@ -294,7 +294,7 @@ def test_a_parquet_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
 def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     path = saved(rows(), tmp_path / "a.csv")
     for options, message in (
-        ({"start": "2024-01-01"}, "--start means nothing for texts"),
+        ({"start": "2024-01-01"}, "--start does not apply to texts"),
         ({"test_share": 1.5}, "--test-share 1.5: give a share above 0 and under 1"),
         ({"test_most": 0}, "--test-most 0: give 1 or more"),
         ({"group_column": "patient", "time_column": "day"}, "leave one out"),

@@ -190,5 +190,5 @@ def test_a_time_is_read_as_people_write_it(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "ten", "-5m", "1w", "1.5h"])
 def test_what_is_no_time_is_said(text):
-    with pytest.raises(UserError, match=r"is no time; write it as 90s, 10m or 1h"):
+    with pytest.raises(UserError, match=r"is not a duration; write it as 90s, 10m or 1h"):
         read_duration(text)

@@ -161,7 +161,7 @@ def test_models_of_other_families_and_of_earlier_encoders_are_refused(settings, 
 
 def test_a_folder_in_use_or_without_a_parent_is_refused(settings, tmp_path):
     registered(settings, tmp_path / "adapted", "fine", HEADS["linear"])
-    with pytest.raises(UserError, match="adapted is there and not empty; choose a new folder"):
+    with pytest.raises(UserError, match="adapted exists and is not empty; choose a new folder"):
         export_sentence_transformers(settings, "fine", tmp_path / "adapted")
     with pytest.raises(UserError, match="no such folder"):
         export_sentence_transformers(settings, "fine", tmp_path / "no" / "model")

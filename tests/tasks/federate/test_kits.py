@@ -63,5 +63,5 @@ def test_what_does_not_fit_is_refused_in_one_line(kits, tmp_path, change, line):
 
 def test_what_is_no_kit_is_said_in_one_line(kits, tmp_path):
     for folder in (tmp_path, kits / "localhost"):
-        with pytest.raises(UserError, match="is no startup kit of a site"):
+        with pytest.raises(UserError, match="is not a site's startup kit"):
             read_kit(folder)

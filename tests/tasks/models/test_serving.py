@@ -172,7 +172,7 @@ def test_an_exported_model_is_served_without_registry_or_home(family, settings, 
     assert model.metadata.signature.outputs.input_names() == list(expected)
     pd.testing.assert_frame_equal(model.metadata.load_input_example(str(tmp_path / "out")), example)
     assert {file.suffix for file in (tmp_path / "out").rglob("*")} <= {"", ".json", ".safetensors", ".yaml", ".txt"}
-    with pytest.raises(UserError, match="out is there and not empty; choose a new folder"):
+    with pytest.raises(UserError, match="out exists and is not empty; choose a new folder"):
         export_mlflow(settings, name, tmp_path / "out")
 
 

@@ -159,7 +159,7 @@ def tracked(checkout):
         (no_user, "git does not know who you are: git config --global user.name"),
         (no_dvc, "has no .dvc folder: run dvc init"),
         (faulty, "zoo: not a domain folder"),
-        (hook, "git commit failed, so that nothing is committed: the hook says no"),
+        (hook, "git commit failed, so nothing is committed: the hook says no"),
         (tracked, "git itself tracks files of data/: git rm -r --cached data"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
