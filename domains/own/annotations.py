@@ -65,7 +65,7 @@ def read_annotations(table: Table, options: AddOptions) -> tuple[Table, AddOptio
     """Return a table as it is; an export as a table of its texts and labels, with the options that name its label.
 
     Raises:
-        UserError: its annotations are no classes, or several questions could be the label.
+        UserError: its annotations are not classes, or several questions could be the label.
     """
     head = [dict(zip(table.columns, row, strict=True)) for row in islice(table.read(table.columns), HEAD)]
     reader = next((reader for known, reader in FORMS if head and known(head)), None)
