@@ -3,9 +3,8 @@
     acclimate bench adapt --draws 3 --export draws
     python docs/peers/text_rows.py draws .acclimate/encoders/minilm-… --method tfidf-svm --draws 3 --json svm.json
 
-`tfidf-svm` (words and pairs of words, a linear SVM; its probabilities are the softmax of its margins) and `names` (the
-label whose name is nearest to the text, by cosine; no label is used) run in the environment of `acclimate`; SetFit in
-one of its own:
+`tfidf-svm` (words and pairs of words, a linear SVM; its probabilities are the softmax of its margins) runs in
+the environment of `acclimate`; SetFit in one of its own:
 
     python3.11 -m venv setfit-env && setfit-env/bin/pip install "setfit>=1.2,<2" pandas pyarrow scipy
 
@@ -29,7 +28,6 @@ from scipy.special import softmax, stdtrit
 
 NAME = re.compile(r"(?P<domain>.+)-k(?P<k>\d+)")
 SMALLEST, BINS = 1e-7, 15  # as in learners/metrics.py
-SCALE = 20  # of cosines: what the MiniLM of sentence-transformers was trained with
 
 
 def main() -> None:
@@ -66,15 +64,12 @@ def measure(table: pd.DataFrame, domain: str, k: int, asked: argparse.Namespace)
     texts, labels = test["text"].tolist(), sorted(test["label"].unique())
     y = test["label"].map(labels.index).to_numpy()
     scores: list[tuple[float, ...]] = []
-    for draw in range(1 if asked.method == "names" else asked.draws):
+    for draw in range(asked.draws):
         support = table[(table["part"] == "support") & (table["draw"] == draw)]
         if support.empty:
             sys.exit(f"error: {domain} K={k} has no draw {draw}; export more, or ask for fewer with --draws")
         started = time.process_time()
         p = probabilities(support, texts, labels, asked, draw)
-        if p is None:
-            print(f"{domain}: the names of its labels say nothing", file=sys.stderr)
-            return []
         seconds = time.process_time() - started
         scores.append((accuracy(p, y), log_loss(p, y), ece(p, y), seconds))
         print(f"{domain} K={k} draw {draw}: {100 * scores[-1][0]:.1f} %, {seconds:.0f} s", file=sys.stderr, flush=True)
@@ -123,18 +118,6 @@ def tfidf_svm(support: pd.DataFrame, texts: list[str], labels: list[str], asked:
     return softmax(margins if margins.ndim == 2 else np.stack([-margins, margins], 1), axis=1)
 
 
-def names(support: pd.DataFrame, texts: list[str], labels: list[str], asked: argparse.Namespace, seed: int):
-    """Return probabilities [n, C] by the cosine of texts to label names, or None where those say nothing."""
-    from domains.names import label_phrases
-
-    phrases = label_phrases(labels)
-    if phrases is None:
-        return None
-    model = body(asked)
-    x, name_x = (model.encode(each, normalize_embeddings=True) for each in (texts, phrases))
-    return softmax(SCALE * x @ name_x.T, axis=1)
-
-
 def body(asked: argparse.Namespace):
     """Return the encoder with mean pooling."""
     from sentence_transformers import SentenceTransformer, models
@@ -166,7 +149,6 @@ def ece(p: np.ndarray, y: np.ndarray) -> float:
 METHODS = {
     "setfit": (setfit, ("setfit", "sentence-transformers", "transformers", "torch")),
     "tfidf-svm": (tfidf_svm, ("scikit-learn",)),
-    "names": (names, ("sentence-transformers", "transformers", "torch")),
 }
 
 if __name__ == "__main__":
