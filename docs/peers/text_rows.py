@@ -1,0 +1,155 @@
+"""Other few-shot methods for texts on the draws of `acclimate bench adapt`, as rows of the same form.
+
+    acclimate bench adapt --draws 3 --export draws
+    python docs/peers/text_rows.py draws .acclimate/encoders/minilm-… --method tfidf-svm --draws 3 --json svm.json
+
+`tfidf-svm` (words and pairs of words, a linear SVM; its probabilities are the softmax of its margins) runs in
+the environment of `acclimate`; SetFit in one of its own:
+
+    python3.11 -m venv setfit-env && setfit-env/bin/pip install "setfit>=1.2,<2" pandas pyarrow scipy
+
+`setfit` (Tunstall et al. 2022): pairs are drawn as in the paper (R = 20 positive and 20 negative ones an example;
+--iterations): all pairs of a large support would take days on a CPU.
+Everything else is the library's default. The encoder is the folder that the benchmark's own features come from, cut at
+the same 128 word pieces and pooled by the mean at unit length, so that the rows compare methods, not encoders.
+"""
+
+import argparse
+import json
+import re
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax, stdtrit
+
+NAME = re.compile(r"(?P<domain>.+)-k(?P<k>\d+)")
+SMALLEST, BINS = 1e-7, 15  # as in learners/metrics.py
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("draws_folder", type=Path, help="what --export wrote: <domain>-k<K>.parquet")
+    parser.add_argument("encoder", type=Path, help="a folder of .acclimate/encoders/")
+    parser.add_argument("--method", choices=METHODS, required=True)
+    parser.add_argument("--domains", default="", help="some of those exported, with commas between them")
+    parser.add_argument("--draws", type=int, default=3, help="of those exported, the first so many")
+    parser.add_argument("--iterations", type=int, default=20, help="setfit: R of the paper; fewer are faster")
+    parser.add_argument("--pairs", type=int, default=None, help="setfit: of a support at most so many")
+    parser.add_argument("--tokens", type=int, default=128, help="texts are cut after so many word pieces")
+    parser.add_argument("--json", type=Path, required=True, help="write the rows to this file, anew after every domain")
+    asked = parser.parse_args()
+    files = sorted(asked.draws_folder.glob("*-k*.parquet"))
+    if not files:
+        sys.exit(
+            f"error: no <domain>-k<K>.parquet in {asked.draws_folder}; `acclimate bench adapt --export` writes them"
+        )
+    rows: list[dict] = []
+    for path in files:
+        found = NAME.fullmatch(path.stem)
+        if found is None:
+            sys.exit(f"error: {path} is not called <domain>-k<K>.parquet")
+        if not asked.domains or found["domain"] in asked.domains.split(","):
+            rows += measure(pd.read_parquet(path), found["domain"], int(found["k"]), asked)
+            asked.json.write_text(json.dumps(rows, indent=1), "utf-8")
+
+
+def measure(table: pd.DataFrame, domain: str, k: int, asked: argparse.Namespace) -> list[dict]:
+    """Return the rows of one domain at one K: means over draws with 95 % Student-t intervals."""
+    probabilities, packages = METHODS[asked.method]
+    test = table[table["part"] == "test"]
+    texts, labels = test["text"].tolist(), sorted(test["label"].unique())
+    y = test["label"].map(labels.index).to_numpy()
+    scores: list[tuple[float, ...]] = []
+    for draw in range(asked.draws):
+        support = table[(table["part"] == "support") & (table["draw"] == draw)]
+        if support.empty:
+            sys.exit(f"error: {domain} K={k} has no draw {draw}; export more, or ask for fewer with --draws")
+        started = time.process_time()
+        p = probabilities(support, texts, labels, asked, draw)
+        seconds = time.process_time() - started
+        scores.append((accuracy(p, y), log_loss(p, y), ece(p, y), seconds))
+        print(f"{domain} K={k} draw {draw}: {100 * scores[-1][0]:.1f} %, {seconds:.0f} s", file=sys.stderr, flush=True)
+    setting = {"setfit": {"iterations": iterations_of(asked, len(support))}}
+    rows = []
+    for i, metric in enumerate(("accuracy", "log_loss", "ece")):
+        values = np.array([score[i] for score in scores])
+        n = len(values)
+        half = None if n < 2 else round(float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / n**0.5), 5)
+        row = {"suite": "adapt", "domain": domain, "setting": f"K={k} pool=none", "method": asked.method}
+        row |= {"metric": metric, "value": round(float(values.mean()), 5), "ci95": half, "n": n}
+        row |= {"seconds": round(float(np.mean([score[3] for score in scores])), 1)}
+        row |= {"versions": {name: version(name) for name in packages}}
+        rows.append(row | setting.get(asked.method, {}))
+    return rows
+
+
+def setfit(support: pd.DataFrame, texts: list[str], labels: list[str], asked: argparse.Namespace, seed: int):
+    """Return probabilities [n, C] by SetFit, trained on a support at the library's defaults."""
+    from datasets import Dataset
+    from setfit import SetFitModel, Trainer, TrainingArguments
+    from sklearn.linear_model import LogisticRegression
+
+    model = SetFitModel(model_body=body(asked), model_head=LogisticRegression(), normalize_embeddings=True)
+    data = {"text": support["text"].tolist(), "label": support["label"].map(labels.index).tolist()}
+    arguments = TrainingArguments(
+        num_iterations=iterations_of(asked, len(support)),
+        seed=seed,
+        report_to="none",
+        show_progress_bar=False,
+        save_strategy="no",
+    )
+    Trainer(model=model, args=arguments, train_dataset=Dataset.from_dict(data)).train()
+    return np.asarray(model.predict_proba(texts, as_numpy=True))
+
+
+def tfidf_svm(support: pd.DataFrame, texts: list[str], labels: list[str], asked: argparse.Namespace, seed: int):
+    """Return probabilities [n, C] by a linear SVM on TF-IDF: the softmax of its margins."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LinearSVC(random_state=seed))
+    model.fit(support["text"], support["label"].map(labels.index))
+    margins = model.decision_function(texts)
+    return softmax(margins if margins.ndim == 2 else np.stack([-margins, margins], 1), axis=1)
+
+
+def body(asked: argparse.Namespace):
+    """Return the encoder with mean pooling."""
+    from sentence_transformers import SentenceTransformer, models
+
+    words = models.Transformer(str(asked.encoder), max_seq_length=asked.tokens)
+    return SentenceTransformer(modules=[words, models.Pooling(words.get_word_embedding_dimension(), "mean")])
+
+
+def iterations_of(asked: argparse.Namespace, examples: int) -> int:
+    """Return R, of which each makes two pairs an example, so that there are not too many pairs."""
+    return asked.iterations if asked.pairs is None else max(1, min(asked.iterations, asked.pairs // (2 * examples)))
+
+
+def accuracy(p: np.ndarray, y: np.ndarray) -> float:
+    return float((p.argmax(1) == y).mean())
+
+
+def log_loss(p: np.ndarray, y: np.ndarray) -> float:
+    return float(-np.log(np.clip(p[np.arange(len(y)), y], SMALLEST, 1)).mean())
+
+
+def ece(p: np.ndarray, y: np.ndarray) -> float:
+    """Return the expected calibration error over 15 bins of equal width (Guo et al. 2017)."""
+    confidence = p.max(1)
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    return float(np.abs(np.bincount(bins, weights=(p.argmax(1) == y) - confidence)).sum() / len(p))
+
+
+METHODS = {
+    "setfit": (setfit, ("setfit", "sentence-transformers", "transformers", "torch")),
+    "tfidf-svm": (tfidf_svm, ("scikit-learn",)),
+}
+
+if __name__ == "__main__":
+    main()
