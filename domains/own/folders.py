@@ -139,8 +139,8 @@ def flat_layout(path: Path, below: Mapping[str, Mapping[str, list[str]]], certai
         places = {name: Place(split=splits[folder]) for folder, rest in below.items() for name in rest}
         return Layout(
             places,
-            f"{path}: its folders are {some(sorted(below))}, which are not classes; put a folder per class into them, or "
-            "a table that names the files and their labels beside them",
+            f"{path}: its folders are {some(sorted(below))}, which are not classes; put a folder per class into them, "
+            "or a table that names the files and their labels beside them",
         )
     places = {name: Place(folder) for folder, rest in below.items() for name in rest}
     inner = Counter(part[0] for rest in below.values() for part in rest.values() if len(part) > 1)
