@@ -1,7 +1,6 @@
 """One long piece of a flow in a process of its own, whose lines the terminal shows as if it ran here."""
 
 import os
-import pickle
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,6 +14,7 @@ from tasks.base import progress
 from tasks.base.pools import SPAWN, close_pools, end_with_parent
 
 BEHIND = 5  # that the process is nicer than this one, which it is not to hold up
+_outcomes: list[tuple[Any, Exception | None]] = []  # of this process: result and error
 
 
 def run_apart(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -25,7 +25,8 @@ def run_apart(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
     from prefect.context import serialize_context
     from prefect.utilities.callables import cloudpickle_wrapped_call
 
-    job = cloudpickle_wrapped_call(_within, serialize_context(), function, arguments)  # the context holds the flow
+    context = serialize_context() if progress.in_run() else {}
+    job = cloudpickle_wrapped_call(_within, context, function, arguments)  # the context holds the flow
     ours, theirs = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=_run, args=(job, theirs))
     process.start()
@@ -40,7 +41,7 @@ def _listen(ours: Connection, process: Any, found: Future[Any]) -> None:
     try:
         while isinstance(told := ours.recv(), str):
             progress.show(told)
-        result, error = pickle.loads(told)  # by our own process
+        result, error = told
     except EOFError:
         result = None
         error = UserError("a process was killed, probably for lack of memory: free some, or set ACCLIMATE_PROCESSES=1")
@@ -59,22 +60,23 @@ class _Lines(TextIOBase):
         return len(text)
 
 
-def _run(job: Callable[[], bytes], to: Connection) -> None:
+def _run(job: Callable[[], object], to: Connection) -> None:
     from rich.console import Console
 
     end_with_parent()
     os.nice(BEHIND)
     with suppress(KeyboardInterrupt), progress.terminal(Console(file=_Lines(to), force_terminal=False, width=1000)):
-        to.send(job())
+        job()
+        to.send(_outcomes.pop())
     close_pools()
 
 
-def _within(context: dict[str, Any], function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Return what a function returns in a Prefect context, or the exception that it raised."""
+def _within(context: dict[str, Any], function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Keep what a function returns in a Prefect context, or the exception that it raised."""
     from prefect.context import hydrated_context
 
-    with hydrated_context(context):
-        try:
-            return function(*arguments), None
-        except Exception as error:
-            return None, error
+    try:
+        with hydrated_context(context):
+            _outcomes.append((function(*arguments), None))
+    except Exception as error:
+        _outcomes.append((None, error))

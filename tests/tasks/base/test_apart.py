@@ -23,12 +23,11 @@ def importable(monkeypatch):
 def work(what):
     """Say something, use processes of its own, and end as asked for."""
     progress.say(f"asked to {what}")
-    numbers = list(process_pool(1).map(abs, [-1, -2]))
     if what == "fail":
         raise UserError("no such thing; take another")
     if what == "be killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    return os.getpid(), numbers
+    return os.getpid(), list(process_pool(1).map(abs, [-1, -2]))
 
 
 def test_the_result_an_error_and_lines_come_back_and_a_kill_is_one_line():

@@ -226,7 +226,7 @@ def test_a_log_that_grew_is_moved_while_a_process_appends_to_it(tmp_path):
 
 @pytest.mark.parametrize("text", ["0d", "5h", "4000d", "month", "-3d"])
 def test_a_time_of_less_than_a_day_or_none_is_refused(text):
-    with pytest.raises(UserError, match=r"at least 1d|is no time"):
+    with pytest.raises(UserError, match=r"at least 1d|is not a duration"):
         read_keep(text)
 
 
