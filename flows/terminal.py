@@ -65,8 +65,13 @@ def fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def _try(work: Callable[[], object]) -> None:
+    with suppress(Exception):
+        work()
+
+
 @contextmanager
-def flows_running(s: Settings, meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
+def flows_running(s: Settings, meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
     """Run flows in this process against a Prefect server, with progress bars in the terminal.
 
     Args:
@@ -76,12 +81,8 @@ def flows_running(s: Settings, meanwhile: Callable[[], object] = lambda: None) -
     from tasks.versions.revisions import data_revision
 
     data_revision(s.root_path)  # a folder that is no checkout is told so before a server is started
-
-    def begin() -> None:
-        with suppress(Exception):
-            meanwhile()
-
-    Thread(target=begin, daemon=True).start()
+    if meanwhile is not None:
+        Thread(target=_try, args=(meanwhile,), daemon=True).start()
     with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):
         from tasks.base.progress import terminal
 

@@ -1,6 +1,6 @@
 """The server's side of a federation, whoever carries its questions: rounds, then the prior."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from learners import make, strategies
+from learners import strategies
+from learners.base import Learner
 from learners.choice.fallback import fallback
 from learners.choice.prior import Prior
 from learners.choice.prior_sums import (
@@ -151,8 +152,7 @@ class Federation:
         if not moments:
             return None
         mean, scale = pool_scale(moments)
-        every = self.plan.training.items()
-        return State.start({name: start(make_learner(name, t, self.dim, self.last), mean, scale) for name, t in every})
+        return State.start({name: start(self._learner(name), mean, scale) for name in self.plan.training})
 
     def _round(self, state: State, sites: set[str], validate: bool) -> State:
         turn = {"number": state.rounds, "rounds": self.plan.rounds, "steps": self.plan.steps, "validate": validate}
@@ -191,8 +191,7 @@ class Federation:
         if not able:
             return {}, {}
         told = messages.to_arrays(weights) | {"each": np.array(each)}
-        learners = {name: make(name, self.dim, None, self.last) for name in weights}
-        every = strategies(learners, self.dim, self.last)
+        every = self._strategies(weights)
         sums = {}
         for site, answer in self._ask("prior", told, set(able)).items():
             if answer and (found := self._sums(site, answer, each * able[site], every)):
@@ -208,6 +207,13 @@ class Federation:
             else:
                 histograms.append(answer)
         return total, add_histograms(histograms)
+
+    def _learner(self, name: str) -> Learner:
+        return make_learner(name, self.plan.training[name], self.dim, self.last)
+
+    def _strategies(self, names: Iterable[str]) -> Mapping[str, Learner]:
+        """Return the strategies that sites compare, with these learners among them."""
+        return strategies({name: self._learner(name) for name in names}, self.dim, self.last)
 
     def _episodes(self, counts: Mapping[str, int]) -> tuple[dict[str, int], int]:
         """Return how many domains each site measures the prior on, and on how many episodes a domain."""

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners import strategies
 from learners.choice.prior_sums import Sums, histogram_shapes, sum_shapes
 from learners.federated import messages
 from learners.federated.averaging import MOST_DOMAINS
@@ -17,7 +16,6 @@ from learners.federated.federation import Federation
 from learners.federated.messages import KEY, Arrays
 from learners.federated.sealed_site import SEALED
 from learners.federated.server import State
-from learners.federated.site import make_learner
 
 Weighed = Mapping[str, tuple[Arrays, int]]  # by site an answer, and how many domains it is of
 
@@ -64,14 +62,14 @@ class SealedFederation(Federation):
         table = {"moments": moments, "moments_of": torch.tensor(of), "rounds": torch.tensor(0)}
         tables = {}
         for name in self.plan.training:
-            bound = self.plan.bound(name, self._like(name))
+            bound = self.plan.bound(name, self._learner(name).state_dict())
             tables[name] = table | {"bound": torch.tensor(bound, dtype=torch.float64)}
         return State.start(tables)
 
     def _average(self, state: State, answers: Mapping[str, Arrays], validate: bool) -> State:
         weights, losses, known = {}, {}, self._weighed(answers)
         for name, last in state.weights.items():
-            size = sum(tensor.numel() for tensor in self._like(name).values())
+            size = sum(tensor.numel() for tensor in self._learner(name).state_dict().values())
             total, of, right = self._add(known, f"{name}/{SEALED}", size, f" in round {state.rounds}")
             new = {} if total is None else {"sum": total, "of": torch.tensor(of)}
             weights[name] = {**last, **new, "rounds": torch.tensor(state.rounds + 1)}
@@ -86,8 +84,7 @@ class SealedFederation(Federation):
         if not able:
             return {}, {}
         told = messages.to_arrays(weights) | {"each": np.array(each)}
-        learners = {name: make_learner(name, self.plan.training[name], self.dim, self.last) for name in weights}
-        every = strategies(learners, self.dim, self.last)
+        every = self._strategies(weights)
         answers = {site: (a, able[site]) for site, a in self._ask("prior", told, set(able)).items() if a}
         sums, of, right = self._add(answers, SEALED, count(sum_shapes(every)))
         if sums is None:
@@ -97,9 +94,6 @@ class SealedFederation(Federation):
         answers = {site: (a, able[site]) for site, a in self._ask("thresholds", total, set(right)).items() if a}
         thresholds, _, _ = self._add(answers, SEALED, count(histogram_shapes(every)))
         return {}, total | ({} if thresholds is None else {"thresholds": thresholds.numpy()})
-
-    def _like(self, name: str) -> Mapping[str, Tensor]:
-        return make_learner(name, self.plan.training[name], self.dim, self.last).state_dict()
 
     def _weighed(self, answers: Mapping[str, Arrays]) -> Weighed:
         """Return the answers of sites that have domains, with how many each counts for."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from domains.errors import UserError
 from tasks.base import progress
-from tasks.base.pools import SPAWN, close_pools, end_with_parent
+from tasks.base.pools import KILLED, SPAWN, close_pools, end_with_parent
 
 BEHIND = 5  # that the process is nicer than this one, which it is not to hold up
 _outcomes: list[tuple[Any, Exception | None]] = []  # of this process: result and error
@@ -43,8 +43,7 @@ def _listen(ours: Connection, process: Any, found: Future[Any]) -> None:
             progress.show(told)
         result, error = told
     except EOFError:
-        result = None
-        error = UserError("a process was killed, probably for lack of memory: free some, or set ACCLIMATE_PROCESSES=1")
+        result, error = None, UserError(KILLED)
     found.set_exception(error) if error else found.set_result(result)
     process.join()
 

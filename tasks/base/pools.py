@@ -7,6 +7,7 @@ from multiprocessing.managers import SyncManager
 from threading import Thread
 from weakref import WeakSet
 
+KILLED = "a process was killed, probably for lack of memory: free some, or set ACCLIMATE_PROCESSES=1"
 SPAWN = multiprocessing.get_context("spawn")
 _pools = WeakSet[ProcessPoolExecutor]()
 

@@ -10,7 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from domains.errors import UserError
-from tasks.base.pools import process_pool, start_manager
+from tasks.base.pools import KILLED, process_pool, start_manager
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -56,9 +56,7 @@ def run_side_by_side(
                 while not steps.empty():
                     advance(steps.get())
         except BrokenProcessPool as error:
-            raise UserError(
-                "a process was killed, probably for lack of memory: free some, or set ACCLIMATE_PROCESSES=1"
-            ) from error
+            raise UserError(KILLED) from error
     return [results[i] for i in range(len(jobs))]
 
 

@@ -56,10 +56,34 @@ class Wire:
         return {name: answer for name, answer in found.items() if answer is not None}
 
 
-def federation(wire, lines=None, path=None, rounds=3, **more):
+def dies_in_the_second_round():
+    """Return a change of answers at which the server dies."""
+    seen = []
+
+    def change(question, name, answer):
+        seen.append(question)
+        if seen.count("round") == 3:
+            raise KeyboardInterrupt
+        return answer
+
+    return change
+
+
+def without_b_in_the_second_round():
+    """Return a change of answers that loses one."""
+    seen = []
+
+    def change(question, name, answer):
+        seen.append((question, name))
+        return None if name == "b" and seen.count(("round", "b")) == 2 else answer
+
+    return change
+
+
+def federation(wire, lines=None, path=None, rounds=3, kind=Federation, **more):
     plan = Plan(TRAINING, rounds=rounds, steps=2, sites=len(wire.sites), every=2, **more)
     said = [] if lines is None else lines
-    return Federation(plan, SAME, DIM, wire, episodes=8, path=path, say=said.append)
+    return kind(plan, SAME, DIM, wire, episodes=8, path=path, say=said.append)
 
 
 def assert_same(one, other):
@@ -89,15 +113,8 @@ def test_sites_learn_together_and_what_travels_is_numbers_that_do_not_grow_with_
 
 def test_a_server_that_died_goes_on_to_the_same_bits(tmp_path):
     path, straight = tmp_path / "state.checkpoint", federation(Wire({"a": site(1), "b": site(2)})).run()
-
-    def dies(question, name, answer, seen=[]):  # noqa: B006 (counts calls)
-        seen.append(question)
-        if seen.count("round") == 3:  # in the second round
-            raise KeyboardInterrupt
-        return answer
-
     with pytest.raises(KeyboardInterrupt):
-        federation(Wire({"a": site(1), "b": site(2)}, dies), path=path).run()
+        federation(Wire({"a": site(1), "b": site(2)}, dies_in_the_second_round()), path=path).run()
     again = Wire({"a": site(1), "b": site(2)})
     found = federation(again, path=path).run()
     assert again.asked.count("round") == 2
@@ -109,12 +126,8 @@ def test_a_server_that_died_goes_on_to_the_same_bits(tmp_path):
 
 
 def test_a_site_that_dies_costs_a_round_nothing():
-    def late(question, name, answer, seen=[]):  # noqa: B006
-        seen.append((question, name))
-        return None if name == "b" and seen.count(("round", "b")) == 2 else answer
-
-    lines = []
-    weights = federation(Wire({"a": site(1), "b": site(2)}, late), lines).run().weights
+    lines, wire = [], Wire({"a": site(1), "b": site(2)}, without_b_in_the_second_round())
+    weights = federation(wire, lines).run().weights
     assert all(torch.isfinite(t).all() for t in weights["protonet"].values())
     assert not lines
 

@@ -3,6 +3,7 @@
 import inspect
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,9 +15,18 @@ from learners.federated.encryption import BITS, DEGREE, SCALE_BITS, Key, add, fl
 from learners.federated.federation import Outcome
 from learners.federated.sealed_federation import SealedFederation
 from learners.federated.sealed_site import SealedSite
-from learners.federated.server import Plan, State
+from learners.federated.server import State
 from learners.federated.site import Site, make_learner, start
-from tests.learners.federated.test_federation import DIM, SAME, TRAINING, Wire, federation, site
+from tests.learners.federated.test_federation import (
+    DIM,
+    SAME,
+    TRAINING,
+    Wire,
+    dies_in_the_second_round,
+    federation,
+    site,
+    without_b_in_the_second_round,
+)
 
 pytest.importorskip("tenseal", reason="TenSEAL is in an extra: pip install -e '.[federate]'")
 
@@ -52,10 +62,7 @@ def sites(**more):
     return {"a": sealed(site(1), **more), "b": sealed(site(2, 3), **more)}
 
 
-def serve(wire, lines=None, path=None, rounds=3, **more):
-    plan = Plan(TRAINING, rounds=rounds, steps=2, sites=len(wire.sites), every=2, **more)
-    said = [] if lines is None else lines
-    return SealedFederation(plan, SAME, DIM, wire, episodes=8, path=path, say=said.append)
+serve = partial(federation, kind=SealedFederation)
 
 
 def opened(found, one):
@@ -114,15 +121,8 @@ def test_what_travels_and_what_the_server_keeps_is_ciphertext_but_for_numbers_of
 
 def test_a_server_that_died_and_a_site_that_comes_late_go_on(tmp_path, plain):
     path = tmp_path / "state.checkpoint"
-
-    def dies(question, name, answer, seen=[]):  # noqa: B006 (counts calls)
-        seen.append(question)
-        if seen.count("round") == 3:  # in the second round
-            raise KeyboardInterrupt
-        return answer
-
     with pytest.raises(KeyboardInterrupt):
-        serve(Wire(sites(), dies), path=path).run()
+        serve(Wire(sites(), dies_in_the_second_round()), path=path).run()
     again = Wire(sites())  # which know nothing of the first round
     found = opened(serve(again, path=path).run(), again.sites["a"])
     assert again.asked.count("round") == 2
@@ -130,13 +130,9 @@ def test_a_server_that_died_and_a_site_that_comes_late_go_on(tmp_path, plain):
 
 
 def test_a_site_that_dies_costs_a_round_nothing(plain):
-    def late(question, name, answer, seen=[]):  # noqa: B006
-        seen.append((question, name))
-        return None if name == "b" and seen.count(("round", "b")) == 2 else answer
-
-    lines, both = [], Wire(sites(), late)
+    lines, both = [], Wire(sites(), without_b_in_the_second_round())
     found = opened(serve(both, lines).run(), both.sites["a"])
-    without = federation(Wire({"a": site(1), "b": site(2, 3)}, lambda *a, seen=[]: late(*a, seen))).run()
+    without = federation(Wire({"a": site(1), "b": site(2, 3)}, without_b_in_the_second_round())).run()
     assert not lines
     assert differ(found.weights, without.weights) < 1e-4 < differ(found.weights, plain.weights)
 
