@@ -10,11 +10,19 @@ BERT := transformers.models.bert.modeling_bert
 .PHONY: setup demo test lint docs clean
 setup: .venv/.installed
 
-# A new pip resolves in half the time of the one that Python brings, which would do as well.
+# uv takes a fifth of pip's time. It does not read where pip is told to look, so we tell it; where it fails, pip does it.
+AS_PIP = $(BIN)/pip config list | sed -En 's/\\n/ /g; s/^.*\.index-url=/export UV_DEFAULT_INDEX=/p; \
+	s/^.*\.extra-index-url=/export UV_INDEX=/p; s/^.*\.find-links=/export UV_FIND_LINKS=/p; \
+	s/^.*\.constraint=/export UV_CONSTRAINT=/p; s/^.*\.cert=/export SSL_CERT_FILE=/p'
+UV := UV_SYSTEM_CERTS=1 UV_INDEX_STRATEGY=unsafe-best-match $(BIN)/uv pip install --quiet --python $(BIN)/python
+PIP := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
+WHAT := --constraint constraints.txt --editable
+
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	-$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	-$(PIP) --constraint constraints.txt uv
+	@echo installing what pyproject.toml names
+	@eval "$$($(AS_PIP))"; $(UV) $(WHAT) '.[dev]' || $(PIP) $(WHAT) '.[dev]'
 	@$(WARM) 'import prefect.server.api.server, prefect.cli, prefect.workers.process, dvc.repo, $(STORE)' & \
 	$(WARM) 'import sklearn.linear_model, datasets, matplotlib.figure, pytest, $(BERT)' & wait
 	@touch $@
@@ -37,7 +45,7 @@ docs: .venv/.docs
 	@echo docs/_build/html/index.html
 
 .venv/.docs: .venv/.installed
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(PIP) $(WHAT) '.[docs]'
 	@touch $@
 
 clean: # keeps data/ and .acclimate/, where models live

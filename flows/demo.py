@@ -13,8 +13,10 @@ from flows.ingest import ingest
 from flows.meta_train import meta_train
 from tasks.adapt.demo_steps import encode_ahead
 from tasks.adapt.pages import show_summary
+from tasks.adapt.tables import result_line
 from tasks.base.apart import run_apart
 from tasks.base.device import at_once
+from tasks.base.progress import say
 from tasks.base.settings import settings
 from tasks.models.adapt_result import AdaptResult
 from tasks.watch import run_locks
@@ -32,7 +34,11 @@ def demo_family(family: Family, revision: str, k: int, draws: int, steps: int | 
     """Return one result a quick-start target of a family, meta-trained first. The arguments are those of ``demo``."""
     meta_train(family, revision, steps)
     targets = [s.name for s in catalogue.quick_start().values() if s.family == family and s.role == "target"]
-    return [adapt(name, k, revision, draws) for name in targets]
+    results = []
+    for name in targets:
+        results.append(adapt(name, k, revision, draws))
+        say(result_line(results[-1]))
+    return results
 
 
 @flow(name="demo", flow_run_name="demo K={k}", timeout_seconds=settings().run_seconds, on_running=[run_locks.mark])

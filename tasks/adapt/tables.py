@@ -32,6 +32,14 @@ def result_cells(result: AdaptResult) -> dict[str, str]:
     }
 
 
+def result_line(result: AdaptResult) -> str:
+    """Return the row of a domain in words."""
+    cells = result_cells(result)
+    figure = COLUMNS[result.objective]
+    ours = cells[f"{figure} %"]
+    return f"{result.domain} {result.decision}: {figure} {ours} %, best baseline {cells['best baseline']}"
+
+
 def result_table(results: Sequence[AdaptResult]) -> "Table":
     """Return one row a domain for the terminal."""
     from rich.box import SIMPLE_HEAD

@@ -44,8 +44,8 @@ def _listen(ours: Connection, process: Any, found: Future[Any]) -> None:
         result, error = told
     except EOFError:
         result, error = None, UserError(KILLED)
+    process.join()  # it tells Prefect's server its last lines, which is to be there till then
     found.set_exception(error) if error else found.set_result(result)
-    process.join()
 
 
 class _Lines(TextIOBase):

@@ -13,7 +13,7 @@ from PIL import Image
 from prefect.settings import PREFECT_UI_URL, temporary_settings
 from rich.console import Console
 
-from tasks.adapt.tables import interval_line, result_cells, result_table
+from tasks.adapt.tables import interval_line, result_cells, result_line, result_table
 from tasks.base import artifacts
 from tasks.models.adapt_result import AdaptResult, Score
 
@@ -53,6 +53,7 @@ def test_a_row_shows_accuracy_with_its_interval_the_best_baseline_and_the_gain()
     assert artifacts.with_interval(0.5, math.nan) == "50.0"
     everything = result().model_copy(update={"k": None, "labels": 1622})
     assert result_cells(everything)["K"] == "all 1,622"
+    assert result_line(result()) == "hpo promoted: accuracy 66.2 ± 1.1 %, best baseline 61.2 logistic regression"
 
 
 def test_a_line_says_what_scores_are_of_and_what_intervals_are_over():
