@@ -6,7 +6,7 @@ LONGEST = 2000  # characters of a message, which may quote a cell of any length
 
 
 class UserError(Exception):
-    """Something the user can mend: one line that says what is wrong, where, and what to do.
+    """Something the user can correct: one line that says what is wrong, where, and what to do.
 
     The command line prints it without a traceback and exits with code 2. The middle of a very long one is left out.
     """

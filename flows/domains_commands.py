@@ -110,7 +110,7 @@ def domains_audit(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write what to look at into this CSV.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List labels that are probably wrong, what mending them would gain, and classes that are missing.
+    """List labels that are probably wrong, what correcting them would gain, and classes that are missing.
 
     Each label is held against what is predicted for its example by a model that never saw it. Examples that are nearly
     equal and labelled differently are listed too, and groups of unlabelled examples that no class covers.

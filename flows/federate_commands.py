@@ -56,7 +56,7 @@ def serve(
     check_family(family)
     (kind,) = families([family])
     if clip is not None and clip <= 0:
-        raise UserError(f"--clip {clip}: a norm is above 0")
+        raise UserError(f"--clip {clip}: it must be above 0")
     names = [word.strip() for word in sites.split(",") if word.strip()]
     home = settings().home_path / "federations" / check_name(name)
     make_kits(home, host, port, names)

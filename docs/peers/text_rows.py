@@ -3,14 +3,19 @@
     acclimate bench adapt --draws 3 --export draws
     python docs/peers/text_rows.py draws .acclimate/encoders/minilm-… --method tfidf-svm --draws 3 --json svm.json
 
-`tfidf-svm` (words and pairs of words, a linear SVM; its probabilities are the softmax of its margins) runs in
-the environment of `acclimate`; SetFit in one of its own:
+`tfidf-svm` (words and pairs of words, a linear SVM; its probabilities are the softmax of its margins) and `names` (the
+label whose name is nearest to the text, by cosine; no label is used) run in the environment of `acclimate`. The others
+run in environments of their own:
 
     python3.11 -m venv setfit-env && setfit-env/bin/pip install "setfit>=1.2,<2" pandas pyarrow scipy
+    python3.11 -m venv fastfit-env && fastfit-env/bin/pip install "fast-fit==1.2.1" "transformers[torch]<5" pandas scipy
+    python3.11 -m venv autogluon-env && autogluon-env/bin/pip install autogluon.multimodal==1.6.3 torch==2.13.0 scipy
 
 `setfit` (Tunstall et al. 2022): pairs are drawn as in the paper (R = 20 positive and 20 negative ones an example;
---iterations): all pairs of a large support would take days on a CPU.
-Everything else is the library's default. The encoder is the folder that the benchmark's own features come from, cut at
+--iterations): all pairs of a large support would take days on a CPU. `fastfit` (Yehudai & Bandel 2024): the settings of
+its README (40 epochs, 4 repeats, Adafactor), but the classifier's part of the loss reads the mean of the tokens.
+`autogluon`: its problem type few_shot_classification, which is an SVM on the encoder's features.
+Everything else is each library's default. The encoder is the folder that the benchmark's own features come from, cut at
 the same 128 word pieces and pooled by the mean at unit length, so that the rows compare methods, not encoders.
 """
 
@@ -18,6 +23,7 @@ import argparse
 import json
 import re
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +34,7 @@ from scipy.special import softmax, stdtrit
 
 NAME = re.compile(r"(?P<domain>.+)-k(?P<k>\d+)")
 SMALLEST, BINS = 1e-7, 15  # as in learners/metrics.py
+SCALE = 20  # of cosines: what the MiniLM of sentence-transformers was trained with
 
 
 def main() -> None:
@@ -39,6 +46,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3, help="of those exported, the first so many")
     parser.add_argument("--iterations", type=int, default=20, help="setfit: R of the paper; fewer are faster")
     parser.add_argument("--pairs", type=int, default=None, help="setfit: of a support at most so many")
+    parser.add_argument("--epochs", type=int, default=40, help="fastfit: fewer are faster")
+    parser.add_argument("--repeats", type=int, default=4, help="fastfit: of each batch; fewer are faster")
     parser.add_argument("--tokens", type=int, default=128, help="texts are cut after so many word pieces")
     parser.add_argument("--json", type=Path, required=True, help="write the rows to this file, anew after every domain")
     asked = parser.parse_args()
@@ -64,16 +73,22 @@ def measure(table: pd.DataFrame, domain: str, k: int, asked: argparse.Namespace)
     texts, labels = test["text"].tolist(), sorted(test["label"].unique())
     y = test["label"].map(labels.index).to_numpy()
     scores: list[tuple[float, ...]] = []
-    for draw in range(asked.draws):
+    for draw in range(1 if asked.method == "names" else asked.draws):
         support = table[(table["part"] == "support") & (table["draw"] == draw)]
         if support.empty:
             sys.exit(f"error: {domain} K={k} has no draw {draw}; export more, or ask for fewer with --draws")
         started = time.process_time()
         p = probabilities(support, texts, labels, asked, draw)
+        if p is None:
+            print(f"{domain}: the names of its labels say nothing", file=sys.stderr)
+            return []
         seconds = time.process_time() - started
         scores.append((accuracy(p, y), log_loss(p, y), ece(p, y), seconds))
         print(f"{domain} K={k} draw {draw}: {100 * scores[-1][0]:.1f} %, {seconds:.0f} s", file=sys.stderr, flush=True)
-    setting = {"setfit": {"iterations": iterations_of(asked, len(support))}}
+    setting = {
+        "setfit": {"iterations": iterations_of(asked, len(support))},
+        "fastfit": {"epochs": asked.epochs, "repeats": asked.repeats},
+    }
     rows = []
     for i, metric in enumerate(("accuracy", "log_loss", "ece")):
         values = np.array([score[i] for score in scores])
@@ -106,6 +121,74 @@ def setfit(support: pd.DataFrame, texts: list[str], labels: list[str], asked: ar
     return np.asarray(model.predict_proba(texts, as_numpy=True))
 
 
+def fastfit(support: pd.DataFrame, texts: list[str], labels: list[str], asked: argparse.Namespace, seed: int):
+    """Return probabilities [n, C] by FastFit: the softmax of its scores, as its pipeline has them."""
+    import datasets
+    import torch
+
+    datasets.load_metric = lambda *_, **__: None  # gone since datasets 3; FastFit imports it to score, which we do not
+    from fastfit import FastFitTrainer
+
+    data = datasets.Dataset.from_dict({"text": support["text"].tolist(), "label": support["label"].tolist()})
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = FastFitTrainer(
+            model_name_or_path=str(asked.encoder),
+            train_dataset=data,
+            test_dataset=data,  # it wants one; nothing reads it
+            text_column_name="text",
+            label_column_name="label",
+            max_text_length=asked.tokens,
+            num_train_epochs=asked.epochs,
+            num_repeats=asked.repeats,
+            per_device_train_batch_size=32,
+            optim="adafactor",
+            clf_loss_factor=0.1,
+            clf_level="mean_pool",
+            seed=seed,
+            report_to="none",
+            save_strategy="no",
+            output_dir=folder,
+        )
+        model = trainer.train().eval()
+    read = {"padding": True, "truncation": True, "max_length": asked.tokens, "return_tensors": "pt"}
+    scores = np.zeros((len(texts), len(labels)))
+    columns = [labels.index(label) for label in trainer.labels]
+    order = np.argsort([len(text) for text in texts])
+    for rows in np.array_split(order, -(-len(texts) // 64)):
+        words = trainer.tokenizer([texts[i] for i in rows], **read)
+        with torch.no_grad():
+            found = model.inference_forward(words["input_ids"], words["attention_mask"])
+        scores[np.ix_(rows, columns)] = found.numpy()
+    return softmax(scores, axis=1)
+
+
+def autogluon(support: pd.DataFrame, texts: list[str], labels: list[str], asked: argparse.Namespace, seed: int):
+    """Return probabilities [n, C] by AutoGluon-MultiModal, which has classes in the order of the alphabet."""
+    from autogluon.multimodal import MultiModalPredictor
+
+    settings = {
+        "model.names": ["hf_text"],
+        "model.hf_text.checkpoint_name": str(asked.encoder.resolve()),
+        "model.hf_text.max_text_len": asked.tokens,
+        "env.num_gpus": 0,
+        "env.num_workers": 0,
+        "env.num_workers_inference": 0,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        model = MultiModalPredictor(
+            label="label",
+            problem_type="few_shot_classification",
+            hyperparameters=settings,
+            path=f"{folder}/model",
+            verbosity=0,
+        )
+        model.fit(support[["text", "label"]], seed=seed)
+        found = model.predict_proba(pd.DataFrame({"text": texts}), as_pandas=False)
+    p = np.zeros((len(texts), len(labels)))
+    p[:, [labels.index(label) for label in sorted(support["label"].unique())]] = found
+    return p
+
+
 def tfidf_svm(support: pd.DataFrame, texts: list[str], labels: list[str], asked: argparse.Namespace, seed: int):
     """Return probabilities [n, C] by a linear SVM on TF-IDF: the softmax of its margins."""
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -116,6 +199,18 @@ def tfidf_svm(support: pd.DataFrame, texts: list[str], labels: list[str], asked:
     model.fit(support["text"], support["label"].map(labels.index))
     margins = model.decision_function(texts)
     return softmax(margins if margins.ndim == 2 else np.stack([-margins, margins], 1), axis=1)
+
+
+def names(support: pd.DataFrame, texts: list[str], labels: list[str], asked: argparse.Namespace, seed: int):
+    """Return probabilities [n, C] by the cosine of texts to label names, or None where those say nothing."""
+    from domains.names import label_phrases
+
+    phrases = label_phrases(labels)
+    if phrases is None:
+        return None
+    model = body(asked)
+    x, name_x = (model.encode(each, normalize_embeddings=True) for each in (texts, phrases))
+    return softmax(SCALE * x @ name_x.T, axis=1)
 
 
 def body(asked: argparse.Namespace):
@@ -148,7 +243,10 @@ def ece(p: np.ndarray, y: np.ndarray) -> float:
 
 METHODS = {
     "setfit": (setfit, ("setfit", "sentence-transformers", "transformers", "torch")),
+    "fastfit": (fastfit, ("fast-fit", "transformers", "datasets", "torch")),
+    "autogluon": (autogluon, ("autogluon.multimodal", "transformers", "torch")),
     "tfidf-svm": (tfidf_svm, ("scikit-learn",)),
+    "names": (names, ("sentence-transformers", "transformers", "torch")),
 }
 
 if __name__ == "__main__":

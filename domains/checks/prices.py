@@ -10,7 +10,7 @@ JUMP = Kind(
     "price-jump",
     "warning",
     DOUBTS["price-jump"],
-    "compare it with another source: mend the price, or adjust those before it for the split or the change of currency",
+    "compare it with another source: correct it, or adjust the prices before for the split or the change of currency",
 )
 STALE = Kind(
     "stale-price",

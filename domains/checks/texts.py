@@ -14,7 +14,7 @@ DAMAGED = Kind(
     "damaged-text",
     "warning",
     "a text in which characters were lost (U+FFFD) or read in the wrong encoding (`Ã©` for `é`)",
-    "save the source as UTF-8 and add the domain again, or mend the text",
+    "save the source as UTF-8 and add the domain again, or correct the text",
 )
 KINDS = (DAMAGED,)
 

@@ -78,8 +78,8 @@ def check_features(dates: Sequence[str], x: np.ndarray) -> None:
     bad = ~np.isfinite(x).all(1)
     if bad.any():
         raise UserError(
-            f"market features: the example of {dates[int(bad.argmax())]} holds a number that is none; mend its "
-            "prices and build the domain again"
+            f"market features: the example of {dates[int(bad.argmax())]} has a feature that is not a number; correct "
+            "its prices and build the domain again"
         )
 
 

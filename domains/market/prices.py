@@ -39,7 +39,7 @@ def check_prices(prices: pd.DataFrame) -> pd.DataFrame:
         cell: object = prices.iloc[row, column]
         raise UserError(
             f"prices: {prices.columns[column]} on {prices.index[row]:%Y-%m-%d} is {cell}; "
-            "every price must be a positive number: mend that cell, or drop the asset or the date"
+            "every price must be a positive number: correct that cell, or drop the asset or the date"
         )
     _check_splits(values)
     return values

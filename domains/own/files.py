@@ -59,7 +59,9 @@ def items_of_files(path: Path, options: AddOptions) -> Items:
             try:
                 raw = files.read(name)
             except OSError as error:
-                raise UserError(f"{path}: cannot read {name} ({error.strerror or error}); mend or remove it") from error
+                raise UserError(
+                    f"{path}: cannot read {name} ({error.strerror or error}); replace or remove it"
+                ) from error
             if not done[0]:
                 whole.update(name.encode() + b"\0" + hashlib.sha256(raw).digest())
             yield placed.item[name]._replace(example=raw)

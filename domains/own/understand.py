@@ -129,7 +129,7 @@ def warnings_of_reading(items: Items, survey: Survey, options: AddOptions) -> li
         count = len(survey.faults)
         what = quantity(count, "unreadable image" if items.family == "vision" else "unreadable text")
         if not options.skip_unreadable:
-            raise UserError(f"{items.file}: {what}: {first}; mend or remove, or say --skip-unreadable")
+            raise UserError(f"{items.file}: {what}: {first}; replace or remove it, or say --skip-unreadable")
         warnings.append(f"{what} left out: {first}")
     empty = np.flatnonzero(survey.code == EMPTY)
     if len(empty):
@@ -200,7 +200,7 @@ def divide_kept(
             f"class {labels[c]!r} has no example in train, so it is left out ({quantity(int(gone.sum()), 'example')})"
         )
     if len(learned) < 2:
-        raise UserError(f"{items.file}: train has {len(learned)} classes after the split; divide in another way")
+        raise UserError(f"{items.file}: train has {len(learned)} classes after the split; choose another split")
     if options.role == "target" and not (split == TEST).any():
         raise UserError(f"{items.file}: no class has the two labelled examples that a test needs; label more")
     new = np.full(n + 1, -1)

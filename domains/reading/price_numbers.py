@@ -171,7 +171,7 @@ def read_numbers(
             at = int(wrong.to_numpy().argmax())
             raise UserError(
                 f"{where}: {asset} on {prices.index[at]:%Y-%m-%d} is {prices[asset].iloc[at]!r}, which is not a number "
-                f"where {sign} stands before decimals; mend that cell" + ("" if decimal else ", or say --decimal")
+                f"where {sign} stands before decimals; correct that cell" + ("" if decimal else ", or say --decimal")
             )
         read[asset] = numbers.astype(object).where(numbers.notna(), prices[asset])
     parting = "." if sign == "," else ","

@@ -176,7 +176,7 @@ def split_lines(found: TextFile, separator: str) -> Iterator[list[str]]:
                 if reader.line_num > 1 or not ",".join(row).lower().startswith("sep="):
                     yield [cell.strip() for cell in row]
         except csv.Error as error:
-            raise UserError(f"{found.path}: line {reader.line_num}: {error}; mend its quotes") from error
+            raise UserError(f"{found.path}: line {reader.line_num}: {error}; correct its quotes") from error
 
 
 def choose_separator(found: TextFile) -> str:

@@ -120,7 +120,7 @@ def check_days(texts: "pd.Series[str]", days: "pd.Series[pd.Timestamp]", path: P
     future = days > pd.Timestamp.now() + pd.Timedelta(days=1)
     if future.any():
         row = int(future.to_numpy().argmax())
-        raise UserError(f"{path}: row {row + 1}: {texts.iloc[row]!r} is in the future; leave that row out or mend it")
+        raise UserError(f"{path}: row {row + 1}: {texts.iloc[row]!r} is in the future; correct it or leave it out")
     return days
 
 

@@ -148,7 +148,7 @@ def open_csv(file: TextFile, header: bool | None, separator: str | None) -> Tabl
             try:
                 yield from reader
             except csv.Error as error:
-                raise UserError(f"{file.path}: line {reader.line_num}: {error}; mend its quotes") from error
+                raise UserError(f"{file.path}: line {reader.line_num}: {error}; correct its quotes") from error
 
     kind = f"CSV, {SEPARATORS.get(between, between)} between cells, {encoding_name(file.encoding)}"
     return table_of_rows(file.path, kind, all_rows, header, file.lines, file.sha256, file.warnings)
@@ -203,7 +203,7 @@ def open_jsonl(file: TextFile) -> Table:
                 except (ValueError, RecursionError):
                     row = None
                 if not isinstance(row, dict):
-                    raise UserError(f"{file.path}: line {number} is not a JSON object; mend or remove it")
+                    raise UserError(f"{file.path}: line {number} is not a JSON object; correct or remove it")
                 yield row
 
     return table_of_objects(file, "JSONL", all_rows, file.lines)

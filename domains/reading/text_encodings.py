@@ -128,5 +128,5 @@ def decode(content: bytes, encoding: str | None = None) -> tuple[str, tuple[str,
             raise ValueError(f"not {read_as.removesuffix('-sig')} at byte {getattr(error, 'start', 0)}") from None
         text, guess = content.decode("cp1252"), ("not UTF-8: read as cp1252",)
     if "\0" in text:
-        raise ValueError("has a zero byte, so it is no text")
+        raise ValueError("has a zero byte, so it is not text")
     return text, guess

@@ -45,7 +45,7 @@ class Key:
         except (ValueError, RuntimeError):
             known = False
         if not known:
-            raise ValueError("it is no key of a federation")
+            raise ValueError("it is not the key of a federation")
         self.name = hashlib.sha256(data).hexdigest()
 
     def seal(self, values: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ class Key:
         """Return the numbers [size] of a ciphertext or of a sum; of another key's, any numbers.
 
         Raises:
-            ValueError: it is no ciphertext of so many numbers.
+            ValueError: it is not a ciphertext of so many numbers.
         """
         return np.concatenate([np.array(part.decrypt()) for part in _split(sealed, size, self._context)])
 
@@ -134,11 +134,11 @@ def _split(sealed: np.ndarray, size: int, context: Any) -> list[Any]:
         right = [part.size() for part in parts] == [min(SLOTS, size - i) for i in range(0, size, SLOTS)]
         inner = [one for part in parts for one in part.ciphertext()]
     except (ValueError, RuntimeError) as error:
-        raise ValueError("it is no ciphertext") from error
+        raise ValueError("it is not a ciphertext") from error
     for one in inner:
         right &= (one.size(), one.coeff_modulus_size(), one.scale) == (2, len(BITS) - 1, 2.0**SCALE_BITS)
     if not right or len(inner) != len(parts):
-        raise ValueError(f"it is no ciphertext of {size} numbers by this version")
+        raise ValueError(f"it is not a ciphertext of {size} numbers by this version")
     return parts
 
 

@@ -19,10 +19,10 @@ def check(message: object) -> Arrays:
         ValueError: it is anything else, or too large; the message says what in one line.
     """
     if not isinstance(message, dict) or len(message) > MOST_NAMES:
-        raise ValueError("its answer is no table of arrays")
+        raise ValueError("its answer is not a table of arrays")
     for name, value in message.items():
         if not isinstance(name, str) or type(value) is not np.ndarray or value.dtype.kind not in "fiu":
-            raise ValueError(f"{str(name)[:60]!r} in its answer is no array of numbers")
+            raise ValueError(f"{str(name)[:60]!r} in its answer is not an array of numbers")
     if sum(value.nbytes for value in message.values()) > MOST_BYTES:
         raise ValueError(f"its answer is larger than {MOST_BYTES >> 20} MiB")
     return message

@@ -57,7 +57,7 @@ class SealedSite(Site):
             )
         theirs = messages.read_words(told[KEY])
         if theirs not in ("", self.key.name):
-            raise ValueError("--key is another one than that of the other sites; ask for theirs and join again")
+            raise ValueError("--key is not the key of the other sites; ask for theirs and join again")
         rest = {name: value for name, value in told.items() if name != KEY}
         return super().hello(rest) | {KEY: messages.words(self.key.name)}
 

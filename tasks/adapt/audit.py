@@ -1,4 +1,4 @@
-"""Labels of a domain that are probably wrong, and what mending them would gain."""
+"""Labels of a domain that are probably wrong, and what correcting them would gain."""
 
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import asdict, dataclass, replace

@@ -156,7 +156,7 @@ def _width(folder: Path, kind: str, name: str) -> int:
     try:
         return int(LOADERS[kind](folder).encode([_picture() if kind == IMAGE else "a text"]).shape[1])
     except MemoryError as error:
-        raise UserError(f"encoder {name}: there is no memory for it; take a smaller one") from error
+        raise UserError(f"encoder {name}: does not fit into memory; take a smaller one") from error
     except Exception as error:  # of whatever a model's files may lack
         raise UserError(f"encoder {name}: cannot be loaded ({first_line(error)}); take another model") from error
 

@@ -125,7 +125,7 @@ def run_segment(plan: ServerPlan, kits: Path, missing: Callable[[], set[str]], s
                 elif time.monotonic() - moved > max(STALLED, 2 * plan.patience):
                     moved = time.monotonic()
                     if idle := _idle(admin) & missing():  # what a site that died was asked, nobody answers
-                        say(f"{', '.join(sorted(idle))} came back and is waited for in vain; the round begins again")
+                        say(f"{', '.join(sorted(idle))} came back without its work; the round begins again")
                         _abort(admin, job)
                         return False
                 if plan.segments() > before:

@@ -33,7 +33,7 @@ def find_kit(given: str, token: str) -> Path:
     if "://" in given:
         return fetch_kit(given, token)
     if token:
-        raise UserError(f"--token goes with the address of a server, as https://fl.example.org:8103; {given} is none")
+        raise UserError(f"--token goes with an address such as https://fl.example.org:8103; {given} is not one")
     fetched = sorted(_fetched().glob(f"*/{given}")) if is_name(given) else []
     if Path(given).is_dir() or not fetched:
         return Path(given).resolve()

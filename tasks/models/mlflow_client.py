@@ -52,7 +52,7 @@ class Client:
 
     Raises:
         NotThereError, AlreadyThereError: instead of an MlflowException that says so.
-        UserError: what a person has to mend; one line that says how.
+        UserError: what a person has to correct; one line that says how.
     """
 
     TRIES = 8

@@ -38,7 +38,7 @@ from tasks.service.processes import (
 from tasks.service.server import Say, prefect_server, start_server, wait_until_healthy
 from tasks.service.webhook import check_url, ensure_webhook, forget_webhook
 
-RESTARTS, SHORT_LIFE = 5, 20  # so many ends in a row, each within so many seconds, are a fault that no restart mends
+RESTARTS, SHORT_LIFE = 5, 20  # so many ends in a row, each within so many seconds, are a fault that no restart cures
 REGISTER_SECONDS = 300
 BUSY = "503 Service Unavailable"  # said by a server whose database is locked, as by runs that waited for it to start
 

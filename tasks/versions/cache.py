@@ -39,7 +39,7 @@ def object_paths(root: Path, at: DataRevision, hashes: Iterable[str]) -> dict[st
         cache = repo.cache.local
         paths = {name: Path(cache.oid_to_path(name)) for name in paths}
         wanted = [name for name, path in paths.items() if not is_sound(path, name)]
-        for name in wanted:  # DVC trusts a read-only object as it is, so a damaged one would never be mended
+        for name in wanted:  # DVC trusts a read-only object as it is, so a damaged one would never be repaired
             paths[name].unlink(missing_ok=True)
         has_remote = bool(repo.config["core"].get("remote"))
         if wanted and has_remote:

@@ -145,7 +145,7 @@ def check_kept(before: Listing | None, after: Listing) -> None:
     """Raise UserError where domains of HEAD are not in ``data/``: after a clone, say, before they were built."""
     remedy = "acclimate data build (or dvc pull) brings them back, --drop commits without them"
     if before is None:
-        raise UserError(f"which domains HEAD has is unknown, as the list is not in DVC's cache: {remedy}")
+        raise UserError(f"the list of domains at HEAD is not in DVC's cache: {remedy}")
     if gone := sorted(domain_files(before).keys() - domain_files(after).keys()):
         raise UserError(f"data/ lacks domains that HEAD has ({some(gone)}): {remedy}")
 

@@ -31,7 +31,7 @@ def check_object(name: str) -> str:
     """Return the name of an object of DVC's cache, or raise UserError."""
     if is_file_hash(name) or is_folder_hash(name):
         return name
-    raise UserError(f"{name!r:.80} is no md5 of DVC's (32 digits 0-9a-f): do not use this revision of data.dvc")
+    raise UserError(f"{name!r:.80} is not an MD5 of DVC (32 digits 0-9a-f): do not use this revision of data.dvc")
 
 
 def check_files(paths: Iterable[str], where: str, remedy: str) -> None:

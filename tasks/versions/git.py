@@ -36,7 +36,7 @@ def git(
             start_new_session=seconds is not None,
         )
     except FileNotFoundError:
-        raise UserError("git is not installed: install it, data revisions are git commits") from None
+        raise UserError("git is not installed: install it, as data revisions are git commits") from None
     with running:
         try:
             out, error = running.communicate(said, limit)

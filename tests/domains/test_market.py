@@ -250,7 +250,7 @@ def spoilt(how: str) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("missing", "B on 2001-05-21 is nan; every price must be a positive number: mend that cell"),
+        ("missing", "B on 2001-05-21 is nan; every price must be a positive number: correct that cell"),
         ("zero", "B on 2001-05-21 is 0.0; every price must be"),
         ("negative", "B on 2001-05-21 is -3.5; every price must be"),
         ("endless", "B on 2001-05-21 is inf; every price must be"),

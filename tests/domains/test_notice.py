@@ -154,7 +154,7 @@ def test_what_is_missing_is_told_in_one_line():
     with pytest.raises(UserError, match="16 numbers an example are needed, found shape"):
         Days.of(dates, ["A"] * 60, x[:, :4])
     x[11, 3] = np.inf
-    with pytest.raises(UserError, match=f"the example of {dates[11]} holds a number that is none"):
+    with pytest.raises(UserError, match=f"the example of {dates[11]} has a feature that is not a number"):
         Days.of(dates, ["A"] * 60, x)
 
 

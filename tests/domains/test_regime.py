@@ -70,7 +70,7 @@ def test_days_that_are_a_week_apart_are_all_taken():
 def test_a_number_that_is_none_is_told_with_its_day():
     dates, x = days(20)
     x[11, 3] = np.nan
-    with pytest.raises(UserError, match=f"the example of {dates[11]} holds a number that is none"):
+    with pytest.raises(UserError, match=f"the example of {dates[11]} has a feature that is not a number"):
         Weeks.of(dates, x)
 
 

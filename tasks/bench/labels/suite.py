@@ -66,7 +66,7 @@ def bench_labels(
         found.setdefault(job.domain.name, []).extend(scores)
     found = {name: scores for name, scores in found.items() if scores}
     if not found:
-        raise UserError("--shots, --pools: so many labels are all there are, or there is no such pool; ask for others")
+        raise UserError("--shots, --pools: no domain has more labels than that, or has such a pool; ask for others")
     return result_rows(found, sources, settings.seed)
 
 

@@ -45,7 +45,7 @@ def bench_faults(settings: Settings, options: BenchOptions, say: Callable[[str],
             took = []
             for number in range(trials):
                 took.append(time_recovery(made, kind, float(rng.uniform(0, SPREAD)), len(rows) * 1000 + number))
-                say(f"{kind} killed: made good after {took[-1]:.0f} s")
+                say(f"{kind} killed: recovered after {took[-1]:.0f} s")
                 advance(1)
             base = {"suite": "faults", "domain": "20news", "setting": f"kill -9 {kind}", "method": "acclimate"}
             within = sum(seconds <= RECOVERED for seconds in took) / trials

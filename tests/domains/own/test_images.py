@@ -129,7 +129,7 @@ def test_what_is_no_whole_image_is_refused_by_name_or_left_out_on_demand(
     parts: Path, content: bytes, reason: str
 ) -> None:
     (parts / "ok" / "bad.png").write_bytes(content)
-    with pytest.raises(UserError, match=rf"parts: 1 unreadable image: ok/bad\.png \({reason}\); mend or remove"):
+    with pytest.raises(UserError, match=rf"parts: 1 unreadable image: ok/bad\.png \({reason}\); replace or remove"):
         understand(parts)
     found = understand(parts, skip_unreadable=True)
     assert sum(found.counts.values()) == 24

@@ -136,7 +136,7 @@ def test_bad_prices_are_named(walks: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="100 dates, features need 257 or more"):
         understand(saved(walks[:100], tmp_path / "a.csv"))
     future = walks.set_axis(walks.index + pd.Timedelta(days=36525))
-    with pytest.raises(UserError, match=r"row 1: '2122-\d\d-\d\d' is in the future; leave that row out or mend it"):
+    with pytest.raises(UserError, match=r"row 1: '2122-\d\d-\d\d' is in the future; correct it or leave it out"):
         understand(saved(future, tmp_path / "a.csv"))
     (tmp_path / "a.csv").write_text("text,label\nx,a\n")
     with pytest.raises(UserError, match=r"row 1: 'x' is not a date"):

@@ -138,9 +138,9 @@ def test_a_site_that_dies_costs_a_round_nothing():
         (lambda a: a | {"protonet/weight": a["protonet/weight"] * np.nan}, "weight is not finite"),
         (lambda a: a | {"protonet/weight": np.zeros((3, 3), np.float32)}, r"weight is torch.float32 \[3, 3\], not"),
         (lambda a: {k: v for k, v in a.items() if "weight" not in k}, "are not those of this learner: 'weight'"),
-        (lambda a: a | {"protonet/weight": np.array(["x"])}, "is no array of numbers"),
-        (lambda a: a | {"protonet/weight": np.array([print], object)}, "is no array of numbers"),
-        (lambda a: b"pickle", "no table of arrays"),
+        (lambda a: a | {"protonet/weight": np.array(["x"])}, "is not an array of numbers"),
+        (lambda a: a | {"protonet/weight": np.array([print], object)}, "is not an array of numbers"),
+        (lambda a: b"pickle", "not a table of arrays"),
     ],
     ids=["nan", "shape", "missing", "text", "object", "bytes"],
 )

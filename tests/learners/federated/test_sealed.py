@@ -141,7 +141,7 @@ def test_a_site_with_another_key_is_left_out_in_one_line_and_reads_why():
     wire, lines = Watched(sites() | {"c": sealed(site(3), make_key())}), []
     serve(wire, lines).run()
     assert lines == ["c: not used: its key is another one than that of the first site"]
-    assert wire.refusals == ["--key is another one than that of the other sites; ask for theirs and join again"]
+    assert wire.refusals == ["--key is not the key of the other sites; ask for theirs and join again"]
 
 
 def test_a_site_and_a_server_of_which_one_alone_encrypts_do_not_begin():
@@ -154,11 +154,11 @@ def test_a_site_and_a_server_of_which_one_alone_encrypts_do_not_begin():
 @pytest.mark.parametrize(
     ("bad", "line"),
     [
-        (np.arange(300).astype(np.uint8), "it is no ciphertext"),
-        (np.zeros(0, np.uint8), "it is no ciphertext of 5 numbers by this version"),
-        (Key(SHARED).seal(np.ones(3)), "it is no ciphertext of 5 numbers by this version"),
-        (Key(SHARED).seal(np.ones(5))[:-99], "it is no ciphertext"),
-        (np.frombuffer(len(SHARED).to_bytes(4, "big") + SHARED, np.uint8), "it is no ciphertext"),
+        (np.arange(300).astype(np.uint8), "it is not a ciphertext"),
+        (np.zeros(0, np.uint8), "it is not a ciphertext of 5 numbers by this version"),
+        (Key(SHARED).seal(np.ones(3)), "it is not a ciphertext of 5 numbers by this version"),
+        (Key(SHARED).seal(np.ones(5))[:-99], "it is not a ciphertext"),
+        (np.frombuffer(len(SHARED).to_bytes(4, "big") + SHARED, np.uint8), "it is not a ciphertext"),
     ],
     ids=["bytes", "nothing", "size", "cut", "key"],
 )
@@ -178,7 +178,7 @@ def test_an_answer_that_cannot_be_added_is_left_out_in_one_line():
     found = opened(serve(wire, lines, rounds=1).run(), wire.sites["a"])
     silent = Wire({"a": site(1), "b": site(2, 3)}, lambda q, n, a: None if (q, n) == ("round", "b") else a)
     assert differ(found.weights, federation(silent, rounds=1).run().weights) < 1e-4
-    assert lines == ["b: protonet/sealed not used in round 0: it is no ciphertext"]
+    assert lines == ["b: protonet/sealed not used in round 0: it is not a ciphertext"]
 
 
 @pytest.mark.parametrize("by", ["site", "server"])
@@ -249,7 +249,7 @@ def test_numbers_come_back_to_nine_digits_and_their_sums_after_many_rounds():
     with pytest.raises(ValueError, match="finite"):
         key.seal(np.array([np.nan]))
     for data in (b"", b"x" * 100, SHARED[:-9]):
-        with pytest.raises(ValueError, match="it is no key of a federation"):
+        with pytest.raises(ValueError, match="it is not the key of a federation"):
             Key(data)
     table = {"b": np.ones((2, 3)), "a": np.array(2.0)}
     again = unflatten(flatten(table), {name: value.shape for name, value in table.items()})

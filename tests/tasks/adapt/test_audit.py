@@ -1,4 +1,4 @@
-"""Labels that were flipped are found again, and what is written of them can be mended."""
+"""Labels that were flipped are found again, and what is written of them can be repaired."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is tried again: what could not be reached, and nothing that a person has to mend."""
+"""What is tried again: what could not be reached, and nothing that a person has to correct."""
 
 from types import SimpleNamespace
 from uuid import uuid4

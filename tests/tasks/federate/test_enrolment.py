@@ -105,7 +105,7 @@ def test_a_token_is_for_one_key_and_an_answer_that_was_lost_comes_again(server, 
         (lambda t, url: ("../x." + t.partition(".")[2], url), "is not a token of a federation"),
         (lambda t, url: (t, url.replace("https", "http")), "it begins with https://"),
         (lambda t, url: (t, "https://localhost:1"), "does acclimate federate serve run there"),
-        (lambda t, url: (t, "north"), "goes with the address of a server"),
+        (lambda t, url: (t, "north"), "goes with an address such as"),
     ],
     ids=["site", "secret", "pin", "short", "path", "http", "nobody", "name"],
 )

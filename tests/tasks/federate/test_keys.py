@@ -35,7 +35,7 @@ def test_a_key_that_is_none_is_said_in_one_line(tmp_path):
     with pytest.raises(UserError, match="absent: No such file or directory; one site makes it: acclimate federate key"):
         read_key(tmp_path / "absent")
     (tmp_path / "other").write_bytes(b"-----BEGIN PRIVATE KEY-----")
-    with pytest.raises(UserError, match="other: it is no key of a federation; one site makes it"):
+    with pytest.raises(UserError, match="other: it is not the key of a federation; one site makes it"):
         read_key(tmp_path / "other")
 
 

@@ -327,7 +327,7 @@ def test_files_that_did_not_change_are_not_read_again(checkout, monkeypatch):
 def test_what_changed_is_unknown_and_not_nothing_where_the_former_list_is_gone(checkout):
     checkout.write("zoo", train=3)
     checkout.run("rm", "-r", ".dvc/cache")
-    with pytest.raises(UserError, match=r"which domains HEAD has is unknown.*acclimate data build.*--drop"):
+    with pytest.raises(UserError, match=r"the list of domains at HEAD is not in.*acclimate data build.*--drop"):
         commit(checkout.root, checkout.home, "x")
     assert commit(checkout.root, checkout.home, "x", drop=True).diff is None
 

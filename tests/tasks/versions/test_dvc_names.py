@@ -185,7 +185,7 @@ def test_a_hostile_revision_deletes_no_file_and_reads_no_device(checkout, md5):
 def test_a_hash_that_is_none_is_refused_where_it_becomes_a_path(checkout):
     at = data_revision(checkout.root)
     for name in (name for name in NO_HASHES if name != MD5 + ".dir"):
-        with pytest.raises(UserError, match="no md5"):
+        with pytest.raises(UserError, match="not an MD5"):
             object_paths(checkout.root, at, [str(name)])
 
 
