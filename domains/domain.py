@@ -14,6 +14,8 @@ from domains.objective import ACCURACY, Objective, check_objective
 
 Family = Literal["text", "vision", "market"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
+Role = Literal["target", "source"]
+ROLES: tuple[Role, ...] = get_args(Role)
 Split = Literal["train", "pool", "test"]
 
 SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where libyaml is: many labels take long otherwise

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import pandas as pd
 
-from domains.domain import Family
+from domains.domain import Family, Role
 from domains.fetch import Fetch, PinnedFile, Wheel
 
 
@@ -54,7 +53,7 @@ class Source:
 
     name: str
     family: Family
-    role: Literal["source", "target"]
+    role: Role
     title: str
     read: Callable[[Fetch], pd.DataFrame]
     licence: str

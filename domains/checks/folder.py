@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from domains.checks.finding import Finding, Kind, short_value
-from domains.domain import Domain, Split
+from domains.domain import ROLES, Domain, Split
 from domains.names import LETTERS
 
 ROLE = Kind("bad-role", "error", "a role that is neither source nor target", "write `role: source` or `role: target`")
@@ -53,7 +53,7 @@ def check_folder(domain: Domain) -> list[Finding]:
     """Return what is wrong apart from the examples. A shard that cannot be read is left to ``scan``."""
     about = f"{domain.name}/domain.yaml"
     found = []
-    if domain.role not in ("source", "target"):
+    if domain.role not in ROLES:
         found.append(Finding(ROLE, about, short_value(domain.role)))
     found += label_findings(domain, about)
     wanted: tuple[Split, ...] = ("train", "test") if domain.role == "target" else ("train",)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from domains.domain import Role
 from domains.errors import UserError
 from domains.market.features import WARM_UP, feature_cube
 from domains.market.labels import HORIZON, LABELS, volatility_state
@@ -37,7 +38,7 @@ class Window:
     about: str
     start: str
     end: str
-    role: Literal["source", "target"] = "source"
+    role: Role = "source"
     examples: int = 0
 
 

@@ -1,9 +1,8 @@
 """The options of ``acclimate domains add``."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from domains.domain import Family
+from domains.domain import ROLES, Family, Role
 from domains.errors import UserError, check_known
 from domains.objective import Objective
 from domains.own.labels import SEVERAL, LabelRules
@@ -14,7 +13,6 @@ from domains.reading.tables import TableOptions
 TEST_SHARE, TEST_MOST = 0.2, 200
 
 FOLDERS = ("classes", "groups", "inner")
-ROLES = ("target", "source")
 
 #: Seed of the one shuffle that divides a domain.
 SEED = 0
@@ -66,7 +64,7 @@ class AddOptions:
     header: bool | None = None
     sheet: str | None = None
     folders: str | None = None
-    role: Literal["target", "source"] = "target"
+    role: Role = "target"
     start: str | None = None
     end: str | None = None
     date_order: str | None = None

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Literal
 
 import numpy as np
 
+from domains.domain import Role
 from domains.fetch import Fetch, PinnedFile
 from domains.mirror import FileReader
 from domains.reading.archives import ClassImages, ImageArchive, content_sha256, read_classes
@@ -93,9 +93,7 @@ _FILES = {
 }
 
 
-def _source(
-    name: str, role: Literal["source", "target"], about: str, files: Sequence[str], classes: int, examples: int
-) -> Source:
+def _source(name: str, role: Role, about: str, files: Sequence[str], classes: int, examples: int) -> Source:
     return Source(
         name=name,
         family="vision",
