@@ -1,5 +1,7 @@
 """The command line. Everything heavy is imported inside a command, so that ``--help`` is quick."""
 
+import atexit
+import gc
 import os
 import sys
 
@@ -350,6 +352,7 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
     """Run a command: 0 when done, 2 with one line for bad input, 130 when interrupted, 1 for a bug (kept in a file)."""
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")  # small tensors are faster so; more cores are used by more processes
+    atexit.register(gc.freeze)  # else the interpreter's last search for garbage takes seconds, and all ends anyway
     with one_line_errors():
         if arguments is None and not forks.is_fork and sys.argv[1:2] and sys.argv[1] in QUICK:
             code = forks.run_in_fork(settings().home_path / "prefect", "flows.cli", sys.argv)

@@ -83,10 +83,14 @@ def flows_running(s: Settings, meanwhile: Callable[[], object] | None = None) ->
     data_revision(s.root_path)  # a folder that is no checkout is told so before a server is started
     if meanwhile is not None:
         Thread(target=_try, args=(meanwhile,), daemon=True).start()
-    with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")):
+    with prefect_server(s, lambda line: err.print(f"[dim]{line}[/dim]")) as server:
+        from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
         from tasks.base.progress import terminal
 
-        with terminal(err):
+        # each flow run would wait up to a second for its signs of life to end, which only count of deployments' runs
+        silent = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if server.ours else {}
+        with terminal(err), temporary_settings(silent):
             yield
 
 

@@ -1,5 +1,7 @@
 """Processes that work for this one, and end with it however it ends."""
 
+import atexit
+import gc
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -36,6 +38,7 @@ def end_with_parent() -> None:
 
     What tells is a pipe whose other end the parent alone holds, so it also holds where the kernel sends no signal.
     """
+    atexit.register(gc.freeze)  # as in flows/cli.py
     parent = multiprocessing.parent_process()
     if parent is None:
         return
