@@ -13,6 +13,7 @@ from domains.errors import UserError
 from tasks.base import progress
 from tasks.base.pools import KILLED, SPAWN, close_pools, end_with_parent
 
+PATIENCE = 30  # seconds for it to end once its result is here
 BEHIND = 5  # that the process is nicer than this one, which it is not to hold up
 _outcomes: list[tuple[Any, Exception | None]] = []  # of this process: result and error
 
@@ -44,7 +45,8 @@ def _listen(ours: Connection, process: Any, found: Future[Any]) -> None:
         result, error = told
     except EOFError:
         result, error = None, UserError(KILLED)
-    process.join()  # it tells Prefect's server its last lines, which is to be there till then
+    process.join(PATIENCE)  # it tells Prefect's server its last lines, which is to be there till then
+    process.kill()
     found.set_exception(error) if error else found.set_result(result)
 
 

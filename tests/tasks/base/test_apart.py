@@ -20,6 +20,9 @@ def importable(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[__name__.count(".")])
 
 
+kept = []  # a pool that stays, as that which encodes does; one that was dropped could be waited for in vain at the end
+
+
 def work(what):
     """Say something, use processes of its own, and end as asked for."""
     progress.say(f"asked to {what}")
@@ -27,7 +30,8 @@ def work(what):
         raise UserError("no such thing; take another")
     if what == "be killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    return os.getpid(), list(process_pool(1).map(abs, [-1, -2]))
+    kept.append(process_pool(1))
+    return os.getpid(), list(kept[0].map(abs, [-1, -2]))
 
 
 def test_the_result_an_error_and_lines_come_back_and_a_kill_is_one_line():
