@@ -1,10 +1,13 @@
 """Sentences to vectors: a BERT with mean pooling (Reimers & Gurevych 2019), as MiniLM and E5 are."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -45,9 +48,15 @@ class MeanBert:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self.model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        self.packs = can_pack() and self.model.config.hidden_act == "gelu"
-        return int(self.model.config.hidden_size)
+        dtype = stored_dtype(folder / "model.safetensors")
+        self.stored = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=dtype).eval()
+        self.packs = can_pack() and self.stored.config.hidden_act == "gelu"
+        return int(self.stored.config.hidden_size)
+
+    @cached_property
+    def model(self) -> Any:
+        """The network in float32: what is tuned, exported, or moved to a device."""
+        return self.stored.float()
 
     def to(self, device: torch.device) -> "MeanBert":
         """Move to a device, and return itself."""
@@ -69,8 +78,9 @@ class MeanBert:
         with self.turn:
             if on_cpu and self.packs and self.packed is None:
                 fast = not self.exact and has_bfloat16() and can_pack(torch.bfloat16)
-                self.packed = PackedBert(self.model, torch.bfloat16 if fast else torch.float32)
-                del self.model  # whose maps would be there twice
+                self.packed = PackedBert(self.stored, torch.bfloat16 if fast else torch.float32)
+                self.__dict__.pop("model", None)
+                del self.stored  # whose maps would be there twice
             found = self.tokenizer(prompted, **cut, **only_ids)
         ids, of = found["input_ids"], torch.arange(len(texts))
         if self.windows > 1:
@@ -110,6 +120,13 @@ class MeanBert:
         if self.packed is not None:
             return self.packed(ids, mask)
         return self.model(ids, attention_mask=mask).last_hidden_state
+
+
+def stored_dtype(path: Path) -> torch.dtype:
+    """Return float16 if all tensors of a safetensors file have it, else float32."""
+    with safe_open(path, "pt") as file:
+        kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (not a dict)
+    return torch.float16 if kinds == {"F16"} else torch.float32
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -1,6 +1,7 @@
 """Encoders: the network is the published one, and a vector depends on its example only."""
 
 import io
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -197,6 +198,13 @@ def test_batches_hold_every_row_once_longest_first_within_the_budget():
     assert list(batches([], 256)) == []
 
 
+@pytest.mark.parametrize(("name", "stored"), [("minilm", torch.float32), ("e5", torch.float16)])
+def test_a_network_is_loaded_as_it_is_stored_and_tuned_in_float32(name, stored):
+    encoder = MeanBert(weights(settings(), BUILT_IN["text"][name]))
+    assert {parameter.dtype for parameter in encoder.stored.parameters()} == {stored}
+    assert {parameter.dtype for parameter in encoder.model.parameters()} == {torch.float32}
+
+
 def test_no_texts_are_no_vectors(minilm):
     assert minilm.encode([]).shape == (0, 384)
 
@@ -229,17 +237,20 @@ def test_a_text_is_cut_after_128_word_pieces(minilm):
 
 
 @pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN")
-def test_a_packed_bert_reads_what_the_published_one_does_padded_or_not():
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16], ids=str)
+def test_a_packed_bert_reads_what_the_published_one_does_padded_or_not(stored):
     from transformers import BertConfig, BertModel
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
         sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40}
-        model = BertModel(BertConfig(vocab_size=50, **sizes)).eval()
+        stored_model = BertModel(BertConfig(vocab_size=50, **sizes)).eval().to(stored)
+    model, packed_model = deepcopy(stored_model).float(), PackedBert(stored_model)
+    assert packed_model.embeddings.word_embeddings.weight.dtype == stored
     ids = torch.arange(14).reshape(2, 7)
     for mask in (torch.ones(2, 7, dtype=torch.bool), torch.arange(7) < torch.tensor([[7], [4]])):
         with torch.inference_mode():
-            published, packed = model(ids, attention_mask=mask.long()).last_hidden_state, PackedBert(model)(ids, mask)
+            published, packed = model(ids, attention_mask=mask.long()).last_hidden_state, packed_model(ids, mask)
         assert torch.allclose(packed[mask], published[mask], atol=1e-5)
 
 
