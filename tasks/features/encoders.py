@@ -125,6 +125,7 @@ BUILT_IN: dict[Family, dict[str, EncoderSpec]] = {
             batch=CHUNK,
             prompt=PROMPT,
             tokens=TOKENS,
+            any_text=True,
             tunable=True,
         ),
     },

