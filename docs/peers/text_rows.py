@@ -150,12 +150,12 @@ def fastfit(support: pd.DataFrame, texts: list[str], labels: list[str], asked: a
             output_dir=folder,
         )
         model = trainer.train().eval()
-    read = {"padding": True, "truncation": True, "max_length": asked.tokens, "return_tensors": "pt"}
+    read = {"padding": True, "truncation": True, "max_length": asked.tokens, "return_attention_mask": True}
     scores = np.zeros((len(texts), len(labels)))
     columns = [labels.index(label) for label in trainer.labels]
     order = np.argsort([len(text) for text in texts])
     for rows in np.array_split(order, -(-len(texts) // 64)):
-        words = trainer.tokenizer([texts[i] for i in rows], **read)
+        words = trainer.tokenizer([texts[i] for i in rows], return_tensors="pt", **read)
         with torch.no_grad():
             found = model.inference_forward(words["input_ids"], words["attention_mask"])
         scores[np.ix_(rows, columns)] = found.numpy()
