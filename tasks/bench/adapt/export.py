@@ -17,15 +17,14 @@ def export_draws(
     """Write ``<domain>-k<K>.parquet`` for every problem and return the paths.
 
     Columns: ``part`` (``support`` or ``test``), ``draw`` (of a support; -1 for the test, which all draws share),
-    ``text``, ``label``. The rows are those that ``acclimate bench adapt`` itself adapts from and scores on.
+    ``text`` or ``image`` (the bytes of its file), ``label``. The rows are those that ``acclimate bench adapt`` itself
+    adapts from and scores on.
 
     Raises:
-        UserError: the examples are not texts, or the folder cannot be written to.
+        UserError: the folder cannot be written to.
     """
     paths = []
     for domain, problems in domains:
-        if domain.family != "text":
-            raise UserError("--export writes texts; use --family text")
         for task in problems:
             supports = [draw_support_rows(task, seed, number) for number in range(draws)]
             rows = np.concatenate([*supports, task.test])
@@ -34,7 +33,7 @@ def export_draws(
                 {
                     "part": np.where(number < 0, "test", "support"),
                     "draw": number,
-                    "text": [domain.examples[i] for i in rows],
+                    "text" if domain.family == "text" else "image": [domain.examples[i] for i in rows],
                     "label": [domain.labels[domain.y[i]] for i in rows],
                 }
             )

@@ -23,6 +23,7 @@ from tasks.base.side_by_side import run_side_by_side
 from tasks.bench.adapt import domains, measure, methods, suite
 from tasks.bench.adapt.domains import SOURCES, TARGETS, Corpus, sources
 from tasks.bench.adapt.draws import POOLS, draw_pool_rows, draw_support_rows, problem_at, split
+from tasks.bench.adapt.export import export_draws
 from tasks.bench.adapt.methods import METHODS, TUNED, select_methods
 from tasks.bench.adapt.rows import DrawScore, mean_rows, regret_rows, result_rows
 from tasks.bench.adapt.suite import bench_adapt
@@ -286,6 +287,17 @@ def test_exported_draws_are_those_that_are_measured(small, tmp_path):
     task = problem_at("ills", domain.y, split(domain.y), 2)
     drawn = [domain.examples[i] for i in draw_support_rows(task, small.seed, 1)]
     assert supports[supports["draw"] == 1]["text"].tolist() == drawn
+
+
+def test_exported_images_are_the_bytes_of_their_files(tmp_path):
+    pictures = tuple(f"picture {i}".encode() for i in range(20))
+    domain = LabelledExamples("cells", "vision", pictures, np.arange(20) % 2, ("round", "flat"))
+    task = problem_at("cells", domain.y, split(domain.y), 2)
+    (path,) = export_draws(tmp_path, [(domain, [task])], draws=1, seed=0)
+    table = pd.read_parquet(path)
+    assert set(table["image"]) <= set(pictures)
+    rows = [pictures.index(image) for image in table["image"]]
+    assert [domain.labels[domain.y[row]] for row in rows] == table["label"].tolist()
 
 
 # Rows

@@ -1,7 +1,7 @@
-"""Other few-shot methods for texts on the draws of `acclimate bench adapt`, as rows of the same form.
+"""Other few-shot methods on the draws of `acclimate bench adapt`, as rows of the same form.
 
     acclimate bench adapt --draws 3 --export draws
-    python docs/peers/text_rows.py draws .acclimate/encoders/minilm-… --method tfidf-svm --draws 3 --json svm.json
+    python docs/peers/rows.py draws .acclimate/encoders/minilm-… --method tfidf-svm --draws 3 --json svm.json
 
 `tfidf-svm` (words and pairs of words, a linear SVM; its probabilities are the softmax of its margins) and `names` (the
 label whose name is nearest to the text, by cosine; no label is used) run in the environment of `acclimate`. The others
@@ -14,7 +14,8 @@ run in environments of their own:
 `setfit` (Tunstall et al. 2022): pairs are drawn as in the paper (R = 20 positive and 20 negative ones an example;
 --iterations): all pairs of a large support would take days on a CPU. `fastfit` (Yehudai & Bandel 2024): the settings of
 its README (40 epochs, 4 repeats, Adafactor), but the classifier's part of the loss reads the mean of the tokens.
-`autogluon`: its problem type few_shot_classification, which is an SVM on the encoder's features.
+`autogluon`: its problem type few_shot_classification, which is an SVM on the encoder's features. It is the one that
+reads images too (`bench adapt --family vision --export`), by `timm` with the weights of `acclimate`'s EfficientNet.
 Everything else is each library's default. The encoder is the folder that the benchmark's own features come from, cut at
 the same 128 word pieces and pooled by the mean at unit length, so that the rows compare methods, not encoders.
 """
@@ -70,7 +71,8 @@ def measure(table: pd.DataFrame, domain: str, k: int, asked: argparse.Namespace)
     """Return the rows of one domain at one K: means over draws with 95 % Student-t intervals."""
     probabilities, packages = METHODS[asked.method]
     test = table[table["part"] == "test"]
-    texts, labels = test["text"].tolist(), sorted(test["label"].unique())
+    column = "image" if "image" in test else "text"
+    examples, labels = test[column].tolist(), sorted(test["label"].unique())
     y = test["label"].map(labels.index).to_numpy()
     scores: list[tuple[float, ...]] = []
     for draw in range(1 if asked.method == "names" else asked.draws):
@@ -78,7 +80,7 @@ def measure(table: pd.DataFrame, domain: str, k: int, asked: argparse.Namespace)
         if support.empty:
             sys.exit(f"error: {domain} K={k} has no draw {draw}; export more, or ask for fewer with --draws")
         started = time.process_time()
-        p = probabilities(support, texts, labels, asked, draw)
+        p = probabilities(support, examples, labels, asked, draw)
         if p is None:
             print(f"{domain}: the names of its labels say nothing", file=sys.stderr)
             return []
@@ -162,18 +164,25 @@ def fastfit(support: pd.DataFrame, texts: list[str], labels: list[str], asked: a
     return softmax(scores, axis=1)
 
 
-def autogluon(support: pd.DataFrame, texts: list[str], labels: list[str], asked: argparse.Namespace, seed: int):
+def autogluon(support: pd.DataFrame, examples: list, labels: list[str], asked: argparse.Namespace, seed: int):
     """Return probabilities [n, C] by AutoGluon-MultiModal, which has classes in the order of the alphabet."""
     from autogluon.multimodal import MultiModalPredictor
 
-    settings = {
-        "model.names": ["hf_text"],
-        "model.hf_text.checkpoint_name": str(asked.encoder.resolve()),
-        "model.hf_text.max_text_len": asked.tokens,
-        "env.num_gpus": 0,
-        "env.num_workers": 0,
-        "env.num_workers_inference": 0,
-    }
+    column = "image" if "image" in support else "text"
+    if column == "image":
+        from autogluon.multimodal.models import timm_image
+
+        network = efficientnet(asked.encoder / "model.safetensors")
+        timm_image.create_model = lambda *_, **__: network  # it would ask a hub for the weights
+        settings = {
+            "model.names": ["timm_image"],
+            "model.timm_image.checkpoint_name": network.default_cfg["architecture"],
+        }
+        settings |= {"model.timm_image.image_norm": "inception"}  # what these weights were trained with
+    else:
+        settings = {"model.names": ["hf_text"], "model.hf_text.max_text_len": asked.tokens}
+        settings |= {"model.hf_text.checkpoint_name": str(asked.encoder.resolve())}
+    settings |= {"env.num_gpus": 0, "env.num_workers": 0, "env.num_workers_inference": 0}
     with tempfile.TemporaryDirectory() as folder:
         model = MultiModalPredictor(
             label="label",
@@ -182,11 +191,26 @@ def autogluon(support: pd.DataFrame, texts: list[str], labels: list[str], asked:
             path=f"{folder}/model",
             verbosity=0,
         )
-        model.fit(support[["text", "label"]], seed=seed)
-        found = model.predict_proba(pd.DataFrame({"text": texts}), as_pandas=False)
-    p = np.zeros((len(texts), len(labels)))
+        model.fit(support[[column, "label"]], seed=seed)
+        found = model.predict_proba(pd.DataFrame({column: examples}), as_pandas=False)
+    p = np.zeros((len(examples), len(labels)))
     p[:, [labels.index(label) for label in sorted(support["label"].unique())]] = found
     return p
+
+
+def efficientnet(weights: Path):
+    """Return our EfficientNet-lite0 as a model of `timm`: the same layers in the same order."""
+    import timm
+    from safetensors.torch import load_file
+
+    ours, model = load_file(weights), timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    block = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
+    layers = [f"_blocks.{i}.{part}" for i in range(16) for part in block]
+    layers = ["_conv_stem", "_bn0", *(each for each in layers if f"{each}.weight" in ours), "_conv_head", "_bn1"]
+    parts = [key.rpartition(".") for key in model.state_dict()]
+    other = dict(zip(dict.fromkeys(layer for layer, _, _ in parts), layers, strict=True))
+    model.load_state_dict({f"{layer}.{kind}": ours[f"{other[layer]}.{kind}"] for layer, _, kind in parts})
+    return model
 
 
 def tfidf_svm(support: pd.DataFrame, texts: list[str], labels: list[str], asked: argparse.Namespace, seed: int):
