@@ -157,10 +157,35 @@ class Result:
         return found
 
     def write(self, path: Path) -> None:
-        """Write the result with a line a row, so that a version history of it is small; figures have six digits."""
+        """Write the result with a line a row, so that a version history of it is small; figures have six digits.
+
+        Of rows of single halves (``bench labels``) the means over halves are written.
+        """
         head = json.dumps({name: value for name, value in asdict(self).items() if name != "rows"}, indent=1)
-        rows = ",\n".join(json.dumps({name: _rounded(value) for name, value in row.items()}) for row in self.rows)
+        rows = ",\n".join(
+            json.dumps({name: _rounded(value) for name, value in row.items()}) for row in mean_halves(self.rows)
+        )
         write_whole(path, f'{head[:-2]},\n "rows": [\n{rows}\n]}}\n')
+
+
+def mean_halves(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with those that differ in their ``half`` averaged: means of numbers, and what all of them share."""
+    groups: dict[Any, list[Row]] = {}
+    for number, row in enumerate(rows):
+        same = tuple(row[name] for name in ("domain", "setting", "method", "metric")) if "half" in row else number
+        groups.setdefault(same, []).append(row)
+    return [_mean(group) if "half" in group[0] else group[0] for group in groups.values()]
+
+
+def _mean(rows: Sequence[Row]) -> Row:
+    found: Row = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        if values.count(values[0]) == len(values):
+            found[name] = values[0]
+        elif all(isinstance(value, int | float) for value in values):
+            found[name] = sum(values) / len(values)
+    return {name: value for name, value in found.items() if name != "half"} | {"n": sum(row["n"] for row in rows)}
 
 
 def _rounded(value: Any) -> Any:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from domains.errors import UserError
 from tasks.bench import parts
-from tasks.bench.parts import PARTS, Result
+from tasks.bench.parts import PARTS, Result, mean_halves
 from tasks.bench.results_page import bench_tables, markdown, pivot, tables, write_page
 
 
@@ -67,6 +67,21 @@ def test_a_file_has_a_line_a_row_and_six_digits(tmp_path):
     lines = (tmp_path / "quick.json").read_text("utf-8").splitlines()
     assert '"value": 0.333333,' in lines[-3]
     assert math.isnan(Result.read(tmp_path / "quick.json").rows[1]["value"])
+
+
+def test_a_file_has_the_means_over_halves_and_other_rows_as_they_are(tmp_path):
+    row = {
+        "domain": "hpo",
+        "setting": "K=3",
+        "method": "words",
+        "metric": "accuracy",
+        "n": 1,
+        "ci95": None,
+        "pool": "none",
+    }
+    halves = [row | {"half": i, "value": 0.5 + i / 10, "strategy": name} for i, name in enumerate(("svm", "knn"))]
+    other = row | {"domain": "mean of domains", "value": 0.6}
+    assert mean_halves([*halves, other, other]) == [row | {"value": pytest.approx(0.55), "n": 2}, other, other]
 
 
 def test_every_part_is_a_command_that_is_understood():
