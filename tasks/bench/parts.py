@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -150,7 +150,8 @@ class Result:
         wrong = f"{path}: not what `acclimate bench all --json` writes"
         try:
             found = cls(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            found = replace(found, rows=unfold_halves(found.rows))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{wrong} ({error})") from error
         if found.name not in PARTS:
             raise UserError(f"{wrong} ({found.name})")
@@ -159,36 +160,44 @@ class Result:
     def write(self, path: Path) -> None:
         """Write the result with a line a row, so that a version history of it is small; figures have six digits.
 
-        Of rows of single halves (``bench labels``) the means over halves are written.
+        Rows of single halves (``bench labels``) are folded, which takes half the room.
         """
         head = json.dumps({name: value for name, value in asdict(self).items() if name != "rows"}, indent=1)
         rows = ",\n".join(
-            json.dumps({name: _rounded(value) for name, value in row.items()}) for row in mean_halves(self.rows)
+            json.dumps({name: _rounded(value) for name, value in row.items()}) for row in fold_halves(self.rows)
         )
         write_whole(path, f'{head[:-2]},\n "rows": [\n{rows}\n]}}\n')
 
 
-def mean_halves(rows: Sequence[Row]) -> list[Row]:
-    """Return rows with those that differ in their ``half`` averaged: means of numbers, and what all of them share."""
+def fold_halves(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with those that differ in their ``half`` (``bench labels``) as one, of lists where they differ."""
     groups: dict[Any, list[Row]] = {}
     for number, row in enumerate(rows):
         same = tuple(row[name] for name in ("domain", "setting", "method", "metric")) if "half" in row else number
         groups.setdefault(same, []).append(row)
-    return [_mean(group) if "half" in group[0] else group[0] for group in groups.values()]
+
+    def fold(name: str, values: list[Any]) -> Any:
+        return values[0] if name != "half" and values.count(values[0]) == len(values) else values
+
+    return [
+        {name: fold(name, [row[name] for row in group]) for name in group[0]} if "half" in group[0] else group[0]
+        for group in groups.values()
+    ]
 
 
-def _mean(rows: Sequence[Row]) -> Row:
-    found: Row = {}
-    for name in rows[0]:
-        values = [row[name] for row in rows]
-        if values.count(values[0]) == len(values):
-            found[name] = values[0]
-        elif all(isinstance(value, int | float) for value in values):
-            found[name] = sum(values) / len(values)
-    return {name: value for name, value in found.items() if name != "half"} | {"n": sum(row["n"] for row in rows)}
+def unfold_halves(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that ``fold_halves`` had, those of a setting and method one after the other."""
+    found = []
+    for row in rows:
+        halves = row.get("half")
+        times = len(halves) if isinstance(halves, list) else 1
+        found += [{name: v[i] if isinstance(v, list) else v for name, v in row.items()} for i in range(times)]
+    return found
 
 
 def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 

@@ -160,10 +160,8 @@ def test_an_encoder_that_cannot_read_the_texts_is_left_out_and_said(both, settin
     assert doubt.startswith(f"encoder {MINILM_ITSELF} is not used: it cannot read these texts (")
     assert readable(settings, (real, both[1]), ENGLISH) == ((real, both[1]), [])
     assert readable(settings, (real,), GERMAN) == ((real,), [])
-    absent = replace(
-        BUILT_IN["text"]["e5"], wheel=None, folder=settings.home_path / "absent"
-    )  # it need not be looked at
-    assert readable(settings, (real, absent), ENGLISH) == ((real, absent), [])
+    unseen = replace(BUILT_IN["text"]["e5"], wheel=None, folder=settings.home_path / "absent")  # not looked at
+    assert readable(settings, (real, unseen), ENGLISH) == ((real, unseen), [])
 
 
 def test_texts_that_are_mostly_long_are_read_in_windows_too_and_some_long_ones_are_said(settings, monkeypatch):

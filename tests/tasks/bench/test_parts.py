@@ -12,7 +12,7 @@ from rich.console import Console
 
 from domains.errors import UserError
 from tasks.bench import parts
-from tasks.bench.parts import PARTS, Result, mean_halves
+from tasks.bench.parts import PARTS, Result
 from tasks.bench.results_page import bench_tables, markdown, pivot, tables, write_page
 
 
@@ -69,19 +69,17 @@ def test_a_file_has_a_line_a_row_and_six_digits(tmp_path):
     assert math.isnan(Result.read(tmp_path / "quick.json").rows[1]["value"])
 
 
-def test_a_file_has_the_means_over_halves_and_other_rows_as_they_are(tmp_path):
-    row = {
-        "domain": "hpo",
-        "setting": "K=3",
-        "method": "words",
-        "metric": "accuracy",
-        "n": 1,
-        "ci95": None,
-        "pool": "none",
-    }
+def test_rows_of_halves_are_one_line_in_a_file_and_read_as_they_were(tmp_path):
+    row = {"domain": "hpo", "setting": "K=3", "method": "words", "metric": "accuracy", "n": 1, "pool": "none"}
     halves = [row | {"half": i, "value": 0.5 + i / 10, "strategy": name} for i, name in enumerate(("svm", "knn"))]
-    other = row | {"domain": "mean of domains", "value": 0.6}
-    assert mean_halves([*halves, other, other]) == [row | {"value": pytest.approx(0.55), "n": 2}, other, other]
+    rows = [
+        *halves,
+        row | {"setting": "all", "half": 0, "value": 0.9},
+        row | {"domain": "mean of domains", "value": 0.6},
+    ]
+    replace(RESULT, name="labels", rows=rows).write(tmp_path / "labels.json")
+    assert (tmp_path / "labels.json").read_text().count('"words"') == 3
+    assert Result.read(tmp_path / "labels.json").rows == rows
 
 
 def test_every_part_is_a_command_that_is_understood():
