@@ -21,7 +21,7 @@ from domains.reading.folders import TEXT_FILES, files_of, holds_files, left_out
 from domains.reading.pictures import IMAGE_ENDINGS, read_image
 from domains.reading.price_options import PriceOptions
 from domains.reading.price_tables import OR_SAY, PriceTable, read_prices
-from domains.reading.tables import Table, TableOptions, open_table
+from domains.reading.tables import Table, TableOptions, open_table, unnested
 from domains.reading.text_encodings import decode
 from domains.words import SHOWN, and_more, quantity
 
@@ -113,7 +113,7 @@ def open_any_table(path: Path, how: Reading) -> Table:
         if not is_dataset(path):
             raise UserError(f"{path}: no table or dataset; give a file, or a folder that datasets wrote")
         return open_dataset(str(path))
-    table = open_table(path, how.table)
+    table = unnested(open_table(path, how.table))
     if how.header or how.table.header is not None or not table.named_by_row:
         return table
     if not table.doubt:  # the first row looks like names, and that of the domain's table was data
@@ -260,7 +260,7 @@ def readable(content: bytes, where: str, faults: Faults) -> bytes | None:
 
 
 def files_in(path: Path, family: Family) -> NewExamples | None:
-    """Return an image, or the images or texts of a folder or zip archive by name; None where it is a table.
+    """Return an image, or the images or texts of a folder or archive by name; None where it is a table.
 
     Every file that is left out is named.
 
@@ -268,12 +268,10 @@ def files_in(path: Path, family: Family) -> NewExamples | None:
         UserError: there are none, or a file is a link out of the folder.
     """
     endings = IMAGE_ENDINGS if family == "vision" else TEXT_FILES
-    if not path.is_dir() and path.suffix.lower() != ".zip":
+    if not path.is_dir() and not holds_files(path):
         if path.suffix.lower() not in IMAGE_ENDINGS or family != "vision":
             return None
         return NewExamples(lambda: batches_of_files(path, family, [path.name], lambda _: read_bytes(path), []))
-    if path.suffix.lower() == ".zip" and not holds_files(path):
-        return None
     files = files_of(path, endings)
     names = [name for name in files.names if Path(name).suffix.lower() in endings]
     if not names and path.is_dir() and (is_dataset(path) or family == "text"):

@@ -180,7 +180,7 @@ def domains_map(
 @app.command("add")
 def domains_add(
     name: Annotated[str, typer.Argument(help="Name of the domain: its folder in data/.")],
-    path: Annotated[str, typer.Argument(help="A table, an export, a folder or zip, a price file, or a dataset.")],
+    path: Annotated[str, typer.Argument(help="A table, an export, a folder or archive, a price file, or a dataset.")],
     family: Annotated[str | None, typer.Option(help="text, vision or market; inferred.", show_default=False)] = None,
     text_column: Annotated[
         list[str] | None, typer.Option(help="Column of the texts; several are joined; inferred.", show_default=False)
@@ -251,7 +251,7 @@ def domains_add(
 
     Texts: CSV, TSV, JSON, JSONL, Parquet or Excel with a text and a label column; rows without a label become the pool.
 
-    Images or texts: a folder, or a zip of one, with a folder a class or a table of labels; train and test are kept.
+    Images or texts: a folder, zip or tar with a folder a class or a table of labels; train and test are kept.
 
     Exports of Label Studio, doccano, Prodigy and Argilla: as they are.
 

@@ -7,6 +7,7 @@ from domains.errors import UserError
 
 #: Longest gap between two rows, in calendar days; the longest market closure since 1990 took seven.
 MAX_GAP_DAYS = 10
+LIKE_RETURNS = 0.2  # of the dates of an asset have numbers below zero
 MAX_GAP_STEPS = 3  # of weekly or monthly prices, in the usual distance of two rows
 
 #: A split of so many for one, or one for so many, that prices were not adjusted for: a price within NEAR of the ratio,
@@ -24,7 +25,7 @@ def check_prices(prices: pd.DataFrame) -> pd.DataFrame:
     Raises:
         UserError: a date is repeated, out of order or far from the one before it, or a price is missing,
             not a number, zero or negative, or jumps as at a split. The message names the date, the
-            asset and the remedy.
+            asset and the remedy, or that the numbers are returns.
     """
     if not isinstance(prices.index, pd.DatetimeIndex) or prices.empty:
         raise UserError("prices: expected one row a date and one column an asset; parse the first column as dates")
@@ -36,6 +37,12 @@ def check_prices(prices: pd.DataFrame) -> pd.DataFrame:
     bad = ~(np.isfinite(values.to_numpy()) & (values.to_numpy() > 0))
     if bad.any():
         row, column = np.argwhere(bad)[0]
+        below = (values.iloc[:, column] < 0).mean()
+        if below > LIKE_RETURNS:
+            raise UserError(
+                f"prices: {prices.columns[column]} is below zero on {below:.0%} of the dates, as returns are; give the "
+                "prices themselves"
+            )
         cell: object = prices.iloc[row, column]
         raise UserError(
             f"prices: {prices.columns[column]} on {prices.index[row]:%Y-%m-%d} is {cell}; "

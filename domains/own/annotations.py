@@ -15,7 +15,7 @@ from domains.own.options import AddOptions
 from domains.reading.cells import as_text
 from domains.reading.column_names import LABELS
 from domains.reading.pictures import IMAGE_ENDINGS
-from domains.reading.tables import Cells, Table
+from domains.reading.tables import Cells, Table, unnested
 from domains.words import quantity, some
 
 Row = dict[str, Any]
@@ -62,7 +62,9 @@ class Export:
 
 
 def read_annotations(table: Table, options: AddOptions) -> tuple[Table, AddOptions]:
-    """Return a table as it is; an export as a table of its texts and labels, with the options that name its label.
+    """Return a table, objects in its cells as columns; an export as a table of its texts and labels.
+
+    The options then name its label.
 
     Raises:
         UserError: its annotations are not classes, or several questions could be the label.
@@ -72,7 +74,7 @@ def read_annotations(table: Table, options: AddOptions) -> tuple[Table, AddOptio
     if reader is read_listed and not set(options.label_column) <= {*lists_of(head)}:
         reader = None
     if reader is None:
-        return table, options
+        return unnested(table), options
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.read(table.columns)]
     return table_of_export(table, reader(rows, table, options), options)
 

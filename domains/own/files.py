@@ -1,4 +1,4 @@
-"""The files of a folder, or of a zip archive of one: images or texts, with labels by their folders or from a table."""
+"""The files of a folder, or of an archive of one: images or texts, with labels by their folders or from a table."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from domains.own.beside import TABLES, Beside, Said, read_beside
 from domains.own.folders import Layout, mark_unlabelled, read_layout
 from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
+from domains.reading.archives import is_tar
 from domains.reading.folders import TEXT_FILES, Files, files_of, left_out
 from domains.reading.pictures import IMAGE_ENDINGS, to_picture
 from domains.reading.text_encodings import decode
@@ -37,7 +38,7 @@ class Placed:
 
 
 def items_of_files(path: Path, options: AddOptions) -> Items:
-    """Return the images or texts of a folder or a zip archive. Those that nothing gives a label are the pool.
+    """Return the images or texts of a folder or an archive. Those that nothing gives a label are the pool.
 
     Raises:
         UserError: there are none, a link or a name leads out, or nothing tells what the folders and tables mean.
@@ -52,6 +53,7 @@ def items_of_files(path: Path, options: AddOptions) -> Items:
     warnings = [*files.warnings, *placed.warnings, *empty_folders(files, found, noun)]
     tables = {name for name in files.names if PurePosixPath(name).suffix.lower() in TABLES}
     warnings += left_out(files, {*found} | tables)
+    kind = "folder" if path.is_dir() else "tar archive" if is_tar(path) else "zip archive"
     whole, done = hashlib.sha256(), [False]
 
     def every() -> Iterator[Item]:
@@ -75,7 +77,7 @@ def items_of_files(path: Path, options: AddOptions) -> Items:
 
     return Items(
         family=family,
-        kind=f"{'folder' if path.is_dir() else 'zip archive'} of {noun}",
+        kind=f"{kind} of {noun}",
         file=path.resolve().name,
         size=len(found),
         read=every,
@@ -116,7 +118,7 @@ def examples_among(files: Files, options: AddOptions) -> tuple[Family, list[str]
         return family, by_family[family]
     if tables := [name for name in files.names if PurePosixPath(name).suffix.lower() in TABLES]:
         raise UserError(
-            f"{files.path}: holds tables and no images; unpack it if it is a zip, and give one: {some(tables)}"
+            f"{files.path}: holds tables and no images; unpack it if it is an archive, and give one: {some(tables)}"
         )
     raise UserError(
         f"{files.path}: no examples in it; put images ({', '.join(sorted(IMAGE_ENDINGS))}) or texts (.txt) into a "

@@ -15,6 +15,7 @@ from domains.own.prices import understand_prices
 from domains.own.survey import Items
 from domains.own.texts import items_of_table
 from domains.own.understand import understand
+from domains.reading.archives import is_tar
 from domains.reading.folders import holds_files
 from domains.reading.packed import PACKED
 from domains.reading.pictures import IMAGE_ENDINGS
@@ -44,9 +45,9 @@ def open_input(name: str, options: AddOptions) -> Input:
     if path.is_dir():
         return open_hub(name, options) if is_dataset(path) and not has_images(path) else open_files(path, options)
     if path.is_file():
-        packed_files = path.suffix.lower() == ".zip" and holds_files(path)
-        return open_files(path, options) if packed_files else open_file(path, options)
-    if not path.exists() and path.suffix.lower() not in {*ENDINGS, *IMAGE_ENDINGS, *PACKED} and NAME.fullmatch(name):
+        return open_files(path, options) if holds_files(path) else open_file(path, options)
+    endings = {*ENDINGS, *IMAGE_ENDINGS, *PACKED}
+    if not (path.exists() or path.suffix.lower() in endings or is_tar(path)) and NAME.fullmatch(name):
         return open_hub(name, options)
     raise UserError(f"{name}: no such file or folder")
 

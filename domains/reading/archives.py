@@ -1,14 +1,20 @@
-"""Images of classes, read out of zip archives; nothing is extracted to disk."""
+"""Files in zip and tar archives, and images of classes among them; no name in an archive becomes a path."""
 
+import bz2
+import gzip
 import hashlib
 import io
+import lzma
 import struct
+import tarfile
+import tempfile
 import zlib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import TracebackType
-from zipfile import BadZipFile, ZipFile
+from typing import IO, Any
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 from PIL import Image
@@ -20,8 +26,20 @@ MOST_BYTES = 2**33  # of an archive, uncompressed
 MOST_IN_MEMBER = 2**24  # bytes of one file, uncompressed
 MOST_PIXELS = 2**24  # of one image
 
-#: What zipfile raises on a member that is damaged, encrypted or compressed in a way it does not know.
-UNREADABLE = (BadZipFile, OSError, EOFError, RuntimeError, ValueError, zlib.error)
+#: How the names of tar archives end, and what opens what they are packed by.
+TARS: dict[str, Any] = {
+    ".tar": None,
+    **dict.fromkeys((".tar.gz", ".tgz"), gzip.open),
+    **dict.fromkeys((".tar.bz2", ".tbz2"), bz2.open),
+    **dict.fromkeys((".tar.xz", ".txz"), lzma.open),
+}
+BLOCK = 2**20  # bytes
+
+#: What is raised on an archive or a member that is damaged, encrypted or compressed in an unknown way.
+UNREADABLE = (
+    *(BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error),
+    *(OSError, EOFError, RuntimeError, ValueError),
+)
 #: What Pillow raises on a file that is not an image, or only the beginning of one.
 UNDECODABLE = (
     *(OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, EOFError),
@@ -52,32 +70,118 @@ class ClassImages:
         )
 
 
+def is_tar(path: Path) -> bool:
+    """Whether a file is called as tar archives are."""
+    return tar_ending(path) is not None
+
+
+def tar_ending(path: Path) -> str | None:
+    """Return how the name of a tar archive ends, None of another file."""
+    return next((ending for ending in TARS if path.name.lower().endswith(ending)), None)
+
+
+class TarArchive:
+    """The files and folders of a tar archive, packed or not, read as ``ZipFile`` reads a zip.
+
+    A packed one is unpacked into a temporary file without a name, as its members are not read in their order.
+
+    Attributes:
+        links: names of members that are links or devices, which are never read.
+
+    Raises:
+        OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error: it is damaged, or does not fit on the disk.
+        ValueError: it unpacks to more than ``MOST_BYTES``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = unpacked(path)
+        try:
+            self._tar = tarfile.open(fileobj=self._file, mode="r:")  # noqa: SIM115  # is open as long as this is
+            every = list(self._tar)
+        except BaseException:
+            self._file.close()
+            raise
+        self._members = {tar_name(member): member for member in every if member.isfile() or member.isdir()}
+        self.links = tuple(member.name for member in every if not (member.isfile() or member.isdir()))
+
+    def infolist(self) -> list[ZipInfo]:
+        return [self.getinfo(name) for name in self._members]
+
+    def namelist(self) -> list[str]:
+        return list(self._members)
+
+    def getinfo(self, name: str) -> ZipInfo:
+        info = ZipInfo(name)
+        info.file_size = self._members[name].size
+        return info
+
+    def read(self, name: str) -> bytes:
+        file = self._tar.extractfile(self._members[name])
+        if file is None:
+            raise ValueError("is a folder")
+        body = file.read()
+        if len(body) < self._members[name].size:
+            raise EOFError("the archive ends in it")
+        return body
+
+    def close(self) -> None:
+        self._tar.close()
+        self._file.close()
+
+
+def unpacked(path: Path) -> IO[bytes]:
+    """Return a tar archive as it is, or unpacked in a temporary file."""
+    unpack = TARS[tar_ending(path) or ".tar"]
+    if unpack is None:
+        return path.open("rb")
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # the archive closes it
+    with unpack(path) as packed:
+        try:
+            while block := packed.read(BLOCK):
+                file.write(block)
+                if file.tell() > MOST_BYTES:
+                    raise ValueError(f"unpacks to more than {MOST_BYTES:,} bytes")
+        except BaseException:
+            file.close()
+            raise
+    file.seek(0)
+    return file
+
+
+def tar_name(member: tarfile.TarInfo) -> str:
+    """Return the name of a member, that of a folder with ``/`` at its end, as in a zip."""
+    return member.name + "/" * member.isdir()
+
+
 class ImageArchive:
-    """The images of a zip archive, by member name.
+    """The images of a zip or tar archive, by member name.
 
     Attributes:
         names: sorted names of the members that may be read: those with one of ``endings``.
         entries: the names of all members, folders too.
+        links: names of members of a tar that are links.
 
     Raises:
-        UserError: it is not a zip archive, a member's name leads out of it, or what may be read of it unpacks to more
+        UserError: it is no such archive, a member's name leads out of it, or what may be read of it unpacks to more
             than ``MOST_BYTES``.
     """
 
     def __init__(self, path: Path, endings: Set[str] = ENDINGS) -> None:
         self.path, self.endings = path, endings
+        kind = "tar" if is_tar(path) else "zip"
         try:
-            self._zip = ZipFile(path)
+            self._archive = TarArchive(path) if kind == "tar" else ZipFile(path)
         except UNREADABLE as error:
             raise UserError(
-                f"{path}: not a readable zip archive ({first_line(error)}); replace or remove it"
+                f"{path}: not a readable {kind} archive ({first_line(error)}); replace or remove it"
             ) from error
         try:
             self._check()
         except UserError:
-            self._zip.close()
+            self._archive.close()
             raise
-        self.entries = tuple(self._zip.namelist())
+        self.links = getattr(self._archive, "links", ())
+        self.entries = tuple(self._archive.namelist())
         paths = {name: PurePosixPath(name) for name in self.entries}
         self.names = sorted(
             name
@@ -87,7 +191,7 @@ class ImageArchive:
 
     def _check(self) -> None:
         total = 0
-        for member in self._zip.infolist():
+        for member in self._archive.infolist():
             where = PureWindowsPath(member.filename)  # knows both / and \, and drives
             if where.anchor or ".." in where.parts:
                 raise UserError(f"{self.path}: member {member.filename!r} leads out of the archive; do not use it")
@@ -106,7 +210,7 @@ class ImageArchive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._zip.close()
+        self._archive.close()
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a member: as many at most as its header says.
@@ -114,10 +218,10 @@ class ImageArchive:
         Raises:
             UserError: it is damaged or encrypted, or has more than ``MOST_IN_MEMBER``.
         """
-        if (size := self._zip.getinfo(name).file_size) > MOST_IN_MEMBER:
+        if (size := self._archive.getinfo(name).file_size) > MOST_IN_MEMBER:
             raise UserError(f"{self.path}: {name} unpacks to {size:,} bytes, at most {MOST_IN_MEMBER:,}; unpack it")
         try:
-            return self._zip.read(name)
+            return self._archive.read(name)
         except UNREADABLE as error:
             raise UserError(f"{self.path}: cannot read {name} ({first_line(error)}); replace the archive") from error
 

@@ -1,4 +1,4 @@
-"""The files of a folder, or of a zip archive of one, without what systems and programs leave there."""
+"""The files of a folder, or of a zip or tar archive of one, without what systems and programs leave there."""
 
 import os
 from collections.abc import Callable, Iterable, Set
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from domains.errors import UserError
-from domains.reading.archives import ImageArchive
+from domains.reading.archives import ImageArchive, is_tar
 from domains.reading.packed import tables_in_zip
 from domains.reading.pictures import HEIF, HEIF_ENDINGS, IMAGE_ENDINGS, MOST_BYTES
 from domains.reading.tables import TEXT_ENDINGS
@@ -38,7 +38,7 @@ class Files:
 
 
 def files_of(path: Path, endings: Set[str]) -> Files:
-    """Return the files of a folder or a zip archive. Nothing is unpacked to disk.
+    """Return the files of a folder, or of a zip or tar archive.
 
     Args:
         endings: of an archive, the endings of the files that may be read.
@@ -47,7 +47,7 @@ def files_of(path: Path, endings: Set[str]) -> Files:
         UserError: a link leads out of the folder or a name out of the archive, it unpacks to too much, or a name is
             no text.
     """
-    return files_of_folder(path) if path.is_dir() else files_of_zip(path, endings)
+    return files_of_folder(path) if path.is_dir() else files_of_archive(path, endings)
 
 
 def files_of_folder(path: Path) -> Files:
@@ -75,7 +75,7 @@ def files_of_folder(path: Path) -> Files:
     return Files(path, tuple(sorted(names)), frozenset(folders), tuple(by_systems), read, tuple(warnings))
 
 
-def files_of_zip(path: Path, endings: Set[str]) -> Files:
+def files_of_archive(path: Path, endings: Set[str]) -> Files:
     """List an archive; some programs write ``\\`` between the folders."""
     archive = ImageArchive(path, endings)
     members, folders, by_systems = {}, set(), []
@@ -92,9 +92,10 @@ def files_of_zip(path: Path, endings: Set[str]) -> Files:
             members[where.as_posix()] = entry
     check_names(path, members)
     left = tuple(dict.fromkeys(by_systems))
-    return Files(
-        path, tuple(sorted(members)), frozenset(folders - {"."}), left, lambda name: archive.read(members[name])
-    )
+    links = archive.links
+    warnings = (f"{quantity(len(links), 'link')} in the archive left out: {some(links)}",) if links else ()
+    names, inner = tuple(sorted(members)), frozenset(folders - {"."})
+    return Files(path, names, inner, left, lambda name: archive.read(members[name]), warnings)
 
 
 def is_by_system(name: str) -> bool:
@@ -102,11 +103,13 @@ def is_by_system(name: str) -> bool:
 
 
 def holds_files(path: Path) -> bool:
-    """Whether a zip archive is one of images or texts in folders, and no packed table.
+    """Whether a file is an archive of images or texts in folders: a tar, or a zip that is no packed table.
 
     Raises:
-        UserError: it is damaged.
+        UserError: a zip is damaged.
     """
+    if path.suffix.lower() != ".zip":
+        return is_tar(path)
     tables = tables_in_zip(path, TEXT_ENDINGS)
     texts = [name for name in tables if name.lower().endswith(".txt")]
     return len(tables) == len(texts) != 1 or bool(tables_in_zip(path, tuple(IMAGE_ENDINGS)))

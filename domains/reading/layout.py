@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +21,8 @@ TEXT = 3  # words of a text, on average
 LONG = 8  # words of a header cell that is rather a text
 
 SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+ESCAPED = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # a quote after a backslash that is itself after none
+SPACED = re.compile(r'\s+"')  # begins a cell in quotes after the space that people write behind a comma
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,46 @@ def find_separator(lines: Sequence[str]) -> str:
     return best if steady[best] >= STEADY else max(SEPARATORS, key=first.count)
 
 
-def split_lines(lines: Iterable[str], separator: str) -> list[list[str]]:
-    """Return the rows of some lines, as far as their quotes are whole."""
+def split_lines(lines: Iterable[str], separator: str, spaces: bool = False) -> list[list[str]]:
+    """Return the rows of some lines, as far as their quotes are whole.
+
+    Args:
+        spaces: whether those before a quote are no part of a cell.
+    """
     rows: list[list[str]] = []
     with suppress(csv.Error):
-        for row in csv.reader(lines, delimiter=separator, strict=True):
+        for row in csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=spaces):
             rows.append(row)
     return rows
+
+
+def has_spaces(lines: Sequence[str], separator: str) -> bool:
+    """Whether most rows have a cell in quotes after a space, ``text, "label"``, and quotes are whole if it is left."""
+    rows = split_lines(lines, separator)
+    spaced = sum(any(SPACED.match(cell) for cell in row[1:]) for row in rows)
+    return 2 * spaced > len(rows) and steadiness(split_lines(lines, separator, True)) >= steadiness(rows)
+
+
+def has_escapes(lines: Callable[[], Iterable[str]], separator: str) -> bool:
+    """Whether a backslash stands before quotes inside of cells: quotes are whole if they are read so, and not else."""
+    if not any('\\"' in line for line in lines()):
+        return False
+    return not is_whole(lines(), separator) and is_whole(without_escapes(lines()), separator)
+
+
+def is_whole(lines: Iterable[str], separator: str) -> bool:
+    """Whether the quotes of all lines are closed, and followed by a separator or the end of the line."""
+    try:
+        for _ in csv.reader(lines, delimiter=separator, strict=True):
+            pass
+    except csv.Error:
+        return False
+    return True
+
+
+def without_escapes(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines whose quotes inside of cells are doubled, ``""``, where a backslash stood before them."""
+    return (ESCAPED.sub(r'\1""', line) for line in lines)
 
 
 def steadiness(rows: Sequence[Sequence[object]]) -> float:

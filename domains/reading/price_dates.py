@@ -53,6 +53,9 @@ MONTHS = (
 #: Whole numbers that are a time since 1970: digits, and how many make a second.
 EPOCHS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
 
+#: The day 0 of spreadsheets; a date there has five digits, and those before 1954 are too like other numbers.
+SERIAL_ZERO, SERIAL_FROM = pd.Timestamp(1899, 12, 30), 20000
+
 
 @dataclass(frozen=True)
 class Stamps:
@@ -91,6 +94,18 @@ def are_epochs(texts: "pd.Series[str]") -> "pd.Series[bool]":
     plain = texts.str.removesuffix(".0")
     seconds = seconds_since_1970(plain.where(plain.str.fullmatch(r"\d{10}|\d{13}|\d{16}|\d{19}").astype(bool)))
     return (seconds > 1.5e8) & (seconds < 4.1e9)
+
+
+def serial_days(cells: "pd.Series[str]") -> "pd.Series[pd.Timestamp] | None":
+    """Return the days of cells that count them as spreadsheets do, NaT for other cells; None where few are Mondays to
+    Fridays of the past.
+    """
+    texts = cells.str.strip().str.removesuffix(".0")
+    numbers = texts.where(texts.str.fullmatch(r"\d{5}").astype(bool)).astype("float64")
+    days = SERIAL_ZERO + pd.to_timedelta(numbers.where(numbers >= SERIAL_FROM), unit="D")
+    known = days[days <= pd.Timestamp.now()]
+    usual = len(known) >= ENOUGH * len(cells) and known.nunique() >= FEW and is_working_week(known)
+    return days if usual else None
 
 
 def seconds_since_1970(texts: "pd.Series[str]") -> "pd.Series[float]":

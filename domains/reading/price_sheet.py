@@ -17,15 +17,15 @@ from domains.reading.cells import as_text
 from domains.reading.column_names import DATES
 from domains.reading.excel import EXCEL, excel_rows
 from domains.reading.packed import RawFile, raw_file
-from domains.reading.price_dates import ENOUGH, are_dates
+from domains.reading.price_dates import ENOUGH, are_dates, serial_days
 from domains.reading.price_numbers import number_share
 from domains.reading.price_options import PriceOptions
-from domains.reading.tables import MOST_CELL, open_table
+from domains.reading.tables import CELLS, MOST_CELL, open_table
 from domains.reading.text_encodings import BLOCK, OR_SAY, TextFile, inspect
 from domains.reading.whole_tables import parquet_frame
 from domains.words import quantity, some
 
-TEXT_ENDINGS = (".csv", ".tsv", ".txt")
+TEXT_ENDINGS = (*CELLS, ".txt")
 TABLES = (*TEXT_ENDINGS, ".jsonl", ".ndjson", ".json")  # that may be packed
 SEPARATORS = ",;\t|"
 HEAD = 400  # rows that show where the table begins
@@ -132,7 +132,8 @@ def sheet_of_text(file: RawFile, options: PriceOptions, most: int | None) -> She
     found = inspect(file) if most is None else peek(file)
     separator = choose_separator(found)
     sheet = sheet_of_rows(split_lines(found, separator), separator, options, most, file.path)
-    return replace(sheet, doubts=tuple(warning.removesuffix(OR_SAY) for warning in found.warnings))
+    warnings = (warning.removesuffix(OR_SAY) for warning in found.warnings)
+    return replace(sheet, doubts=(*warnings, *sheet.doubts))
 
 
 def sheet_of_rows(
@@ -145,6 +146,7 @@ def sheet_of_rows(
     width = Counter(map(len, rows[:HEAD])).most_common(1)[0][0]
     if width < 2:
         raise UserError(f"{path}: expected dates in the first column and the prices of an asset in each other one")
+    rows, doubts = with_serial_days(rows, width)
     at, first = find_dates(rows[:HEAD], width, options)
     header, date, titles = split_header(rows[:first], width, at, path)
     names, levels = name_columns(header, date, width, at, path)
@@ -159,7 +161,7 @@ def sheet_of_rows(
         if lines
     ]
     cells = pd.DataFrame(body, columns=names, dtype=object)
-    return Sheet(cells, levels, names[at], separator, (), tuple(left_out))
+    return Sheet(cells, levels, names[at], separator, doubts, tuple(left_out))
 
 
 def error_of_column(path: Path, names: Iterable[str], name: str, option: str) -> UserError:
@@ -196,6 +198,26 @@ def choose_separator(found: TextFile) -> str:
 
 def column_of(rows: Sequence[Sequence[str]], i: int) -> "pd.Series[str]":
     return pd.Series([row[i] if i < len(row) else "" for row in rows], dtype=object)
+
+
+def with_serial_days(rows: list[list[str]], width: int) -> tuple[list[list[str]], tuple[str, ...]]:
+    """Return rows with dates in place of the numbers by which spreadsheets count days, and a line that says so.
+
+    Where a column has dates, the rows stay as they are.
+    """
+    if any(dates_begin(column_of(rows[:HEAD], i)) is not None for i in range(width)):
+        return rows, ()
+    for i in range(width):
+        cells = column_of(rows, i)
+        first = next((at for at, cell in enumerate(cells[:TITLES]) if cell[:1].isdigit()), 0)
+        if (days := serial_days(cells[first:])) is not None:
+            known = days.dropna().dt.strftime("%Y-%m-%d")
+            at = int(known.index[0])
+            rows = [
+                [*row[:i], known.get(n, row[i]), *row[i + 1 :]] if i < len(row) else row for n, row in enumerate(rows)
+            ]
+            return rows, (f"days are counted as spreadsheets do: {cells[at]} is {known[at]}",)
+    return rows, ()
 
 
 def dates_begin(cells: "pd.Series[str]") -> int | None:

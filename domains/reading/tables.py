@@ -2,8 +2,10 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 
 from domains.errors import UserError, first_line
 from domains.fetch import sha256_of
+from domains.reading.cells import image_bytes
 from domains.reading.class_labels import class_names, with_names
 from domains.reading.excel import EXCEL, excel_rows
 from domains.reading.layout import (
@@ -22,8 +25,11 @@ from domains.reading.layout import (
     filled,
     find_layout,
     find_separator,
+    has_escapes,
+    has_spaces,
     skip,
     without_blank_ends,
+    without_escapes,
 )
 from domains.reading.packed import raw_file
 from domains.reading.text_encodings import TextFile, inspect
@@ -88,7 +94,8 @@ class Table:
             )
 
 
-TEXT_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
+CELLS = {".csv": None, ".tsv": "\t", ".psv": None, ".tab": "\t"}  # what stands between cells; None: the rows tell
+TEXT_ENDINGS = (*CELLS, ".jsonl", ".ndjson", ".json", ".txt")
 ENDINGS = (*TEXT_ENDINGS, ".parquet", *EXCEL)
 
 
@@ -112,8 +119,8 @@ def open_table(path: Path, options: TableOptions | None = None) -> Table:
     if file.ending in EXCEL:
         return check_columns(open_excel(path, options))
     found = inspect(file, options.encoding)
-    if file.ending in (".csv", ".tsv"):
-        return check_columns(open_csv(found, options.header, "\t" if file.ending == ".tsv" else None))
+    if file.ending in CELLS:
+        return check_columns(open_csv(found, options.header, CELLS[file.ending]))
     if options.header is False:
         raise UserError(f"{path}: --no-header does not apply to {file.ending}; leave it out")
     if file.ending == ".json":
@@ -138,13 +145,19 @@ def open_csv(file: TextFile, header: bool | None, separator: str | None) -> Tabl
     if named:
         separator = named[1]
     between = separator or find_separator(lines)
+    csv.field_size_limit(MOST_CELL)
+
+    def below() -> Generator[str]:
+        with file.open(newline="") as stream:
+            yield from skip(stream, 1 if named else 0)
+
+    spaces, escapes = has_spaces(lines[1 if named else 0 :], between), has_escapes(below, between)
 
     def all_rows() -> Iterator[list[str]]:
         csv.field_size_limit(MOST_CELL)
-        with file.open(newline="") as stream:
-            if named:
-                stream.readline()
-            reader = csv.reader(stream, delimiter=between, strict=True)
+        with closing(below()) as stream:
+            rows = without_escapes(stream) if escapes else stream
+            reader = csv.reader(rows, delimiter=between, strict=True, skipinitialspace=spaces)
             try:
                 yield from reader
             except csv.Error as error:
@@ -289,6 +302,43 @@ def open_lines(file: TextFile) -> Table:
 
     kind = f"text, {encoding_name(file.encoding)}"
     return Table(file.path, kind, ("text",), file.lines, file.sha256, read, file.warnings)
+
+
+def unnested(table: Table) -> Table:
+    """Return a table whose objects in cells are columns of their own, called ``name.key``; images stay as they are.
+
+    The keys are those of the first rows.
+    """
+    found: dict[tuple[str, ...], None] = {}
+    for row in islice(table.read(table.columns), HEAD):
+        for name, cell in zip(table.columns, row, strict=True):
+            found |= dict.fromkeys((name, *keys) for keys in keys_of(cell))
+    inner = {keys[:end] for keys in found for end in range(1, len(keys))}
+    columns = {".".join(keys): keys for keys in found if keys not in inner}
+    if not inner or len(columns) < len(set(found) - inner):
+        return table
+
+    def read(wanted: Sequence[str]) -> Iterator[Cells]:
+        outer = list(dict.fromkeys(columns[name][0] for name in wanted))
+        for row in table.read(outer):
+            cells = dict(zip(outer, row, strict=True))
+            yield tuple(reduce(value_at, columns[name], cells) for name in wanted)
+
+    return replace(table, columns=tuple(columns), read=read)
+
+
+def keys_of(cell: Any) -> Iterator[tuple[str, ...]]:
+    """Yield the keys that lead to each value in a cell; an empty tuple where it is no object."""
+    if not isinstance(cell, dict) or not cell or image_bytes(cell) is not None:
+        yield ()
+        return
+    for key, value in cell.items():
+        yield from ((key, *keys) for keys in keys_of(value))
+
+
+def value_at(cell: Any, key: str) -> Any:
+    """Return what an object has at a key, None where it is no object or has no such key."""
+    return cell.get(key) if isinstance(cell, dict) else None
 
 
 def labelled_lines(file: TextFile) -> Iterator[dict[str, Any] | None]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from domains.domain import Family
 from domains.errors import UserError
 from domains.own.hub import is_dataset
+from domains.reading.archives import is_tar
 from domains.reading.folders import TEXT_FILES, files_of_folder
 from domains.reading.pictures import IMAGE_ENDINGS
 from domains.reading.tables import ENDINGS
 from tasks.base.settings import Settings
 from tasks.versions.tracked import tracked_path
 
-TABLES = {*ENDINGS, ".gz", ".zip"} - TEXT_FILES  # a .txt in a folder holds a text
+TABLES = {*ENDINGS, ".gz", ".zip"} - TEXT_FILES  # and archives; a .txt in a folder holds a text
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def find_inputs(settings: Settings, family: Family, source: str, revision: str =
     if not path.is_dir() or is_dataset(path):
         return [Input(name, path)]
     names = files_of_folder(path).names
-    tables = [each for each in names if ending_of(each) in TABLES]
+    tables = [each for each in names if ending_of(each) in TABLES or is_tar(Path(each))]
     if (family == "vision" and any(ending_of(each) in IMAGE_ENDINGS for each in names)) or (
         family == "text" and not tables and any(ending_of(each) in TEXT_FILES for each in names)
     ):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 from PIL import Image
 
 from domains.domain import Domain
+from domains.new_examples import read_examples
 from domains.own.files import items_of_files
 from domains.own.folders import split_of
 from domains.own.options import AddOptions
 from domains.own.survey import Item
 from domains.own.writing import write_domain
-from domains.reading import folders, pictures
+from domains.reading import archives, folders, pictures
 from tests.domains.own.inputs import refused, understand
 
 
@@ -43,6 +45,17 @@ def packed(root: Path, path: Path, rename: Any = lambda name: name) -> Path:
         for file in sorted(root.rglob("*")):
             name = rename(file.relative_to(root).as_posix())
             archive.writestr(f"{name}/" if file.is_dir() else name, b"" if file.is_dir() else file.read_bytes())
+    return path
+
+
+def tarred(root: Path, path: Path, link: str = "") -> Path:
+    mode: Any = {"gz": "w:gz", "tgz": "w:gz", "bz2": "w:bz2", "xz": "w:xz"}.get(path.suffix[1:].lower(), "w")
+    with tarfile.open(path, mode) as archive:
+        archive.add(root, root.name)
+        if link:
+            about = tarfile.TarInfo(f"{root.name}/bolt/link.txt")
+            about.type, about.linkname = tarfile.SYMTYPE, link
+            archive.addfile(about)
     return path
 
 
@@ -367,6 +380,41 @@ def test_what_systems_leave_is_no_class_and_named(tmp_path: Path) -> None:
             assert name in said
 
 
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".TGZ", ".tar.bz2", ".tar.xz"])
+def test_a_tar_is_read_as_its_folder_would_be(tmp_path: Path, ending: str) -> None:
+    root = make(tmp_path / "photos", {"bolt": 4, "nut": 4})
+    (root / "washer").mkdir()
+    path = tarred(root, tmp_path / f"photos{ending}")
+    assert {name.removeprefix("photos/"): item for name, item in items(path).items()} == items(root)
+    found = understand(path)
+    assert (found.kind, found.file) == ("tar archive of images", path.name)
+    assert any("washer" in line for line in found.warnings)
+    assert len(read_examples("vision", path).examples) == 8
+
+
+def test_links_in_a_tar_are_named_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    root = make(tmp_path / "texts", {"bolt": 12, "nut": 12}, ".txt")
+    path = tarred(root, tmp_path / "texts.tar.gz", link="/etc/passwd")
+    found = understand(path)
+    assert sum(found.counts.values()) == 24
+    assert "1 link in the archive left out: texts/bolt/link.txt" in found.warnings
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert "not a readable tar archive" in refused(path)
+    path.write_bytes(b"no archive at all")
+    assert "not a readable tar archive" in refused(path)
+    outside = tmp_path / "outside.tar"
+    with tarfile.open(outside, "w") as archive:
+        archive.add(root / "bolt", "../bolt")
+    assert "leads out of the archive" in refused(outside)
+
+
+def test_a_tar_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tarred(make(tmp_path / "photos", {"bolt": 4, "nut": 4}), tmp_path / "photos.tgz")
+    monkeypatch.setattr(archives, "MOST_BYTES", 2000)
+    assert "unpacks to more than" in refused(path)
+
+
 def test_backslashes_in_a_zip_are_between_folders(tmp_path: Path) -> None:
     path = make(tmp_path / "parts", {"bolt": 4, "nut": 4})
     zipped = packed(path, tmp_path / "a.zip", lambda name: "top\\" + name.replace("/", "\\"))
@@ -400,4 +448,4 @@ def test_rarer_endings_of_images_are_known(tmp_path: Path, ending: str) -> None:
 def test_tables_alone_are_answered_with_their_names(tmp_path: Path) -> None:
     path = beside(tmp_path / "a", "text,label\nx,y\n", "train.csv", sub=0)
     (path / "sub").rmdir()
-    assert "holds tables and no images; unpack it if it is a zip, and give one: train.csv" in refused(path)
+    assert "holds tables and no images; unpack it if it is an archive, and give one: train.csv" in refused(path)

@@ -362,6 +362,23 @@ def test_midnight_in_another_zone_is_recognised_or_asked(write: Write) -> None:
         PriceOptions(time_zone="Mars")
 
 
+def test_days_may_be_counted_as_spreadsheets_do(write: Write) -> None:
+    serial = [(day - pd.Timestamp("1899-12-30")).days for day in DAYS]
+    path = write({"Datum": serial, "Close": CLOSES, "Volume": VOLUMES})
+    assert looks_like_prices(path)
+    found = read_prices(path)
+    assert list(found.prices.index) == list(DAYS)
+    assert found.warnings == (f"days are counted as spreadsheets do: {serial[0]} is {DATES[0]}",)
+    path = write({"id": list(range(40000, 40060)), "a": CLOSES, "b": OPENS})
+    assert not looks_like_prices(path)  # every day of the week
+
+
+def test_returns_are_no_prices(write: Write) -> None:
+    path = write({"date": DATES, "ret": [0, *np.diff(np.log(CLOSES))]})
+    with pytest.raises(UserError, match="of the dates, as returns are; give the prices"):
+        understand(path)
+
+
 def test_day_and_month_that_nothing_tells_apart_are_asked_for(write: Write) -> None:
     path = write({"Date": ["01/02/2022", "02/02/2022", "03/02/2022"], "Close": CLOSES[:3]})
     said = refused(path)

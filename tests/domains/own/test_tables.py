@@ -13,6 +13,7 @@ import yaml
 
 from domains.domain import Domain
 from domains.errors import UserError
+from domains.new_examples import Reading, read_examples
 from domains.own.labels import LabelRules, name_classes, single_label
 from domains.own.new_domain import NewDomain
 from domains.own.writing import write_domain
@@ -51,9 +52,18 @@ def csv(table: pd.DataFrame, path: Path, above: str = "", **how: Any) -> Path:
 # Layout
 
 
-@pytest.mark.parametrize(("separator", "name"), [(",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "pipe")])
-def test_rows_tell_the_separator(tmp_path: Path, separator: str, name: str) -> None:
-    domain = add(csv(frame(), tmp_path / "a.csv", sep=separator))
+@pytest.mark.parametrize(
+    ("separator", "name", "ending"),
+    [
+        (",", "comma", "csv"),
+        (";", "semicolon", "csv"),
+        ("\t", "tab", "csv"),
+        ("|", "pipe", "psv"),
+        ("\t", "tab", "tab"),
+    ],
+)
+def test_rows_tell_the_separator(tmp_path: Path, separator: str, name: str, ending: str) -> None:
+    domain = add(csv(frame(), tmp_path / f"a.{ending}", sep=separator))
     assert (texts_of(domain), domain.labels) == (sorted(texts()), ("mail", "parts"))
     assert domain.meta["read_as"] == f"CSV, {name} between cells, UTF-8"
 
@@ -89,6 +99,38 @@ def test_a_label_that_stands_below_itself_is_no_header_and_a_question_may_be(tmp
     path = csv(survey, tmp_path / "b.csv")
     assert "reads like a text; say --header" in refused(path)
     assert sum(understand(path, header=True).counts.values()) == 20
+
+
+def test_quotes_after_a_backslash_and_spaces_before_quotes_are_as_they_are_meant(tmp_path: Path) -> None:
+    said = [f'she said "no, {text}" twice' for text in texts()]
+    table = frame().assign(text=said)
+    path = csv(table, tmp_path / "a.csv", doublequote=False, escapechar="\\", quoting=1)
+    assert '\\"no, the bolt' in path.read_text()
+    assert texts_of(add(path)) == sorted(said)
+    path.write_text("".join(f'{row.label}, "{row.text}, and again"\n' for row in frame().itertuples()))
+    domain = Domain.read(write_domain(understand(path, header=False), "other", tmp_path / "data", lambda n: None))
+    assert (texts_of(domain), domain.labels) == (sorted(f"{text}, and again" for text in texts()), ("mail", "parts"))
+
+
+def test_a_backslash_at_the_end_of_a_cell_and_a_quoted_word_after_a_space_are_text(tmp_path: Path) -> None:
+    said = [f"{text} in C:\\" for text in texts()]
+    assert texts_of(add(csv(frame().assign(text=said), tmp_path / "a.csv", quoting=1))) == sorted(said)
+    said = [f' "Well" said {text}' if i == 3 else text for i, text in enumerate(texts())]
+    path = tmp_path / "b.csv"
+    path.write_text("label;text\n" + "".join(f"{LABELS[i % 2]};{text}\n" for i, text in enumerate(said)))
+    domain = Domain.read(write_domain(understand(path), "other", tmp_path / "data", lambda n: None))
+    assert texts_of(domain) == sorted(said)
+
+
+def test_objects_in_cells_are_columns(tmp_path: Path) -> None:
+    rows = [{"doc": {"body": t, "by": {"id": i}}, "meta": {"class": LABELS[i % 2]}} for i, t in enumerate(texts())]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"doc": None}]))
+    domain = add(path)
+    assert domain.meta["columns"] == {"text": "doc.body", "label": "meta.class"}
+    assert (texts_of(domain), domain.labels) == (sorted(texts()), ("mail", "parts"))
+    again = read_examples("text", path, Reading.of_domain(domain, ()))
+    assert again.examples == texts()
 
 
 def test_packed_tables_are_read(tmp_path: Path) -> None:
