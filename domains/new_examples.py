@@ -17,7 +17,7 @@ from domains.market.features import features
 from domains.market.period import period_warnings
 from domains.own.hub import is_dataset, open_dataset
 from domains.own.texts import check_text, image_of, join_texts
-from domains.reading.folders import TEXT_FILES, files_of, holds_files, left_out
+from domains.reading.folders import TEXT_FILES, files_of, holds_files, left_out, masks_among
 from domains.reading.pictures import IMAGE_ENDINGS, read_image
 from domains.reading.price_options import PriceOptions
 from domains.reading.price_tables import OR_SAY, PriceTable, read_prices
@@ -273,7 +273,8 @@ def files_in(path: Path, family: Family) -> NewExamples | None:
             return None
         return NewExamples(lambda: batches_of_files(path, family, [path.name], lambda _: read_bytes(path), []))
     files = files_of(path, endings)
-    names = [name for name in files.names if Path(name).suffix.lower() in endings]
+    masks = masks_among(files.names)
+    names = [name for name in files.names if Path(name).suffix.lower() in endings and name not in masks]
     if not names and path.is_dir() and (is_dataset(path) or family == "text"):
         return None
     if not names:

@@ -214,7 +214,8 @@ def domains_add(
         str | None, typer.Option(help="Encoders of its examples, comma-separated: minilm, e5, efficientnet.")
     ] = None,
     folders: Annotated[
-        str | None, typer.Option(help="What the first folders are: classes, groups, inner.", show_default=False)
+        str | None,
+        typer.Option(help="First folders: classes, groups, inner; names: files named by labels.", show_default=False),
     ] = None,
     start: Annotated[str | None, typer.Option(help="Prices: first day; a year ago.", show_default=False)] = None,
     end: Annotated[str | None, typer.Option(help="Prices: last day; the latest.", show_default=False)] = None,

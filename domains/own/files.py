@@ -9,11 +9,11 @@ from typing import Any
 from domains.domain import Family
 from domains.errors import UserError
 from domains.own.beside import TABLES, Beside, Said, read_beside
-from domains.own.folders import Layout, mark_unlabelled, read_layout
+from domains.own.folders import Layout, hint_of_names, mark_unlabelled, read_layout
 from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
 from domains.reading.archives import is_tar
-from domains.reading.folders import TEXT_FILES, Files, files_of, left_out
+from domains.reading.folders import TEXT_FILES, Files, files_of, left_out, masks_among
 from domains.reading.pictures import IMAGE_ENDINGS, to_picture
 from domains.reading.text_encodings import decode
 from domains.words import quantity, some
@@ -95,8 +95,10 @@ def examples_among(files: Files, options: AddOptions) -> tuple[Family, list[str]
     Raises:
         UserError: it holds neither, or so many of both that the user has to say.
     """
+    masks = masks_among(files.names)
+    images_of = [name for name in files.names if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS]
     by_family: dict[Family, list[str]] = {
-        "vision": [name for name in files.names if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS],
+        "vision": [name for name in images_of if name not in masks],
         "text": [name for name in files.names if PurePosixPath(name).suffix.lower() in TEXT_FILES],
     }
     images, texts = (len(by_family[family]) for family in ("vision", "text"))
@@ -148,7 +150,8 @@ def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:
             raise UserError(
                 beside.doubt
                 or f"{files.path}: nothing tells a label of its {quantity(len(found), 'file')}; put a folder a class "
-                f"into it, or a table that names the files and their labels beside them{beside_note(beside)}"
+                f"into it, or a table that names the files and their labels beside them{hint_of_names(found)}"
+                f"{beside_note(beside)}"
             )
     by_folder = len(layout.labels) > 1 and agrees(layout, beside) if by_table else True
     layout = mark_unlabelled(files.path, layout, options) if by_folder else layout

@@ -25,6 +25,10 @@ DOUBTFUL = re.compile(
 )
 
 
+#: A file's name that is a label and a number: ``cat.7``, ``american_bulldog_12``, ``benign (1)``.
+NUMBERED = re.compile(r"([^\W\d_].*?)[ ._-]*\(?\d+\)?")
+
+
 @dataclass(frozen=True)
 class Place:
     """What its folders say of a file; empty where they say nothing."""
@@ -64,7 +68,9 @@ def split_of(name: str) -> str:
 
 
 def read_layout(path: Path, names: Sequence[str], options: AddOptions) -> Layout:
-    """Return what the folders of some files say."""
+    """Return what the folders of some files say, or their own names if the options say so."""
+    if options.folders == "names":
+        return layout_of_names(path, names)
     layout = layout_of(path, {name: name.split("/") for name in names}, options)
     return replace(layout, places={name: layout.places.get(name, Place()) for name in names})
 
@@ -97,6 +103,32 @@ def layout_of(path: Path, parts: Mapping[str, list[str]], options: AddOptions) -
     if options.folders == "classes" or not deep:
         return flat_layout(path, below, options.folders == "classes")
     return deep_layout(path, below, deep)
+
+
+def layout_of_names(path: Path, names: Sequence[str]) -> Layout:
+    """Return files with a label of each name, ``cat.7.jpg``, in the split that a folder around it is called."""
+    places = {
+        name: Place(label_of_name(name), next(filter(None, map(split_of, reversed(name.split("/")[:-1]))), ""))
+        for name in names
+    }
+    bare = [name for name, place in places.items() if not place.label]
+    said = (f"{quantity(len(bare), 'file')} without a label in its name: {some(bare)}",) if bare else ()
+    question = f"{path}: no file is called like cat.7.jpg; leave out --folders names" if len(bare) == len(names) else ""
+    return Layout(places, question, said)
+
+
+def label_of_name(name: str) -> str:
+    """Return what stands before the number at the end of a file's name, the empty text where nothing does."""
+    found = NUMBERED.fullmatch(Path(name).stem)
+    return found[1] if found else ""
+
+
+def hint_of_names(names: Sequence[str]) -> str:
+    """Return what may be said where the names of files look like labels and numbers; else the empty text."""
+    labels = Counter(map(label_of_name, names))
+    if labels[""] or len(labels) < 2 or min(labels.values()) < 2:
+        return ""
+    return f"; or say --folders names if the names of the files begin with their labels ({some(sorted(labels), 3)})"
 
 
 def layout_of_splits(
@@ -207,8 +239,8 @@ def mark_unlabelled(path: Path, layout: Layout, options: AddOptions) -> Layout:
         if doubtful:
             said_so = " ".join(f"--unlabelled {name}" for name in doubtful)
             raise UserError(
-                f"{path}: is folder {', '.join(doubtful)} a class? Say {said_so} if its files "
-                "have no label yet, or --keep-labels if it is one"
+                f"{path}: is folder {', '.join(doubtful)} a class? Say {said_so} if its files have no label yet, or "
+                f"--keep-labels if it is one{hint_of_names([*layout.places]) if labels == {*doubtful} else ''}"
             )
     if not said:
         return layout

@@ -12,7 +12,7 @@ from domains.reading.tables import TableOptions
 #: Share of the labelled examples that become test, and the most of a class.
 TEST_SHARE, TEST_MOST = 0.2, 200
 
-FOLDERS = ("classes", "groups", "inner")
+FOLDERS = ("classes", "groups", "inner", "names")
 
 #: Seed of the one shuffle that divides a domain.
 SEED = 0
@@ -40,7 +40,8 @@ class AddOptions:
         keep_labels: whether each value or folder is a label as it stands.
         header: whether the first row of a table names its columns.
         sheet: of an Excel file.
-        folders: what the first folders are: ``classes``, ``groups``, or neither (``inner``: those in them are classes).
+        folders: what the first folders are: ``classes``, ``groups``, or neither (``inner``: those in them are classes);
+            ``names``: files are named by their label and a number.
         role: ``target`` (adapted to), or ``source`` (meta-trained on, so that all that is labelled is train).
         start, end: ISO dates between which prices are used; by default the latest year.
         date_order, decimal, time_zone, price_column, asset_column: of prices, as ``PriceOptions`` has them.

@@ -172,8 +172,8 @@ def divide_kept(
         some = f" ({labels[present[0]]!r})" if len(present) else ""
         column = f" in column {items.columns['label']}" if "label" in items.columns else ""
         raise UserError(
-            f"{items.file}: {len(present)} labels{column}{some} at examples that can be used; there must be two or "
-            "more to tell apart"
+            f"{items.file}: {quantity(len(present), 'label')}{column}{some} at examples that can be used; there must "
+            "be two or more to tell apart"
         )
     at, share, most = y[rows], options.share_of_test, options.most_test
     if options.role == "source":

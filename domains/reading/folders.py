@@ -1,6 +1,7 @@
 """The files of a folder, or of a zip or tar archive of one, without what systems and programs leave there."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,10 @@ TEXT_FILES = {".txt", ".text", ".md"}  # of files that hold a text each
 
 #: What systems write beside the files of people, in lower case; so is every name that begins with a dot.
 LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
+
+
+#: How images are called that mark the pixels of another: ``7_mask.png`` beside ``7.png``.
+MASK = re.compile(r"(.+?)[ _.-]+(?:masks?|seg|segmentation)(?:[ _-]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,15 @@ def holds_files(path: Path) -> bool:
     return len(tables) == len(texts) != 1 or bool(tables_in_zip(path, tuple(IMAGE_ENDINGS)))
 
 
+def masks_among(names: Iterable[str]) -> set[str]:
+    """Return the images that by their names are masks of others in the same folder."""
+    images = [path for name in names if (path := PurePosixPath(name)).suffix.lower() in IMAGE_ENDINGS]
+    stems = {path.with_suffix("") for path in images}
+    return {
+        path.as_posix() for path in images if (found := MASK.fullmatch(path.stem)) and path.with_name(found[1]) in stems
+    }
+
+
 def left_out(files: Files, used: Set[str], shown: int = SHOWN) -> list[str]:
     """Return a line for each reason for which files are not used, with the first of them."""
     lines = [f"{quantity(len(files.by_systems), 'file')} of systems left out: {some(files.by_systems, shown)}"]
@@ -126,7 +140,9 @@ def left_out(files: Files, used: Set[str], shown: int = SHOWN) -> list[str]:
             f"{quantity(len(phone), 'HEIC image')} left out, which need a package to be read "
             f"(pip install pillow-heif): {some(phone, shown)}"
         )
-    if rest := sorted(set(others) - set(phone)):
+    if masks := sorted(masks_among(files.names) - used):
+        lines.append(f"{quantity(len(masks), 'mask')} of other images left out: {some(masks, shown)}")
+    if rest := sorted(set(others) - set(phone) - set(masks)):
         lines.append(f"{quantity(len(rest), 'other file')} left out: {some(rest, shown)}")
     return lines
 

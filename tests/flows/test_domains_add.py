@@ -128,7 +128,7 @@ MISTAKES = {
     "add new {reports} --family audio": "no family 'audio'; there are: text, vision, market",
     "add new {reports} --objective recall": "no objective 'recall'; there are: accuracy, balanced_accuracy, macro_f1",
     "add new {absent}": "absent.csv: no such file or folder",
-    "add new {one}": "1 labels in column label ('a') at examples that can be used",
+    "add new {one}": "1 label in column label ('a') at examples that can be used",
     "add new {ragged}": "row 2 has 3 cells and the header 2",
     "add new {pictures}": "1 unreadable image: a/0.png (0 bytes)",
 }

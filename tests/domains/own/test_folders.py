@@ -392,6 +392,40 @@ def test_a_tar_is_read_as_its_folder_would_be(tmp_path: Path, ending: str) -> No
     assert len(read_examples("vision", path).examples) == 8
 
 
+@pytest.mark.parametrize("folder", ["", "train/"])
+def test_labels_in_the_names_of_files_are_asked_about(tmp_path: Path, folder: str) -> None:
+    root = tmp_path / "pets"
+    names = ["cat.1", "cat.12", "cat (3)", "american_bulldog_1", "american_bulldog_12", "american_bulldog2"]
+    (root / folder).mkdir(parents=True)
+    for i, name in enumerate(names):
+        (root / folder / f"{name}.png").write_bytes(image(i))
+    assert "--folders names if the names of the files begin with their labels (american_bulldog, cat)" in refused(root)
+    assert labels_in(root, folders="names") == {"cat": 3, "american_bulldog": 3}
+    (root / "test").mkdir()
+    (root / "test" / "7.png").write_bytes(image(7))
+    found = items(root, folders="names")
+    assert found["test/7.png"].label == ""
+    assert {item.split for item in found.values()} == {"test", folder.removesuffix("/")}
+
+
+def test_names_of_cameras_are_not_offered_as_labels(tmp_path: Path) -> None:
+    for i, name in enumerate(["IMG_1", "IMG_2", "IMG_3"]):
+        (tmp_path / f"{name}.png").write_bytes(image(i))
+    assert "--folders names" not in refused(tmp_path)
+    assert "no file is called like cat.7.jpg" in refused(make(tmp_path / "numbers", {"": 4}), folders="names")
+
+
+def test_masks_beside_their_images_are_left_out_and_named(tmp_path: Path) -> None:
+    root = make(tmp_path / "busi", {"benign": 4, "malignant": 4})
+    for i, name in enumerate(["benign/0_mask", "benign/0_mask_1", "malignant/4_segmentation"]):
+        (root / f"{name}.png").write_bytes(image(50 + i))
+    (root / "benign" / "the_mask.png").write_bytes(image(60))  # of no image
+    found = understand(root)
+    assert sum(found.counts.values()) == 9
+    assert any(line.startswith("3 masks of other images left out: benign/0_mask.png,") for line in found.warnings)
+    assert len(read_examples("vision", root).examples) == 9
+
+
 def test_links_in_a_tar_are_named_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
     root = make(tmp_path / "texts", {"bolt": 12, "nut": 12}, ".txt")
     path = tarred(root, tmp_path / "texts.tar.gz", link="/etc/passwd")

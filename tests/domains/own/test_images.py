@@ -191,7 +191,7 @@ def test_one_class_is_not_enough_and_halves_of_a_split_are_no_classes(tmp_path: 
         for i in range(4):
             (tmp_path / name / f"{i}.png").write_bytes(encoded(noise(i)))
     (tmp_path / "one").rename(tmp_path.parent / f"{tmp_path.name}-one")
-    with pytest.raises(UserError, match=r"1 labels \('ok'\)|0 labels"):
+    with pytest.raises(UserError, match=r"1 label \('ok'\)|0 labels"):
         understand(tmp_path.parent / f"{tmp_path.name}-one")
     with pytest.raises(UserError, match="its folders are test, train, which are not classes"):
         understand(tmp_path)

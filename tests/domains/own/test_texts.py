@@ -249,7 +249,7 @@ def test_a_time_that_is_none_is_named(tmp_path: Path) -> None:
         ("a.csv", "", "has texts and no labels|no examples|which column"),
         ("a.csv", "text,label\nfine,a\nmild, itching,b\n", "row 2 has 3 cells and the header 2; put quotes around"),
         ("a.csv", 'text,label\n"fine,a\n', "line 2: unexpected end of data; correct its quotes"),
-        ("a.csv", "text,label\nx,a\ny,a\nz,\n", r"1 labels in column label \('a'\).*there must be two or more"),
+        ("a.csv", "text,label\nx,a\ny,a\nz,\n", r"1 label in column label \('a'\).*there must be two or more"),
         ("a.csv", "text,label\nx,a\ny,b\n", "no class has the two labelled examples that a test needs"),
         ("a.csv", "text\nx\ny\n", "has texts and no labels .*add a column label"),
         ("a.csv", "text,label,label\nx,a,b\n", "two columns are called label"),
