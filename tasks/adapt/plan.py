@@ -85,7 +85,10 @@ def find_meta_model(s: Settings, family: Family, wanted: str = "") -> Registered
     if not wanted:
         meta = registry.champion(s, name)
         if meta is None:
-            raise UserError(f"no meta-model of family {family} yet; run `acclimate meta-train --family {family}`")
+            raise UserError(
+                f"no meta-model of family {family} yet; run `acclimate demo`, or `acclimate meta-train --family "
+                f"{family}` on sources of your own"
+            )
         return meta
     for meta in registry.versions(s, name):
         if wanted in (meta.version, meta.tags.get("key")):

@@ -7,17 +7,26 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from domains.catalogue import quick_start
 from domains.domain import Domain
 from domains.errors import UserError
 from domains.words import some
 from tasks.base.progress import progress
 from tasks.versions.cache import listing_at
-from tasks.versions.data_dvc import commit_pointer, head_revision, is_as_committed
+from tasks.versions.data_dvc import POINTER, commit_pointer, head_revision, is_as_committed
 from tasks.versions.data_folder import keep_in_cache, read_folder, writers_lock
 from tasks.versions.diff import DataDiff, compare_listings
 from tasks.versions.dvc_repo import dvc, dvc_lock
 from tasks.versions.git import check_user, git
-from tasks.versions.revisions import DataRevision, Listing, changed_names, check_checkout, domain_files
+from tasks.versions.new_project import CODE, shipped_text
+from tasks.versions.revisions import (
+    DataRevision,
+    Listing,
+    changed_names,
+    check_checkout,
+    domain_files,
+    parse_pointer,
+)
 
 BUILD_MINUTES = 30  # how long a command that writes data/ is waited for
 
@@ -88,7 +97,7 @@ def commit(
                 raise UserError(f"{root / 'data'} is empty: acclimate data build or acclimate domains add fills it")
             former = _former_listing(root, at)
             if not drop:
-                check_kept(former, folder.files)
+                notes += check_kept(former, folder.files, as_shipped(root, at))
             check_changed(root / "data", former or (), folder.files, checked)  # a minute, perhaps: without DVC's lock
             with dvc_lock(repo):
                 if read_folder(repo).data_hash != folder.data_hash:
@@ -141,13 +150,35 @@ def check_changed(data: Path, before: Listing, after: Listing, checked: bool) ->
             )
 
 
-def check_kept(before: Listing | None, after: Listing) -> None:
-    """Raise UserError where domains of HEAD are not in ``data/``: after a clone, say, before they were built."""
+def check_kept(before: Listing | None, after: Listing, shipped: bool) -> tuple[str, ...]:
+    """Raise UserError where domains of HEAD are not in ``data/``: after a clone, say, before they were built.
+
+    Where HEAD is as ``acclimate init`` made it, its domains are those of the quick start. If none of them was built,
+    the project goes on without them.
+
+    Args:
+        shipped: whether HEAD is so.
+
+    Returns:
+        A line that says that they are left out; nothing where none is.
+    """
     remedy = "acclimate data build (or dvc pull) brings them back, --drop commits without them"
-    if before is None:
+    there = domain_files(after).keys()
+    if before is None and not shipped:
         raise UserError(f"the list of domains at HEAD is not in DVC's cache: {remedy}")
-    if gone := sorted(domain_files(before).keys() - domain_files(after).keys()):
+    domains = set(quick_start()) if before is None else domain_files(before).keys()
+    if before is None and not domains & there:
+        return ("the domains of the quick start were never built here, and are left out: acclimate data build",)
+    if gone := sorted(domains - there):
         raise UserError(f"data/ lacks domains that HEAD has ({some(gone)}): {remedy}")
+    return ()
+
+
+def as_shipped(root: Path, at: DataRevision | None) -> bool:
+    """Whether HEAD's ``data.dvc`` is that of the installation, in a project that is not its code."""
+    if at is None or root.resolve() == CODE:
+        return False
+    return at.data_hash == parse_pointer(shipped_text(POINTER), POINTER)
 
 
 @contextmanager

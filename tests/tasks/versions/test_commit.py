@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from domains.catalogue import quick_start
 from domains.errors import UserError
 from tasks.versions import data_dvc, dvc_repo
 from tasks.versions.commit import commit
+from tasks.versions.new_project import shipped_text
 from tasks.versions.revisions import parse_pointer
 from tasks.versions.snapshots import domains_at, snapshot
 from tasks.versions.verify import verify
@@ -340,3 +342,32 @@ def test_a_domain_that_is_gone_is_dropped_only_where_that_is_asked_for(checkout)
     assert set(domains_at(checkout.root)) == {"news", "trec"}
     commit(checkout.root, checkout.home, "x", drop=True)
     assert set(domains_at(checkout.root)) == {"trec", "zoo"}
+
+
+@pytest.fixture
+def new(checkout):
+    """The checkout with the ``data.dvc`` of the installation, as `acclimate init` leaves a project."""
+    checkout.run("rm", "-r", ".dvc/cache", "data")
+    (checkout.root / "data.dvc").write_text(shipped_text("data.dvc"))
+    checkout.git("commit", "--quiet", "--all", "--message", "Start a project")
+    return checkout
+
+
+def test_a_new_project_goes_on_without_the_quick_start_where_that_was_never_built(new):
+    new.write("zoo", train=3)
+    made = commit(new.root, new.home, "x")
+    assert made.notes == (
+        "the domains of the quick start were never built here, and are left out: acclimate data build",
+    )
+    assert set(domains_at(new.root)) == {"zoo"}
+
+
+def test_a_new_project_keeps_the_whole_quick_start_or_says_what_lacks(new):
+    first, *others = sorted(quick_start())
+    for name in (*others, "zoo"):
+        new.write(name, train=3)
+    with pytest.raises(UserError, match=rf"data/ lacks domains that HEAD has \({first}\)"):
+        commit(new.root, new.home, "x")
+    new.write(first, train=3)
+    assert commit(new.root, new.home, "x").notes == ()
+    assert set(domains_at(new.root)) == {first, *others, "zoo"}
