@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domains.errors import UserError
+from domains.words import some
 from tasks.versions.cache import listing_at
 from tasks.versions.data_folder import keep_in_cache, read_folder
 from tasks.versions.dvc_repo import dvc, dvc_lock
@@ -20,12 +21,14 @@ class Verification:
         actual: hash of what is in ``data/``.
         changed: what differs directly under ``data/`` (domains, as a rule), or None where the listing of
             the expected files is neither in the cache nor at the remote.
+        only_new: whether ``data/`` has all that it names as it names it, and more.
     """
 
     ok: bool
     expected: str
     actual: str
     changed: tuple[str, ...] | None
+    only_new: bool = False
 
 
 def verify(root: Path) -> Verification:
@@ -56,11 +59,17 @@ def verify(root: Path) -> Verification:
         expected = listing_at(root, committed)
     except UserError:
         return Verification(False, committed.data_hash, found.data_hash, None)
-    return Verification(False, committed.data_hash, found.data_hash, changed_names(expected, found.files))
+    changed, only_new = changed_names(expected, found.files), set(expected) <= set(found.files)
+    return Verification(False, committed.data_hash, found.data_hash, changed, only_new)
 
 
 def describe_difference(found: Verification) -> str:
     """Return a line that says what differs, and what to do."""
+    if found.changed and found.only_new:
+        return (
+            f"data/ has what data.dvc does not name yet ({some(found.changed)}): `acclimate data commit -m MESSAGE` "
+            "versions it"
+        )
     what = ", ".join(found.changed or ()) or "unknown which domain"
     return (
         f"data/ is not what data.dvc names (differs: {what}): `acclimate data build --force` builds the built-in "

@@ -9,7 +9,7 @@ from domains.errors import UserError
 from tasks.versions import dvc_repo
 from tasks.versions.revisions import data_revision
 from tasks.versions.snapshots import snapshot
-from tasks.versions.verify import Verification, verify
+from tasks.versions.verify import Verification, describe_difference, verify
 
 
 def test_data_built_in_a_fresh_clone_is_proved_and_then_readable(checkout, tmp_path):
@@ -29,6 +29,14 @@ def test_changed_new_and_missing_domains_are_named(checkout):
     assert not found.ok
     assert found.changed == ("news", "trec", "zoo")
     assert found.expected == data_revision(checkout.root).data_hash != found.actual
+
+
+def test_domains_that_are_only_new_are_to_be_committed(checkout):
+    checkout.write("zoo", train=2)
+    said = describe_difference(verify(checkout.root))
+    assert said == ("data/ has what data.dvc does not name yet (zoo): `acclimate data commit -m MESSAGE` versions it")
+    checkout.write("news", train=7, test=4)
+    assert "(differs: news, zoo): `acclimate data build --force`" in describe_difference(verify(checkout.root))
 
 
 def test_what_changed_is_unknown_where_the_expected_list_of_files_is_not_at_hand(checkout):
