@@ -151,8 +151,6 @@ def results(
 ) -> None:
     """Make a page of benchmarks: tables and pictures with intervals, and the command behind each.
 
-    What an older page says of other benchmarks stays.
-
     Example: acclimate results docs/results -o docs/results.md
     """
     from tasks.bench.parts import Result

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,26 +33,16 @@ Table = dict[str, dict[str, Mapping[str, Any]]]
 
 
 def write_page(results: Sequence[Result], page: Path) -> None:
-    """Write the page, and its pictures into a folder beside it that is called like it.
-
-    What the page says of other parts stays, so that a night can be several.
-    """
+    """Write the page, and its pictures into a folder beside it that is called like it."""
     pictures = page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
-    sections = _sections(page.read_text("utf-8")) if page.exists() else {}
+    sections = {}
     for result in results:
         picture = _picture(PARTS[result.name], result)
         if picture is not None:
             write_whole(pictures / f"{result.name}.png", picture)
         sections[result.name] = section_markdown(PARTS[result.name], result, "" if picture is None else pictures.name)
     write_whole(page, "\n".join([HEAD, *(sections[name] for name in PARTS if name in sections)]))
-
-
-def _sections(page: str) -> dict[str, str]:
-    """Return what a page says of each part."""
-    names = {part.title: name for name, part in PARTS.items()}
-    found = {text.split("\n", 1)[0]: f"## {text.rstrip()}\n" for text in re.split("^## ", page, flags=re.M)[1:]}
-    return {names[title]: text for title, text in found.items() if title in names}
 
 
 def section_markdown(part: BenchPart, result: Result, pictures: str) -> str:

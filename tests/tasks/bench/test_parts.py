@@ -138,17 +138,12 @@ def test_a_page_names_the_command_and_has_a_picture(tmp_path):
     assert "| usual | 4.430 ± 0.010 |" in text
 
 
-def test_a_page_keeps_what_it_says_of_other_parts_in_their_order(tmp_path):
+def test_a_page_is_made_of_its_results_alone_in_their_order(tmp_path):
     page = tmp_path / "r.md"
-    write_page([replace(RESULT, name="speed"), replace(RESULT, name="text")], page)
-    page.write_text(page.read_text("utf-8") + "\n## Written by hand\n\nno\n", "utf-8")
-    write_page([replace(RESULT, machine="another")], page)
-    text = page.read_text("utf-8")
-    titles = [line for line in text.splitlines() if line.startswith("#")]
+    page.write_text("# Results\n\n## Written by hand\n\nno\n", "utf-8")
+    write_page([replace(RESULT, name="speed"), RESULT, replace(RESULT, name="text")], page)
+    titles = [line for line in page.read_text("utf-8").splitlines() if line.startswith("#")]
     assert titles == ["# Results", *(f"## {PARTS[name].title}" for name in ("quick", "text", "speed"))]
-    assert text.count("2 minutes on a machine") == 2
-    write_page([replace(RESULT, machine="another")], page)
-    assert page.read_text("utf-8") == text
 
 
 def test_a_file_of_something_else_and_an_unknown_part_are_one_line(tmp_path):
