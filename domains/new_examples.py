@@ -112,7 +112,7 @@ def open_any_table(path: Path, how: Reading) -> Table:
     if path.is_dir():
         if not is_dataset(path):
             raise UserError(f"{path}: no table or dataset; give a file, or a folder that datasets wrote")
-        return open_dataset(str(path))
+        return unnested(open_dataset(str(path)))
     table = unnested(open_table(path, how.table))
     if how.header or how.table.header is not None or not table.named_by_row:
         return table
