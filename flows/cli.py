@@ -216,7 +216,7 @@ def adapt(
     draws: Draws = 10,
     method: Annotated[str, typer.Option(help="A strategy by name; auto: chosen inside the support set.")] = "auto",
     meta_version: Annotated[
-        str, typer.Option(help="Version or key of the meta-model; the one in service unless said.")
+        str, typer.Option(help="Version or key of the meta-model, or none; the one in service unless said.")
     ] = "",
     objective: Annotated[
         str, typer.Option(help="accuracy, balanced_accuracy or macro_f1; unless said, what the domain says.")

@@ -40,7 +40,7 @@ from tasks.adapt.held_out import HeldOut
 from tasks.adapt.learning_curve import forecast_beyond, learning_curve
 from tasks.adapt.outside import typicality_of
 from tasks.adapt.pages import show_adaptation
-from tasks.adapt.plan import Plan, encode_plan
+from tasks.adapt.plan import NO_META_WARNING, Plan, encode_plan
 from tasks.adapt.trials import FLOOR, OURS, Trial, run_trial
 from tasks.adapt.tuning import folder_of, join_tuned
 from tasks.base import assets
@@ -105,7 +105,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float, tune_seconds: float = 0
     """
     domain, how = plan.domain, plan.how
     data = join_tuned(plan, encode_plan(plan))
-    trained = MetaModel.load(plan.meta_folder)
+    trained = plan.load_meta_model()
     model = model_for(trained, data.encoders)
     started = time.perf_counter()
     trials = []
@@ -146,7 +146,7 @@ def adapt_and_compare(plan: Plan, encode_seconds: float, tune_seconds: float = 0
         encoders=[spec.identity for spec in needed(first.classifier, data)],
         warnings=[
             *data.warnings,
-            *encoder_warning(trained, data.encoders),
+            *(encoder_warning(trained, data.encoders) if plan.meta_folder else [NO_META_WARNING.format(domain.family)]),
             *(f"{name} is left out: {why}" for name, why in first.left_out.items()),
         ],
     )

@@ -204,6 +204,6 @@ def advise(settings: Settings, plan: Plan, result: AdaptResult, n: int) -> Advic
     version = registry.get(settings, plan.domain.name, result.model_version)
     tuned = [spec for spec in input_of(version).encoders if spec.opinions]
     rows = suggestions(plan.domain, data, Classifier.load(version.folder), plan.how, n, tuned)
-    model_then = model_for(MetaModel.load(plan.meta_folder), data.encoders)
+    model_then = model_for(plan.load_meta_model(), data.encoders)
     ahead = forecast_at_twice(model_then, result.strategy, data, plan.how)
     return Advice(rows, forecast_line(ahead, plan.how))

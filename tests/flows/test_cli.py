@@ -153,7 +153,6 @@ MISTAKES = {
     "adapt drugreviews --suggest 0": "greater than or equal to 1",
     "adapt drugreviews --suggest 5": "domain drugreviews has no pool: add unlabelled examples as pool.parquet to",
     "adapt drugreviews --suggest 5 -o nowhere/x.csv": "cannot write nowhere/x.csv: not a file in a folder that is",
-    "adapt digits": "no meta-model of family vision yet; run `acclimate demo`, or `acclimate meta-train",
     "meta-train --family audio": "no family 'audio'; there are: text, vision, market",
     "meta-train --family text --rev nope": "unknown git revision 'nope'",
     "meta-train --family text --steps 0": "greater than or equal to 1",

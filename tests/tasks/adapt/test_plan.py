@@ -10,28 +10,37 @@ import pytest
 from prefect.exceptions import Pause
 
 import flows.adapt
+from domains.domain import FAMILIES
+from domains.market.features import FEATURES
 from flows import cli
 from flows.adapt import adapt_in_order, directly
 from tasks.adapt import approval, steps
 from tasks.adapt.adaptation import work_key
 from tasks.adapt.approval import Verdict
-from tasks.adapt.plan import plan_adaptation
+from tasks.adapt.plan import NO_META, NO_META_WARNING, plan_adaptation, without_meta_training
 from tasks.base.settings import Settings
 from tasks.models import registry
 from tasks.versions.commit import commit
 from tasks.watch import ledger
+from tasks.watch.noticing import reason_to_adapt, targets_at
 
 
 @pytest.fixture
-def project(checkout, letters, model, tmp_path):
-    """A checkout whose domain news can be adapted to, with version 1 of a meta-model in service."""
+def unserved(checkout, letters, model, tmp_path):
+    """A checkout whose domain news can be adapted to, and a meta-model that is not in service."""
     (checkout.home / "encoders" / "letters-1").mkdir(parents=True)
     write_news(checkout, pool=8)
     commit(checkout.root, checkout.home, "A pool", checked=False)
     (tmp_path / "meta").mkdir()
     model.save(tmp_path / "meta")
-    serve_meta_model(checkout, tmp_path / "meta")
     return checkout
+
+
+@pytest.fixture
+def project(unserved, tmp_path):
+    """The checkout with version 1 of the meta-model in service."""
+    serve_meta_model(unserved, tmp_path / "meta")
+    return unserved
 
 
 def write_news(checkout, pool):
@@ -69,6 +78,31 @@ def test_an_adaptation_is_of_the_commit_and_meta_model_that_were_planned(project
     assert (result["revision"], result["meta_version"], result["pool"]) == (planned, "1", 8)
     assert result["key"] == before.key
     assert sorted(pd.read_csv(output)["row"]) == list(range(8))  # of the pool that was planned
+
+
+def test_without_a_meta_model_strategies_that_are_not_meta_trained_adapt_until_there_is_one(
+    unserved, tmp_path, monkeypatch
+):
+    s = Settings(root=unserved.root)
+    monkeypatch.setattr(flows.adapt, "report", lambda plan, result: result)
+    monkeypatch.setattr(steps, "measure_curve", lambda *asked: [])
+    plan = plan_adaptation("news", "HEAD", None, 10, "auto")
+    assert plan == plan_adaptation("news", "HEAD", None, 10, "auto", plan.meta_version)
+    result = adapt_in_order(directly, "news", None, "HEAD", 10, "auto")
+    assert (result.decision, result.meta_version, result.key) == ("promoted", NO_META, plan.key)
+    assert NO_META_WARNING.format("text") in result.warnings
+    serve_meta_model(unserved, tmp_path / "meta")
+    (target,), _ = targets_at(s, plan.domain.revision, ["news"])
+    assert reason_to_adapt(target, registry.champion(s, "news")) == "meta-model 1 took the place of none"
+    assert plan_adaptation("news", "HEAD", None, 10, "auto").key != plan.key
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_adapts_without_a_meta_model_fits_the_features_of_the_family(family):
+    model = without_meta_training(SimpleNamespace(family=family, labels=("a", "b", "c"), meta={}))
+    assert (dict(model.learners), model.in_time) == ({}, family == "market")
+    assert model.dim == {"text": 384, "market": len(FEATURES)}.get(family, model.dim) > 0
+    assert "logistic" in model.strategies
 
 
 def test_a_run_that_was_suspended_puts_what_it_asked_about_into_service_whatever_moved(project, tmp_path, monkeypatch):
