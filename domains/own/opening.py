@@ -12,6 +12,7 @@ from domains.own.hub import NAME, is_dataset, open_dataset
 from domains.own.new_domain import NewDomain
 from domains.own.options import AddOptions
 from domains.own.prices import understand_prices
+from domains.own.splits import items_of_splits, tables_by_split
 from domains.own.survey import Items
 from domains.own.texts import items_of_table
 from domains.own.understand import understand
@@ -42,14 +43,25 @@ def open_input(name: str, options: AddOptions) -> Input:
         UserError: it is not there, or no domain can be made of it.
     """
     path = Path(name)
+    if path.is_dir() and is_dataset(path) and not has_images(path):
+        return open_hub(name, options)
+    if (path.is_dir() or path.suffix.lower() == ".zip") and (tables := split_tables(path, options)):
+        return input_of(items_of_splits(path, tables, options), options)
     if path.is_dir():
-        return open_hub(name, options) if is_dataset(path) and not has_images(path) else open_files(path, options)
+        return open_files(path, options)
     if path.is_file():
         return open_files(path, options) if holds_files(path) else open_file(path, options)
     endings = {*ENDINGS, *IMAGE_ENDINGS, *PACKED}
     if not (path.exists() or path.suffix.lower() in endings or is_tar(path)) and NAME.fullmatch(name):
         return open_hub(name, options)
     raise UserError(f"{name}: no such file or folder")
+
+
+def split_tables(path: Path, options: AddOptions) -> dict[str, str]:
+    """Return the tables of a folder or zip by split; nothing where it holds files of examples, or is said to."""
+    if options.folders or options.family in ("vision", "market") or not path.exists():
+        return {}
+    return {} if (has_images(path) if path.is_dir() else holds_files(path)) else tables_by_split(path)
 
 
 def has_images(path: Path) -> bool:

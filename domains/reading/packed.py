@@ -28,11 +28,12 @@ class RawFile:
     packed: bool = False
 
 
-def raw_file(path: Path, endings: Sequence[str]) -> RawFile:
+def raw_file(path: Path, endings: Sequence[str], member: str = "") -> RawFile:
     """Return a file, or the only table in a ``.gz`` or ``.zip``.
 
     Args:
         endings: of tables.
+        member: the table in a zip, if there are several.
 
     Raises:
         UserError: an archive is damaged, unpacks to too much, or has no table or several in it.
@@ -42,11 +43,12 @@ def raw_file(path: Path, endings: Sequence[str]) -> RawFile:
         return RawFile(path, Path(path.stem).suffix.lower(), partial(open_gzip, path), True)
     if ending != ".zip":
         return RawFile(path, ending, partial(path.open, "rb"))
-    tables = tables_in_zip(path, endings)
+    tables = [member] if member else tables_in_zip(path, endings)
     if len(tables) != 1:
         what = f"holds the tables {', '.join(tables)}" if tables else "holds no table"
         raise UserError(f"{path}: {what}; unpack it and give one file")
-    return RawFile(path, PurePosixPath(tables[0]).suffix.lower(), partial(open_member, path, tables[0]), True)
+    named = path / member if member else path
+    return RawFile(named, PurePosixPath(tables[0]).suffix.lower(), partial(open_member, path, tables[0]), True)
 
 
 def open_gzip(path: Path) -> IO[Any]:

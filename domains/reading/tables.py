@@ -99,15 +99,18 @@ TEXT_ENDINGS = (*CELLS, ".jsonl", ".ndjson", ".json", ".txt")
 ENDINGS = (*TEXT_ENDINGS, ".parquet", *EXCEL)
 
 
-def open_table(path: Path, options: TableOptions | None = None) -> Table:
+def open_table(path: Path, options: TableOptions | None = None, member: str = "") -> Table:
     """Open a table by its ending.
+
+    Args:
+        member: the table in a zip, if there are several.
 
     Raises:
         UserError: the ending, the encoding or the sheet is unknown, the file is empty or damaged, or two columns share
             a name.
     """
     options = options or TableOptions()
-    file = raw_file(path, TEXT_ENDINGS)
+    file = raw_file(path, TEXT_ENDINGS, member)
     if file.ending not in ENDINGS or (file.packed and file.ending not in TEXT_ENDINGS):
         endings = ", ".join(ENDINGS)
         packed = " inside" if file.packed else ""

@@ -122,6 +122,46 @@ def test_a_backslash_at_the_end_of_a_cell_and_a_quoted_word_after_a_space_are_te
     assert texts_of(domain) == sorted(said)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_tables_named_by_splits_are_kept_as_they_are(tmp_path: Path, packed: bool) -> None:
+    table, folder = frame(), tmp_path / "kaggle"
+    folder.mkdir()
+    parts = {"train": table[:10], "validation": table[10:14], "Test": table[14:]}
+    for name, part in parts.items():
+        csv(part, folder / f"{name}.csv")
+    (folder / "sample_submission.csv").write_text("id,label\n1,mail\n")
+    (folder / "README.md").write_text("made by hand\n")
+    path = folder
+    if packed:
+        path = tmp_path / "kaggle.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in folder.iterdir():
+                archive.write(file, f"export/{file.name}")
+    found = understand(path)
+    assert (found.counts, found.file) == ({"test": 6, "train": 14}, path.name)
+    assert any(line.startswith("tables are read as splits: ") for line in found.warnings)
+    assert any(line.startswith("1 other table left out: ") for line in found.warnings)
+    domain = add(path)
+    assert sorted(domain.column("test")) == sorted(parts["Test"]["text"])
+
+
+def test_of_tables_by_split_one_without_labels_is_the_pool_and_one_without_texts_is_refused(tmp_path: Path) -> None:
+    csv(frame(), tmp_path / "train.csv")
+    csv(frame(24)[["text"]][20:], tmp_path / "test.csv")
+    found = understand(tmp_path)
+    assert {split: found.counts[split] for split in ("test", "pool")} == {"test": 6, "pool": 4}
+    csv(frame().rename(columns={"text": "body"}), tmp_path / "test.csv")
+    assert "test.csv: no column 'text', which the table called train has; it has body, label" in refused(tmp_path)
+    csv(frame(), tmp_path / "test_labels.csv")
+    assert "holds tables and no images" in refused(tmp_path)  # two of the test
+
+
+def test_where_a_table_by_split_is_wrong_its_own_row_is_named(tmp_path: Path) -> None:
+    csv(frame(), tmp_path / "train.csv")
+    csv(pd.DataFrame({"text": ["x y z", "", "a b c"], "label": ["mail", "parts", "parts"]}), tmp_path / "dev.csv")
+    assert "1 empty text left out: row 2 of dev.csv" in understand(tmp_path).warnings
+
+
 def test_objects_in_cells_are_columns(tmp_path: Path) -> None:
     rows = [{"doc": {"body": t, "by": {"id": i}}, "meta": {"class": LABELS[i % 2]}} for i, t in enumerate(texts())]
     path = tmp_path / "a.jsonl"
