@@ -39,7 +39,7 @@ def data_build(
     with flows_running(settings()):
         from flows.ingest import ingest
 
-        print(f"data/ is what data.dvc names at {ingest(force)}")
+        print(f"data/ is what data.dvc names at {ingest(force, whole=True)}")
 
 
 @app.command("verify")

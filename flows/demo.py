@@ -56,7 +56,7 @@ def demo(
         draws: support draws behind each interval.
         steps: meta-updates a learner, if not those of the recipes.
     """
-    revision = ingest()
+    revision = ingest(whole=True)
     *here, last = sorted(families, key=READY_FIRST.index)
     given = revision, k, draws, steps
     beside = run_apart(demo_family, last, *given) if here and at_once(settings().processes) > 1 else None

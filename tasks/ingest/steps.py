@@ -1,6 +1,7 @@
 """The Prefect tasks of the flow ``ingest``."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from prefect import task
@@ -14,16 +15,25 @@ from tasks.base.retries import RETRIES
 from tasks.base.settings import settings
 from tasks.ingest.building import build_named
 from tasks.versions.revisions import data_revision
+from tasks.versions.snapshots import domains_at
 from tasks.versions.verify import Verification, describe_difference, verify
 
 
 @task(cache_policy=NO_CACHE, **RETRIES)
-def build_missing(force: bool = False) -> list[str]:
+def build_missing(force: bool = False, whole: bool = True) -> list[str]:
     """Build the domains of the quick start that ``data/`` lacks (all with ``force``); return their names.
 
     Each folder appears whole or not at all, so an interrupted build goes on where it stopped. Two at once take turns.
+
+    Args:
+        whole: all of the quick start; else those that HEAD names, where its list of files is at hand.
     """
-    return build_named(settings(), list(catalogue.quick_start()), force)
+    names = list(catalogue.quick_start())
+    if not whole:
+        with suppress(UserError):
+            named = domains_at(settings().root_path)
+            names = [name for name in names if name in named]
+    return build_named(settings(), names, force)
 
 
 @task(cache_policy=NO_CACHE, **RETRIES)

@@ -13,6 +13,7 @@ from typing import Any
 
 from domains.errors import UserError
 from tasks.adapt.adaptation import AUTO, Adaptation, adaptation_key, tuning_budget, work_key
+from tasks.adapt.plan import NO_META
 from tasks.base.progress import in_run
 from tasks.base.settings import Settings, read_duration
 from tasks.models import registry
@@ -29,7 +30,7 @@ CHANGED = "data.revision.changed"  # event of one domain, emitted when its row i
 
 @dataclass(frozen=True)
 class Target:
-    """A target domain at a revision, the meta-model in service for it, and the name of its row."""
+    """A target domain at a revision, the meta-model in service for it (or `NO_META`), and the name of its row."""
 
     domain: str
     content_hash: str
@@ -55,7 +56,11 @@ class Tick:
 
 
 def targets_at(settings: Settings, commit: str, only: Sequence[str] = ()) -> tuple[list[Target], list[str]]:
-    """Return the target domains at a commit whose family has a meta-model in service, and notes on the others."""
+    """Return the target domains at a commit, and notes on those that wait for a meta-model.
+
+    A family waits for its first where it has source domains to train one on; where it has none, strategies that are not
+    meta-trained adapt.
+    """
     hashes = domains_at(settings.root_path, commit)
     if unknown := sorted(set(only) - hashes.keys()):
         raise UserError(f"no domain {unknown[0]!r} at revision {commit[:12]}; there are: {', '.join(hashes)}")
@@ -69,11 +74,11 @@ def targets_at(settings: Settings, commit: str, only: Sequence[str] = ()) -> tup
         digest = hashes[name]
         if role != "target" or (only and name not in only):
             continue
-        if (meta := metas[family]) is None:
+        if metas[family] is None and (family, "source") in kinds.values():
             waiting.add(family)
         else:
-            row = ledger.row_name(name, digest, family, meta.version, version("acclimate"))
-            found.append(Target(name, digest, meta.version, row))
+            meta = NO_META if (serving := metas[family]) is None else serving.version
+            found.append(Target(name, digest, meta, ledger.row_name(name, digest, family, meta, version("acclimate"))))
     absent = [f"no meta-model of family {f} yet: acclimate meta-train --family {f}" for f in sorted(waiting)]
     return found, notes + absent
 

@@ -163,9 +163,22 @@ def test_what_was_done_by_hand_needs_no_run_unless_it_was_left_half_way(
     assert (row.status, row.serves) == (status, champion if status == "done" else "")
 
 
-def test_without_a_meta_model_a_line_says_what_to_do(there):
+def test_without_a_meta_model_a_family_with_sources_waits_and_a_line_says_what_to_do(there):
     del there.models["meta-text"]
     assert notice(there) == ([], ["no meta-model of family text yet: acclimate meta-train --family text"])
+
+
+def test_without_a_meta_model_a_family_without_sources_is_adapted_to_and_again_when_there_is_one(there):
+    meta = there.models.pop("meta-text")
+    there.checkout.write("trec", train=6, test=4)  # the only source becomes a target
+    commit(there)
+    opened, notes = notice(there)
+    assert ([row.domain for row in opened], notes) == (["news", "trec"], [])
+    assert notice(there) == ([], [])
+    there.models["meta-text"] = meta
+    again, _ = notice(there)
+    assert {row.domain for row in again} == {"news", "trec"}
+    assert not {row.name for row in again} & {row.name for row in opened}
 
 
 def test_an_unknown_domain_is_refused(there):
