@@ -8,6 +8,7 @@ from pydantic import Field
 
 from domains.domain import Family
 from tasks.base.flow_runs import describe_run
+from tasks.base.progress import say
 from tasks.base.settings import settings
 from tasks.meta_train.steps import (
     Nearest,
@@ -45,7 +46,8 @@ def meta_train(
 
     Args:
         family: what the examples are.
-        revision: git revision whose ``data.dvc`` is read; empty: the one that ``ACCLIMATE_WATCH`` names.
+        revision: git revision whose ``data.dvc`` is read; empty: the one that ``ACCLIMATE_WATCH`` names, and where that
+            has no source domains of the family nothing is done, as on a schedule, and no version returned.
         steps: meta-updates a learner, if not those of the recipe.
         learners: which to meta-train, if not those of the recipe.
         near: only on the sources nearest to a domain, if not on all.
@@ -56,6 +58,10 @@ def meta_train(
     """
     notes: list[str] = []
     plan = plan_meta_training(family, revision_to_read(revision, notes), steps, learners)
+    if not (plan.domains or revision):
+        say(f"no source domain of family {family}: nothing to meta-train on")
+        check_faults(notes)
+        return ""
     plan = choose_sources(plan, near)
     describe_run("", plan.family)
     with one_at_a_time(plan.key):
