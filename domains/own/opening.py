@@ -54,7 +54,8 @@ def open_input(name: str, options: AddOptions) -> Input:
     endings = {*ENDINGS, *IMAGE_ENDINGS, *PACKED}
     if not (path.exists() or path.suffix.lower() in endings or is_tar(path)) and NAME.fullmatch(name):
         return open_hub(name, options)
-    raise UserError(f"{name}: no such file or folder")
+    address = "; an address is not read, so download it and give the file" if "://" in name else ""
+    raise UserError(f"{name}: no such file or folder{address}")
 
 
 def split_tables(path: Path, options: AddOptions) -> dict[str, str]:
