@@ -107,6 +107,16 @@ def find_meta_model(s: Settings, family: Family, wanted: str = "") -> Registered
     raise UserError(f"{name} has no version or key {wanted!r}; see: acclimate models show {name}")
 
 
+def meta_model_in_service(s: Settings, family: Family) -> Registered:
+    """Return a family's meta-model in service, or raise UserError if there is none."""
+    meta = find_meta_model(s, family)
+    if meta is None:
+        raise UserError(
+            f"no meta-model of family {family} yet; run `acclimate demo`, or `acclimate meta-train --family {family}`"
+        )
+    return meta
+
+
 def without_meta_training(domain: Domain) -> MetaModel:
     """Return a meta-model for a domain's features that has no learners and has seen no source domain."""
     if encoders := domain_encoders(domain):

@@ -3,15 +3,14 @@
 from collections.abc import Callable
 
 from domains.domain import Domain
-from domains.errors import UserError
 from learners.meta_model import MetaModel
 from tasks.adapt.adaptation import Adaptation, encode_domain, model_for
+from tasks.adapt.plan import meta_model_in_service
 from tasks.adapt.steps import summarise
 from tasks.adapt.trials import run_trial
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.bench.options import SHOTS, BenchOptions, Row
-from tasks.models import registry
 from tasks.versions.snapshots import snapshots
 
 DRAWS = 10
@@ -34,10 +33,7 @@ def bench_quick(settings: Settings, options: BenchOptions, say: Callable[[str], 
 
 def _measure(settings: Settings, domain: Domain, draws: int, advance: Callable[[int], None]) -> list[Row]:
     rows: list[Row] = []
-    meta = registry.champion(settings, registry.meta_name(domain.family))
-    if meta is None:
-        raise UserError(f"no meta-model of family {domain.family} yet; run `acclimate demo` first")
-    trained = MetaModel.load(meta.folder)
+    trained = MetaModel.load(meta_model_in_service(settings, domain.family).folder)
     for k in SHOTS:
         how = Adaptation(k=k, draws=draws, seed=settings.seed)
         data = encode_domain(settings, domain, how)

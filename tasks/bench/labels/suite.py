@@ -5,7 +5,7 @@ from collections.abc import Callable
 from domains.errors import UserError, check_known
 from learners.meta_model import MetaModel
 from learners.plain.words import Words
-from tasks.adapt.plan import find_meta_model
+from tasks.adapt.plan import meta_model_in_service
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.base.side_by_side import run_side_by_side
@@ -35,7 +35,7 @@ def bench_labels(
     domains = [read_domain(settings, name) for name in dict.fromkeys(names)]
     folders, sources = {}, set[str]()
     for domain in domains:
-        meta = find_meta_model(settings, domain.family)
+        meta = meta_model_in_service(settings, domain.family)
         model = MetaModel.load(meta.folder)
         folders[domain.name] = meta.folder
         if is_known_to(domain.name, model.about.get("sources", {})):

@@ -15,7 +15,7 @@ from domains.labelled_examples import LabelledExamples
 from domains.mirror import FileReader, read_mirror
 from learners import metrics
 from learners.meta_model import MetaModel
-from tasks.adapt.plan import find_meta_model
+from tasks.adapt.plan import meta_model_in_service
 from tasks.base.progress import progress
 from tasks.base.settings import Settings
 from tasks.base.side_by_side import run_side_by_side
@@ -145,7 +145,7 @@ def meta_model_of_intents(settings: Settings, intents: Sequence[str], say: Say) 
     """Return the folder of the meta-model that adapts to intents, and say which of them it was trained on."""
     if not intents:
         return None
-    folder = find_meta_model(settings, "text").folder
+    folder = meta_model_in_service(settings, "text").folder
     sources = MetaModel.load(folder).about.get("sources", {})
     for name in intents:
         if is_known_to(name, sources):
