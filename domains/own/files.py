@@ -96,10 +96,10 @@ def examples_among(files: Files, options: AddOptions) -> tuple[Family, list[str]
         UserError: it holds neither, or so many of both that the user has to say.
     """
     masks = masks_among(files.names)
-    images_of = [name for name in files.names if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS]
+    ending = {name: PurePosixPath(name).suffix.lower() for name in files.names if name not in masks}
     by_family: dict[Family, list[str]] = {
-        "vision": [name for name in images_of if name not in masks],
-        "text": [name for name in files.names if PurePosixPath(name).suffix.lower() in TEXT_FILES],
+        "vision": [name for name in ending if ending[name] in IMAGE_ENDINGS],
+        "text": [name for name in ending if ending[name] in TEXT_FILES],
     }
     images, texts = (len(by_family[family]) for family in ("vision", "text"))
     if not images and not texts:  # files of texts often have no ending

@@ -65,12 +65,11 @@ def items_of_splits(path: Path, names: Mapping[str, str], options: AddOptions) -
         split: open_table(path / name, options.table) if path.is_dir() else open_table(path, options.table, name)
         for split, name in names.items()
     }
-    train, options = read_annotations(tables["train"], options)
-    whole = items_of_table(train, options)
-    columns = find_columns(train, options)
-    parts = [
-        part_of(names[split], table, split, columns, options) for split, table in {**tables, "train": train}.items()
-    ]
+    tables["train"], options = read_annotations(tables["train"], options)
+    columns = find_columns(tables["train"], options)
+    whole = items_of_table(tables["train"], options, columns)
+    tables |= {split: read_annotations(table, options)[0] for split, table in tables.items() if split != "train"}
+    parts = [part_of(names[split], table, split, columns) for split, table in tables.items()]
     starts: dict[str, int] = {}
 
     def read() -> Iterator[Item]:
@@ -102,13 +101,12 @@ def items_of_splits(path: Path, names: Mapping[str, str], options: AddOptions) -
     )
 
 
-def part_of(name: str, table: Table, split: str, columns: ColumnNames, options: AddOptions) -> Part:
+def part_of(name: str, table: Table, split: str, columns: ColumnNames) -> Part:
     """Return a table with the columns that another has; without those of labels its rows are the pool.
 
     Raises:
         UserError: it lacks another column.
     """
-    table, _ = read_annotations(table, options)
     if not set(columns.labels) <= set(table.columns):
         split, columns = "pool", replace(columns, labels=())
     if absent := [column for column in columns.names if column not in table.columns]:

@@ -17,13 +17,16 @@ from domains.reading.tables import Table
 BETWEEN = "\n"  # texts of several columns
 
 
-def items_of_table(table: Table, options: AddOptions) -> Items:
+def items_of_table(table: Table, options: AddOptions, columns: ColumnNames | None = None) -> Items:
     """Return the examples of a table.
+
+    Args:
+        columns: which is which, where that is found already.
 
     Raises:
         UserError: nothing tells which column is which, or a cell holds no example.
     """
-    columns = find_columns(table, options)
+    columns = columns or find_columns(table, options)
     family: Family = "vision" if columns.image else "text"
     if options.family not in (None, family):
         raise UserError(f"{table.path}: column {columns.examples[0]} holds {family} and not {options.family} examples")

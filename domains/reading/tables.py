@@ -157,7 +157,6 @@ def open_csv(file: TextFile, header: bool | None, separator: str | None) -> Tabl
     spaces, escapes = has_spaces(lines[1 if named else 0 :], between), has_escapes(below, between)
 
     def all_rows() -> Iterator[list[str]]:
-        csv.field_size_limit(MOST_CELL)
         with closing(below()) as stream:
             rows = without_escapes(stream) if escapes else stream
             reader = csv.reader(rows, delimiter=between, strict=True, skipinitialspace=spaces)

@@ -97,7 +97,7 @@ def commit(
                 raise UserError(f"{root / 'data'} is empty: acclimate data build or acclimate domains add fills it")
             former = _former_listing(root, at)
             if not drop:
-                notes += check_kept(former, folder.files, as_shipped(root, at))
+                notes += check_kept(former, folder.files, former is None and as_shipped(root, at))
             check_changed(root / "data", former or (), folder.files, checked)  # a minute, perhaps: without DVC's lock
             with dvc_lock(repo):
                 if read_folder(repo).data_hash != folder.data_hash:
@@ -157,7 +157,8 @@ def check_kept(before: Listing | None, after: Listing, shipped: bool) -> tuple[s
     the project goes on without them.
 
     Args:
-        shipped: whether HEAD is so.
+        before: the files that HEAD names; None where their list is not at hand.
+        shipped: whether HEAD is so; asked where the list is not at hand.
 
     Returns:
         A line that says that they are left out; nothing where none is.

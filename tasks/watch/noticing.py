@@ -74,10 +74,11 @@ def targets_at(settings: Settings, commit: str, only: Sequence[str] = ()) -> tup
         digest = hashes[name]
         if role != "target" or (only and name not in only):
             continue
-        if metas[family] is None and (family, "source") in kinds.values():
+        serving = metas[family]
+        if serving is None and (family, "source") in kinds.values():
             waiting.add(family)
         else:
-            meta = NO_META if (serving := metas[family]) is None else serving.version
+            meta = NO_META if serving is None else serving.version
             found.append(Target(name, digest, meta, ledger.row_name(name, digest, family, meta, version("acclimate"))))
     absent = [f"no meta-model of family {f} yet: acclimate meta-train --family {f}" for f in sorted(waiting)]
     return found, notes + absent
