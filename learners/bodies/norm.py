@@ -61,7 +61,7 @@ def measure(body: nn.Module, batches: Iterable[Tensor]) -> None:
     sums = {norm: [torch.zeros_like(norm.mean), torch.zeros_like(norm.variance)] for norm in norms}
 
     def add(norm: BatchNorm, inputs: tuple[Tensor]) -> None:
-        variance, mean = torch.var_mean(inputs[0], (0, 2, 3))
+        variance, mean = torch.var_mean(inputs[0].to(norm.mean.dtype), (0, 2, 3))
         sums[norm][0] += mean
         sums[norm][1] += variance
 

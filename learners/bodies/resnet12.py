@@ -1,13 +1,16 @@
 """The residual body of the few-shot literature (Oreshkin, Rodriguez & Lacoste 2018, "TADAM"; Lee et al. 2019)."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learners.bodies.body import Body
-from learners.bodies.norm import BatchNorm, Statistics
+from learners.bodies.norm import BatchNorm, Statistics, inside_vmap
 from learners.parts import register_part
 
 SLOPE = 0.1  # of the leaky rectifiers
@@ -49,6 +52,8 @@ class ResNet12(Body):
         pixels: a side, at least 16; images are [n, channels, pixels, pixels].
         widths: channels of the four blocks; the last is the length of the vector.
         statistics: of the normalisation, see ``BatchNorm``.
+        precision: of the convolutions and the maps between them; weights, their gradients and the vectors are float32
+            in any case. ``bfloat16`` takes a third of the time on a processor with AVX-512 BF16, or on a GPU.
 
     Raises:
         ValueError: the image is too small to be halved by every block.
@@ -62,17 +67,28 @@ class ResNet12(Body):
         pixels: int = 84,
         widths: Sequence[int] = (64, 160, 320, 640),
         statistics: Statistics = "batch",
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         super().__init__()
         if len(widths) != 4:
             raise ValueError(f"ResNet-12 has 4 blocks, widths are {list(widths)}")
         if pixels < 2 ** len(widths):
             raise ValueError(f"images of {pixels} pixels a side cannot be halved 4 times; at least 16 are needed")
-        self.config = {"channels": channels, "pixels": pixels, "widths": list(widths), "statistics": statistics}
+        self.config = {
+            "channels": channels,
+            "pixels": pixels,
+            "widths": list(widths),
+            "statistics": statistics,
+            "precision": precision,
+        }
         self.shape, self.dim = (channels, pixels, pixels), widths[-1]
         self.blocks = nn.ModuleList(ResidualBlock(a, b, statistics) for a, b in pairwise([channels, *widths]))
+        self.mixed = precision == "bfloat16"
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x.mean((2, 3))
+        if not inside_vmap():
+            x = x.contiguous(memory_format=torch.channels_last)  # a quarter faster on a processor
+        with torch.autocast(x.device.type, torch.bfloat16) if self.mixed else nullcontext():
+            for block in self.blocks:
+                x = block(x)
+        return (x.float() if self.mixed else x).mean((2, 3))

@@ -111,7 +111,7 @@ def _metric(kind: type[Learner]) -> Callable[[FewShotJob, int], Learner]:
 
 
 def _large(kind: type[Learner]) -> Callable[[FewShotJob, int], Learner]:
-    return lambda job, channels: kind(ResNet12(channels, job.pixels, statistics="source"))
+    return lambda job, channels: kind(ResNet12(channels, job.pixels, statistics="source", precision="bfloat16"))
 
 
 def _episodes(job: FewShotJob, steps: int, ways: int, queries: int, batch: int, rate: float, **more: Any) -> Training:

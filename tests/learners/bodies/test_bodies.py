@@ -159,6 +159,25 @@ def test_second_order_maml_of_resnet12_is_the_same_in_a_loop_and_vmapped(statist
     assert (first[name] - second[name]).norm() > 1e-3 * second[name].norm()
 
 
+def test_resnet12_in_bfloat16_gives_nearly_the_same_vectors_statistics_and_gradient_in_float32():
+    torch.manual_seed(0)
+    exact = ResNet12(2, 16, TINY, "source")
+    mixed = ResNet12(**exact.config | {"precision": "bfloat16"})
+    mixed.load_state_dict(exact.state_dict())
+    x, towards, found = normal(20, 2, 16, 16).float(), normal(20, 8, seed=1).float(), []
+    for body in (exact, mixed):
+        vectors = body(x)
+        (vectors * towards).sum().backward()
+        measure(body, iter([x]))
+        found.append((vectors.detach(), torch.cat([p.grad.flatten() for p in body.parameters()]), *body.buffers()))
+    (one, gradient, *statistics), (other, rounded, *measured) = found
+    assert {t.dtype for t in found[1]} == {torch.float32}
+    assert not torch.equal(one, other)
+    for a, b in zip((one, *statistics), (other, *measured), strict=True):
+        assert (a - b).norm() < 0.05 * a.norm()
+    assert torch.cosine_similarity(gradient, rounded, 0) > 0.9  # rounding moves which of four values is the largest
+
+
 def test_images_that_cannot_be_halved_four_times_are_refused():
     for small in (ResNet12, Conv4):
         with pytest.raises(ValueError, match="15 pixels"):
