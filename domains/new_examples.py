@@ -17,8 +17,10 @@ from domains.market.features import features
 from domains.market.period import period_warnings
 from domains.own.hub import is_dataset, open_dataset
 from domains.own.texts import check_text, image_of, join_texts
+from domains.reading.arrays import NPZ, StoredArray, image_arrays
 from domains.reading.folders import TEXT_FILES, files_of, holds_files, left_out, masks_among
 from domains.reading.pictures import IMAGE_ENDINGS, read_image
+from domains.reading.png import to_png
 from domains.reading.price_options import PriceOptions
 from domains.reading.price_tables import OR_SAY, PriceTable, read_prices
 from domains.reading.tables import Table, TableOptions, open_table, unnested
@@ -102,6 +104,9 @@ def read_examples(family: Family, path: Path, how: Reading | None = None) -> New
     how = how or Reading()
     if family == "market":
         return last_day(path, replace(how.prices, sheet=how.table.sheet))
+    if path.suffix.lower() == NPZ and family == "vision":
+        arrays, _ = image_arrays(path)
+        return NewExamples(lambda: batches_of_arrays(arrays))
     if (found := files_in(path, family)) is not None:
         return found
     return of_table(open_any_table(path, how), how, family)
@@ -296,6 +301,16 @@ def batches_of_files(
         there = np.array([example is not None for example in found])
         yield Batch(pd.DataFrame({"file": part}), there, [example for example in found if example is not None])
     faults.tell(len(names), path)
+
+
+def batches_of_arrays(arrays: Sequence[StoredArray]) -> Iterator[Batch]:
+    """Yield the images of a ``.npz``, named by their array and place."""
+    for array in arrays:
+        images = ((f"{array.name}[{i}]", to_png(image)) for i, image in enumerate(array.images()))
+        while part := list(islice(images, BATCH["vision"])):
+            names, found = zip(*part, strict=True)
+            there = np.ones(len(part), bool)
+            yield Batch(pd.DataFrame({"image": names}), there, list(map(read_image, found, names)))
 
 
 def text_in(content: bytes, where: str, faults: Faults) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from domains.errors import UserError
 from domains.own.annotations import read_annotations
+from domains.own.arrays import items_of_arrays
 from domains.own.files import items_of_files
 from domains.own.hub import NAME, is_dataset, open_dataset
 from domains.own.new_domain import NewDomain
@@ -17,6 +18,7 @@ from domains.own.survey import Items
 from domains.own.texts import items_of_table
 from domains.own.understand import understand
 from domains.reading.archives import is_tar
+from domains.reading.arrays import NPZ
 from domains.reading.folders import holds_files
 from domains.reading.packed import PACKED
 from domains.reading.pictures import IMAGE_ENDINGS
@@ -49,9 +51,12 @@ def open_input(name: str, options: AddOptions) -> Input:
         return input_of(items_of_splits(path, tables, options), options)
     if path.is_dir():
         return open_files(path, options)
+    if path.suffix.lower() == NPZ and path.is_file():
+        options.refuse("arrays of images", *PRICES_ONLY)
+        return input_of(items_of_arrays(path, options), options)
     if path.is_file():
         return open_files(path, options) if holds_files(path) else open_file(path, options)
-    endings = {*ENDINGS, *IMAGE_ENDINGS, *PACKED}
+    endings = {*ENDINGS, *IMAGE_ENDINGS, *PACKED, NPZ}
     if not (path.exists() or path.suffix.lower() in endings or is_tar(path)) and NAME.fullmatch(name):
         return open_hub(name, options)
     address = "; an address is not read, so download it and give the file" if "://" in name else ""

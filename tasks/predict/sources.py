@@ -8,13 +8,14 @@ from domains.domain import Family
 from domains.errors import UserError
 from domains.own.hub import is_dataset
 from domains.reading.archives import is_tar
+from domains.reading.arrays import NPZ
 from domains.reading.folders import TEXT_FILES, files_of_folder
 from domains.reading.pictures import IMAGE_ENDINGS
 from domains.reading.tables import ENDINGS
 from tasks.base.settings import Settings
 from tasks.versions.tracked import tracked_path
 
-TABLES = {*ENDINGS, ".gz", ".zip"} - TEXT_FILES  # and archives; a .txt in a folder holds a text
+TABLES = {*ENDINGS, ".gz", ".zip", NPZ} - TEXT_FILES  # and archives; a .txt in a folder holds a text
 
 
 @dataclass(frozen=True)
