@@ -237,6 +237,7 @@ def hostile(canary: Path) -> dict[str, bytes]:
         "safetensors, no header": struct.pack("<Q", 2) + b"[]",
         "image bomb": bomb(),
         "SVG": SVG,
+        "DICOM": bytes(128) + b"DICM" + trap,
         "gzip of a pickle": gzip.compress(trap),
         "empty": b"",
         "NUL": b"\0" * 1000,

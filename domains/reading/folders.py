@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from domains.errors import UserError
 from domains.reading.archives import ImageArchive, is_tar
 from domains.reading.packed import tables_in_zip
-from domains.reading.pictures import HEIF, HEIF_ENDINGS, IMAGE_ENDINGS, MOST_BYTES
+from domains.reading.pictures import ABSENT, IMAGE_ENDINGS, MOST_BYTES
 from domains.reading.tables import TEXT_ENDINGS
 from domains.words import SHOWN, quantity, some
 
@@ -134,16 +134,18 @@ def left_out(files: Files, used: Set[str], shown: int = SHOWN) -> list[str]:
     lines = [f"{quantity(len(files.by_systems), 'file')} of systems left out: {some(files.by_systems, shown)}"]
     lines = lines if files.by_systems else []
     others = [name for name in files.names if name not in used]
-    phone = [name for name in others if PurePosixPath(name).suffix.lower() in HEIF_ENDINGS and not HEIF]
-    if phone:
-        lines.append(
-            f"{quantity(len(phone), 'HEIC image')} left out, which need a package to be read "
-            f"(pip install pillow-heif): {some(phone, shown)}"
-        )
+    rest = set(others)
+    for package, (what, endings) in ABSENT.items():
+        if found := [name for name in others if PurePosixPath(name).suffix.lower() in endings]:
+            rest -= set(found)
+            lines.append(
+                f"{quantity(len(found), what)} left out, which need a package to be read "
+                f"(pip install {package}): {some(found, shown)}"
+            )
     if masks := sorted(masks_among(files.names) - used):
         lines.append(f"{quantity(len(masks), 'mask')} of other images left out: {some(masks, shown)}")
-    if rest := sorted(set(others) - set(phone) - set(masks)):
-        lines.append(f"{quantity(len(rest), 'other file')} left out: {some(rest, shown)}")
+    if rest := rest - set(masks):
+        lines.append(f"{quantity(len(rest), 'other file')} left out: {some(sorted(rest), shown)}")
     return lines
 
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps, features
 
 from domains.errors import UserError
 from domains.reading.archives import UNDECODABLE
+from domains.reading.dicom import DICOM, DICOM_ENDINGS, is_dicom, read_dicom, stretched
 from domains.reading.png import to_png
 
 try:
@@ -35,6 +36,13 @@ IMAGE_ENDINGS = {
     *(".ppm", ".pgm", ".pbm", ".pnm"),
     *((".avif",) if AVIF else ()),
     *(HEIF_ENDINGS if HEIF else ()),
+    *(DICOM_ENDINGS if DICOM else ()),
+}
+
+#: What needs a package that is not installed: the endings, and what they are called, by its name.
+ABSENT = {
+    **({} if HEIF else {"pillow-heif": ("HEIC image", HEIF_ENDINGS)}),
+    **({} if DICOM else {"pydicom": ("DICOM image", DICOM_ENDINGS)}),
 }
 
 MOST_BYTES = 2**26  # of a file
@@ -65,6 +73,8 @@ def to_picture(raw: bytes) -> Picture:
         raise ValueError("0 bytes")
     if len(raw) > MOST_BYTES:
         raise ValueError(f"{len(raw):,} bytes, at most {MOST_BYTES:,}")
+    if is_dicom(raw):
+        return of_dicom(read_dicom(raw, MOST_PIXELS))
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             warnings.simplefilter("ignore")
@@ -102,7 +112,7 @@ def convert(image: Image.Image, raw: bytes) -> Picture:
     if getattr(image, "n_frames", 1) > 1 and kind != "MPO":  # a photo with its preview
         changes.append("animated or of several pages: the first is taken")
     turned = image.getexif().get(ORIENTATION, 1) not in (0, 1)
-    large = max(image.size) > MOST_SIDE
+    large = is_large(image)
     if large and kind in ("JPEG", "MPO"):
         image.draft(mode, (MOST_SIDE, MOST_SIDE))  # decodes a part of the resolution, all of the file
     image.load()
@@ -123,11 +133,28 @@ def convert(image: Image.Image, raw: bytes) -> Picture:
         changes.append("transparent: laid on white")
     image = image.convert("RGB")
     if large:
-        image.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
-        changes.append(f"scaled down to {MOST_SIDE} pixels")
+        changes.append(scale_down(image))
     if kind not in ("PNG", "JPEG", "MPO"):
         changes.append("of another format than PNG or JPEG: converted")
     return Picture(to_png(np.asarray(image)), tuple(changes))
+
+
+def of_dicom(image: Image.Image) -> Picture:
+    """Return the first frame of a DICOM file as it is stored."""
+    changes = ["of DICOM: only the pixels are kept"]
+    if is_large(image):
+        changes.append(scale_down(image))
+    return Picture(to_png(np.asarray(image.convert("RGB"))), tuple(changes))
+
+
+def is_large(image: Image.Image) -> bool:
+    return max(image.size) > MOST_SIDE
+
+
+def scale_down(image: Image.Image) -> str:
+    """Scale an image down in place, and return what was done in words."""
+    image.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
+    return f"scaled down to {MOST_SIDE} pixels"
 
 
 def stretch(image: Image.Image) -> Image.Image:
@@ -135,5 +162,4 @@ def stretch(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("not all its values are numbers")
-    low, high = values.min(), values.max()
-    return Image.fromarray(np.rint((values - low) * (255 / (high - low or 1))).astype(np.uint8))
+    return Image.fromarray(stretched(values))

@@ -13,6 +13,7 @@ from PIL import Image
 
 from domains.domain import Domain
 from domains.new_examples import read_examples
+from domains.own import files
 from domains.own.files import items_of_files
 from domains.own.folders import split_of
 from domains.own.options import AddOptions
@@ -455,18 +456,21 @@ def test_backslashes_in_a_zip_are_between_folders(tmp_path: Path) -> None:
     assert labels_in(zipped) == {"bolt": 4, "nut": 4}
 
 
-def test_photos_of_phones_are_named_with_the_package_that_reads_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (folders, pictures):
-        monkeypatch.setattr(module, "HEIF", False)
-    pictures.IMAGE_ENDINGS.difference_update(pictures.HEIF_ENDINGS)
+def test_images_that_need_a_package_are_named_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = {"pillow-heif": ("HEIC image", pictures.HEIF_ENDINGS), "pydicom": ("DICOM image", {".dcm"})}
+    monkeypatch.setattr(folders, "ABSENT", absent)
+    monkeypatch.setattr(pictures, "IMAGE_ENDINGS", pictures.IMAGE_ENDINGS - pictures.HEIF_ENDINGS - {".dcm"})
+    monkeypatch.setattr(files, "IMAGE_ENDINGS", pictures.IMAGE_ENDINGS)
     path = make(tmp_path / "parts", {"bolt": 4, "nut": 4})
     (path / "bolt" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
-    assert (
-        "1 HEIC image left out, which need a package to be read (pip install pillow-heif): bolt/IMG_1.HEIC"
-        in understand(path).warnings
-    )
+    (path / "nut" / "1.dcm").write_bytes(bytes(128) + b"DICM")
+    said = understand(path).warnings
+    for line in (
+        "1 HEIC image left out, which need a package to be read (pip install pillow-heif): bolt/IMG_1.HEIC",
+        "1 DICOM image left out, which need a package to be read (pip install pydicom): nut/1.dcm",
+    ):
+        assert line in said
+    assert not any("other file" in line for line in said)
 
 
 @pytest.mark.parametrize("ending", [".jfif", ".JPE", ".pgm", ".avif"])
