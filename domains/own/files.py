@@ -13,12 +13,14 @@ from domains.own.folders import Layout, hint_of_names, mark_unlabelled, read_lay
 from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
 from domains.reading.archives import is_tar
+from domains.reading.dicom import DICOM_ENDINGS, patient_of
 from domains.reading.folders import TEXT_FILES, Files, files_of, left_out, masks_among
 from domains.reading.pictures import IMAGE_ENDINGS, to_picture
 from domains.reading.text_encodings import decode
 from domains.words import quantity, some
 
 FEW = 0.1  # of the files may be of the other kind without a question
+PATIENT = "PatientID"  # what DICOM calls it
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,9 @@ def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:
     Raises:
         UserError: neither folders nor a table tell labels, or they contradict each other.
     """
+    patients, by_patient = patients_among(files, found), options.group_column == PATIENT
+    if by_patient and patients:
+        options = replace(options, group_column=None)
     layout, beside = read_layout(files.path, found, options), read_beside(files, found, options)
     by_table = choose_labels(files.path, layout, beside, options)
     if not by_table:
@@ -162,16 +167,28 @@ def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:
         if by_table:
             label = said.label or label
             unknown += [name] if not label and name not in beside.said else []
-        items[name] = Item(None, label, said.group or place.group, said.time, said.split or place.split)
+        group = patients.get(name, "") if by_patient else said.group or place.group
+        items[name] = Item(None, label, group, said.time, said.split or place.split)
     warnings = [*layout.warnings, *beside.warnings]
     if by_table:
         warnings.insert(0, f"labels are read from {some(beside.tables)}, column {beside.used['label']}")
         columns = {key: f"{column} of {beside.tables[0]}" for key, column in beside.used.items()}
         if unknown:
             warnings.append(f"{quantity(len(unknown), 'file')} without a row, so without a label: {some(unknown)}")
-    if "group" not in columns and any(item.group for item in items.values()):
-        columns["group"] = "first folder"
+    if any(item.group for item in items.values()):
+        columns.setdefault("group", PATIENT if by_patient and patients else "first folder")
+    elif 1 < (count := len({*patients.values()})) < len(patients):
+        warnings.append(
+            f"{quantity(count, 'patient')} in {quantity(len(patients), 'image')}: one may be in train and test; "
+            f"--group-column {PATIENT} keeps them apart"
+        )
     return Placed(items, columns, by_table, tuple(warnings))
+
+
+def patients_among(files: Files, found: Sequence[str]) -> dict[str, str]:
+    """Return the patient of every DICOM file that names one."""
+    scans = [name for name in found if PurePosixPath(name).suffix.lower() in DICOM_ENDINGS]
+    return {name: patient for name in scans if (patient := patient_of(files.read(name)))}
 
 
 def beside_note(beside: Beside) -> str:

@@ -20,6 +20,18 @@ def is_dicom(raw: bytes) -> bool:
     return raw[PREFIX] == b"DICM"
 
 
+def patient_of(raw: bytes) -> str:
+    """Return the PatientID of a file; the empty text where there is none."""
+    from pydicom import dcmread
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return str(dcmread(io.BytesIO(raw), stop_before_pixels=True).get("PatientID") or "").strip()
+        except Exception:  # of many kinds; the image is refused when it is read
+            return ""
+
+
 def read_dicom(raw: bytes, most_pixels: int) -> Image.Image:
     """Return the first frame as a grey (``L``) or ``RGB`` image; other numbers of bits are stretched to 8.
 

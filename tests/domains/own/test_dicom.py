@@ -133,3 +133,21 @@ def test_of_a_folder_of_scans_only_the_pixels_are_kept(tmp_path: Path) -> None:
     assert {(image.format, image.mode, image.size) for image in images} == {("PNG", "RGB", (17, 256))}
     (tmp_path / "scans" / "normal" / "10.dcm").write_bytes(shipped("rtplan"))
     assert "1 unreadable image: normal/10.dcm (DICOM without an image)" in refused(tmp_path / "scans")
+
+
+def test_images_of_a_patient_are_kept_together_where_that_is_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        label = ("effusion", "normal")[i % 2]
+        (tmp_path / "scans" / label).mkdir(parents=True, exist_ok=True)
+        raw = encoded(rng.integers(0, 255, (12, 12), np.uint8), PatientID=f"secret-{i // 6}")
+        (tmp_path / "scans" / label / f"{i}.dcm").write_bytes(raw)
+    said = "10 patients in 60 images: one may be in train and test; --group-column PatientID keeps them apart"
+    assert said in understand(tmp_path / "scans").warnings
+    made = understand(tmp_path / "scans", group_column="PatientID")
+    assert said not in made.warnings
+    assert (made.counts["train"] % 6, made.counts["test"] % 6) == (0, 0)
+    assert (sum(made.counts.values()), made.columns["group"]) == (60, "PatientID")
+    folder = write_domain(made, "scans", tmp_path / "data", lambda n: None)
+    assert "secret" not in (folder / "domain.yaml").read_text()
+    assert "no column 'Patient' (--group-column)" in refused(tmp_path / "scans", group_column="Patient")
