@@ -77,6 +77,16 @@ PARTS = {
         ),
         BenchPart("omniglot-maml", "Omniglot, 5-way: MAML", ("omniglot", "--methods", "maml")),
         BenchPart("miniimagenet", "miniImageNet, 5-way, 42 x 42", ("miniimagenet", "--pixels", "42", *FEW_SHOT)),
+        BenchPart(
+            "miniimagenet-resnet12",
+            "miniImageNet, 5-way, 42 x 42: ResNet-12",
+            ("miniimagenet", "--pixels", "42", "--shots", "5", "--methods", "protonet-resnet12"),
+        ),
+        BenchPart(
+            "miniimagenet-84",
+            "miniImageNet, 5-way, 84 x 84, as many images as there are",
+            ("miniimagenet", "--shots", "1,5", "--methods", "protonet,logistic,prototype"),
+        ),
         BenchPart("lake", "One-shot classification within an alphabet", ("lake", "--draws", "400")),
         BenchPart("market", "Regimes of the stock market", ("market",), LOSSES, "mean", page="market.md"),
         *(
