@@ -128,6 +128,8 @@ def arrays_of(path: Path) -> list[StoredArray]:
                 if not member.endswith(".npy"):
                     continue
                 name = member.removesuffix(".npy")
+                if not name.isprintable():
+                    raise UserError(f"{path}: {name!a:.80} is no name of an array; save it again")
                 with archive.open(member) as file:
                     shape, by_columns, dtype = read_header(file)
                 if dtype.hasobject:

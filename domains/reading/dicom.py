@@ -57,7 +57,8 @@ def read_dicom(raw: bytes, most_pixels: int) -> Image.Image:
         try:
             return to_image(dataset)
         except RuntimeError:
-            kind = dataset.file_meta.TransferSyntaxUID.name
+            syntax = dataset.file_meta.TransferSyntaxUID
+            kind = syntax.name if syntax.is_transfer_syntax else "an unknown form"
             raise ValueError(
                 f"DICOM in {kind} that cannot be decoded; unless it is damaged: pip install 'pylibjpeg[all]'"
             ) from None

@@ -118,6 +118,7 @@ def test_a_column_a_class_is_read_and_several_classes_are_asked_about(tmp_path: 
         ({"images": pixels(20), "y": np.linspace(0, 1, 20)}, "regression"),
         ({"images": pixels(9), "y": np.array([{}] * 9, object)}, "objects of Python"),
         ({"images": pixels(9), "y": np.full((9, 2), 7)}, "no classes of 0 and 1"),
+        ({"images": pixels(9), "y\n\x1b[2J": np.arange(9)}, "is no name of an array"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_a_line(arrays: dict[str, Any], said: str, tmp_path: Path) -> None:
