@@ -18,7 +18,7 @@ from domains.market.period import period_warnings
 from domains.own.hub import is_dataset, open_dataset
 from domains.own.texts import check_text, image_of, join_texts
 from domains.reading.arrays import NPZ, StoredArray, image_arrays
-from domains.reading.folders import TEXT_FILES, files_of, holds_files, left_out, masks_among
+from domains.reading.folders import TEXT_FILES, files_of, holds_files, left_out, masks_among, scans_without_ending
 from domains.reading.pictures import IMAGE_ENDINGS, read_image
 from domains.reading.png import to_png
 from domains.reading.price_options import PriceOptions
@@ -280,6 +280,7 @@ def files_in(path: Path, family: Family) -> NewExamples | None:
     files = files_of(path, endings)
     masks = masks_among(files.names)
     names = [name for name in files.names if Path(name).suffix.lower() in endings and name not in masks]
+    names = names or (scans_without_ending(files) if family == "vision" else [])
     if not names and path.is_dir() and (is_dataset(path) or family == "text"):
         return None
     if not names:

@@ -14,7 +14,15 @@ from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
 from domains.reading.archives import is_tar
 from domains.reading.dicom import DICOM_ENDINGS, patient_of
-from domains.reading.folders import TEXT_FILES, Files, files_of, left_out, masks_among
+from domains.reading.folders import (
+    TEXT_FILES,
+    Files,
+    files_of,
+    left_out,
+    masks_among,
+    scans_without_ending,
+    without_ending,
+)
 from domains.reading.pictures import IMAGE_ENDINGS, to_picture
 from domains.reading.text_encodings import decode
 from domains.words import quantity, some
@@ -104,9 +112,11 @@ def examples_among(files: Files, options: AddOptions) -> tuple[Family, list[str]
         "text": [name for name in ending if ending[name] in TEXT_FILES],
     }
     images, texts = (len(by_family[family]) for family in ("vision", "text"))
-    if not images and not texts:  # files of texts often have no ending
-        bare = [name for name in files.names if not PurePosixPath(name).suffix.strip(".0123456789")]
-        by_family["text"] = [name for name in bare if "/" in name]
+    if not images and not texts:  # scans and files of texts often have no ending
+        by_family["vision"] = scans_without_ending(files)
+        if not by_family["vision"]:
+            by_family["text"] = [name for name in without_ending(files) if "/" in name]
+        images = len(by_family["vision"])
     if options.family in by_family:
         family = options.family
     elif options.family is not None:
@@ -188,6 +198,7 @@ def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:
 def patients_among(files: Files, found: Sequence[str]) -> dict[str, str]:
     """Return the patient of every DICOM file that names one."""
     scans = [name for name in found if PurePosixPath(name).suffix.lower() in DICOM_ENDINGS]
+    scans = scans or [name for name in scans_without_ending(files) if name in {*found}]
     return {name: patient for name in scans if (patient := patient_of(files.read(name)))}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from domains.errors import UserError
 from domains.reading.archives import ImageArchive, is_tar
+from domains.reading.dicom import DICOM, is_dicom
 from domains.reading.packed import tables_in_zip
 from domains.reading.pictures import ABSENT, IMAGE_ENDINGS, MOST_BYTES
 from domains.reading.tables import TEXT_ENDINGS
@@ -16,7 +17,7 @@ from domains.words import SHOWN, quantity, some
 TEXT_FILES = {".txt", ".text", ".md"}  # of files that hold a text each
 
 #: What systems write beside the files of people, in lower case; so is every name that begins with a dot.
-LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
+LEFT_BY_SYSTEMS = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "dicomdir"}
 
 
 #: How images are called that mark the pixels of another: ``7_mask.png`` beside ``7.png``.
@@ -118,6 +119,17 @@ def holds_files(path: Path) -> bool:
     tables = tables_in_zip(path, TEXT_ENDINGS)
     texts = [name for name in tables if name.lower().endswith(".txt")]
     return len(tables) == len(texts) != 1 or bool(tables_in_zip(path, tuple(IMAGE_ENDINGS)))
+
+
+def without_ending(files: Files) -> list[str]:
+    """Return the names of the files that have no ending; numbers are none."""
+    return [name for name in files.names if not PurePosixPath(name).suffix.strip(".0123456789")]
+
+
+def scans_without_ending(files: Files) -> list[str]:
+    """Return the names of the DICOM files without an ending, as scanners write them; the first such file tells."""
+    bare = without_ending(files) if DICOM else []
+    return bare if bare and is_dicom(files.read(bare[0])) else []
 
 
 def masks_among(names: Iterable[str]) -> set[str]:

@@ -9,7 +9,7 @@ from domains.errors import UserError
 from domains.own.hub import is_dataset
 from domains.reading.archives import is_tar
 from domains.reading.arrays import NPZ
-from domains.reading.folders import TEXT_FILES, files_of_folder
+from domains.reading.folders import TEXT_FILES, files_of_folder, scans_without_ending
 from domains.reading.pictures import IMAGE_ENDINGS
 from domains.reading.tables import ENDINGS
 from tasks.base.settings import Settings
@@ -70,11 +70,13 @@ def find_inputs(settings: Settings, family: Family, source: str, revision: str =
         raise UserError(f"{source}: no such file or folder in {settings.root_path}")
     if not path.is_dir() or is_dataset(path):
         return [Input(name, path)]
-    names = files_of_folder(path).names
+    files = files_of_folder(path)
+    names = files.names
     tables = [each for each in names if ending_of(each) in TABLES or is_tar(Path(each))]
-    if (family == "vision" and any(ending_of(each) in IMAGE_ENDINGS for each in names)) or (
-        family == "text" and not tables and any(ending_of(each) in TEXT_FILES for each in names)
-    ):
+    images = family == "vision" and any(ending_of(each) in IMAGE_ENDINGS for each in names)
+    texts = family == "text" and not tables and any(ending_of(each) in TEXT_FILES for each in names)
+    scans = family == "vision" and not tables and scans_without_ending(files)
+    if images or texts or scans:
         return [Input(name, path)]
     return [Input(f"{name}/{each}", path / each) for each in tables]
 

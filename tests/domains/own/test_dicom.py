@@ -1,6 +1,7 @@
 """Images of scanners: what is seen of them, what is kept, and what is refused."""
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from domains.domain import Domain
+from domains.new_examples import read_examples
 from domains.own.writing import write_domain
 from domains.reading import dicom
 from domains.reading.dicom import read_dicom
@@ -151,3 +153,18 @@ def test_images_of_a_patient_are_kept_together_where_that_is_asked_for(tmp_path:
     folder = write_domain(made, "scans", tmp_path / "data", lambda n: None)
     assert "secret" not in (folder / "domain.yaml").read_text()
     assert "no column 'Patient' (--group-column)" in refused(tmp_path / "scans", group_column="Patient")
+
+
+def test_scans_without_an_ending_are_known_by_their_content(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        name = tmp_path / "scans" / ("effusion", "normal")[i % 2] / (f"IM{i:04}" if i < 10 else f"1.2.840.{i}")
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.write_bytes(encoded(rng.integers(0, 255, (12, 12), np.uint8), PatientID=str(i // 2)))
+    (tmp_path / "scans" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "scans"))
+    for path in (tmp_path / "scans", archive):
+        made = understand(path)
+        assert (made.family, made.labels, sum(made.counts.values())) == ("vision", ("effusion", "normal"), 20)
+        assert any(line.startswith("10 patients in 20 images") for line in made.warnings)
+        assert len(read_examples("vision", path).examples) == 20
