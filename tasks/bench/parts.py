@@ -84,7 +84,7 @@ PARTS = {
         ),
         BenchPart(
             "miniimagenet-84",
-            "miniImageNet, 5-way, 84 x 84, as many images as there are",
+            "miniImageNet, 5-way, 84 x 84 (published: 600 images a class)",
             ("miniimagenet", "--shots", "1,5", "--methods", "protonet,logistic,prototype"),
         ),
         BenchPart("lake", "One-shot classification within an alphabet", ("lake", "--draws", "400")),
