@@ -74,6 +74,7 @@ SLOW = {
     "prefect": "1.8: only who runs flows or asks their server",
     "prefect_dask": "3.6, and an extra: only runs on a Dask cluster",
     "psutil": "0.03: only who looks for processes",
+    "pydicom": "0.2, and an extra: only who reads DICOM",
     "pyarrow": "0.2: the command line imports domains.domain at its start and reads no shard",
     "pydantic": "0.06: only who makes a secret of the webhook's address",
     "sentence_transformers": "5 or more, with all of transformers: only who reads by a folder of its own",
