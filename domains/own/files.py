@@ -1,7 +1,7 @@
 """The files of a folder, or of an archive of one: images or texts, with labels by their folders or from a table."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -56,7 +56,7 @@ def items_of_files(path: Path, options: AddOptions) -> Items:
     options.refuse("files in folders", "text_column", "start", "end", "header", "sheet")
     files = files_of(path, IMAGE_ENDINGS | TEXT_FILES)
     family, found = examples_among(files, options)
-    placed = place_files(files, found, options)
+    placed = place_files(files, found, patients_among(files, found) if family == "vision" else {}, options)
     if family == "text" and not placed.by_table:  # a README, a list of addresses
         found = [name for name in found if placed.item[name].label or placed.item[name].split == "pool"]
     noun = "images" if family == "vision" else "texts"
@@ -147,14 +147,17 @@ def are_both(*piles: Sequence[str]) -> bool:
     return len(few) > FEW * len(many) and (len(folders) > 1 or 2 * len(few) > len(many))
 
 
-def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:
+def place_files(files: Files, found: list[str], patients: Mapping[str, str], options: AddOptions) -> Placed:
     """Return label, split, group and time of every file.
+
+    Args:
+        patients: of files that name one.
 
     Raises:
         UserError: neither folders nor a table tell labels, or they contradict each other.
     """
-    patients, by_patient = patients_among(files, found), options.group_column == PATIENT
-    if by_patient and patients:
+    by_patient = bool(patients) and options.group_column == PATIENT
+    if by_patient:
         options = replace(options, group_column=None)
     layout, beside = read_layout(files.path, found, options), read_beside(files, found, options)
     by_table = choose_labels(files.path, layout, beside, options)
@@ -186,7 +189,7 @@ def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:
         if unknown:
             warnings.append(f"{quantity(len(unknown), 'file')} without a row, so without a label: {some(unknown)}")
     if any(item.group for item in items.values()):
-        columns.setdefault("group", PATIENT if by_patient and patients else "first folder")
+        columns.setdefault("group", PATIENT if by_patient else "first folder")
     elif 1 < (count := len({*patients.values()})) < len(patients):
         warnings.append(
             f"{quantity(count, 'patient')} in {quantity(len(patients), 'image')}: one may be in train and test; "
@@ -196,9 +199,9 @@ def place_files(files: Files, found: list[str], options: AddOptions) -> Placed:
 
 
 def patients_among(files: Files, found: Sequence[str]) -> dict[str, str]:
-    """Return the patient of every DICOM file that names one."""
-    scans = [name for name in found if PurePosixPath(name).suffix.lower() in DICOM_ENDINGS]
-    scans = scans or [name for name in scans_without_ending(files) if name in {*found}]
+    """Return the patient of every DICOM file that names one. Images without an ending are such files."""
+    bare = {*without_ending(files)}
+    scans = [name for name in found if name in bare or PurePosixPath(name).suffix.lower() in DICOM_ENDINGS]
     return {name: patient for name in scans if (patient := patient_of(files.read(name)))}
 
 
