@@ -15,7 +15,7 @@ from domains.reading.tables import ENDINGS
 from tasks.base.settings import Settings
 from tasks.versions.tracked import tracked_path
 
-TABLES = {*ENDINGS, ".gz", ".zip", NPZ} - TEXT_FILES  # and archives; a .txt in a folder holds a text
+TABLES = {*ENDINGS, ".gz", ".zip"} - TEXT_FILES  # and archives; a .txt in a folder holds a text
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def find_inputs(settings: Settings, family: Family, source: str, revision: str =
         return [Input(name, path)]
     files = files_of_folder(path)
     names = files.names
-    tables = [each for each in names if ending_of(each) in TABLES or is_tar(Path(each))]
+    endings = TABLES | {NPZ} if family == "vision" else TABLES
+    tables = [each for each in names if ending_of(each) in endings or is_tar(Path(each))]
     images = family == "vision" and any(ending_of(each) in IMAGE_ENDINGS for each in names)
     texts = family == "text" and not tables and any(ending_of(each) in TEXT_FILES for each in names)
     scans = family == "vision" and not tables and scans_without_ending(files)

@@ -10,6 +10,7 @@ from tasks.predict.sources import find_inputs
     ("family", "files", "inputs"),
     [
         ("text", {"may.csv": b"", "june.xlsx": b"", "notes.md": b""}, ["june.xlsx", "may.csv"]),
+        ("text", {"may.csv": b"", "vectors.npz": b""}, ["may.csv"]),
         ("text", {"a.txt": b"fine", "b.txt": b"bad"}, [""]),
         ("vision", {"a.png": b"", "b.csv": b""}, [""]),
         ("vision", {"may.zip": b"", "june.npz": b"", "july.tar.gz": b""}, ["july.tar.gz", "june.npz", "may.zip"]),
