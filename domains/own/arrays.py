@@ -1,12 +1,13 @@
 """Images in a ``.npz`` as a domain: which arrays are images, which are their labels, and which split they are of."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from domains.errors import UserError
+from domains.fetch import sha256_of
 from domains.own.folders import split_of
 from domains.own.options import AddOptions
 from domains.own.survey import Item, Items
@@ -52,10 +53,6 @@ def items_of_arrays(path: Path, options: AddOptions) -> Items:
         made = to_picture(raw)
         return made.content, made.changes
 
-    def sha256() -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
     return Items(
         family="vision",
         kind="arrays of images",
@@ -64,7 +61,7 @@ def items_of_arrays(path: Path, options: AddOptions) -> Items:
         read=every,
         where=lambda i: f"{places[i][0].name}[{places[i][1]}]",
         prepare=prepare,
-        sha256=sha256,
+        sha256=partial(sha256_of, path),
         columns={"label": ", ".join(sorted(told))} if told else {},
         warnings=tuple(warnings),
     )
